@@ -1,0 +1,66 @@
+// Loads the parts that need Open3D or OpenCV when they are first called. Linked directly, the 190 libraries behind the
+// two would cost every start of the command some 100 ms and 70 MB.
+#include "modules.h"
+
+#include <dlfcn.h>
+#include <voxshift/tensor/error.h>
+
+#include <filesystem>
+#include <string>
+
+#include "open3d_files.h"
+#include "picture.h"
+
+namespace voxshift {
+namespace {
+
+/// Handle of VOXSHIFT_MODULE_FOLDER/<name>, a folder relative to that of the running program; never unloaded.
+void* load_module(const std::string& name) {
+  const auto program = std::filesystem::read_symlink("/proc/self/exe");
+  return dlopen((program.parent_path() / VOXSHIFT_MODULE_FOLDER / name).c_str(), RTLD_NOW | RTLD_LOCAL);
+}
+
+template <class Function>
+Function* module_function(void* module, const char* name, const std::string& needed_for) {
+  void* function = module != nullptr ? dlsym(module, name) : nullptr;
+  if (function == nullptr) {
+    const char* reason = dlerror();
+    throw BackendUnavailable(needed_for + ", which this build does not have (" +
+                             (reason != nullptr ? reason : "loaded without it") + ")");
+  }
+  return reinterpret_cast<Function*>(function);
+}
+
+void* open3d_module() {
+  static void* const module = load_module("libvoxshift_open3d.so");
+  return module;
+}
+
+void* opencv_module() {
+  static void* const module = load_module("libvoxshift_opencv.so");
+  return module;
+}
+
+}  // namespace
+
+bool has_open3d() { return open3d_module() != nullptr; }
+
+bool has_opencv() { return opencv_module() != nullptr; }
+
+Scan read_cloud(const std::filesystem::path& path) {
+  Scan scan;
+  module_function<decltype(voxshift_open3d_read)>(open3d_module(), "voxshift_open3d_read",
+                                                  path.string() + ": .ply and .pcd need Open3D")(path, scan);
+  return scan;
+}
+
+std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled) {
+  check(static_cast<std::int64_t>(labelled.labels.size()) == labelled.scan.count(), "[draw_picture] expected ",
+        labelled.scan.count(), " labels, found ", labelled.labels.size());
+  std::vector<std::uint8_t> png;
+  module_function<decltype(voxshift_opencv_draw)>(opencv_module(), "voxshift_opencv_draw",
+                                                  "[draw_picture] .png needs OpenCV")(labelled, png);
+  return png;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,12 @@
+// The optional parts of the command: shared libraries that are loaded when they are first needed.
+#pragma once
+
+namespace voxshift {
+
+/// Whether .ply and .pcd files can be read. Loads Open3D where it is there.
+bool has_open3d();
+
+/// Whether pictures can be drawn. Loads OpenCV where it is there.
+bool has_opencv();
+
+}  // namespace voxshift

@@ -1,0 +1,140 @@
+// Writes .label, .npy and .ply files, each complete or not at all. No library does these three in fewer lines: Open3D's
+// .ply writer refuses an empty cloud and does not notice a full disk.
+#include "result_files.h"
+
+#include <unistd.h>
+#include <voxshift/tensor/error.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <system_error>
+
+namespace voxshift {
+namespace {
+
+namespace fs = std::filesystem;
+
+static_assert(std::endian::native == std::endian::little, ".label, .npy and .ply are written as they lie in memory");
+
+constexpr std::array<std::uint8_t, 3> kUnlabelledColour = {128, 128, 128};
+
+/// Removes the file when it goes out of scope; one that was renamed before is no longer there.
+struct TemporaryFile {
+  fs::path path;
+  ~TemporaryFile() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+};
+
+[[noreturn]] void fail(const fs::path& path, const std::string& reason) {
+  throw IoError(path.string() + ": cannot be written: " + reason);
+}
+
+std::string last_error() { return std::generic_category().message(errno != 0 ? errno : EIO); }
+
+void write_through(const fs::path& path, const fs::path& shown, const std::function<void(std::ostream&)>& writer) {
+  errno = 0;
+  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
+  if (!stream) fail(shown, last_error());
+  writer(stream);
+  stream.close();
+  if (!stream) fail(shown, last_error());
+}
+
+void write_span(std::ostream& stream, std::span<const std::byte> bytes) {
+  stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+}
+
+/// Table over all 256 labels; `otherwise` where a label has no class.
+template <class Value, class Of>
+std::array<Value, 256> table_of(std::span<const ClassInfo> classes, Value otherwise, Of of) {
+  std::array<Value, 256> table;
+  table.fill(otherwise);
+  for (std::size_t id = 0; id < std::min(classes.size(), std::size_t{kUnlabelled}); ++id) table[id] = of(classes[id]);
+  return table;
+}
+
+/// Format 1.0; the header is padded with blanks so that the data starts at a multiple of 64 bytes.
+std::string npy_header(std::size_t rows, std::int64_t columns) {
+  std::ostringstream text;
+  text << "{'descr': '<f4', 'fortran_order': False, 'shape': (" << rows << ", " << columns << "), }";
+  std::string dictionary = text.str();
+  constexpr std::size_t kBefore = 10;  // magic, version, length
+  dictionary.append(63 - (kBefore + dictionary.size()) % 64, ' ');
+  dictionary += '\n';
+  const auto length = static_cast<std::uint16_t>(dictionary.size());
+  const char start[kBefore] = {
+      '\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<char>(length & 0xFF), static_cast<char>(length >> 8)};
+  return std::string(start, kBefore) + dictionary;
+}
+
+}  // namespace
+
+void write_atomically(const fs::path& path, const std::function<void(std::ostream&)>& writer) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status)) fail(path, std::generic_category().message(EISDIR));
+  if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, path, writer);
+
+  // A rename onto a link would replace the link, so it goes to where the link leads.
+  const fs::path target = fs::is_regular_file(status) ? fs::canonical(path, error) : path;
+  if (error && fs::is_regular_file(status)) fail(path, error.message());
+  const TemporaryFile temporary{fs::path(target) += ".part" + std::to_string(::getpid())};
+  write_through(temporary.path, path, writer);
+  fs::rename(temporary.path, target, error);
+  if (error) fail(path, error.message());
+}
+
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  check<IoError>(fs::is_directory(path, error), path.string(),
+                 ": folder cannot be created: ", error ? error.message() : std::generic_category().message(ENOTDIR));
+}
+
+void write_labels(const fs::path& path, std::span<const std::uint8_t> labels, std::span<const ClassInfo> classes) {
+  const auto raw_ids = table_of(classes, std::uint32_t{0}, [](const ClassInfo& info) { return info.raw_id; });
+  std::vector<std::uint32_t> raw(labels.size());
+  std::ranges::transform(labels, raw.begin(), [&](std::uint8_t label) { return raw_ids[label]; });
+  write_atomically(path, [&](std::ostream& stream) { write_span(stream, std::as_bytes(std::span(raw))); });
+}
+
+void write_scores(const fs::path& path, std::span<const float> scores, std::int64_t channels) {
+  check(channels > 0 && scores.size() % static_cast<std::size_t>(channels) == 0, "[write_scores] ", scores.size(),
+        " values are no rows of ", channels, " channels");
+  write_atomically(path, [&](std::ostream& stream) {
+    stream << npy_header(scores.size() / static_cast<std::size_t>(channels), channels);
+    write_span(stream, std::as_bytes(scores));
+  });
+}
+
+void write_coloured_ply(const fs::path& path, const Scan& scan, std::span<const std::uint8_t> labels,
+                        std::span<const ClassInfo> classes) {
+  check(static_cast<std::int64_t>(labels.size()) == scan.count(), "[write_coloured_ply] expected ", scan.count(),
+        " labels, found ", labels.size());
+  const auto colours = table_of(classes, kUnlabelledColour, [](const ClassInfo& info) { return info.rgb; });
+  const auto raw_ids = table_of(classes, std::uint16_t{0},
+                                [](const ClassInfo& info) { return static_cast<std::uint16_t>(info.raw_id); });
+  constexpr std::size_t kRow = 3 * sizeof(float) + 3 + sizeof(std::uint16_t);
+  std::vector<std::byte> rows(labels.size() * kRow);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    std::byte* row = rows.data() + i * kRow;
+    std::memcpy(row, scan.points.data() + i * static_cast<std::size_t>(scan.columns), 3 * sizeof(float));
+    std::memcpy(row + 12, colours[labels[i]].data(), 3);
+    std::memcpy(row + 15, &raw_ids[labels[i]], sizeof(std::uint16_t));
+  }
+  write_atomically(path, [&](std::ostream& stream) {
+    stream << "ply\nformat binary_little_endian 1.0\nelement vertex " << labels.size()
+           << "\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar green\n"
+              "property uchar blue\nproperty ushort label\nend_header\n";
+    write_span(stream, rows);
+  });
+}
+
+}  // namespace voxshift

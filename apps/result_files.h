@@ -1,0 +1,36 @@
+// The files that the command writes. Each is complete or absent: it grows under a temporary name and is renamed.
+#pragma once
+
+#include <voxshift/models/classes.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <iosfwd>
+#include <span>
+
+#include "scan_files.h"
+
+namespace voxshift {
+
+/// Runs `writer` on a temporary file beside `path` and renames it to `path`. Whatever fails, the temporary is removed
+/// and a file that was there before stays as it was. Throws IoError where the folder or the file cannot be written;
+/// what `writer` throws passes through. A path that is a device or pipe (/dev/stdout) is written directly.
+void write_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& writer);
+
+/// Creates the folder and those above it; one that is there is fine. Throws IoError.
+void make_folder(const std::filesystem::path& path);
+
+/// SemanticKITTI's .label: one uint32 raw id per label, 0 for a label without class.
+void write_labels(const std::filesystem::path& path, std::span<const std::uint8_t> labels,
+                  std::span<const ClassInfo> classes);
+
+/// .npy of float32 [N, channels], C order, from row-major scores. Throws InvalidArgument where the size is no multiple.
+void write_scores(const std::filesystem::path& path, std::span<const float> scores, std::int64_t channels);
+
+/// Binary .ply: x, y, z (float), red, green, blue (uchar), label (ushort, raw id) per point; grey where a label has no
+/// class. Throws InvalidArgument where labels are not one per point.
+void write_coloured_ply(const std::filesystem::path& path, const Scan& scan, std::span<const std::uint8_t> labels,
+                        std::span<const ClassInfo> classes);
+
+}  // namespace voxshift

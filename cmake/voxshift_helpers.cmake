@@ -1,0 +1,55 @@
+# Functions of voxshift's build.
+include(CMakePackageConfigHelpers)
+
+# Warnings of every target of ours; sanitizers where asked for.
+function(voxshift_compile_options target)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wno-psabi)
+  if(VOXSHIFT_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# Highway by its CMake config, else by pkg-config (Ubuntu 22.04 ships none): target hwy::hwy.
+function(voxshift_find_highway)
+  find_package(hwy QUIET CONFIG)
+  if(NOT TARGET hwy::hwy)
+    find_package(PkgConfig REQUIRED)
+    pkg_check_modules(libhwy REQUIRED IMPORTED_TARGET GLOBAL libhwy)
+    add_library(hwy::hwy ALIAS PkgConfig::libhwy)
+  endif()
+endfunction()
+
+# Finds an optional package by its switch AUTO, ON or OFF and says what became of it; sets <out> in the caller.
+function(voxshift_find_optional out switch what package)
+  set(found FALSE)
+  if(NOT "${${switch}}" STREQUAL "OFF")
+    find_package(${package} QUIET ${ARGN})
+    set(found ${${package}_FOUND})
+    if("${${switch}}" STREQUAL "ON" AND NOT found)
+      message(FATAL_ERROR "voxshift: ${switch}=ON, but ${package} was not found")
+    endif()
+  endif()
+  if(found)
+    message(STATUS "voxshift: ${what} through ${package} ${${package}_VERSION}")
+  else()
+    message(STATUS "voxshift: ${what} off (${package} ${switch}=${${switch}})")
+  endif()
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+# The library, its public headers and a CMake package.
+function(voxshift_install)
+  install(TARGETS voxshift EXPORT voxshift-targets)
+  foreach(folder tensor rows sparse_conv point_voxel synth models)
+    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
+            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE)
+  endforeach()
+  install(FILES ${PROJECT_SOURCE_DIR}/voxshift.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift)
+  install(EXPORT voxshift-targets NAMESPACE voxshift:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
+  configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/voxshift-config.cmake.in
+    ${PROJECT_BINARY_DIR}/voxshift-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
+  write_basic_package_version_file(${PROJECT_BINARY_DIR}/voxshift-config-version.cmake COMPATIBILITY SameMinorVersion)
+  install(FILES ${PROJECT_BINARY_DIR}/voxshift-config.cmake ${PROJECT_BINARY_DIR}/voxshift-config-version.cmake
+          DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
+endfunction()

@@ -1,0 +1,104 @@
+// Rows of accumulators on their way through the cache: started from the bias, finished by the epilogue. Compiled once
+// per instruction set, like matmul.h.
+#if defined(VOXSHIFT_KERNELS_CPU_BLOCK_ROWS_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef VOXSHIFT_KERNELS_CPU_BLOCK_ROWS_H
+#undef VOXSHIFT_KERNELS_CPU_BLOCK_ROWS_H
+#else
+#define VOXSHIFT_KERNELS_CPU_BLOCK_ROWS_H
+#endif
+
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/matmul.h>
+#include <voxshift/tensor/epilogue.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+template <Activation::Kind kKind>
+HWY_INLINE FloatVector activate(FloatVector x, FloatVector slope) {
+  const Floats d;
+  if constexpr (kKind == Activation::Kind::kRelu) return hn::Max(x, hn::Zero(d));
+  if constexpr (kKind == Activation::Kind::kRelu6) return hn::Min(hn::Max(x, hn::Zero(d)), hn::Set(d, 6.0f));
+  if constexpr (kKind == Activation::Kind::kLeakyRelu)
+    return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(x, slope));
+  return x;
+}
+
+/// Calls body.template operator()<kind>() for the run-time kind: inner loops are free of the choice.
+template <class Body>
+HWY_INLINE void with_activation(Activation::Kind kind, const Body& body) {
+  switch (kind) {
+    case Activation::Kind::kNone:
+      return body.template run<Activation::Kind::kNone>();
+    case Activation::Kind::kRelu:
+      return body.template run<Activation::Kind::kRelu>();
+    case Activation::Kind::kRelu6:
+      return body.template run<Activation::Kind::kRelu6>();
+    case Activation::Kind::kLeakyRelu:
+      return body.template run<Activation::Kind::kLeakyRelu>();
+  }
+}
+
+/// The first `count` lanes at p; the rest is 0.
+HWY_INLINE FloatVector load_some(const float* p, std::int64_t count) {
+  HWY_ALIGN float lanes[kLanes] = {};
+  std::copy_n(p, count, lanes);
+  return hn::Load(Floats(), lanes);
+}
+
+HWY_INLINE void store_some(FloatVector x, float* p, std::int64_t count) {
+  HWY_ALIGN float lanes[kLanes];
+  hn::Store(x, Floats(), lanes);
+  std::copy_n(lanes, count, p);
+}
+
+/// acc[r] = bias, or 0.
+HWY_INLINE void start_rows(const float* bias, std::int64_t channels, float* acc, std::int64_t acc_stride,
+                           std::int64_t rows) {
+  std::fill_n(acc, bias ? acc_stride : acc_stride * rows, 0.0f);
+  if (bias == nullptr) return;
+  std::copy_n(bias, channels, acc);
+  for (std::int64_t r = 1; r < rows; ++r)
+    std::memcpy(acc + r * acc_stride, acc, static_cast<std::size_t>(acc_stride) * sizeof(float));
+}
+
+/// out[first + r] = act(acc[r] + residual[first + r])
+struct FinishRows {
+  const Epilogue& epilogue;
+  const float* acc;
+  std::int64_t acc_stride, first, rows;
+  const RowView& out;
+
+  template <Activation::Kind kKind>
+  HWY_INLINE void run() const {
+    const Floats d;
+    const FloatVector slope = hn::Set(d, epilogue.activation.slope);
+    const bool has_residual = epilogue.residual.base != nullptr;
+    const std::int64_t channels = out.channels;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const float* a = acc + r * acc_stride;
+      const float* res = static_cast<const float*>(epilogue.residual.base) + (first + r) * epilogue.residual.row_stride;
+      float* o = static_cast<float*>(out.base) + (first + r) * out.row_stride;
+      std::int64_t c = 0;
+      for (; c + kLanes <= channels; c += kLanes) {
+        FloatVector x = hn::Load(d, a + c);
+        if (has_residual) x = hn::Add(x, hn::LoadU(d, res + c));
+        hn::StoreU(activate<kKind>(x, slope), d, o + c);
+      }
+      if (c < channels) {
+        FloatVector x = hn::Load(d, a + c);
+        if (has_residual) x = hn::Add(x, load_some(res + c, channels - c));
+        store_some(activate<kKind>(x, slope), o + c, channels - c);
+      }
+    }
+  }
+};
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

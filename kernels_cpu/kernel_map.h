@@ -1,0 +1,11 @@
+// Kernel maps by cursors over sorted keys.
+#pragma once
+
+#include <voxshift/tensor/kernels.h>
+
+namespace voxshift::cpu {
+
+/// CoordinateKernels::map on the CPU.
+KernelMapViews kernel_map(const Context&, const Level& fine, const Level& coarse, const Window&, Arena& result);
+
+}  // namespace voxshift::cpu

@@ -1,0 +1,142 @@
+// The register-tiled product under every CPU kernel: acc[out row] += in[in row] * W for rows picked by index. Compiled
+// once per instruction set (include it inside HWY_NAMESPACE code, after hwy/highway.h).
+//
+// A tile keeps R x P panels of accumulators in registers while it walks the input channels: per channel it loads P * 16
+// weights and broadcasts R inputs. R and P are chosen so that the R * P * 16 / lanes accumulators hide the latency of
+// the multiply-add and loads stay below the load ports' rate. Lists end in tiles of exactly the rows that are left.
+#if defined(VOXSHIFT_KERNELS_CPU_MATMUL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef VOXSHIFT_KERNELS_CPU_MATMUL_H
+#undef VOXSHIFT_KERNELS_CPU_MATMUL_H
+#else
+#define VOXSHIFT_KERNELS_CPU_MATMUL_H
+#endif
+
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/packed_panels.h>
+
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Floats = hn::CappedTag<float, kPanel>;
+using FloatVector = hn::Vec<Floats>;
+constexpr int kLanes = static_cast<int>(HWY_MIN(HWY_LANES(float), kPanel));
+constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
+
+/// Operands of one offset: rows in[in_rows[p]] times W go to acc[out_rows[p] - first_out].
+struct Product {
+  const float* in;
+  std::int64_t in_stride;
+  std::int64_t in_channels;
+  const float* weight;  ///< panels of this offset
+  float* acc;           ///< 64-byte aligned rows of acc_stride floats
+  std::int64_t acc_stride;
+  std::int64_t panels;
+  std::int64_t first_out;
+};
+
+/// Widest tile in panels, and rows of a tile of P panels.
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+constexpr int kMostPanels = 4;
+constexpr int tile_rows(int panels) { return panels == 4 ? 6 : panels == 3 ? 8 : panels == 2 ? 12 : 16; }
+#elif HWY_TARGET == HWY_AVX2
+constexpr int kMostPanels = 2;
+constexpr int tile_rows(int panels) { return panels == 2 ? 3 : 6; }
+#elif HWY_TARGET == HWY_NEON
+constexpr int kMostPanels = 1;
+constexpr int tile_rows(int) { return 5; }
+#else
+constexpr int kMostPanels = 1;
+constexpr int tile_rows(int) { return kLanes == 1 ? 1 : 3; }
+#endif
+
+template <int kRows, int kPanels>
+HWY_INLINE void tile(const Product& product, std::int64_t panel, const std::int32_t* in_rows,
+                     const std::int32_t* out_rows) {
+  constexpr int kVectors = kPanels * kPanelVectors;
+  const Floats d;
+  const float* a[kRows];
+  float* c[kRows];
+  FloatVector acc[kRows][kVectors];
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    a[r] = product.in + in_rows[r] * product.in_stride;
+    c[r] = product.acc + (out_rows[r] - product.first_out) * product.acc_stride + panel * kPanel;
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::Load(d, c[r] + v * kLanes);
+  }
+  const std::int64_t channels = product.in_channels;
+  const float* const weight = product.weight + panel * channels * kPanel;
+  for (std::int64_t i = 0; i < channels; ++i) {
+    FloatVector w[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v)
+      w[v] = hn::Load(d, weight + (v / kPanelVectors * channels + i) * kPanel + v % kPanelVectors * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const FloatVector x = hn::Set(d, a[r][i]);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::MulAdd(x, w[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) hn::Store(acc[r][v], d, c[r] + v * kLanes);
+}
+
+/// The last `rows` pairs of a list, fewer than a full tile has.
+template <int kPanels, int kRows = tile_rows(kPanels) - 1>
+HWY_INLINE void tail(const Product& product, std::int64_t panel, const std::int32_t* in_rows,
+                     const std::int32_t* out_rows, std::int64_t rows) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return tile<kRows, kPanels>(product, panel, in_rows, out_rows);
+    tail<kPanels, kRows - 1>(product, panel, in_rows, out_rows, rows);
+  }
+}
+
+template <int kPanels>
+HWY_NOINLINE void multiply_panels(const Product& product, std::int64_t panel, const std::int32_t* in_rows,
+                                  const std::int32_t* out_rows, std::int64_t count) {
+  constexpr int kRows = tile_rows(kPanels);
+  for (; count >= kRows; count -= kRows, in_rows += kRows, out_rows += kRows)
+    tile<kRows, kPanels>(product, panel, in_rows, out_rows);
+  tail<kPanels>(product, panel, in_rows, out_rows, count);
+}
+
+/// acc[out_rows[p] - first_out] += in[in_rows[p]] * W for all p of [0, count). Every out row occurs once.
+HWY_INLINE void multiply(const Product& product, const std::int32_t* in_rows, const std::int32_t* out_rows,
+                         std::int64_t count) {
+  if (count == 0) return;
+  for (std::int64_t panel = 0; panel < product.panels;) {
+    const std::int64_t left = product.panels - panel;
+    if constexpr (kMostPanels == 4) {
+      if (left >= 4 && left != 5) {
+        multiply_panels<4>(product, panel, in_rows, out_rows, count);
+        panel += 4;
+        continue;
+      }
+      if (left == 3 || left == 5) {
+        multiply_panels<3>(product, panel, in_rows, out_rows, count);
+        panel += 3;
+        continue;
+      }
+    }
+    if constexpr (kMostPanels >= 2) {
+      if (left >= 2) {
+        multiply_panels<2>(product, panel, in_rows, out_rows, count);
+        panel += 2;
+        continue;
+      }
+    }
+    multiply_panels<1>(product, panel, in_rows, out_rows, count);
+    ++panel;
+  }
+}
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,174 @@
+// Ops on rows on the CPU.
+#include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/rows/kernels.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <numeric>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/rows.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/block_rows.h>
+#include <voxshift/kernels_cpu/matmul.h>
+
+#ifndef VOXSHIFT_KERNELS_CPU_ROWS
+#define VOXSHIFT_KERNELS_CPU_ROWS
+namespace voxshift::cpu {
+
+constexpr std::int64_t kLinearRows = 256;  // rows of one task: their accumulators stay in L1 and L2
+
+/// The numbers 0 .. kLinearRows - 1: the row lists of a product that takes every row.
+inline const std::int32_t* consecutive_rows() {
+  static const auto rows = [] {
+    std::array<std::int32_t, kLinearRows> r{};
+    std::iota(r.begin(), r.end(), 0);
+    return r;
+  }();
+  return rows.data();
+}
+
+}  // namespace voxshift::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+void linear_block(const ConstRowView& in, const PackedPanels& weights, const Epilogue& epilogue, const RowView& out,
+                  std::int64_t first, std::int64_t last, float* acc) {
+  const std::int64_t stride = weights.panels() * kPanel;
+  start_rows(epilogue.bias, out.channels, acc, stride, last - first);
+  const Product product{static_cast<const float*>(in.base) + first * in.row_stride,
+                        in.row_stride,
+                        weights.in_channels,
+                        weights.data,
+                        acc,
+                        stride,
+                        weights.panels(),
+                        0};
+  multiply(product, consecutive_rows(), consecutive_rows(), last - first);
+  with_activation(epilogue.activation.kind, FinishRows{epilogue, acc, stride, first, last - first, out});
+}
+
+/// out[c] = act(a[c] * scale[c] + b[c]) for one row; absent operands are null.
+struct ElementwiseRow {
+  const float* a;
+  const float* scale;
+  const float* b;
+  std::int64_t channels;
+  float slope;
+  float* out;
+
+  template <Activation::Kind kKind>
+  HWY_INLINE void run() const {
+    const Floats d;
+    const FloatVector slopes = hn::Set(d, slope);
+    std::int64_t c = 0;
+    for (; c + kLanes <= channels; c += kLanes) {
+      FloatVector x = hn::LoadU(d, a + c);
+      if (scale) x = hn::Mul(x, hn::LoadU(d, scale + c));
+      if (b) x = hn::Add(x, hn::LoadU(d, b + c));
+      hn::StoreU(activate<kKind>(x, slopes), d, out + c);
+    }
+    if (c == channels) return;
+    const std::int64_t left = channels - c;
+    FloatVector x = load_some(a + c, left);
+    if (scale) x = hn::Mul(x, load_some(scale + c, left));
+    if (b) x = hn::Add(x, load_some(b + c, left));
+    store_some(activate<kKind>(x, slopes), out + c, left);
+  }
+};
+
+void elementwise_row(const float* a, const float* scale, const float* b, std::int64_t channels,
+                     const Activation& activation, float* out) {
+  with_activation(activation.kind, ElementwiseRow{a, scale, b, channels, activation.slope, out});
+}
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace voxshift::cpu {
+HWY_EXPORT(linear_block);
+HWY_EXPORT(elementwise_row);
+namespace {
+
+constexpr std::int64_t kGrain = 2048;
+
+const float* row(const ConstRowView& view, std::int64_t i) {
+  return static_cast<const float*>(view.base) + i * view.row_stride;
+}
+
+float* row(const RowView& view, std::int64_t i) { return static_cast<float*>(view.base) + i * view.row_stride; }
+
+template <class Body>
+void for_rows(const Context& context, std::int64_t count, const Body& body) {
+  parallel_ranges(context.threads, count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    for (std::int64_t i = first; i < last; ++i) body(i);
+  });
+}
+
+class CpuRowKernels final : public RowKernels {
+ public:
+  std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t in_channels,
+                                            std::int64_t out_channels) const override {
+    return std::make_shared<const PackedPanels>(weight, 1, in_channels, out_channels);
+  }
+
+  void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
+              const RowView& out) const override {
+    const auto& panels = static_cast<const PackedPanels&>(weights);
+    const std::int64_t acc_floats = kLinearRows * panels.panels() * kPanel;
+    const Arena::Mark mark = context.arena->mark();
+    float* acc = context.arena->allocate<float>(acc_floats * context.threads);
+    const auto linear_block = HWY_DYNAMIC_DISPATCH(linear_block);
+    parallel_for(context.threads, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
+      linear_block(in, panels, epilogue, out, b * kLinearRows, std::min(out.count, (b + 1) * kLinearRows),
+                   acc + thread * acc_floats);
+    });
+    context.arena->rewind(mark);
+  }
+
+  void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,
+              Activation activation, const RowView& out) const override {
+    const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
+    for_rows(context, out.count,
+             [&](std::int64_t i) { elementwise_row(row(in, i), scale, shift, out.channels, activation, row(out, i)); });
+  }
+
+  void add(const Context& context, const ConstRowView& a, const ConstRowView& b, Activation activation,
+           const RowView& out) const override {
+    const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
+    for_rows(context, out.count, [&](std::int64_t i) {
+      elementwise_row(row(a, i), nullptr, row(b, i), out.channels, activation, row(out, i));
+    });
+  }
+
+  void argmax(const Context& context, const ConstRowView& in, std::uint8_t* labels) const override {
+    for_rows(context, in.count, [&](std::int64_t i) {
+      labels[i] = static_cast<std::uint8_t>(std::max_element(row(in, i), row(in, i) + in.channels) - row(in, i));
+    });
+  }
+
+  void gather(const Context& context, const ConstRowView& in, const std::int32_t* rows,
+              const RowView& out) const override {
+    for_rows(context, out.count, [&](std::int64_t i) {
+      std::memcpy(row(out, i), row(in, rows[i]), static_cast<std::size_t>(out.channels) * sizeof(float));
+    });
+  }
+};
+
+}  // namespace
+
+const RowKernels& row_kernels() {
+  choose_target();
+  static const CpuRowKernels kernels;
+  return kernels;
+}
+
+}  // namespace voxshift::cpu
+#endif

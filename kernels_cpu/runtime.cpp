@@ -1,0 +1,52 @@
+// Memory of the CPU.
+#include <voxshift/kernels_cpu/peak.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/tensor/runtime.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace voxshift::cpu {
+namespace {
+
+constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
+
+class CpuRuntime final : public Runtime {
+ public:
+  bool available(Device) const override { return true; }
+
+  void* allocate(Device, std::size_t bytes) const override {
+    const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded ? rounded : kAlignment);
+    check<OutOfMemory>(memory != nullptr, "[allocate] the CPU has no ", bytes, " bytes left");
+    return memory;
+  }
+
+  void free(Device, void* memory, std::size_t) const noexcept override { std::free(memory); }
+
+  void copy_from_host(Device, void* to, const void* from, std::size_t bytes) const override {
+    copy_bytes(to, from, bytes);
+  }
+  void copy_to_host(Device, void* to, const void* from, std::size_t bytes) const override {
+    copy_bytes(to, from, bytes);
+  }
+  void copy(Device, void* to, const void* from, std::size_t bytes) const override { copy_bytes(to, from, bytes); }
+
+  double fma_peak(Device, int threads) const override { return cpu::fma_peak(threads); }
+  std::string target(Device) const override { return target_name(); }
+
+ private:
+  static void copy_bytes(void* to, const void* from, std::size_t bytes) {
+    if (bytes > 0) std::memcpy(to, from, bytes);
+  }
+};
+
+}  // namespace
+
+const Runtime& runtime() {
+  static const CpuRuntime runtime;
+  return runtime;
+}
+
+}  // namespace voxshift::cpu

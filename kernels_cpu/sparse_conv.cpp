@@ -1,0 +1,148 @@
+// Sparse convolution and pooling on the CPU. Output rows go in blocks whose accumulators stay in the L2 cache while all
+// offsets pass over them; the product reads input rows in place, so nothing is gathered, scattered or multiplied by
+// zero. A block belongs to one thread and takes its offsets in order: the same bits for any number of threads.
+#include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/sparse_conv/kernels.h>
+
+#include <algorithm>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/sparse_conv.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/block_rows.h>
+#include <voxshift/kernels_cpu/matmul.h>
+
+#ifndef VOXSHIFT_KERNELS_CPU_CONV_BLOCK
+#define VOXSHIFT_KERNELS_CPU_CONV_BLOCK
+namespace voxshift::cpu {
+
+/// What one block of a convolution reads and writes.
+struct ConvBlock {
+  const ConstRowView& in;
+  const KernelMapView& map;
+  const PackedPanels& weights;
+  const Epilogue& epilogue;
+  const RowView& out;
+};
+
+}  // namespace voxshift::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+// Output rows [first, last), first a multiple of kSplitRows; `acc` holds their accumulators.
+void conv_block(const ConvBlock& conv, std::int64_t first, std::int64_t last, float* acc) {
+  const PackedPanels& weights = conv.weights;
+  const std::int64_t stride = weights.panels() * kPanel;
+  start_rows(conv.epilogue.bias, conv.out.channels, acc, stride, last - first);
+  Product product{static_cast<const float*>(conv.in.base),
+                  conv.in.row_stride,
+                  weights.in_channels,
+                  nullptr,
+                  acc,
+                  stride,
+                  weights.panels(),
+                  first};
+  const std::int32_t* begin = conv.map.splits + first / kSplitRows * conv.map.volume;
+  const std::int32_t* end = conv.map.splits + (last + kSplitRows - 1) / kSplitRows * conv.map.volume;
+  for (int k = 0; k < conv.map.volume; ++k) {
+    const PairList& list = conv.map.pairs[k];
+    product.weight = weights.offset(k);
+    multiply(product, list.in + begin[k], list.out + begin[k], end[k] - begin[k]);
+  }
+  with_activation(conv.epilogue.activation.kind, FinishRows{conv.epilogue, acc, stride, first, last - first, conv.out});
+}
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace voxshift::cpu {
+HWY_EXPORT(conv_block);
+namespace {
+
+constexpr std::int64_t kBlockBytes = 512 * 1024;  // of accumulators: half of a desktop core's L2 cache
+constexpr std::int64_t kMostBlockRows = 2048;
+
+std::int64_t block_rows(std::int64_t acc_stride) {
+  const std::int64_t rows = kBlockBytes / (acc_stride * static_cast<std::int64_t>(sizeof(float)));
+  return std::clamp(rows / kSplitRows * kSplitRows, kSplitRows, kMostBlockRows);
+}
+
+class CpuSparseConvKernels final : public SparseConvKernels {
+ public:
+  std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t volume, std::int64_t in_channels,
+                                            std::int64_t out_channels) const override {
+    return std::make_shared<const PackedPanels>(weight, volume, in_channels, out_channels);
+  }
+
+  void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
+            const Epilogue& epilogue, const RowView& out) const override {
+    const auto& panels = static_cast<const PackedPanels&>(weights);
+    const ConvBlock block{in, map, panels, epilogue, out};
+    const std::int64_t stride = panels.panels() * kPanel, rows = block_rows(stride);
+    const Arena::Mark mark = context.arena->mark();
+    float* acc = context.arena->allocate<float>(rows * stride * context.threads);
+    const auto conv_block = HWY_DYNAMIC_DISPATCH(conv_block);
+    parallel_for(context.threads, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
+      conv_block(block, b * rows, std::min(out.count, (b + 1) * rows), acc + thread * rows * stride);
+    });
+    context.arena->rewind(mark);
+  }
+
+  void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,
+            const RowView& out) const override {
+    const std::int64_t blocks = (out.count + kSplitRows - 1) / kSplitRows;
+    const Arena::Mark mark = context.arena->mark();
+    auto* present = context.arena->allocate<std::int32_t>(out.count);
+    parallel_for(context.threads, blocks, [&](std::int64_t block, int) {
+      const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
+      std::fill(present + first, present + last, 0);
+      for (std::int64_t o = first; o < last; ++o) std::fill_n(row(out, o), out.channels, 0.0f);
+      const std::int32_t* begin = map.splits + block * map.volume;
+      const std::int32_t* end = begin + map.volume;
+      for (int k = 0; k < map.volume; ++k)
+        for (std::int64_t p = begin[k]; p < end[k]; ++p) {
+          const std::int32_t o = map.pairs[k].out[p];
+          add_row(pooling, present[o]++ == 0, static_cast<const float*>(in.base) + map.pairs[k].in[p] * in.row_stride,
+                  out.channels, row(out, o));
+        }
+      if (pooling != Pooling::kAverage) return;
+      for (std::int64_t o = first; o < last; ++o)
+        if (present[o] > 1)
+          for (std::int64_t c = 0; c < out.channels; ++c) row(out, o)[c] /= static_cast<float>(present[o]);
+    });
+    context.arena->rewind(mark);
+  }
+
+ private:
+  static float* row(const RowView& view, std::int64_t i) {
+    return static_cast<float*>(view.base) + i * view.row_stride;
+  }
+
+  static void add_row(Pooling pooling, bool is_first, const float* in, std::int64_t channels, float* out) {
+    if (is_first) {
+      std::copy_n(in, channels, out);
+    } else if (pooling == Pooling::kMax) {
+      for (std::int64_t c = 0; c < channels; ++c) out[c] = std::max(out[c], in[c]);
+    } else {
+      for (std::int64_t c = 0; c < channels; ++c) out[c] += in[c];
+    }
+  }
+};
+
+}  // namespace
+
+const SparseConvKernels& sparse_conv_kernels() {
+  choose_target();
+  static const CpuSparseConvKernels kernels;
+  return kernels;
+}
+
+}  // namespace voxshift::cpu
+#endif

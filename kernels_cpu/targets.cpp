@@ -1,0 +1,63 @@
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/tensor/error.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <mutex>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/targets.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+std::int64_t this_target() { return HWY_TARGET; }
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace voxshift::cpu {
+HWY_EXPORT(this_target);
+namespace {
+
+struct Target {
+  const char* name;
+  std::int64_t bit;
+};
+
+constexpr Target kTargets[] = {{"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4}, {"neon", HWY_NEON}};
+
+}  // namespace
+
+void choose_target() {
+  static std::once_flag chosen;
+  std::call_once(chosen, [] {
+    const char* wanted = std::getenv("VOXSHIFT_CPU");
+    if (wanted == nullptr || *wanted == '\0') return;
+    std::string known;
+    for (const Target& target : kTargets) {
+      const bool here = (HWY_TARGETS & hwy::SupportedTargets() & target.bit) != 0;
+      if (here && wanted == std::string(target.name)) {
+        hwy::DisableTargets(~target.bit);
+        hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+        return;
+      }
+      if (here) known += (known.empty() ? "" : ", ") + std::string(target.name);
+    }
+    throw InvalidArgument("[cpu] VOXSHIFT_CPU=" + std::string(wanted) + ": this build on this CPU has " + known);
+  });
+}
+
+std::string target_name() {
+  choose_target();
+  const std::int64_t bit = HWY_DYNAMIC_DISPATCH(this_target)();
+  for (const Target& target : kTargets)
+    if (target.bit == bit) return target.name;
+  return "scalar";
+}
+
+}  // namespace voxshift::cpu
+#endif

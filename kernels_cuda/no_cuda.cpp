@@ -1,0 +1,39 @@
+// Compiled in place of the CUDA backend where the build has none.
+#include <voxshift/point_voxel/kernels.h>
+#include <voxshift/rows/kernels.h>
+#include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/tensor/kernels.h>
+#include <voxshift/tensor/runtime.h>
+
+namespace voxshift::cuda {
+namespace {
+
+[[noreturn]] void unavailable() {
+  throw BackendUnavailable("[cuda] this build of voxshift has no CUDA backend; use device \"cpu\"");
+}
+
+class NoCudaRuntime final : public Runtime {
+ public:
+  bool available(Device) const override { return false; }
+  void* allocate(Device, std::size_t) const override { unavailable(); }
+  void free(Device, void*, std::size_t) const noexcept override {}
+  void copy_from_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
+  void copy_to_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
+  void copy(Device, void*, const void*, std::size_t) const override { unavailable(); }
+  double fma_peak(Device, int) const override { unavailable(); }
+  std::string target(Device) const override { unavailable(); }
+};
+
+}  // namespace
+
+const Runtime& runtime() {
+  static const NoCudaRuntime runtime;
+  return runtime;
+}
+
+const CoordinateKernels& coordinate_kernels() { unavailable(); }
+const PointVoxelKernels& point_voxel_kernels() { unavailable(); }
+const RowKernels& row_kernels() { unavailable(); }
+const SparseConvKernels& sparse_conv_kernels() { unavailable(); }
+
+}  // namespace voxshift::cuda

@@ -1,0 +1,25 @@
+// The classes a model tells apart: name, raw id in label files, colour in pictures.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+/// Label of a point that has no class: dropped before the network, or outside every class. Raw id 0.
+inline constexpr std::uint8_t kUnlabelled = 255;
+
+/// One class. Its position in a table is the train id, the column of the logits.
+struct ClassInfo {
+  std::string name;
+  std::uint32_t raw_id;             ///< what a `.label` file stores
+  std::array<std::uint8_t, 3> rgb;  ///< red, green, blue
+};
+
+/// The 19 classes of SemanticKITTI in the order of their train ids. Source: semantic-kitti.yaml of the SemanticKITTI
+/// API, whose colours are blue, green, red; these are red, green, blue.
+const std::vector<ClassInfo>& semantic_kitti_classes();
+
+}  // namespace voxshift

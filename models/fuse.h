@@ -1,0 +1,27 @@
+// Passes that make few fat steps of many plain nodes.
+#pragma once
+
+#include <voxshift/models/plan.h>
+
+namespace voxshift {
+
+/// A step that still names its values and holds plain weights.
+struct Draft {
+  std::string name;
+  Op op;
+  std::vector<std::string> inputs;
+  std::string residual;  ///< empty: none
+  std::string output;
+  Weights weights;                 ///< conv, conv_transpose, linear
+  std::optional<ScaleShift> norm;  ///< batch_norm
+  Activation activation;
+  Window window;
+
+  bool multiplies() const { return op == Op::kConv || op == Op::kConvTranspose || op == Op::kLinear; }
+};
+
+/// The nodes of the graph with batch norm folded into the product before it, activations into the step before them,
+/// and sums into the epilogue of one summand's product, in an order that can be run.
+std::vector<Draft> fused_drafts(const Graph& graph, const Parameters& parameters);
+
+}  // namespace voxshift

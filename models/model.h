@@ -1,0 +1,62 @@
+// A trained network: graph, parameters, preprocessing, classes.
+#pragma once
+
+#include <voxshift/models/classes.h>
+#include <voxshift/models/graph.h>
+#include <voxshift/models/profile.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+/// What a new model shall be.
+struct ModelSpec {
+  std::string arch = "minkunet";
+  double width = 1.0;      ///< factor of all channel counts
+  int classes = 19;        ///< 19 takes the names and colours of SemanticKITTI
+  std::uint64_t seed = 0;  ///< of the random weights
+};
+
+/// Immutable; copies share the parameters. Safe to use from many threads.
+class Model {
+ public:
+  /// Checks the graph against the parameters. Throws InvalidArgument.
+  Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes);
+
+  /// Reads a `.safetensors` file with voxshift's metadata. Throws IoError "FILE: what is wrong".
+  static Model load(const std::filesystem::path& path);
+
+  /// A network with random weights as torchsparse initialises them, and batch-norm statistics of one synthetic scan.
+  /// Throws InvalidArgument for an unknown arch, a width or class count out of range.
+  static Model create(const ModelSpec& spec);
+
+  /// Writes the file whole or not at all. Throws IoError.
+  void save(const std::filesystem::path& path) const;
+
+  const std::string& arch() const { return arch_; }
+  const Graph& graph() const { return graph_; }
+  const Parameters& parameters() const { return parameters_; }
+  const Profile& profile() const { return profile_; }
+  const std::vector<ClassInfo>& classes() const { return classes_; }
+
+  /// Channels of every value of the graph, by name.
+  const std::map<std::string, std::int64_t>& channels() const { return channels_; }
+
+  /// Trained numbers: all parameters but running statistics.
+  std::int64_t parameter_count() const;
+
+  /// The same network behind another preprocessing. Throws InvalidArgument when its channels are not the network's.
+  Model with_profile(Profile profile) const;
+
+ private:
+  std::string arch_;
+  Graph graph_;
+  Parameters parameters_;
+  Profile profile_;
+  std::vector<ClassInfo> classes_;
+  std::map<std::string, std::int64_t> channels_;
+};
+
+}  // namespace voxshift

@@ -1,0 +1,110 @@
+#include <voxshift/models/atomic_file.h>
+#include <voxshift/models/safetensors.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint64_t kLengthBytes = 8;
+constexpr std::pair<const char*, DType> kDTypes[] = {{"F32", DType::kF32}, {"F16", DType::kF16}, {"BF16", DType::kBF16},
+                                                     {"I64", DType::kI64}, {"I32", DType::kI32}, {"I8", DType::kI8},
+                                                     {"U8", DType::kU8}};
+
+DType dtype_from(const std::string& word, const std::string& tensor) {
+  for (const auto& [known, dtype] : kDTypes)
+    if (word == known) return dtype;
+  throw IoError("tensor \"" + tensor + "\" has the unknown dtype \"" + word + "\"");
+}
+
+const char* word_of(DType dtype) {
+  return std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const auto& row) { return row.second == dtype; })
+      ->first;
+}
+
+Array read_tensor(std::ifstream& file, std::uint64_t data_start, std::uint64_t data_bytes, const std::string& tensor,
+                  const json& entry) {
+  const DType dtype = dtype_from(entry.at("dtype").get<std::string>(), tensor);
+  const Shape shape = entry.at("shape").get<Shape>();
+  const auto offsets = entry.at("data_offsets").get<std::vector<std::uint64_t>>();
+  check<IoError>(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "tensor \"", tensor,
+                 "\" lies outside the file, which is cut or damaged");
+  const std::uint64_t bytes = static_cast<std::uint64_t>(count_of(shape)) * size_of(dtype);
+  check<IoError>(offsets[1] - offsets[0] == bytes, "tensor \"", tensor, "\" of shape ", to_string(shape), " expects ",
+                 bytes, " bytes, the header gives it ", offsets[1] - offsets[0]);
+  Array array(shape, dtype);
+  file.seekg(static_cast<std::streamoff>(data_start + offsets[0]));
+  file.read(static_cast<char*>(array.memory()), static_cast<std::streamsize>(bytes));
+  check<IoError>(static_cast<bool>(file), "tensor \"", tensor, "\" could not be read");
+  return array;
+}
+
+SafeTensors read(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  check<IoError>(static_cast<bool>(file), "cannot be opened");
+  check<IoError>(std::filesystem::is_regular_file(path), "is not a file");
+  const std::uint64_t file_bytes = std::filesystem::file_size(path);
+  check<IoError>(file_bytes >= kLengthBytes, "has ", file_bytes, " bytes, too few for a safetensors file");
+  unsigned char length_bytes[kLengthBytes];
+  file.read(reinterpret_cast<char*>(length_bytes), kLengthBytes);
+  std::uint64_t length = 0;
+  for (std::uint64_t b = 0; b < kLengthBytes; ++b) length |= std::uint64_t{length_bytes[b]} << (8 * b);
+  check<IoError>(length <= file_bytes - kLengthBytes, "claims a header of ", length, " bytes, the file has ",
+                 file_bytes, "; it is cut or no safetensors file");
+  std::string text(length, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(length));
+  const json header = json::parse(text, nullptr, false);
+  check<IoError>(header.is_object(), "has a header that is not a JSON object; expected a safetensors file");
+
+  SafeTensors content;
+  const std::uint64_t data_start = kLengthBytes + length;
+  for (const auto& [key, entry] : header.items()) {
+    if (key == "__metadata__") {
+      content.metadata = entry.get<std::map<std::string, std::string>>();
+    } else {
+      content.tensors.emplace(key, read_tensor(file, data_start, file_bytes - data_start, key, entry));
+    }
+  }
+  return content;
+}
+
+}  // namespace
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  try {
+    return read(path);
+  } catch (const json::exception& error) {
+    throw IoError(path.string() + ": header: " + error.what());
+  } catch (const InvalidArgument& error) {
+    throw IoError(path.string() + ": header: " + error.what());
+  } catch (const IoError& error) {
+    throw IoError(path.string() + ": " + error.what());
+  }
+}
+
+void write_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
+  json header{{"__metadata__", content.metadata}};
+  std::uint64_t offset = 0;
+  for (const auto& [tensor, array] : content.tensors) {
+    header[tensor] = {{"dtype", word_of(array.dtype())},
+                      {"shape", array.shape()},
+                      {"data_offsets", {offset, offset + array.bytes()}}};
+    offset += array.bytes();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');  // data starts aligned
+  write_atomically(path, [&](std::ostream& file) {
+    for (std::uint64_t b = 0; b < kLengthBytes; ++b) file.put(static_cast<char>(text.size() >> (8 * b) & 0xff));
+    file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    for (const auto& [tensor, array] : content.tensors)
+      file.write(static_cast<const char*>(array.memory()), static_cast<std::streamsize>(array.bytes()));
+  });
+}
+
+}  // namespace voxshift

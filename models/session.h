@@ -1,0 +1,68 @@
+// The executor: runs one model again and again, in memory that it keeps.
+#pragma once
+
+#include <voxshift/models/model.h>
+#include <voxshift/tensor/runtime.h>
+#include <voxshift/tensor/sparse_tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+/// One step of a run.
+struct LayerReport {
+  std::string name;  ///< node that gives the weights
+  std::string kind;  ///< "conv 3x3x3", "conv_transpose 2x2x2 / 2", "linear", "affine", "add"
+  std::int64_t rows = 0, in_channels = 0, out_channels = 0;
+  std::int64_t pairs = 0;  ///< of the kernel map; rows for linear
+  std::int64_t macs = 0;
+  double seconds = 0;
+};
+
+/// Cost of the last run.
+struct RunReport {
+  std::int64_t points = 0, dropped_points = 0, voxels = 0, macs = 0;
+  double voxelize_seconds = 0, maps_seconds = 0, network_seconds = 0;
+  std::vector<LayerReport> layers;
+};
+
+struct Segmentation {
+  Array labels;  ///< u8 [N]: train id per point, kUnlabelled for a dropped one
+  Array scores;  ///< f32 [N, classes]: softmax of the logits, 0 for a dropped point; empty unless asked for
+};
+
+/// One user of a model: owns the packed weights' use, the arenas and the report. Not for several threads at once; make
+/// one session per thread, they share nothing but the model. After the largest scan has been seen nothing but results
+/// is allocated.
+class Session {
+ public:
+  /// threads 0: num_threads(). Throws BackendUnavailable for a device this build has not.
+  explicit Session(const Model& model, Device device = Device::cpu(), int threads = 0);
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Logits f32 [rows of the network's output, classes]; for segmentation networks the rows of x. Throws
+  /// InvalidArgument when x has other channels or dimensions than the model's input, or lies on another device.
+  Array forward(const SparseTensor& x);
+
+  /// A label per point. points f32 [N, C] with at least the profile's columns, on the session's device. Throws
+  /// InvalidArgument for other shapes and where points without a range span more than a key's bits.
+  Segmentation segment(const Array& points, bool with_scores = false);
+
+  const RunReport& report() const;
+  const Model& model() const;
+  Device device() const;
+  int threads() const;
+
+  /// Bytes that the session holds: packed weights, maps, features.
+  std::size_t bytes() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace voxshift

@@ -1,0 +1,48 @@
+// Contract of operators between points and voxels.
+#pragma once
+
+#include <voxshift/tensor/runtime.h>
+
+#include <array>
+#include <cstdint>
+
+namespace voxshift {
+
+/// How a quotient becomes a cell.
+enum class Rounding {
+  kHalfEven,       ///< nearest, ties to even: numpy.round, spvnas
+  kHalfAwayFrom0,  ///< nearest, ties away from 0: std::round
+  kFloor,          ///< MinkowskiEngine, Pointcept
+};
+
+/// The box [lowest, highest) of x, y, z in metres that points must lie in.
+struct Range {
+  std::array<float, 3> lowest, highest;
+
+  bool operator==(const Range&) const = default;
+};
+
+/// Kernels between points and voxels.
+class PointVoxelKernels {
+ public:
+  virtual ~PointVoxelKernels() = default;
+
+  /// coords[j] = (0, round(x / size), round(y / size), round(z / size)) in float32 division and kept[j] = i for every
+  /// point i that is finite and lies in `range` (null: anywhere), in input order. points f32 [n, columns]. Returns how
+  /// many are kept, or -1 where such a point has a cell beyond +-2^30.
+  virtual std::int64_t quantize(const Context&, const float* points, std::int64_t n, std::int64_t columns, float size,
+                                Rounding, const Range* range, std::int32_t* coords, std::int32_t* kept) const = 0;
+};
+
+namespace cpu {
+const PointVoxelKernels& point_voxel_kernels();
+}
+namespace cuda {
+const PointVoxelKernels& point_voxel_kernels();
+}
+
+inline const PointVoxelKernels& point_voxel_kernels(Device device) {
+  return on<PointVoxelKernels>(device, cpu::point_voxel_kernels, cuda::point_voxel_kernels);
+}
+
+}  // namespace voxshift

@@ -1,0 +1,43 @@
+// From points to voxels.
+#pragma once
+
+#include <voxshift/point_voxel/kernels.h>
+#include <voxshift/tensor/sparse_tensor.h>
+
+#include <optional>
+
+namespace voxshift {
+
+struct VoxelizeOptions {
+  float voxel_size = 0.05f;  ///< metres
+  Rounding rounding = Rounding::kHalfEven;
+  std::optional<Range> range;      ///< points outside are dropped
+  Reduce reduce = Reduce::kFirst;  ///< how the points of a voxel give its features
+};
+
+/// Voxels of a point cloud.
+struct Voxels {
+  SparseTensor tensor;       ///< coordinates (0, x, y, z) in cells, lexicographic; features are the points' columns
+  Array inverse;             ///< i32 [N]: the row of each point, -1 for a dropped one
+  std::int64_t dropped = 0;  ///< points that are not finite or lie outside the range
+};
+
+/// Cells are round(xyz / voxel_size) in float32 (torchsparse's sparse_quantize with the rounding of spvnas). points f32
+/// [N, C], C >= 3, x y z first, metres. Throws InvalidArgument for other shapes or dtypes, a voxel size that is not
+/// positive, and cells that span more than a key's bits.
+Voxels voxelize(const Array& points, const VoxelizeOptions& options = {});
+
+/// Voxels in an arena's memory.
+struct VoxelRows {
+  Level level;
+  const std::int32_t* kept;     ///< [points]: index of each point that was not dropped, ascending
+  std::int64_t points;          ///< not dropped
+  const std::int32_t* inverse;  ///< [points]: voxel of each of them
+  const float* features;        ///< [level.count, columns]
+};
+
+/// voxelize() for points f32 [n, columns] with everything in context.arena. `points` and `options` are not checked.
+VoxelRows voxelize_rows(const Context& context, const float* points, std::int64_t n, std::int64_t columns,
+                        const VoxelizeOptions& options);
+
+}  // namespace voxshift

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs clang-tidy on the C++ files that differ from BASE (tidy.sh [BASE]; origin/main, on that branch the commit before,
+# and without either all files), using the compile commands of build/cpu.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+base=${1:-$(git merge-base HEAD origin/main 2>/dev/null || true)}
+[[ $base != $(git rev-parse HEAD) ]] || base=$(git rev-parse --quiet --verify HEAD^ || true)
+if [[ -n $base ]]; then
+  mapfile -t changed < <(git diff --name-only --diff-filter=d "$base" -- '*.h' '*.cpp' .clang-tidy)
+else
+  mapfile -t changed < <(git ls-files '*.cpp')
+fi
+
+# What is compiled of them. A header is seen through the first source that includes it.
+sources=()
+for file in "${changed[@]}"; do
+  case $file in
+    .clang-tidy) mapfile -t -O ${#sources[@]} sources < <(git ls-files '*.cpp') ;;
+    *.h) mapfile -t -O ${#sources[@]} sources < <(git grep -l -F -e "<voxshift/$file>" -e "\"${file##*/}\"" -- '*.cpp' | head -n 1) ;;
+    *) sources+=("$file") ;;
+  esac
+done
+mapfile -t sources < <(printf '%s\n' "${sources[@]}" | sort -u | while read -r file; do
+  if grep -qF "/$file\"" build/cpu/compile_commands.json; then echo "$file"; fi
+done)
+echo "${#sources[@]} files"
+[[ ${#sources[@]} -gt 0 ]] || exit 0
+
+# Kernels are read for one instruction set, not for each.
+printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 1 clang-tidy-14 -p build/cpu --quiet \
+  --extra-arg=-DHWY_COMPILE_ONLY_STATIC 2> >(grep -v 'warnings generated' >&2)

@@ -1,0 +1,46 @@
+// Contract of convolution and pooling on sparse tensors.
+#pragma once
+
+#include <voxshift/tensor/epilogue.h>
+#include <voxshift/tensor/kernel_map.h>
+#include <voxshift/tensor/packed_weights.h>
+#include <voxshift/tensor/runtime.h>
+
+#include <memory>
+
+namespace voxshift {
+
+enum class Pooling { kMax, kAverage, kSum };
+
+/// Kernels of sparse convolution; features are f32.
+class SparseConvKernels {
+ public:
+  virtual ~SparseConvKernels() = default;
+
+  /// Packs weight f32 [volume, in_channels, out_channels] (device memory, row-major).
+  virtual std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t volume, std::int64_t in_channels,
+                                                    std::int64_t out_channels) const = 0;
+
+  /// out[o] = act(sum_k sum_{(i, o) in map_k} in[i] W[k] + bias + residual[o]). One accumulator per output element:
+  /// offsets in order, then input channels. An output row without pairs is act(bias + residual).
+  virtual void conv(const Context&, const ConstRowView& in, const KernelMapView&, const PackedWeights&, const Epilogue&,
+                    const RowView& out) const = 0;
+
+  /// out[o] = max, sum or mean of in[i] over all pairs (i, o), offsets in order; the mean divides by the pairs present.
+  /// An output row without pairs is 0.
+  virtual void pool(const Context&, const ConstRowView& in, const KernelMapView&, Pooling,
+                    const RowView& out) const = 0;
+};
+
+namespace cpu {
+const SparseConvKernels& sparse_conv_kernels();
+}
+namespace cuda {
+const SparseConvKernels& sparse_conv_kernels();
+}
+
+inline const SparseConvKernels& sparse_conv_kernels(Device device) {
+  return on<SparseConvKernels>(device, cpu::sparse_conv_kernels, cuda::sparse_conv_kernels);
+}
+
+}  // namespace voxshift

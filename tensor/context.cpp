@@ -1,0 +1,33 @@
+// Threads of ops that are called one by one.
+#include <voxshift/tensor/runtime.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+namespace voxshift {
+namespace {
+
+int default_threads() {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  const int wanted = text ? std::atoi(text) : 0;
+  if (wanted > 0) return wanted;
+  const unsigned processors = std::thread::hardware_concurrency();
+  return processors > 0 ? static_cast<int>(processors) : 1;
+}
+
+std::atomic<int>& threads() {
+  static std::atomic<int> count{default_threads()};
+  return count;
+}
+
+}  // namespace
+
+void set_num_threads(int count) {
+  check(count >= 1, "[set_num_threads] expected at least 1 thread, found ", count);
+  threads() = count;
+}
+
+int num_threads() { return threads(); }
+
+}  // namespace voxshift

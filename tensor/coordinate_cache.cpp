@@ -1,0 +1,66 @@
+#include <voxshift/tensor/coordinate_cache.h>
+#include <voxshift/tensor/kernels.h>
+
+namespace voxshift {
+namespace {
+
+// With kFloor the coordinates depend on the stride alone.
+bool same_coordinates(const Window& a, const Window& b) {
+  if (a.semantics != b.semantics || a.stride != b.stride) return false;
+  return a.semantics == Semantics::kFloor || a == b;
+}
+
+template <class Make>
+CoordinateCache::MapPtr make_map(Device device, Make&& make) {
+  auto arena = std::make_unique<Arena>(device);
+  const Level level = make(Context{device, nullptr, num_threads(), arena.get()});
+  return std::make_shared<const CoordinateMap>(std::move(arena), level);
+}
+
+}  // namespace
+
+CoordinateCache::MapPtr CoordinateCache::coarser(const MapPtr& from, const Window& window, const Shape& shape) {
+  if (window.semantics == Semantics::kFloor && window.unit_stride()) return from;
+  const std::lock_guard lock(mutex_);
+  for (const Derivation& d : derivations_)
+    if (!d.generated && d.fine == from && same_coordinates(d.window, window)) return d.coarse;
+  auto coarse = make_map(from->device(),
+                         [&](const Context& context) { return coarser_level(context, from->level(), window, shape); });
+  derivations_.push_back({from, coarse, window, shape, false});
+  return coarse;
+}
+
+CoordinateCache::Origin CoordinateCache::origin(const MapPtr& coarse, const Window& window, const Shape& shape) const {
+  if (window.semantics == Semantics::kFloor && window.unit_stride()) return {coarse, shape};
+  const std::lock_guard lock(mutex_);
+  for (const Derivation& d : derivations_)
+    if (!d.generated && d.coarse == coarse && same_coordinates(d.window, window)) return {d.fine, d.shape};
+  throw InvalidArgument(
+      "[conv_transpose] no convolution with this stride made the input's coordinates; use generative_conv_transpose");
+}
+
+CoordinateCache::MapPtr CoordinateCache::generated(const MapPtr& from, const Window& window) {
+  const std::lock_guard lock(mutex_);
+  for (const Derivation& d : derivations_)
+    if (d.generated && d.coarse == from && d.window == window) return d.fine;
+  auto fine =
+      make_map(from->device(), [&](const Context& context) { return finer_level(context, from->level(), window); });
+  derivations_.push_back({fine, from, window, std::nullopt, true});
+  return fine;
+}
+
+std::shared_ptr<const KernelMap> CoordinateCache::kernel_map(const MapPtr& fine, const MapPtr& coarse,
+                                                             const Window& window) {
+  const std::lock_guard lock(mutex_);
+  for (const CachedMap& cached : maps_)
+    if (cached.fine == fine && cached.coarse == coarse && cached.window == window) return cached.map;
+  auto arena = std::make_unique<Arena>(fine->device());
+  Arena scratch(fine->device());
+  const Context context{fine->device(), nullptr, num_threads(), &scratch};
+  const auto views = coordinate_kernels(fine->device()).map(context, fine->level(), coarse->level(), window, *arena);
+  auto map = std::make_shared<const KernelMap>(std::move(arena), views);
+  maps_.push_back({fine, coarse, window, map});
+  return map;
+}
+
+}  // namespace voxshift

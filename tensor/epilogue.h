@@ -1,0 +1,30 @@
+// What a kernel does to an output row before it leaves the cache.
+#pragma once
+
+#include <voxshift/tensor/row_view.h>
+
+namespace voxshift {
+
+/// Element-wise function of a value x.
+struct Activation {
+  enum class Kind {
+    kNone,       ///< x
+    kRelu,       ///< max(x, 0)
+    kRelu6,      ///< min(max(x, 0), 6)
+    kLeakyRelu,  ///< x > 0 ? x : slope * x
+  };
+
+  Kind kind = Kind::kNone;
+  float slope = 0.01f;
+
+  bool operator==(const Activation&) const = default;
+};
+
+/// out = activation(sum + bias + residual); absent parts have a null base.
+struct Epilogue {
+  const float* bias = nullptr;  ///< [out channels]
+  ConstRowView residual;        ///< [out rows, out channels]
+  Activation activation;
+};
+
+}  // namespace voxshift

@@ -1,0 +1,84 @@
+// Contract of coordinates: what a backend provides to sort, look up and pair them.
+#pragma once
+
+#include <voxshift/tensor/kernel_map.h>
+#include <voxshift/tensor/level.h>
+#include <voxshift/tensor/reduce.h>
+#include <voxshift/tensor/row_view.h>
+#include <voxshift/tensor/runtime.h>
+
+#include <cstdint>
+
+namespace voxshift {
+
+/// One slot of the open-addressing table: an empty one has row -1.
+struct HashSlot {
+  std::int64_t key;
+  std::int32_t row;
+};
+
+/// Kernels on coordinates. Scratch comes from context.arena and is given back. Same results on every run and for any
+/// number of threads.
+class CoordinateKernels {
+ public:
+  virtual ~CoordinateKernels() = default;
+
+  /// lowest[a], highest[a] = extremes of column a of coords int32 [n, axes]; n > 0.
+  virtual void bounds(const Context&, const std::int32_t* coords, std::int64_t n, int axes, std::int32_t* lowest,
+                      std::int32_t* highest) const = 0;
+
+  /// keys[i] = layout.pack(coords[i])
+  virtual void pack(const Context&, const std::int32_t* coords, std::int64_t n, const KeyLayout&,
+                    std::int64_t* keys) const = 0;
+
+  /// coords[i] = layout.unpack(keys[i])
+  virtual void unpack(const Context&, const std::int64_t* keys, std::int64_t n, const KeyLayout&,
+                      std::int32_t* coords) const = 0;
+
+  /// Sorts `keys` and drops repeats in place; returns how many remain. `bits` bounds the keys. Where given, first[u] is
+  /// the lowest index that held unique key u and inverse[i] is the place of key i among the unique ones.
+  virtual std::int64_t sort_unique(const Context&, std::int64_t* keys, std::int64_t n, int bits, std::int32_t* first,
+                                   std::int32_t* inverse) const = 0;
+
+  /// How candidates() moves a coordinate.
+  enum class Move {
+    kFloor,  ///< floor(c / stride)
+    kExact,  ///< (c - offset_k) / stride for every k that divides it: outputs that a tap of c reaches
+    kScale,  ///< c * stride + offset_k for every k: inputs that an output c reaches
+  };
+
+  /// Keys in layout `to` of all coordinates that `move` makes of the level and that lie in to's box: unsorted, with
+  /// repeats. Writes at most count (kFloor) or count * volume keys to `out` and returns how many.
+  virtual std::int64_t candidates(const Context&, const Level&, const Window&, Move move, const KeyLayout& to,
+                                  std::int64_t* out) const = 0;
+
+  /// For every offset k the pairs (i, o) with fine[i] = coarse[o] * stride + offset_k, and the splits of both
+  /// directions, in memory of `result`, which is not context.arena.
+  virtual KernelMapViews map(const Context&, const Level& fine, const Level& coarse, const Window&,
+                             Arena& result) const = 0;
+
+  /// Fills `slots` [capacity], a power of two of at least 2 * count, with the level's keys.
+  virtual void build_table(const Context&, const Level&, HashSlot* slots, std::int64_t capacity) const = 0;
+
+  /// rows[i] = row of coords[i] (int32 [n, axes]) in the table, -1 where it is not there.
+  virtual void look_up(const Context&, const HashSlot* slots, std::int64_t capacity, const KeyLayout&,
+                       const std::int32_t* coords, std::int64_t n, std::int32_t* rows) const = 0;
+
+  /// out[s] = reduction of the rows in[i] with segment[i] == s, taken in ascending i; 0 where there are none. segment
+  /// [in.count] holds values of [0, out.count). Features are f32; kNone is not taken.
+  virtual void reduce(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
+                      const RowView& out) const = 0;
+};
+
+namespace cpu {
+const CoordinateKernels& coordinate_kernels();
+}
+namespace cuda {
+const CoordinateKernels& coordinate_kernels();
+}
+
+inline const CoordinateKernels& coordinate_kernels(Device device) {
+  return on<CoordinateKernels>(device, cpu::coordinate_kernels, cuda::coordinate_kernels);
+}
+
+}  // namespace voxshift

@@ -1,0 +1,92 @@
+#include <voxshift/tensor/kernels.h>
+#include <voxshift/tensor/level.h>
+
+#include <algorithm>
+#include <limits>
+
+namespace voxshift {
+namespace {
+
+std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }
+
+std::int32_t saturate(std::int64_t c) {
+  constexpr std::int64_t kLowest = std::numeric_limits<std::int32_t>::min();
+  constexpr std::int64_t kHighest = std::numeric_limits<std::int32_t>::max();
+  return static_cast<std::int32_t>(std::clamp(c, kLowest, kHighest));
+}
+
+// The box of a level after `lowest` and `highest` of every spatial axis were mapped; batches stay.
+template <class Map>
+KeyLayout mapped_layout(const KeyLayout& from, Map&& map) {
+  Coordinate lowest{}, highest{};
+  lowest[0] = from.lowest(0);
+  highest[0] = from.highest(0);
+  for (int axis = 1; axis < from.axes(); ++axis) {
+    const auto [low, high] = map(axis - 1, std::int64_t{from.lowest(axis)}, std::int64_t{from.highest(axis)});
+    lowest[static_cast<std::size_t>(axis)] = saturate(low);
+    highest[static_cast<std::size_t>(axis)] = saturate(high);
+  }
+  return {from.axes(), lowest, highest};
+}
+
+Level unique_candidates(const Context& context, const Level& from, const Window& window, CoordinateKernels::Move move,
+                        const KeyLayout& layout) {
+  const auto& kernels = coordinate_kernels(context.device);
+  const std::int64_t most = from.count * (move == CoordinateKernels::Move::kFloor ? 1 : window.volume());
+  auto* keys = context.arena->allocate<std::int64_t>(most);
+  const std::int64_t n = kernels.candidates(context, from, window, move, layout, keys);
+  return {layout, keys, kernels.sort_unique(context, keys, n, layout.bits(), nullptr, nullptr)};
+}
+
+}  // namespace
+
+Level make_level(const Context& context, const std::int32_t* coords, std::int64_t n, int axes, std::int32_t* first,
+                 std::int32_t* inverse) {
+  const auto& kernels = coordinate_kernels(context.device);
+  Coordinate lowest{}, highest{};
+  if (n > 0) kernels.bounds(context, coords, n, axes, lowest.data(), highest.data());
+  const KeyLayout layout(axes, lowest, highest);
+  auto* keys = context.arena->allocate<std::int64_t>(n);
+  kernels.pack(context, coords, n, layout, keys);
+  return {layout, keys, kernels.sort_unique(context, keys, n, layout.bits(), first, inverse)};
+}
+
+Level coarser_level(const Context& context, const Level& fine, const Window& window,
+                    const std::optional<Window::Extents>& shape) {
+  if (window.semantics == Semantics::kFloor) {
+    const auto layout = mapped_layout(fine.layout, [&](int d, std::int64_t low, std::int64_t high) {
+      const std::int64_t stride = window.stride[static_cast<std::size_t>(d)];
+      return std::pair(floor_div(low, stride), floor_div(high, stride));
+    });
+    return unique_candidates(context, fine, window, CoordinateKernels::Move::kFloor, layout);
+  }
+  check(shape.has_value(), "[conv] bounded semantics need a tensor with a shape");
+  const Window::Extents out = bounded_shape(*shape, window);
+  const auto layout = mapped_layout(fine.layout, [&](int d, std::int64_t, std::int64_t) {
+    return std::pair(std::int64_t{0}, std::int64_t{out[static_cast<std::size_t>(d)]} - 1);
+  });
+  return unique_candidates(context, fine, window, CoordinateKernels::Move::kExact, layout);
+}
+
+Level finer_level(const Context& context, const Level& coarse, const Window& window) {
+  Window::Extents lowest = window.offset(0), highest = window.offset(window.volume() - 1);
+  const auto layout = mapped_layout(coarse.layout, [&](int d, std::int64_t low, std::int64_t high) {
+    const auto axis = static_cast<std::size_t>(d);
+    return std::pair(low * window.stride[axis] + lowest[axis], high * window.stride[axis] + highest[axis]);
+  });
+  return unique_candidates(context, coarse, window, CoordinateKernels::Move::kScale, layout);
+}
+
+Window::Extents bounded_shape(const Window::Extents& shape, const Window& window) {
+  Window::Extents out{1, 1, 1, 1};
+  for (std::size_t d = 0; d < static_cast<std::size_t>(window.dims); ++d) {
+    const std::int64_t span = std::int64_t{shape[d]} + 2 * std::int64_t{window.pad[d]} -
+                              std::int64_t{window.dilation[d]} * (window.size[d] - 1) - 1;
+    check(span >= 0, "[conv] extent ", shape[d], " of axis ", d, " is smaller than the window that covers ",
+          std::int64_t{window.dilation[d]} * (window.size[d] - 1) + 1, " with padding ", window.pad[d]);
+    out[d] = static_cast<std::int32_t>(span / window.stride[d] + 1);
+  }
+  return out;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,37 @@
+// The coordinates of one resolution: ascending unique keys in an arena's memory, and how coarser and finer ones follow.
+#pragma once
+
+#include <voxshift/tensor/kernel_map.h>
+#include <voxshift/tensor/key_layout.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace voxshift {
+
+struct Context;
+
+/// Row i of a level is the coordinate layout.unpack(keys[i]). Rows are unique and in lexicographic order.
+struct Level {
+  KeyLayout layout;
+  const std::int64_t* keys = nullptr;
+  std::int64_t count = 0;
+};
+
+/// The level of coords int32 [n, axes], in context.arena. Where given, first[u] (room for n) is the lowest index that
+/// held row u and inverse[i] the row of coordinate i.
+Level make_level(const Context&, const std::int32_t* coords, std::int64_t n, int axes, std::int32_t* first = nullptr,
+                 std::int32_t* inverse = nullptr);
+
+/// Output coordinates of a convolution with this window, in context.arena. `shape` is the extent per spatial axis that
+/// kBounded needs (InvalidArgument without it).
+Level coarser_level(const Context&, const Level&, const Window&, const std::optional<Window::Extents>& shape);
+
+/// Coordinates c * stride + offset_k of all offsets: the output of a generative transposed convolution, in
+/// context.arena.
+Level finer_level(const Context&, const Level&, const Window&);
+
+/// Extent of the output of a kBounded convolution: floor((extent + 2 pad - dilation (size - 1) - 1) / stride) + 1.
+Window::Extents bounded_shape(const Window::Extents& shape, const Window&);
+
+}  // namespace voxshift

@@ -1,0 +1,60 @@
+// Contract of a backend's memory, and the context every kernel runs in.
+#pragma once
+
+#include <voxshift/tensor/arena.h>
+#include <voxshift/tensor/device.h>
+
+#include <cstddef>
+#include <string>
+
+namespace voxshift {
+
+/// Memory of one kind of device. Contract: kernels_cpu/runtime.cpp, kernels_cuda/.
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+
+  /// Whether this build and this machine have the device.
+  virtual bool available(Device device) const = 0;
+
+  /// `bytes` of memory aligned to 64, never null; throws OutOfMemory.
+  virtual void* allocate(Device device, std::size_t bytes) const = 0;
+
+  /// Gives back what allocate returned for `bytes`.
+  virtual void free(Device device, void* memory, std::size_t bytes) const noexcept = 0;
+
+  /// Copies between the host and the device, or on the device; returns when the bytes are there.
+  virtual void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;
+  virtual void copy_to_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;
+  virtual void copy(Device device, void* to, const void* from, std::size_t bytes) const = 0;
+
+  /// Float multiply-adds per second the device reaches now on `threads` threads, registers only; takes some 100 ms.
+  virtual double fma_peak(Device device, int threads) const = 0;
+
+  /// The instruction set or device the kernels were chosen for: "avx512", "avx2", "sse4", "neon".
+  virtual std::string target(Device device) const = 0;
+};
+
+namespace cpu {
+const Runtime& runtime();
+}
+namespace cuda {
+const Runtime& runtime();
+}
+
+inline const Runtime& runtime(Device device) { return on<Runtime>(device, cpu::runtime, cuda::runtime); }
+
+/// What a kernel is given beside its operands.
+struct Context {
+  Device device;
+  void* stream = nullptr;  ///< of the device's own kind; unused on the CPU
+  int threads = 1;
+  Arena* arena = nullptr;  ///< scratch
+};
+
+/// Threads used by ops called one by one (sessions have their own number). At first the processors of this machine, or
+/// OMP_NUM_THREADS where that is set. Throws InvalidArgument below 1.
+void set_num_threads(int threads);
+int num_threads();
+
+}  // namespace voxshift

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Who may include whom. Reads the includes of every C++ source and compares them with the table below."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
+INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
+
+FAMILIES = "sparse_conv|point_voxel"
+LIBRARY = rf"(tensor|rows|models|{FAMILIES})/.*"
+CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
+PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
+
+# Folder -> what it may include of ours beside its own files, as <voxshift/...>.
+OURS = {
+    "tensor": r"(?!)",
+    "rows": r"tensor/.*",
+    **{family: r"(tensor|rows)/.*" for family in FAMILIES.split("|")},
+    "models": rf"(tensor|rows|{FAMILIES})/.*",
+    "kernels_cpu": rf"tensor/.*|{CONTRACT}",
+    "kernels_cuda": rf"tensor/.*|{CONTRACT}",
+    "apps": PUBLIC,
+    "python_bindings": PUBLIC,
+    "benchmarks": rf"voxshift\.h|{PUBLIC}",
+    "tests": rf"voxshift\.h|apps/.*|{CONTRACT}|{PUBLIC}",
+}
+
+# Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
+THEIRS = {
+    r"hwy/.*|omp\.h|immintrin\.h|arm_neon\.h": r"kernels_cpu/.*",
+    r"cuda.*|cub/.*|thrust/.*|cublas.*|mma\.h": r"kernels_cuda/.*",
+    r"open3d/.*": r"apps/open3d_module\.cpp",
+    r"opencv2/.*": r"(apps|tests)/opencv_module\.cpp",
+    r"nlohmann/.*": r"(models|apps|tests)/.*",
+    r"CLI/.*": r"apps/.*",
+    r"pybind11/.*": r"python_bindings/.*",
+    r"gtest/.*|gmock/.*": r"tests/.*",
+    r"benchmark/.*": r"benchmarks/.*",
+    r"(dlfcn|fcntl|unistd)\.h|sys/.*": r"(apps|tests|benchmarks)/.*",
+}
+
+
+def wrong_include(path: str, include: str) -> bool:
+    """Whether the file `path`, relative to the repository, may not include `include`, written with its delimiters."""
+    folder, name = path.split("/")[0], include[1:-1]
+    if include[0] == '"':  # a file beside this one
+        return "/" in name or not (ROOT / path).with_name(name).is_file()
+    if name.startswith("voxshift/"):
+        name = name[len("voxshift/") :]
+        if re.fullmatch(rf"{PUBLIC}\.h", path) and re.fullmatch(CONTRACT, name):
+            return True
+        return not (name.startswith(folder + "/") or re.fullmatch(OURS[folder], name))
+    users = [user for header, user in THEIRS.items() if re.fullmatch(header, name)]
+    return not re.fullmatch(users[0], path) if users else re.fullmatch(r"[a-z0-9_]+", name) is None
+
+
+def violations():
+    for folder in OURS:
+        for file in sorted((ROOT / folder).rglob("*")):
+            if SOURCE.search(file.name):
+                path = file.relative_to(ROOT).as_posix()
+                for include in INCLUDE.findall(file.read_text(encoding="utf-8")):
+                    if wrong_include(path, include):
+                        yield f"{path}: may not include {include}"
+
+
+def test_every_source_folder_has_its_rule():
+    found = {file.relative_to(ROOT).parts[0] for file in ROOT.glob("*/*") if SOURCE.search(file.name)}
+    assert found <= set(OURS), f"no rule for {sorted(found - set(OURS))}"
+    assert {"tensor", "sparse_conv", "kernels_cpu"} <= found
+
+
+def test_no_file_breaks_the_rule():
+    found = list(violations())
+    assert not found, "\n".join(found)
+
+
+def test_the_rule_forbids():
+    for path, include in [
+        ("tensor/array.cpp", "<voxshift/rows/ops.h>"),
+        ("rows/ops.cpp", "<voxshift/sparse_conv/conv.h>"),
+        ("point_voxel/voxelize.cpp", "<voxshift/sparse_conv/conv.h>"),
+        ("sparse_conv/conv.cpp", "<voxshift/kernels_cpu/matmul.h>"),
+        ("sparse_conv/conv.h", "<voxshift/sparse_conv/kernels.h>"),
+        ("kernels_cpu/rows.cpp", "<voxshift/rows/ops.h>"),
+        ("kernels_cuda/no_cuda.cpp", "<voxshift/kernels_cpu/parallel.h>"),
+        ("models/classes.cpp", "<voxshift/apps/scan_files.h>"),
+        ("apps/scan_files.cpp", "<voxshift/sparse_conv/kernels.h>"),
+        ("apps/scan_files.cpp", "<opencv2/core.hpp>"),
+        ("apps/scan_files.cpp", "<open3d/Open3D.h>"),
+        ("apps/scan_files.cpp", '"tensor/array.h"'),
+        ("tensor/array.cpp", "<omp.h>"),
+        ("tensor/array.cpp", "<nlohmann/json.hpp>"),
+        ("sparse_conv/conv.cpp", "<hwy/highway.h>"),
+        ("models/classes.cpp", "<Eigen/Core>"),
+    ]:
+        assert wrong_include(path, include), f"{path} could include {include}"
+
+
+if __name__ == "__main__":
+    failed = False
+    for test in [test_every_source_folder_has_its_rule, test_no_file_breaks_the_rule, test_the_rule_forbids]:
+        try:
+            test()
+        except AssertionError as error:
+            failed = True
+            print(f"{test.__name__}:\n{error}", file=sys.stderr)
+    sys.exit(failed)

@@ -1,0 +1,151 @@
+// What the command writes: bytes of labels, scores and pictures, and that nothing half-written is left.
+#include "result_files.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cmath>
+#include <csignal>
+#include <cstdint>
+#include <limits>
+#include <ostream>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "file_test.h"
+#include "modules.h"
+#include "picture.h"
+#include "scan_files.h"
+
+namespace voxshift {
+namespace {
+
+using ResultFiles = FileTest;
+
+TEST_F(ResultFiles, LabelsAreRawIds) {
+  write_labels(folder_ / "a.label", std::vector<std::uint8_t>{0, 18, kUnlabelled, 8, 77}, semantic_kitti_classes());
+  EXPECT_EQ(get(folder_ / "a.label"), bytes_of(std::vector<std::uint32_t>{10, 81, 0, 40, 0}));
+  write_labels(folder_ / "b.label", {}, semantic_kitti_classes());
+  EXPECT_EQ(get(folder_ / "b.label"), "");
+  EXPECT_EQ(names(), (std::vector<std::string>{"a.label", "b.label"}));
+}
+
+TEST_F(ResultFiles, ScoresReadBack) {
+  const std::vector<float> scores = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+  write_scores(folder_ / "a.npy", scores, 5);
+  const std::string bytes = get(folder_ / "a.npy");
+  EXPECT_EQ((bytes.size() - 40) % 64, 0U);
+  EXPECT_EQ(bytes.substr(bytes.size() - 40), bytes_of(scores));
+  EXPECT_EQ(read_scan(folder_ / "a.npy").points, scores);
+  EXPECT_THROW(write_scores(folder_ / "b.npy", scores, 3), InvalidArgument);
+}
+
+TEST_F(ResultFiles, WritingReplacesWholeFiles) {
+  const fs::path path = put("a.txt", "old and longer");
+  fs::create_symlink("a.txt", folder_ / "link.txt");
+  write_atomically(folder_ / "link.txt", [](std::ostream& stream) { stream << "new"; });
+  EXPECT_EQ(get(path), "new");
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link.txt"));
+  EXPECT_EQ(names(), (std::vector<std::string>{"a.txt", "link.txt"}));
+}
+
+TEST_F(ResultFiles, NothingHalfWrittenIsLeft) {
+  const fs::path path = put("a.txt", "old");
+  EXPECT_THROW(write_atomically(path,
+                                [](std::ostream& stream) {
+                                  stream << "half of the new" << std::flush;
+                                  throw std::runtime_error("stopped");
+                                }),
+               std::runtime_error);
+  EXPECT_SAYS(
+      io_error(path, [&] { write_atomically(path, [](std::ostream& stream) { stream.setstate(std::ios::badbit); }); }),
+      "cannot be written");
+  EXPECT_EQ(get(path), "old");
+  EXPECT_EQ(names(), (std::vector<std::string>{"a.txt"}));
+}
+
+TEST_F(ResultFiles, PlacesThatCannotBeWritten) {
+  const auto writing = [](const fs::path& path) {
+    return io_error(path, [&] { write_labels(path, std::vector<std::uint8_t>(100000), semantic_kitti_classes()); });
+  };
+  const fs::path file = put("file", "x");
+  EXPECT_SAYS(writing(file / "a.label"), "Not a directory");
+  EXPECT_SAYS(writing(folder_ / "none" / "a.label"), "No such file");
+  EXPECT_SAYS(writing(folder_), "Is a directory");
+  EXPECT_SAYS(writing("/proc/a.label"), "cannot be written");
+  EXPECT_SAYS(io_error(file / "deep", [&] { make_folder(file / "deep"); }), "Not a directory");
+  EXPECT_SAYS(io_error(file, [&] { make_folder(file); }), "Not a directory");
+  EXPECT_EQ(names(), (std::vector<std::string>{"file"}));
+  make_folder(folder_ / "b" / "c");
+  make_folder(folder_ / "b" / "c");
+  EXPECT_TRUE(fs::is_directory(folder_ / "b" / "c"));
+}
+
+// A pipe of the test's own: a rename over a real device would take it away from the whole machine.
+TEST_F(ResultFiles, PipesAreWrittenDirectly) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int reader = ::open(pipe.c_str(), O_RDWR | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  write_atomically(pipe, [](std::ostream& stream) { stream << "through"; });
+  std::array<char, 16> read{};
+  EXPECT_EQ(::read(reader, read.data(), read.size()), 7);
+  EXPECT_STREQ(read.data(), "through");
+  ::close(reader);
+  EXPECT_TRUE(fs::is_fifo(pipe));
+}
+
+// The system refuses to let a file grow past the limit, as it would on a full disk.
+TEST_F(ResultFiles, FilesThatCannotGrow) {
+  const fs::path path = put("a.label", "old");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{4096, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  const std::string message =
+      io_error(path, [&] { write_labels(path, std::vector<std::uint8_t>(100000), semantic_kitti_classes()); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_SAYS(message, "File too large");
+  EXPECT_EQ(get(path), "old");
+  EXPECT_EQ(names(), (std::vector<std::string>{"a.label"}));
+}
+
+// Pictures
+
+/// Width and height from the header of a PNG.
+std::pair<int, int> png_size(const std::vector<std::uint8_t>& png) {
+  const auto number = [&](std::size_t at) {
+    return png[at] << 24 | png[at + 1] << 16 | png[at + 2] << 8 | png[at + 3];
+  };
+  return png.size() > 24 ? std::pair(number(16), number(20)) : std::pair(0, 0);
+}
+
+TEST_F(ResultFiles, PicturesOfOddScans) {
+  if (!has_opencv()) GTEST_SKIP() << "this build has no OpenCV";
+  const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity(), huge = 3e38F;
+  const std::vector<std::vector<float>> scans = {{},
+                                                 {1, 2, 3, 0},
+                                                 {0, 0, 0, 0, 0, 0, 0, 0},
+                                                 {nan, 0, 0, 0, 0, inf, 0, 0},
+                                                 {5e5F, 4e6F, 100, 0, 5e5F, 4e6F, 90, 0},
+                                                 {huge, huge, huge, 0, -huge, -huge, -huge, 0, 1, 1, 1, 0}};
+  for (const auto& points : scans) {
+    const Scan scan{points, 4};
+    std::vector<std::uint8_t> labels(points.size() / 4, kUnlabelled);
+    if (!labels.empty()) labels[0] = 3;
+    const auto png = draw_picture({scan, labels, semantic_kitti_classes(), "na\xC3\xAFve " + std::string(200, 'w')});
+    EXPECT_GT(png_size(png).first, png_size(png).second);
+    EXPECT_GE(png_size(png).second, 1000);
+  }
+  const Scan scan{{1, 2, 3, 0}, 4};
+  EXPECT_THROW(draw_picture({scan, {}, semantic_kitti_classes(), ""}), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace voxshift

@@ -1,0 +1,13 @@
+// Everything that is public.
+#pragma once
+
+#include <voxshift/models/session.h>
+#include <voxshift/point_voxel/voxelize.h>
+#include <voxshift/rows/ops.h>
+#include <voxshift/sparse_conv/combine.h>
+#include <voxshift/sparse_conv/conv.h>
+#include <voxshift/sparse_conv/pool.h>
+#include <voxshift/synth/lidar.h>
+#include <voxshift/tensor/array.h>
+#include <voxshift/tensor/error.h>
+#include <voxshift/tensor/sparse_tensor.h>
