@@ -10,4 +10,6 @@
 #include <voxshift/synth/lidar.h>
 #include <voxshift/tensor/array.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>
+#include <voxshift/tensor/version.h>

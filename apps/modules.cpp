@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <system_error>
 
 #include "open3d_files.h"
 #include "picture.h"
@@ -14,38 +15,44 @@
 namespace voxshift {
 namespace {
 
-/// Handle of VOXSHIFT_MODULE_FOLDER/<name>, a folder relative to that of the running program; never unloaded.
-void* load_module(const std::string& name) {
-  const auto program = std::filesystem::read_symlink("/proc/self/exe");
-  return dlopen((program.parent_path() / VOXSHIFT_MODULE_FOLDER / name).c_str(), RTLD_NOW | RTLD_LOCAL);
+struct Module {
+  void* handle;
+  std::string error;  ///< why there is no handle
+};
+
+/// VOXSHIFT_MODULE_FOLDER/<name>, in a folder relative to that of the running program; never unloaded.
+Module load_module(const char* name) {
+  std::error_code ignored;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
+  void* const handle = dlopen((program.parent_path() / VOXSHIFT_MODULE_FOLDER / name).c_str(), RTLD_NOW | RTLD_LOCAL);
+  return {handle, handle == nullptr ? dlerror() : ""};
 }
 
 template <class Function>
-Function* module_function(void* module, const char* name, const std::string& needed_for) {
-  void* function = module != nullptr ? dlsym(module, name) : nullptr;
-  if (function == nullptr) {
-    const char* reason = dlerror();
-    throw BackendUnavailable(needed_for + ", which this build does not have (" +
-                             (reason != nullptr ? reason : "loaded without it") + ")");
-  }
+Function* module_function(const Module& module, const char* name, const std::string& needed_for) {
+  check<BackendUnavailable>(module.handle != nullptr, needed_for, ", which this build does not have (", module.error,
+                            ")");
+  void* const function = dlsym(module.handle, name);
+  check<BackendUnavailable>(function != nullptr, needed_for,
+                            ", and the module beside this program is another version's");
   return reinterpret_cast<Function*>(function);
 }
 
-void* open3d_module() {
-  static void* const module = load_module("libvoxshift_open3d.so");
+const Module& open3d_module() {
+  static const Module module = load_module("libvoxshift_open3d.so");
   return module;
 }
 
-void* opencv_module() {
-  static void* const module = load_module("libvoxshift_opencv.so");
+const Module& opencv_module() {
+  static const Module module = load_module("libvoxshift_opencv.so");
   return module;
 }
 
 }  // namespace
 
-bool has_open3d() { return open3d_module() != nullptr; }
+bool has_open3d() { return open3d_module().handle != nullptr; }
 
-bool has_opencv() { return opencv_module() != nullptr; }
+bool has_opencv() { return opencv_module().handle != nullptr; }
 
 Scan read_cloud(const std::filesystem::path& path) {
   Scan scan;

@@ -62,7 +62,8 @@ Frame frame_of(const std::vector<MapPoint>& points) {
   const double bottom = quantile(ys, 0.01), top = quantile(ys, 0.99);
   Frame frame;
   const double size = std::max({right - left, top - bottom, 1.0});
-  frame.has_sensor = left - size / 2 <= 0 && right + size / 2 >= 0 && bottom - size / 2 <= 0 && top + size / 2 >= 0;
+  const double near = std::max(size / 2, 50.0);
+  frame.has_sensor = left - near <= 0 && right + near >= 0 && bottom - near <= 0 && top + near >= 0;
   if (frame.has_sensor) {
     frame.half = std::clamp(1.05 * quantile(reach, 0.99), 1.0, 50.0);
   } else {
@@ -148,15 +149,18 @@ void draw_ring_distances(cv::Mat& map, const Frame& frame) {
   }
 }
 
-/// Squares of 2 pixels near the sensor, 3 farther out, low points first so that what stands on the ground stays
-/// visible.
+/// Squares of 2 pixels near the sensor, where points are dense, 3 farther out, 7 in a sparse scan; low points first, so
+/// that what stands on the ground stays visible.
 void draw_points(cv::Mat& map, const Frame& frame, std::vector<MapPoint>& points,
                  const std::array<cv::Vec3b, 256>& colours) {
   std::ranges::sort(points, {}, &MapPoint::z);
-  const double near = 0.3 * frame.half;
+  const double near = frame.has_sensor ? 0.3 * frame.half : 0;
+  const int far_size = points.size() < 3000 ? 7 : 3;
+  const int near_size = std::max(2, far_size - 1);
   for (const MapPoint& point : points) {
     const cv::Point2d at = frame.pixel(point.x, point.y);
-    const int size = std::max(std::abs(point.x - frame.x), std::abs(point.y - frame.y)) < near ? 2 : 3;
+    const bool is_near = std::max(std::abs(point.x - frame.x), std::abs(point.y - frame.y)) < near;
+    const int size = is_near ? near_size : far_size;
     if (!(at.x >= 0 && at.y >= 0 && at.x <= kMap - size && at.y <= kMap - size)) continue;
     for (int row = 0; row < size; ++row) {
       auto* pixel = map.ptr<cv::Vec3b>(static_cast<int>(at.y) + row) + static_cast<int>(at.x);
@@ -236,6 +240,7 @@ void draw_panel(cv::Mat panel, const LabelledScan& labelled, const std::array<cv
   int y = kTop;
   for (const LegendRow& row : rows) {
     cv::rectangle(panel, cv::Rect(0, y - 23, kSwatch, kSwatch), cv::Scalar(row.colour), cv::FILLED);
+    cv::rectangle(panel, cv::Rect(0, y - 23, kSwatch, kSwatch), kFaint, 1);
     put_text(panel, fitting(row.name, 0.8, kWidth - 170), {kSwatch + 16, y}, 0.8, kText);
     const std::string share = percent(row.points, total);
     put_text(panel, share, {kWidth - text_width(share, 0.8), y}, 0.8, kFaint);

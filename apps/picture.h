@@ -22,9 +22,10 @@ struct LabelledScan {
 };
 
 /// Draws the scan from above, x up and y to the left, with legend, shares and scale bar; returns the bytes of a PNG.
-/// The sensor is in the middle; where the points lie elsewhere, they are. Points outside the 99 % extent, or with NaN
-/// or infinite coordinates, are counted in the legend but not drawn. Throws InvalidArgument where labels are not one
-/// per point, BackendUnavailable where this build has no OpenCV.
+/// The sensor is in the middle, with the 99 % of the points nearest to it, at most 50 m; a cloud that lies far from its
+/// origin is shown around its own middle. Points beyond, or with NaN or infinite coordinates, are counted in the legend
+/// but not drawn. Throws InvalidArgument where labels are not one per point, BackendUnavailable where this build has no
+/// OpenCV.
 std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled);
 
 }  // namespace voxshift

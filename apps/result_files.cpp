@@ -2,7 +2,7 @@
 // .ply writer refuses an empty cloud and does not notice a full disk.
 #include "result_files.h"
 
-#include <unistd.h>
+#include <voxshift/models/atomic_file.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>
@@ -10,7 +10,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <sstream>
 #include <system_error>
 
@@ -22,30 +21,6 @@ namespace fs = std::filesystem;
 static_assert(std::endian::native == std::endian::little, ".label, .npy and .ply are written as they lie in memory");
 
 constexpr std::array<std::uint8_t, 3> kUnlabelledColour = {128, 128, 128};
-
-/// Removes the file when it goes out of scope; one that was renamed before is no longer there.
-struct TemporaryFile {
-  fs::path path;
-  ~TemporaryFile() {
-    std::error_code ignored;
-    fs::remove(path, ignored);
-  }
-};
-
-[[noreturn]] void fail(const fs::path& path, const std::string& reason) {
-  throw IoError(path.string() + ": cannot be written: " + reason);
-}
-
-std::string last_error() { return std::generic_category().message(errno != 0 ? errno : EIO); }
-
-void write_through(const fs::path& path, const fs::path& shown, const std::function<void(std::ostream&)>& writer) {
-  errno = 0;
-  std::ofstream stream(path, std::ios::binary | std::ios::trunc);
-  if (!stream) fail(shown, last_error());
-  writer(stream);
-  stream.close();
-  if (!stream) fail(shown, last_error());
-}
 
 void write_span(std::ostream& stream, std::span<const std::byte> bytes) {
   stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -75,21 +50,6 @@ std::string npy_header(std::size_t rows, std::int64_t columns) {
 }
 
 }  // namespace
-
-void write_atomically(const fs::path& path, const std::function<void(std::ostream&)>& writer) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status)) fail(path, std::generic_category().message(EISDIR));
-  if (fs::exists(status) && !fs::is_regular_file(status)) return write_through(path, path, writer);
-
-  // A rename onto a link would replace the link, so it goes to where the link leads.
-  const fs::path target = fs::is_regular_file(status) ? fs::canonical(path, error) : path;
-  if (error && fs::is_regular_file(status)) fail(path, error.message());
-  const TemporaryFile temporary{fs::path(target) += ".part" + std::to_string(::getpid())};
-  write_through(temporary.path, path, writer);
-  fs::rename(temporary.path, target, error);
-  if (error) fail(path, error.message());
-}
 
 void make_folder(const fs::path& path) {
   std::error_code error;

@@ -45,6 +45,7 @@ constexpr int tile_rows(int panels) { return panels == 4 ? 6 : panels == 3 ? 8 :
 constexpr int kMostPanels = 2;
 constexpr int tile_rows(int panels) { return panels == 2 ? 3 : 6; }
 #elif HWY_TARGET == HWY_NEON
+// 20 accumulators and 9 operands in 32 registers; GCC 12 spills with 6 rows (scripts/arm_throughput.sh).
 constexpr int kMostPanels = 1;
 constexpr int tile_rows(int) { return 5; }
 #else

@@ -70,7 +70,8 @@ constexpr std::int64_t kBlockBytes = 512 * 1024;  // of accumulators: half of a 
 constexpr std::int64_t kMostBlockRows = 2048;
 
 std::int64_t block_rows(std::int64_t acc_stride) {
-  const std::int64_t rows = kBlockBytes / (acc_stride * static_cast<std::int64_t>(sizeof(float)));
+  const std::int64_t row_bytes = acc_stride * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t rows = kBlockBytes / std::max<std::int64_t>(row_bytes, 1);  // weights may have no output channels
   return std::clamp(rows / kSplitRows * kSplitRows, kSplitRows, kMostBlockRows);
 }
 

@@ -33,7 +33,11 @@ T value_of(const std::pair<T, const char*> (&words)[N], const char* what, const 
   throw InvalidArgument(std::string("[profile] ") + what + " expects one of " + known + ", found \"" + wanted + "\"");
 }
 
-Profile spvnas() { return {"spvnas", {}, {1, 1, 1, 1}}; }
+Profile spvnas() {
+  Profile profile{"spvnas", {}, {1, 1, 1, 1}};
+  profile.voxelize.from_lowest = true;
+  return profile;
+}
 
 Profile pointcept() {
   Profile profile = spvnas();
@@ -82,6 +86,7 @@ json to_json(const Profile& profile) {
                 {"voxel_size", v.voxel_size},
                 {"rounding", word_of(kRoundings, v.rounding)},
                 {"features", word_of(kFeatures, v.reduce)},
+                {"origin", v.from_lowest ? "lowest" : "sensor"},
                 {"row_order", "lexicographic"},
                 {"scale", profile.scale}};
   if (v.range) document["range"] = {{"lowest", v.range->lowest}, {"highest", v.range->highest}};
@@ -95,6 +100,9 @@ Profile profile_from_json(const json& document) try {
   profile.voxelize.voxel_size = document.at("voxel_size").get<float>();
   profile.voxelize.rounding = value_of(kRoundings, "rounding", document.at("rounding").get<std::string>());
   profile.voxelize.reduce = value_of(kFeatures, "features", document.at("features").get<std::string>());
+  const std::string origin = document.value("origin", "sensor");
+  check(origin == "lowest" || origin == "sensor", "[profile] origin expects lowest or sensor, found \"", origin, "\"");
+  profile.voxelize.from_lowest = origin == "lowest";
   const std::string order = document.value("row_order", "lexicographic");
   check(order == "lexicographic", "[profile] row_order expects lexicographic, found \"", order, "\"");
   check(std::isfinite(profile.voxelize.voxel_size) && profile.voxelize.voxel_size > 0,

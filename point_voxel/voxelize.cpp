@@ -20,7 +20,8 @@ VoxelRows voxelize_rows(const Context& context, const float* points, std::int64_
       point_voxel_kernels(context.device)
           .quantize(context, points, n, columns, options.voxel_size, options.rounding, range, coords, kept);
   check(m >= 0, "[voxelize] a point lies more than 2^30 cells from the origin; drop it or give the profile a range");
-  const Level level = make_level(context, coords, m, 4, first, inverse);
+  Level level = make_level(context, coords, m, 4, first, inverse);
+  if (options.from_lowest) level.layout = level.layout.from_lowest();
 
   auto* features = arena.allocate<float>(level.count * columns);
   const RowView out{features, columns, level.count, columns, DType::kF32};

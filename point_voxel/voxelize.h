@@ -13,6 +13,7 @@ struct VoxelizeOptions {
   Rounding rounding = Rounding::kHalfEven;
   std::optional<Range> range;      ///< points outside are dropped
   Reduce reduce = Reduce::kFirst;  ///< how the points of a voxel give its features
+  bool from_lowest = false;  ///< count cells from the lowest of each axis, as spvnas does: it decides coarser levels
 };
 
 /// Voxels of a point cloud.

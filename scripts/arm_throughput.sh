@@ -4,9 +4,9 @@
 # tile does less than 85 % of two FMLA a cycle or a tile spills registers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/quietly.sh
 
-scripts/packages.sh arm64
+scripts/packages.sh arm64 arm64_throughput
 build=build/arm64_throughput
-mkdir -p build
-cmake --preset arm64 -B $build -DVOXSHIFT_APPS=OFF -DVOXSHIFT_TESTS=OFF >$build.log 2>&1 || { cat $build.log >&2 && exit 1; }
+quietly arm64_throughput_configure cmake --preset arm64 -B $build -DVOXSHIFT_APPS=OFF -DVOXSHIFT_TESTS=OFF
 /usr/bin/python3 scripts/arm_throughput.py $build/compile_commands.json

@@ -3,16 +3,14 @@
 # labels it with a random MinkUNet and says where the pictures are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/quietly.sh
 
 scripts/packages.sh build
 echo "Building in build/release"
-mkdir -p build
-if ! { cmake --preset release && cmake --build --preset release; } >build/release.log 2>&1; then
-  tail -n 40 build/release.log >&2
-  echo "demo.sh: the build failed, all of its output is in build/release.log" >&2
-  exit 1
-fi
+quietly release_configure cmake --preset release
+quietly release_build cmake --build --preset release
 
+echo "Simulating a scan and labelling it"
 voxshift=build/release/apps/voxshift
 "$voxshift" synth lidar --seed 1 -o out/sample
 "$voxshift" new minkunet --seed 1 -o out/minkunet.safetensors

@@ -2,27 +2,20 @@
 # From nothing to a tested voxshift: installs the packages, builds everything, runs all C++ and all Python tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+source scripts/quietly.sh
 
 scripts/packages.sh build test
-mkdir -p build
-# Runs a command, shows nothing but its last line; all of its output when it fails.
-quietly() {
-  local log=build/$1.log
-  shift
-  "$@" >"$log" 2>&1 </dev/null || { cat "$log" >&2 && echo "test.sh: failed: $*" >&2 && exit 1; }
-}
-
 echo "Building in build/cpu"
-quietly configure cmake --preset cpu
-quietly build cmake --build --preset cpu
+quietly cpu_configure cmake --preset cpu
+quietly cpu_build cmake --build --preset cpu
 echo "Running the C++ tests"
-quietly ctest ctest --preset cpu
-grep "tests passed" build/ctest.log
+quietly cpu_ctest ctest --preset cpu
+grep "tests passed" build/cpu_ctest.log
 
 echo "Installing the Python package in build/python"
-[[ -x build/python/bin/pip ]] || quietly venv /usr/bin/python3 -m venv --system-site-packages build/python
-quietly pip build/python/bin/pip install --quiet ".[test]"
+[[ -x build/python/bin/pip ]] || quietly python_venv /usr/bin/python3 -m venv --system-site-packages build/python
+quietly python_install build/python/bin/pip install ".[test]"
 echo "Running the Python tests"
-quietly pytest build/python/bin/python -m pytest
-tail -n 1 build/pytest.log
+quietly python_pytest build/python/bin/python -m pytest
+tail -n 1 build/python_pytest.log
 echo "All tests passed."

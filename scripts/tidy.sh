@@ -17,12 +17,15 @@ sources=()
 for file in "${changed[@]}"; do
   case $file in
     .clang-tidy) mapfile -t -O ${#sources[@]} sources < <(git ls-files '*.cpp') ;;
-    *.h) mapfile -t -O ${#sources[@]} sources < <(git grep -l -F -e "<voxshift/$file>" -e "\"${file##*/}\"" -- '*.cpp' | head -n 1) ;;
+    *.h)
+      users=$(git grep -l -F -e "<voxshift/$file>" -e "\"${file##*/}\"" -- '*.cpp' || true)
+      sources+=("${users%%$'\n'*}")
+      ;;
     *) sources+=("$file") ;;
   esac
 done
 mapfile -t sources < <(printf '%s\n' "${sources[@]}" | sort -u | while read -r file; do
-  if grep -qF "/$file\"" build/cpu/compile_commands.json; then echo "$file"; fi
+  if [[ -n $file ]] && grep -qF "/$file\"" build/cpu/compile_commands.json; then echo "$file"; fi
 done)
 echo "${#sources[@]} files"
 [[ ${#sources[@]} -gt 0 ]] || exit 0

@@ -85,8 +85,11 @@ OutputGrid output_grid(const SparseTensor& x, const Window& window) {
   Window::Extents stride = x.stride();
   std::optional<Window::Extents> shape = x.shape();
   for (std::size_t d = 0; d < static_cast<std::size_t>(x.dims()); ++d) {
+    check(stride[d] <= INT32_MAX / window.stride[d], "[conv] a tensor of stride ", stride[d], " on axis ", d,
+          " cannot go down by ", window.stride[d]);
     stride[d] *= window.stride[d];
-    if (shape && window.semantics == Semantics::kFloor) (*shape)[d] = ((*shape)[d] - 1) / window.stride[d] + 1;
+    if (shape && window.semantics == Semantics::kFloor)
+      (*shape)[d] = static_cast<std::int32_t>((std::int64_t{(*shape)[d]} + window.stride[d] - 1) / window.stride[d]);
   }
   if (shape && window.semantics == Semantics::kBounded) shape = bounded_shape(*shape, window);
   return {x.cache()->coarser(x.map(), window, x.shape()), stride, shape};

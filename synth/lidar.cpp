@@ -98,8 +98,8 @@ class Sensor {
     for (const Part& part : scene.parts) list_in_columns(part);
   }
 
-  LabelledScan scan() {
-    LabelledScan result;
+  SynthScan scan() {
+    SynthScan result;
     result.points.reserve(std::size_t{4} * kBeams * kColumns);
     result.labels.reserve(std::size_t{kBeams} * kColumns);
     for (int beam = 0; beam < kBeams; ++beam) {
@@ -177,7 +177,7 @@ class Sensor {
 
 }  // namespace
 
-LabelledScan synth_lidar(std::uint64_t seed) {
+SynthScan synth_lidar(std::uint64_t seed) {
   Random random(seed);
   const Scene scene = make_street(random);
   return Sensor(scene, random).scan();

@@ -8,12 +8,12 @@ namespace voxshift {
 
 /// One simulated scan in the layout of SemanticKITTI's .bin and .label files: beam by beam from the top, each turning
 /// once from straight ahead to the left.
-struct LabelledScan {
+struct SynthScan {
   std::vector<float> points;          ///< [N, 4] row-major: x y z in metres in the sensor's frame, remission in [0, 1]
   std::vector<std::uint32_t> labels;  ///< [N] raw SemanticKITTI ids
 };
 
 /// Scans a random street scene (make_street). The same seed gives the same bits on every run.
-LabelledScan synth_lidar(std::uint64_t seed);
+SynthScan synth_lidar(std::uint64_t seed);
 
 }  // namespace voxshift

@@ -25,4 +25,14 @@ KeyLayout::KeyLayout(int axes, const Coordinate& lowest, const Coordinate& highe
         " can be had; drop far points or give the profile a range");
 }
 
+KeyLayout KeyLayout::from_lowest() const {
+  KeyLayout moved = *this;
+  for (int axis = 1; axis < axes_; ++axis) {
+    const auto a = static_cast<std::size_t>(axis);
+    moved.lowest_[a] = 0;
+    moved.highest_[a] = static_cast<std::int32_t>(extent(axis) - 1);
+  }
+  return moved;
+}
+
 }  // namespace voxshift

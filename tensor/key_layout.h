@@ -30,6 +30,9 @@ class KeyLayout {
   std::int32_t highest(int axis) const { return highest_[static_cast<std::size_t>(axis)]; }
   std::int64_t extent(int axis) const { return std::int64_t{highest(axis)} - lowest(axis) + 1; }
 
+  /// The layout of the same keys when every coordinate is counted from the lowest of its spatial axis.
+  KeyLayout from_lowest() const;
+
   /// Whether the coordinate lies in the box.
   bool contains(const std::int32_t* c) const {
     for (int axis = 0; axis < axes_; ++axis)

@@ -17,9 +17,11 @@ void check_arguments(const Array& coords, const Array& features, const SparseTen
   check(coords.device() == features.device(), "[SparseTensor] coords is on ", name(coords.device()),
         ", features is on ", name(features.device()));
   check(coords.dim(0) < std::int64_t{1} << 31, "[SparseTensor] at most 2^31 - 1 rows, found ", coords.dim(0));
-  for (std::size_t d = 0; d < static_cast<std::size_t>(coords.dim(1) - 1); ++d)
+  for (std::size_t d = 0; d < static_cast<std::size_t>(coords.dim(1) - 1); ++d) {
     check(options.stride[d] >= 1, "[SparseTensor] stride of axis ", d, " must be at least 1, found ",
           options.stride[d]);
+    check(!options.shape || (*options.shape)[d] >= 0, "[SparseTensor] shape must not be negative on axis ", d);
+  }
 }
 
 void check_box(const KeyLayout& layout, const std::optional<SparseTensor::Extents>& shape) {

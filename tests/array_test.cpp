@@ -27,7 +27,7 @@ TEST_P(ArrayTest, HoldsWhatItWasGiven) {
 }
 
 TEST_P(ArrayTest, CopiesShareTheMemory) {
-  const Array a = array({1, 2, 3, 4});
+  const Array a = vector({1, 2, 3, 4});
   const Array copy = a, same_device = a.to(device()), square = a.reshaped({2, 2});
   EXPECT_EQ(copy.memory(), a.memory());
   EXPECT_EQ(same_device.memory(), a.memory());

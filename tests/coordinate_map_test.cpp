@@ -69,8 +69,11 @@ TEST(KeyLayout, SixtyThreeBitsAndNoMore) {
   const std::int32_t million = 1 << 20;
   const KeyLayout full(4, {0, 0, -million / 2, 5}, {0, million - 1, million / 2 - 1, million + 4});
   EXPECT_EQ(full.bits(), 63);
-  expect_throw([&] { KeyLayout(4, {0, 0, 0, 0}, {1, million - 1, million - 1, million - 1}); },
-               {"[coordinates]", "64", "63"});
+  expect_throw(
+      [&] {
+        KeyLayout(4, {0, 0, 0, 0}, {1, million - 1, million - 1, million - 1});
+      },
+      {"[coordinates]", "64", "63"});
   expect_throw([&] { KeyLayout(4, {0, 0, 0, 0}, {0, million, million - 1, million - 1}); }, {"[coordinates]", "64"});
   const auto low = static_cast<std::int32_t>(kLowest), high = static_cast<std::int32_t>(kHighest);
   EXPECT_EQ(KeyLayout(2, {0, low}, {0, high}).bits(), 33);
@@ -113,7 +116,7 @@ TEST_P(CoordinateMapTest, EdgesOfTheKey) {
   expect_found({{0, kLowest, 0}, {0, kHighest, 0}});
   expect_found(test_data::cloud(3, 100, 3, kHighest - 40));
   expect_found(test_data::cloud(3, 100, 3, kLowest));
-  oracle::Coords full;  // a full box of a power of two: the last cell of one row and the first of the next are
+  oracle::Coords full;         // a full box of a power of two: the last cell of one row and the first of the next are
   for (int x = 0; x < 4; ++x)  // neighbours only to a key without a spare bit
     for (int y = 0; y < 4; ++y)
       for (int z = 0; z < 4; ++z) full.push_back({0, x, y, z});
@@ -156,9 +159,8 @@ TEST_P(SortTest, SortsDropsRepeatsAndTellsWhereKeysWent) {
         Array first({static_cast<std::int64_t>(n)}, DType::kI32, device());
         Array inverse({static_cast<std::int64_t>(n)}, DType::kI32, device());
         const auto& kernels = coordinate_kernels(device());
-        const auto unique =
-            kernels.sort_unique(context, sorted.data<std::int64_t>(), static_cast<std::int64_t>(n), bits,
-                                first.data<std::int32_t>(), inverse.data<std::int32_t>());
+        const auto unique = kernels.sort_unique(context, sorted.data<std::int64_t>(), static_cast<std::int64_t>(n),
+                                                bits, first.data<std::int32_t>(), inverse.data<std::int32_t>());
         ASSERT_EQ(unique, static_cast<std::int64_t>(first_of.size()));
         ASSERT_EQ(kernels.sort_unique(context, plain.data<std::int64_t>(), static_cast<std::int64_t>(n), bits, nullptr,
                                       nullptr),

@@ -19,9 +19,7 @@
 
 namespace voxshift {
 
-inline void PrintTo(Device device, std::ostream* out) {
-  *out << (device.kind == Device::Kind::kCpu ? "cpu" : "cuda");
-}
+inline void PrintTo(Device device, std::ostream* out) { *out << (device.kind == Device::Kind::kCpu ? "cpu" : "cuda"); }
 
 /// Skips, with the reason, what the machine does not have. VOXSHIFT_REQUIRE_CUDA=1 makes a missing CUDA device a
 /// failure.
@@ -48,7 +46,7 @@ class DeviceTest : public ::testing::TestWithParam<Device> {
   Array array(const std::vector<double>& values, Shape shape) const {
     return Array::from(std::vector<float>(values.begin(), values.end()), std::move(shape)).to(device());
   }
-  Array array(const std::vector<double>& values) const {
+  Array vector(const std::vector<double>& values) const {
     return array(values, {static_cast<std::int64_t>(values.size())});
   }
   /// i32 [N, 1 + D]
@@ -116,7 +114,8 @@ inline std::string describe(const oracle::Window& w) {
 
 /// Every element is the same number: results of whole numbers are exact.
 inline void expect_equal(const Array& actual, const oracle::Matrix& expected) {
-  ASSERT_EQ(actual.shape(), (Shape{static_cast<std::int64_t>(expected.rows), static_cast<std::int64_t>(expected.cols)}));
+  ASSERT_EQ(actual.shape(),
+            (Shape{static_cast<std::int64_t>(expected.rows), static_cast<std::int64_t>(expected.cols)}));
   const auto values = host<float>(actual);
   for (std::size_t i = 0; i < values.size(); ++i)
     ASSERT_EQ(values[i], expected.values[i]) << "row " << i / expected.cols << ", channel " << i % expected.cols;
@@ -124,7 +123,8 @@ inline void expect_equal(const Array& actual, const oracle::Matrix& expected) {
 
 /// Every row is within 1e-5 of the expected one, relative to its norm.
 inline void expect_close(const Array& actual, const oracle::Matrix& expected) {
-  ASSERT_EQ(actual.shape(), (Shape{static_cast<std::int64_t>(expected.rows), static_cast<std::int64_t>(expected.cols)}));
+  ASSERT_EQ(actual.shape(),
+            (Shape{static_cast<std::int64_t>(expected.rows), static_cast<std::int64_t>(expected.cols)}));
   const auto values = host<float>(actual);
   for (std::size_t r = 0; r < expected.rows; ++r) {
     double error = 0, norm = 0;
@@ -152,7 +152,8 @@ void expect_throw(const std::function<void()>& call, const std::vector<std::stri
     ADD_FAILURE() << "nothing was thrown, expected: " << ::testing::PrintToString(parts);
   } catch (const E& error) {
     for (const std::string& part : parts)
-      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << "no \"" << part << "\" in: " << error.what();
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+          << "no \"" << part << "\" in: " << error.what();
   }
 }
 

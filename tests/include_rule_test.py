@@ -10,7 +10,7 @@ SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel"
-LIBRARY = rf"(tensor|rows|models|{FAMILIES})/.*"
+LIBRARY = rf"(tensor|rows|synth|models|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 
@@ -19,7 +19,8 @@ OURS = {
     "tensor": r"(?!)",
     "rows": r"tensor/.*",
     **{family: r"(tensor|rows)/.*" for family in FAMILIES.split("|")},
-    "models": rf"(tensor|rows|{FAMILIES})/.*",
+    "synth": r"tensor/.*",
+    "models": rf"(tensor|rows|synth|{FAMILIES})/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "apps": PUBLIC,
@@ -39,7 +40,7 @@ THEIRS = {
     r"pybind11/.*": r"python_bindings/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"benchmark/.*": r"benchmarks/.*",
-    r"(dlfcn|fcntl|unistd)\.h|sys/.*": r"(apps|tests|benchmarks)/.*",
+    r"(dlfcn|fcntl|unistd)\.h|sys/.*": r"(models|apps|tests|benchmarks)/.*",
 }
 
 

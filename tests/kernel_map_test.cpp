@@ -133,9 +133,9 @@ TEST_P(KernelMapTest, CloudsAtTheEdgesOfTheKey) {
       full,
       plane,
       line,
-      {{0, 0, 0, 7}, {0, 0, 1, 0}, {0, 0, 1, 7}, {0, 1, 0, 0}},    // carries of z into y and of y into x
-      {{0, 7, 7, 7}, {1, 0, 0, 0}},                                // of x into the batch
-      {{0, 0, 0, 0}, {0, 0, 0, 1 << 20}, {0, 0, 1 << 20, 0}},      // few points, wide
+      {{0, 0, 0, 7}, {0, 0, 1, 0}, {0, 0, 1, 7}, {0, 1, 0, 0}},          // carries of z into y and of y into x
+      {{0, 7, 7, 7}, {1, 0, 0, 0}},                                      // of x into the batch
+      {{0, 0, 0, 0}, {0, 0, 0, 1 << 20}, {0, 0, 1 << 20, 0}},            // few points, wide
       {{0, 0, 0, 0}, {0, (1 << 20) - 1, (1 << 20) - 1, (1 << 20) - 1}},  // all 63 bits
       test_data::cloud(3, 60, 7, 2000000000),
       test_data::cloud(3, 60, 7, -2000000000),
@@ -205,7 +205,8 @@ TEST_P(KernelMapTest, LayersShareMapsAndCoordinates) {
 }
 
 TEST_P(KernelMapTest, EmptyCloud) {
-  for (const auto& w : {test_data::cube(3, 3), test_data::cube(3, 2, 2), test_data::bounded(test_data::cube(3, 3), 1)}) {
+  for (const auto& w :
+       {test_data::cube(3, 3), test_data::cube(3, 2, 2), test_data::bounded(test_data::cube(3, 3), 1)}) {
     SparseTensor::Options options;
     options.shape = extents({8, 8, 8});
     const SparseTensor none(array(oracle::Coords{}, 3), array(oracle::Matrix(0, 1), {0, 1}), options);

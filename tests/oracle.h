@@ -172,7 +172,9 @@ inline Matrix pool(const Matrix& in, const std::vector<std::vector<std::size_t>>
         sum += in.at(i, c);
         most = std::max(most, in.at(i, c));
       }
-      out.at(s, c) = kind == Pool::kMax ? most : kind == Pool::kSum ? sum : sum / static_cast<double>(segments[s].size());
+      out.at(s, c) = kind == Pool::kMax   ? most
+                     : kind == Pool::kSum ? sum
+                                          : sum / static_cast<double>(segments[s].size());
     }
   return out;
 }

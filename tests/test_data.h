@@ -51,7 +51,8 @@ inline oracle::Matrix real(std::size_t rows, std::size_t cols, unsigned seed) {
 /// A window with the same extents on every axis.
 inline oracle::Window cube(int dims, int size, int stride = 1, int dilation = 1) {
   const auto n = static_cast<std::size_t>(dims);
-  return {std::vector<int>(n, size), std::vector<int>(n, stride), std::vector<int>(n, dilation), std::vector<int>(n, 0)};
+  return {std::vector<int>(n, size), std::vector<int>(n, stride), std::vector<int>(n, dilation),
+          std::vector<int>(n, 0)};
 }
 
 inline oracle::Window bounded(oracle::Window w, int pad) {

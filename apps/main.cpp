@@ -1,0 +1,116 @@
+// The command `voxshift`: options, help and exit status (0 done, 1 bad input or model, 2 usage).
+#include <voxshift/tensor/error.h>
+#include <voxshift/tensor/runtime.h>
+#include <voxshift/tensor/version.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <new>
+
+#include "commands.h"
+#include "modules.h"
+
+namespace {
+
+using namespace voxshift;
+
+constexpr int kBadInput = 1, kUsage = 2;
+
+std::string version_line() {
+  const auto on_off = [](bool on) { return on ? "on" : "off"; };
+  const Device cuda = Device::cuda();
+  return std::string("voxshift ") + version() + " (" + runtime(Device::cpu()).target(Device::cpu()) + ", CUDA " +
+         on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ", Open3D " +
+         on_off(has_open3d()) + ")";
+}
+
+void add_segment(CLI::App& app, SegmentOptions& options) {
+  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
+  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
+      ->required()
+      ->type_name("SCAN");
+  command
+      .add_option("--model", options.model, "Model file (.safetensors); `voxshift new` makes one with random weights")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
+  command.add_option("--write", options.write, "What to write: label,ply,png,scores")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
+      ->type_name("LIST");
+  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
+  command.add_option("--columns", options.columns, "float32 values per point of a .bin: KITTI 4, nuScenes 5")
+      ->capture_default_str()
+      ->check(CLI::Range(3, 64));
+  command
+      .add_option("--preprocess", options.preprocess,
+                  "Profile in place of the model's: spvnas, pointcept, nuscenes or a JSON file")
+      ->type_name("PROFILE");
+  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
+void add_info(CLI::App& app, InfoOptions& options) {
+  CLI::App& command = *app.add_subcommand("info", "Layers, shapes, parameters and MACs of a model");
+  command.add_option("model", options.model, "Model file")->required()->type_name("MODEL");
+}
+
+void add_new(CLI::App& app, NewOptions& options) {
+  CLI::App& command = *app.add_subcommand("new", "Make a model with random weights");
+  command.add_option("arch", options.spec.arch, "minkunet")
+      ->required()
+      ->type_name("ARCH")
+      ->check(CLI::IsMember({"minkunet"}));
+  command.add_option("--width", options.spec.width, "Factor of all channel counts")->capture_default_str();
+  command.add_option("--classes", options.spec.classes, "Number of classes")->capture_default_str();
+  command.add_option("--seed", options.spec.seed, "Seed of the weights")->capture_default_str();
+  command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("FILE");
+}
+
+void add_synth(CLI::App& app, SynthOptions& options) {
+  CLI::App& command = *app.add_subcommand("synth", "Make labelled synthetic data");
+  command.require_subcommand(1);
+  CLI::App& lidar = *command.add_subcommand("lidar", "Scans of a simulated 64-beam LiDAR in a street");
+  lidar.add_option("--seed", options.seed, "Seed of the first scan; the next ones follow")->capture_default_str();
+  lidar.add_option("--count", options.count, "Number of scans")->capture_default_str()->check(CLI::Range(1, 1000000));
+  lidar.add_option("-o,--out", options.out, "Folder; gets velodyne/NNNNNN.bin and labels/NNNNNN.label")
+      ->required()
+      ->type_name("PATH");
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Sparse 3-D networks on point clouds, on the device", "voxshift");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_line);
+  SegmentOptions segment_options;
+  InfoOptions info_options;
+  NewOptions new_options;
+  SynthOptions synth_options;
+  add_segment(app, segment_options);
+  add_info(app, info_options);
+  add_new(app, new_options);
+  add_synth(app, synth_options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUsage;
+  }
+  if (app.got_subcommand("segment")) return segment(segment_options);
+  if (app.got_subcommand("info")) return info(info_options);
+  if (app.got_subcommand("new")) return new_model(new_options);
+  return synth_lidar_scans(synth_options);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const voxshift::Error& error) {
+    std::cerr << "voxshift: " << error.what() << '\n';
+  } catch (const std::bad_alloc&) {
+    std::cerr << "voxshift: out of memory\n";
+  }
+  return kBadInput;
+}

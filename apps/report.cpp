@@ -1,0 +1,102 @@
+#include "report.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+#include <voxshift/models/atomic_file.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace voxshift {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr double kMilli = 1e3;
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
+
+Json to_json(const ScanStats& stats, const Session& session) {
+  const Model& model = session.model();
+  Json labels = Json::object();
+  for (std::size_t id = 0; id < model.classes().size(); ++id)
+    if (stats.label_counts[id] > 0) labels[model.classes()[id].name] = stats.label_counts[id];
+  return {{"scan", stats.scan.string()},
+          {"points", stats.run.points},
+          {"dropped_points", stats.run.dropped_points},
+          {"voxels", stats.run.voxels},
+          {"device", name(session.device())},
+          {"threads", session.threads()},
+          {"dtype", "f32"},
+          {"model", {{"arch", model.arch()}, {"parameters", model.parameter_count()}, {"macs", stats.run.macs}}},
+          {"seconds",
+           {{"read", stats.read_seconds},
+            {"voxelize", stats.run.voxelize_seconds},
+            {"maps", stats.run.maps_seconds},
+            {"network", stats.run.network_seconds},
+            {"write", stats.write_seconds},
+            {"total", stats.total_seconds()}}},
+          {"peak_rss_bytes", peak_rss_bytes()},
+          {"labels", labels}};
+}
+
+}  // namespace
+
+void print_header() {
+  std::printf("%-24s %9s %8s %8s | %7s %9s %7s %9s %7s %9s ms\n", "scan", "points", "dropped", "voxels", "read",
+              "voxelize", "maps", "network", "write", "total");
+}
+
+void print_scan(const ScanStats& stats) {
+  const RunReport& run = stats.run;
+  std::printf("%-24s %9lld %8lld %8lld | %7.1f %9.1f %7.1f %9.1f %7.1f %9.1f\n", stats.scan.filename().c_str(),
+              static_cast<long long>(run.points), static_cast<long long>(run.dropped_points),
+              static_cast<long long>(run.voxels), stats.read_seconds * kMilli, run.voxelize_seconds * kMilli,
+              run.maps_seconds * kMilli, run.network_seconds * kMilli, stats.write_seconds * kMilli,
+              stats.total_seconds() * kMilli);
+  for (const auto& file : stats.files) std::printf("  -> %s\n", file.c_str());
+  std::fflush(stdout);
+}
+
+void print_layers(const RunReport& report, double peak) {
+  std::printf("  %-24s %-26s %8s %5s %5s %9s %10s %9s %7s\n", "layer", "op", "rows", "in", "out", "pairs", "MMAC", "ms",
+              "of peak");
+  for (const LayerReport& layer : report.layers) {
+    const double fraction = layer.seconds > 0 ? static_cast<double>(layer.macs) / layer.seconds / peak : 0;
+    std::printf("  %-24s %-26s %8lld %5lld %5lld %9lld %10.1f %9.2f %6.0f%%\n", layer.name.c_str(), layer.kind.c_str(),
+                static_cast<long long>(layer.rows), static_cast<long long>(layer.in_channels),
+                static_cast<long long>(layer.out_channels), static_cast<long long>(layer.pairs),
+                static_cast<double>(layer.macs) / 1e6, layer.seconds * kMilli, 100 * fraction);
+  }
+  const double total = static_cast<double>(report.macs);
+  std::printf("  %-24s %-26s %8s %5s %5s %9s %10.1f %9.2f %6.0f%%\n", "network", "", "", "", "", "", total / 1e6,
+              report.network_seconds * kMilli, 100 * total / report.network_seconds / peak);
+}
+
+void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session) {
+  Json list = Json::array();
+  for (const ScanStats& stats : scans) list.push_back(to_json(stats, session));
+  write_atomically(path, [&](std::ostream& stream) { stream << list.dump(2) << '\n'; });
+}
+
+Progress::Progress(std::size_t total) : total_(total), on_terminal_(isatty(STDERR_FILENO) == 1) {}
+
+void Progress::show(std::size_t done, const std::string& what) {
+  if (!on_terminal_) return;
+  constexpr int kWidth = 30;
+  const int filled = static_cast<int>(done * kWidth / total_);
+  std::fprintf(stderr, "\r\033[K[%.*s%*s] %zu/%zu %s", filled, "##############################", kWidth - filled, "",
+               done, total_, what.c_str());
+  shown_ = true;
+}
+
+void Progress::clear() {
+  if (shown_) std::fprintf(stderr, "\r\033[K");
+  shown_ = false;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,47 @@
+// What the command says about its work: tables, a progress line, the --stats file.
+#pragma once
+
+#include <voxshift/models/session.h>
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+/// Counts and times of one scan, from file to files.
+struct ScanStats {
+  std::filesystem::path scan;
+  RunReport run;
+  double read_seconds = 0, compute_seconds = 0, write_seconds = 0;
+  std::array<std::int64_t, 256> label_counts{};  ///< by train id
+  std::vector<std::filesystem::path> files;      ///< written
+
+  double total_seconds() const { return read_seconds + compute_seconds + write_seconds; }
+};
+
+/// A table on standard output, a line per scan: points, voxels, milliseconds per stage, files.
+void print_header();
+void print_scan(const ScanStats& stats);
+
+/// A line per layer: shape, pairs, MACs, milliseconds, fraction of `peak` multiply-adds per second.
+void print_layers(const RunReport& report, double peak);
+
+/// Writes the array of --stats, one object per scan. Throws IoError.
+void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session);
+
+/// A line on standard error that says how far the work is; nothing where that is not a terminal.
+class Progress {
+ public:
+  explicit Progress(std::size_t total);
+  void show(std::size_t done, const std::string& what);
+  void clear();
+
+ private:
+  std::size_t total_;
+  bool on_terminal_, shown_ = false;
+};
+
+}  // namespace voxshift

@@ -1,0 +1,168 @@
+// `voxshift segment`: labels for many scans. The next scan is read and the last one written while one is computed.
+#include <unistd.h>
+#include <voxshift/models/atomic_file.h>
+#include <voxshift/models/session.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <future>
+#include <iostream>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "commands.h"
+#include "modules.h"
+#include "picture.h"
+#include "report.h"
+#include "result_files.h"
+#include "scan_files.h"
+
+namespace voxshift {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// A scan on its way from file to file.
+struct Job {
+  fs::path path;
+  Scan scan;
+  Segmentation result;
+  ScanStats stats;
+};
+
+const std::map<std::string, std::string>& extensions() {
+  static const std::map<std::string, std::string> table{
+      {"label", ".label"}, {"ply", ".ply"}, {"png", ".png"}, {"scores", ".scores.npy"}};
+  return table;
+}
+
+fs::path result_path(const SegmentOptions& options, const fs::path& scan, const std::string& kind) {
+  return options.out / (scan.stem().string() + extensions().at(kind));
+}
+
+// Two results of one name, or a result in place of a scan, would lose data.
+void check_names(const SegmentOptions& options, const std::vector<fs::path>& scans) {
+  std::set<fs::path> taken;
+  for (const fs::path& scan : scans) taken.insert(fs::weakly_canonical(scan));
+  for (const fs::path& scan : scans)
+    for (const std::string& kind : options.write) {
+      const fs::path path = result_path(options, scan, kind);
+      check(taken.insert(fs::weakly_canonical(path)).second, path.string(), ": the result of ", scan.string(),
+            " would replace a scan or another scan's result; give another --out or segment them apart");
+    }
+}
+
+Job read_job(const fs::path& path, int columns) {
+  const auto start = Clock::now();
+  Job job{path, read_scan(path, columns), {}, {}};
+  job.stats.read_seconds = seconds_since(start);
+  return job;
+}
+
+void compute(Session& session, bool with_scores, Job& job) {
+  const auto start = Clock::now();
+  const std::int64_t n = job.scan.count();
+  // the points stay the scan's
+  const Array points(job.scan.points.data(), {n, job.scan.columns}, DType::kF32, Device::cpu(), nullptr);
+  job.result = session.segment(points, with_scores);
+  job.stats.run = session.report();
+  job.stats.compute_seconds = seconds_since(start);
+}
+
+void write_results(const SegmentOptions& options, const Model& model, Job& job) {
+  const auto start = Clock::now();
+  const auto labels = std::as_const(job.result.labels).values<std::uint8_t>();
+  for (const std::string& kind : options.write) {
+    const fs::path path = result_path(options, job.path, kind);
+    if (kind == "label") write_labels(path, labels, model.classes());
+    if (kind == "ply") write_coloured_ply(path, job.scan, labels, model.classes());
+    if (kind == "scores")
+      write_scores(path, std::as_const(job.result.scores).values<float>(),
+                   static_cast<std::int64_t>(model.classes().size()));
+    if (kind == "png") {
+      const auto png = draw_picture({job.scan, labels, model.classes(), job.path.filename().string()});
+      write_atomically(path, [&](std::ostream& stream) {
+        stream.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
+      });
+    }
+    job.stats.files.push_back(path);
+  }
+  job.stats.scan = job.path;
+  for (const std::uint8_t label : labels) ++job.stats.label_counts[label];
+  job.stats.write_seconds = seconds_since(start);
+}
+
+}  // namespace
+
+int segment(const SegmentOptions& given) {
+  SegmentOptions options = given;
+  if (options.write.empty()) {
+    options.write = {"label", "ply"};
+    if (has_opencv()) options.write.push_back("png");
+  }
+  const std::vector<fs::path> scans = list_scans(options.scans);
+  Model model = Model::load(options.model);
+  if (!options.preprocess.empty()) model = model.with_profile(find_profile(options.preprocess));
+  make_folder(options.out);
+  check_names(options, scans);
+  const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
+  Session session(model, parse_device(options.device), options.threads);
+  const double peak = options.layers ? runtime(session.device()).fma_peak(session.device(), session.threads()) : 0;
+
+  Progress progress(scans.size());
+  std::vector<ScanStats> done;
+  bool all_good = true;
+  const auto attempt = [&](const auto& part) {
+    try {
+      part();
+      return true;
+    } catch (const Error& error) {
+      progress.clear();
+      std::cerr << "voxshift: " << error.what() << '\n';
+      return all_good = false;
+    }
+  };
+  std::future<Job> reading, writing;
+  const auto finish_writing = [&] {
+    if (!writing.valid()) return;
+    attempt([&] {
+      const Job job = writing.get();
+      progress.clear();
+      if (done.empty()) print_header();
+      print_scan(job.stats);
+      if (options.layers) print_layers(job.stats.run, peak);
+      done.push_back(job.stats);
+    });
+  };
+  const auto read_next = [&](std::size_t i) {
+    if (i < scans.size()) reading = std::async(std::launch::async, read_job, scans[i], options.columns);
+  };
+  read_next(0);
+  for (std::size_t i = 0; i < scans.size(); ++i) {
+    progress.show(i, scans[i].filename().string());
+    Job job;
+    const bool computed = attempt([&] {
+      job = reading.get();
+      read_next(i + 1);
+      compute(session, with_scores, job);
+    });
+    if (!reading.valid()) read_next(i + 1);
+    finish_writing();
+    if (!computed) continue;
+    writing = std::async(std::launch::async, [&options, &model, job = std::move(job)]() mutable {
+      write_results(options, model, job);
+      return std::move(job);
+    });
+  }
+  finish_writing();
+  progress.clear();
+  if (!options.stats.empty()) write_stats(options.stats, done, session);
+  return all_good ? 0 : 1;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,9 @@
+// The version of the library.
+#pragma once
+
+namespace voxshift {
+
+/// "0.1.0"
+const char* version();
+
+}  // namespace voxshift
