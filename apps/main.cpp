@@ -4,11 +4,12 @@
 #include <voxshift/tensor/version.h>
 
 #include <CLI/CLI.hpp>
-#include <iostream>
+#include <exception>
 #include <new>
 
 #include "commands.h"
 #include "modules.h"
+#include "report.h"
 
 namespace {
 
@@ -107,10 +108,10 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
-  } catch (const voxshift::Error& error) {
-    std::cerr << "voxshift: " << error.what() << '\n';
   } catch (const std::bad_alloc&) {
-    std::cerr << "voxshift: out of memory\n";
+    voxshift::print_error("out of memory");
+  } catch (const std::exception& error) {
+    voxshift::print_error(error.what());
   }
   return kBadInput;
 }

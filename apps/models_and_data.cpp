@@ -45,7 +45,7 @@ int info(const InfoOptions& options) {
 
   // MACs depend on the scan, so they are counted on one.
   const SynthScan scan = synth_lidar(1);
-  Session session(model);
+  Session session = about(options.model, [&] { return Session(model); });
   session.segment(Array::from(scan.points, {static_cast<std::int64_t>(scan.labels.size()), 4}));
   const RunReport& run = session.report();
   std::printf("\nOn a synthetic scan of %lld points, %lld voxels: %.1f GMAC\n", static_cast<long long>(run.points),

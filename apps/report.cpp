@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <voxshift/models/atomic_file.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -23,8 +24,10 @@ std::int64_t peak_rss_bytes() {
 Json to_json(const ScanStats& stats, const Session& session) {
   const Model& model = session.model();
   Json labels = Json::object();
-  for (std::size_t id = 0; id < model.classes().size(); ++id)
-    if (stats.label_counts[id] > 0) labels[model.classes()[id].name] = stats.label_counts[id];
+  for (std::size_t id = 0; id < model.classes().size(); ++id) {
+    const std::string& name = model.classes()[id].name;
+    if (stats.label_counts[id] > 0) labels[name] = labels.value(name, std::int64_t{0}) + stats.label_counts[id];
+  }
   return {{"scan", stats.scan.string()},
           {"points", stats.run.points},
           {"dropped_points", stats.run.dropped_points},
@@ -80,7 +83,16 @@ void print_layers(const RunReport& report, double peak) {
 void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session) {
   Json list = Json::array();
   for (const ScanStats& stats : scans) list.push_back(to_json(stats, session));
-  write_atomically(path, [&](std::ostream& stream) { stream << list.dump(2) << '\n'; });
+  // A file name need not be UTF-8, JSON must be.
+  const std::string text = list.dump(2, ' ', false, Json::error_handler_t::replace);
+  write_atomically(path, [&](std::ostream& stream) { stream << text << '\n'; });
+}
+
+void print_error(const char* what) {
+  std::string line = std::string("voxshift: ") + what;
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
+  std::fprintf(stderr, "%s\n", line.c_str());
 }
 
 Progress::Progress(std::size_t total) : total_(total), on_terminal_(isatty(STDERR_FILENO) == 1) {}

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <voxshift/models/session.h>
+#include <voxshift/tensor/error.h>
 
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -31,6 +33,23 @@ void print_layers(const RunReport& report, double peak);
 
 /// Writes the array of --stats, one object per scan. Throws IoError.
 void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session);
+
+/// Runs `part`; its errors gain the name of the file they are about.
+template <class Part>
+auto about(const std::filesystem::path& file, Part part) {
+  try {
+    return part();
+  } catch (const IoError&) {
+    throw;
+  } catch (const Error& error) {
+    throw IoError(file.string() + ": " + error.what());
+  } catch (const std::bad_alloc&) {
+    throw OutOfMemory(file.string() + ": not enough memory");
+  }
+}
+
+/// "voxshift: what" on standard error, as one line whatever names a file put into it.
+void print_error(const char* what);
 
 /// A line on standard error that says how far the work is; nothing where that is not a terminal.
 class Progress {

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <filesystem>
 #include <future>
-#include <iostream>
 #include <map>
 #include <set>
 #include <utility>
@@ -59,7 +58,7 @@ void check_names(const SegmentOptions& options, const std::vector<fs::path>& sca
 
 Job read_job(const fs::path& path, int columns) {
   const auto start = Clock::now();
-  Job job{path, read_scan(path, columns), {}, {}};
+  Job job{path, about(path, [&] { return read_scan(path, columns); }), {}, {}};
   job.stats.read_seconds = seconds_since(start);
   return job;
 }
@@ -69,7 +68,7 @@ void compute(Session& session, bool with_scores, Job& job) {
   const std::int64_t n = job.scan.count();
   // the points stay the scan's
   const Array points(job.scan.points.data(), {n, job.scan.columns}, DType::kF32, Device::cpu(), nullptr);
-  job.result = session.segment(points, with_scores);
+  job.result = about(job.path, [&] { return session.segment(points, with_scores); });
   job.stats.run = session.report();
   job.stats.compute_seconds = seconds_since(start);
 }
@@ -79,17 +78,19 @@ void write_results(const SegmentOptions& options, const Model& model, Job& job) 
   const auto labels = std::as_const(job.result.labels).values<std::uint8_t>();
   for (const std::string& kind : options.write) {
     const fs::path path = result_path(options, job.path, kind);
-    if (kind == "label") write_labels(path, labels, model.classes());
-    if (kind == "ply") write_coloured_ply(path, job.scan, labels, model.classes());
-    if (kind == "scores")
-      write_scores(path, std::as_const(job.result.scores).values<float>(),
-                   static_cast<std::int64_t>(model.classes().size()));
-    if (kind == "png") {
-      const auto png = draw_picture({job.scan, labels, model.classes(), job.path.filename().string()});
-      write_atomically(path, [&](std::ostream& stream) {
-        stream.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
-      });
-    }
+    about(path, [&] {
+      if (kind == "label") write_labels(path, labels, model.classes());
+      if (kind == "ply") write_coloured_ply(path, job.scan, labels, model.classes());
+      if (kind == "scores")
+        write_scores(path, std::as_const(job.result.scores).values<float>(),
+                     static_cast<std::int64_t>(model.classes().size()));
+      if (kind == "png") {
+        const auto png = draw_picture({job.scan, labels, model.classes(), job.path.filename().string()});
+        write_atomically(path, [&](std::ostream& stream) {
+          stream.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
+        });
+      }
+    });
     job.stats.files.push_back(path);
   }
   job.stats.scan = job.path;
@@ -106,12 +107,16 @@ int segment(const SegmentOptions& given) {
     if (has_opencv()) options.write.push_back("png");
   }
   const std::vector<fs::path> scans = list_scans(options.scans);
+  const Device device = parse_device(options.device);
   Model model = Model::load(options.model);
-  if (!options.preprocess.empty()) model = model.with_profile(find_profile(options.preprocess));
-  make_folder(options.out);
+  if (!options.preprocess.empty()) {
+    const Profile profile = find_profile(options.preprocess);
+    model = about(options.model, [&] { return model.with_profile(profile); });
+  }
   check_names(options, scans);
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
-  Session session(model, parse_device(options.device), options.threads);
+  Session session = about(options.model, [&] { return Session(model, device, options.threads); });
+  make_folder(options.out);
   const double peak = options.layers ? runtime(session.device()).fma_peak(session.device(), session.threads()) : 0;
 
   Progress progress(scans.size());
@@ -123,7 +128,7 @@ int segment(const SegmentOptions& given) {
       return true;
     } catch (const Error& error) {
       progress.clear();
-      std::cerr << "voxshift: " << error.what() << '\n';
+      print_error(error.what());
       return all_good = false;
     }
   };

@@ -116,16 +116,19 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     auto* counts = context.arena->allocate<std::int64_t>(pieces);
     parallel_ranges(context.threads, level.count, kGrain,
                     [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
-                      std::int64_t* next = out + first * volume;
+                      std::int64_t* const start = out + first * volume;
+                      std::int64_t* next = start;
                       Coordinate c, result;
                       for (int k = 0; k < volume; ++k) {
                         const Window::Extents offset = window.offset(k);
                         for (std::int64_t i = first; i < last; ++i) {
                           level.layout.unpack(level.keys[i], c.data());
-                          if (moved(c, window, move, offset, to, result)) *next++ = to.pack(result.data());
+                          if (!moved(c, window, move, offset, to, result)) continue;
+                          const std::int64_t key = to.pack(result.data());
+                          if (next == start || next[-1] != key) *next++ = key;  // neighbours often share a cell
                         }
                       }
-                      counts[piece] = next - (out + first * volume);
+                      counts[piece] = next - start;
                     });
     std::int64_t total = 0;
     for (std::int64_t piece = 0; piece < pieces; ++piece) {

@@ -14,8 +14,11 @@ namespace {
 
 constexpr std::int64_t kChunkRows = 4096;  // output rows that one task pairs with all offsets
 
-// The fine keys in a layout that also holds every sought coordinate coarse * stride + offset, unless the fine layout
-// already keeps such keys apart from the present ones.
+// Keys that are counted past the end of a level: larger than every sought key, so that cursors need no bound.
+constexpr std::int64_t kPadding = 4;
+
+// The fine keys, padded, in a layout that keeps every sought coordinate coarse * stride + offset apart from the present
+// ones: their own layout where it does, else one that holds both.
 Level searchable(const Context& context, const Level& fine, const Level& coarse, const Window& window) {
   const Window::Extents first = window.offset(0), last = window.offset(window.volume() - 1);
   Coordinate lowest{}, highest{};
@@ -29,20 +32,24 @@ Level searchable(const Context& context, const Level& fine, const Level& coarse,
     // A field that runs over borrows from the next one and then shows a value of [extent, 2^width), which no key has.
     const std::int64_t field = std::int64_t{1} << fine.layout.width(axis);
     const std::int64_t room = spatial ? field - fine.layout.extent(axis) : 0;
-    apart = apart && low - fine.layout.lowest(axis) >= -room && high - fine.layout.lowest(axis) < field &&
+    apart = apart && low - fine.layout.lowest(axis) >= -room && high - fine.layout.lowest(axis) < field - spatial &&
             high - low < field;
     check(low >= INT32_MIN && high <= INT32_MAX, "[kernel_map] coordinates times stride leave 32 bits");
     lowest[a] = std::min(fine.layout.lowest(axis), static_cast<std::int32_t>(low));
     highest[a] = std::max(fine.layout.highest(axis), static_cast<std::int32_t>(high));
   }
-  if (apart) return fine;
-  const KeyLayout layout(fine.layout.axes(), lowest, highest);
-  auto* keys = context.arena->allocate<std::int64_t>(fine.count);
-  Coordinate c;
-  for (std::int64_t i = 0; i < fine.count; ++i) {
-    fine.layout.unpack(fine.keys[i], c.data());
-    keys[i] = layout.pack(c.data());
+  const KeyLayout layout = apart ? fine.layout : KeyLayout(fine.layout.axes(), lowest, highest);
+  auto* keys = context.arena->allocate<std::int64_t>(fine.count + kPadding);
+  if (apart) {
+    std::copy_n(fine.keys, fine.count, keys);
+  } else {
+    Coordinate c;
+    for (std::int64_t i = 0; i < fine.count; ++i) {
+      fine.layout.unpack(fine.keys[i], c.data());
+      keys[i] = layout.pack(c.data());
+    }
   }
+  std::fill_n(keys + fine.count, kPadding, INT64_MAX);
   return {layout, keys, fine.count};
 }
 
@@ -83,43 +90,90 @@ struct Table {
   std::int64_t place(std::int64_t chunk, int k) const { return k * rows + chunk * kChunkRows; }
 };
 
-// Walks the taps of one column, the offsets that differ along the last axis only, over the rows of one chunk.
-void walk_column(const Level& fine, const std::int64_t* base, std::int64_t begin, std::int64_t end, std::int64_t chunk,
-                 int first_k, int taps, std::int64_t first_delta, std::int64_t spacing, const Table& table) {
+// The taps that differ along the last axis only: `sought + t * spacing` for t of [0, taps), sought ascending from row
+// to row.
+struct Column {
+  std::int64_t cursor;  // first key not below the sought one
+  std::int64_t delta, reach;
+  int first_k;
+};
+
+// Pairs the rows [begin, end) of the chunk with all columns. The cursors of different columns are independent chains,
+// and each moves by counting keys instead of branching on them, so the walk runs at the rate of the loads.
+void walk(const Level& fine, const std::int64_t* base, std::int64_t begin, std::int64_t end, std::int64_t chunk,
+          Column* columns, int column_count, std::int64_t spacing, const Table& table) {
   const std::int64_t* const keys = fine.keys;
-  const std::int64_t n = fine.count;
-  std::int64_t cursor = std::lower_bound(keys, keys + n, base[begin] + first_delta) - keys;
   std::int32_t* const counts = table.counts + chunk * table.offsets;
-  for (std::int64_t o = begin; o < end && cursor < n; ++o) {
-    const std::int64_t sought = base[o] + first_delta;
-    while (cursor < n && keys[cursor] < sought) ++cursor;
-    const std::int64_t furthest = sought + (taps - 1) * spacing;
-    for (std::int64_t i = cursor; i < n && keys[i] <= furthest; ++i) {
-      const std::int64_t distance = keys[i] - sought;
-      if (spacing > 1 && distance % spacing != 0) continue;
-      const int k = first_k + static_cast<int>(distance / spacing);
-      const std::int64_t p = table.place(chunk, k) + counts[k]++;
-      table.in[p] = static_cast<std::int32_t>(i);
-      table.out[p] = static_cast<std::int32_t>(o);
+  for (Column* column = columns; column != columns + column_count; ++column)
+    column->cursor = std::lower_bound(keys, keys + fine.count, base[begin] + column->delta) - keys;
+  for (std::int64_t o = begin; o < end; ++o)
+    for (Column* column = columns; column != columns + column_count; ++column) {
+      const std::int64_t sought = base[o] + column->delta;
+      const std::int64_t* key = keys + column->cursor;
+      for (std::int64_t passed = kPadding; passed == kPadding; key += passed)
+        passed = (key[0] < sought) + (key[1] < sought) + (key[2] < sought) + (key[3] < sought);
+      column->cursor = key - keys;
+      for (const std::int64_t last = sought + column->reach; *key <= last; ++key) {
+        const std::int64_t distance = *key - sought;
+        if (spacing > 1 && distance % spacing != 0) continue;
+        const int k = column->first_k + static_cast<int>(spacing > 1 ? distance / spacing : distance);
+        const std::int64_t p = table.place(chunk, k) + counts[k]++;
+        table.in[p] = static_cast<std::int32_t>(key - keys);
+        table.out[p] = static_cast<std::int32_t>(o);
+      }
     }
-  }
 }
 
-// In every list the first pair whose row, in the column that `row` picks, is at least s * kSplitRows.
-template <class Row>
-const std::int32_t* split(const Context& context, const PairList* pairs, int volume, std::int64_t rows, Arena& result,
-                          const Row& row) {
+// KernelMapView::splits of these lists onto `rows` output rows.
+const std::int32_t* split(const Context& context, const PairList* pairs, int volume, std::int64_t rows, Arena& result) {
   const std::int64_t splits = (rows + kSplitRows - 1) / kSplitRows + 1;
   auto* table = result.allocate<std::int32_t>(splits * volume);
   parallel_for(context.threads, volume, [&](std::int64_t k, int) {
-    const std::int32_t* column = row(pairs[k]);
-    std::int64_t p = 0;
-    for (std::int64_t s = 0; s < splits; ++s) {
-      p = std::lower_bound(column + p, column + pairs[k].count, s * kSplitRows) - column;
-      table[s * volume + k] = static_cast<std::int32_t>(p);
-    }
+    std::int64_t s = 0;
+    for (std::int64_t p = 0; p < pairs[k].count; ++p)
+      for (; s * kSplitRows <= pairs[k].out[p]; ++s) table[s * volume + k] = static_cast<std::int32_t>(p);
+    for (; s < splits; ++s) table[s * volume + k] = static_cast<std::int32_t>(pairs[k].count);
   });
   return table;
+}
+
+// The chunks of the table joined to one list per offset, in memory of `result`; room for `volume` lists.
+PairList* joined(const Context& context, const Table& table, std::int64_t chunks, int volume, Arena& result) {
+  auto* pairs = result.allocate<PairList>(volume);
+  std::int64_t total = 0;
+  for (int k = 0; k < table.offsets; ++k) {
+    pairs[k].count = 0;
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) pairs[k].count += table.counts[chunk * table.offsets + k];
+    total += pairs[k].count;
+  }
+  auto* in = result.allocate<std::int32_t>(total);
+  auto* out = result.allocate<std::int32_t>(total);
+  auto* starts = context.arena->allocate<std::int64_t>(table.offsets);
+  for (int k = 0, start = 0; k < table.offsets; start += static_cast<int>(pairs[k++].count)) {
+    pairs[k].in = in + start;
+    pairs[k].out = out + start;
+    starts[k] = start;
+  }
+  parallel_for(context.threads, table.offsets, [&](std::int64_t k, int) {
+    std::int64_t to = starts[k];
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const std::int64_t from = table.place(chunk, static_cast<int>(k));
+      const std::int32_t count = table.counts[chunk * table.offsets + k];
+      std::copy_n(table.in + from, count, in + to);
+      std::copy_n(table.out + from, count, out + to);
+      to += count;
+    }
+  });
+  return pairs;
+}
+
+// Offset volume - 1 - k of a symmetric window is offset k with in and out exchanged, the one in the middle the
+// identity.
+void mirror(PairList* pairs, int volume, std::int64_t rows, Arena& result) {
+  auto* same = result.allocate<std::int32_t>(rows);
+  std::iota(same, same + rows, 0);
+  pairs[volume / 2] = {same, same, rows};
+  for (int k = 0; k < volume / 2; ++k) pairs[volume - 1 - k] = {pairs[k].out, pairs[k].in, pairs[k].count};
 }
 
 }  // namespace
@@ -127,69 +181,40 @@ const std::int32_t* split(const Context& context, const PairList* pairs, int vol
 KernelMapViews kernel_map(const Context& context, const Level& fine, const Level& coarse, const Window& window,
                           Arena& result) {
   const Arena::Mark mark = context.arena->mark();
-  const int volume = window.volume();
+  Arena& scratch = *context.arena;
   const auto last = static_cast<std::size_t>(window.dims - 1);
-  const int taps = window.size[last];
+  const int volume = window.volume(), taps = window.size[last];
   const bool all_odd = std::all_of(window.size.begin(), window.size.begin() + window.dims, [](int s) { return s % 2; });
-  const bool same = fine.keys == coarse.keys && window.unit_stride() && window.semantics == Semantics::kFloor;
-  const bool symmetric = same && all_odd;
+  const bool submanifold = fine.keys == coarse.keys && window.unit_stride() && window.semantics == Semantics::kFloor;
+  const bool symmetric = submanifold && all_odd;
   const int walked = symmetric ? volume / 2 : volume;  // offsets that are searched; the rest is mirrored
+  const int columns = (walked + taps - 1) / taps;
 
   const Level search = searchable(context, fine, coarse, window);
-  const std::int64_t* base = same && search.keys == fine.keys ? fine.keys : base_keys(context, search, coarse, window);
-  const std::int64_t chunks = (coarse.count + kChunkRows - 1) / kChunkRows;
-  const std::int64_t cells = walked * coarse.count;
-  const Table table{context.arena->allocate<std::int32_t>(cells), context.arena->allocate<std::int32_t>(cells),
-                    coarse.count, context.arena->allocate<std::int32_t>(chunks * walked), walked};
+  const bool same_keys = submanifold && search.layout == fine.layout;
+  const std::int64_t* base = same_keys ? search.keys : base_keys(context, search, coarse, window);
+  const std::int64_t chunks = (coarse.count + kChunkRows - 1) / kChunkRows, cells = walked * coarse.count;
+  const Table table{scratch.allocate<std::int32_t>(cells), scratch.allocate<std::int32_t>(cells), coarse.count,
+                    scratch.allocate<std::int32_t>(chunks * walked), walked};
+  auto* const all_columns = scratch.allocate<Column>(chunks * columns);
   parallel_ranges(context.threads, coarse.count, kChunkRows,
                   [&](std::int64_t begin, std::int64_t end, std::int64_t chunk) {
                     std::fill_n(table.counts + chunk * walked, walked, 0);
-                    for (int k = 0; k < walked; k += taps)
-                      walk_column(search, base, begin, end, chunk, k, std::min(taps, walked - k),
-                                  delta(search.layout, window.offset(k)), window.dilation[last], table);
+                    Column* own = all_columns + chunk * columns;
+                    for (int c = 0, k = 0; c < columns; ++c, k += taps)
+                      own[c] = {0, delta(search.layout, window.offset(k)),
+                                std::int64_t{std::min(taps, walked - k) - 1} * window.dilation[last], k};
+                    walk(search, base, begin, end, chunk, own, columns, window.dilation[last], table);
                   });
 
-  auto* pairs = result.allocate<PairList>(volume);
-  std::int64_t total = 0;
-  for (int k = 0; k < walked; ++k) {
-    pairs[k].count = 0;
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) pairs[k].count += table.counts[chunk * walked + k];
-    total += pairs[k].count;
-  }
-  auto* in = result.allocate<std::int32_t>(total);
-  auto* out = result.allocate<std::int32_t>(total);
-  for (int k = 0; k < walked; ++k) {
-    pairs[k].in = in;
-    pairs[k].out = out;
-    in += pairs[k].count;
-    out += pairs[k].count;
-  }
-  parallel_for(context.threads, walked, [&](std::int64_t list, int) {
-    const auto k = static_cast<int>(list);
-    std::int64_t p = 0;
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const std::int32_t count = table.counts[chunk * walked + k];
-      const auto bytes = static_cast<std::size_t>(count) * sizeof(std::int32_t);
-      std::memcpy(const_cast<std::int32_t*>(pairs[k].in) + p, table.in + table.place(chunk, k), bytes);
-      std::memcpy(const_cast<std::int32_t*>(pairs[k].out) + p, table.out + table.place(chunk, k), bytes);
-      p += count;
-    }
-  });
-  if (symmetric) {
-    auto* rows = result.allocate<std::int32_t>(coarse.count);
-    std::iota(rows, rows + coarse.count, 0);
-    pairs[walked] = {rows, rows, coarse.count};
-    for (int k = 0; k < walked; ++k) pairs[volume - 1 - k] = {pairs[k].out, pairs[k].in, pairs[k].count};
-  }
-
+  PairList* pairs = joined(context, table, chunks, volume, result);
+  if (symmetric) mirror(pairs, volume, coarse.count, result);
   auto* swapped = result.allocate<PairList>(volume);
   for (int k = 0; k < volume; ++k) swapped[k] = {pairs[k].out, pairs[k].in, pairs[k].count};
   KernelMapViews views;
-  views.forward = {volume, fine.count, coarse.count, pairs,
-                   split(context, pairs, volume, coarse.count, result, [](const PairList& list) { return list.out; })};
-  views.transposed = {volume, coarse.count, fine.count, swapped,
-                      split(context, pairs, volume, fine.count, result, [](const PairList& list) { return list.in; })};
-  context.arena->rewind(mark);
+  views.forward = {volume, fine.count, coarse.count, pairs, split(context, pairs, volume, coarse.count, result)};
+  views.transposed = {volume, coarse.count, fine.count, swapped, split(context, swapped, volume, fine.count, result)};
+  scratch.rewind(mark);
   return views;
 }
 

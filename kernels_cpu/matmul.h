@@ -11,6 +11,7 @@
 #define VOXSHIFT_KERNELS_CPU_MATMUL_H
 #endif
 
+#include <hwy/cache_control.h>
 #include <hwy/highway.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 
@@ -44,7 +45,7 @@ constexpr int tile_rows(int panels) { return panels == 4 ? 6 : panels == 3 ? 8 :
 #elif HWY_TARGET == HWY_AVX2
 constexpr int kMostPanels = 2;
 constexpr int tile_rows(int panels) { return panels == 2 ? 3 : 6; }
-#elif HWY_TARGET == HWY_NEON
+#elif HWY_ARCH_ARM
 // 20 accumulators and 9 operands in 32 registers; GCC 12 spills with 6 rows (scripts/arm_throughput.sh).
 constexpr int kMostPanels = 1;
 constexpr int tile_rows(int) { return 5; }
@@ -98,12 +99,23 @@ HWY_INLINE void tail(const Product& product, std::int64_t panel, const std::int3
   }
 }
 
+/// Asks for the input rows of the next tile while this one is computed: rows picked by index are no pattern that hardware
+/// foresees.
+HWY_INLINE void prefetch_rows(const Product& product, const std::int32_t* in_rows, std::int64_t count) {
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  for (std::int64_t r = 0; r < count; ++r)
+    for (std::int64_t i = 0; i < product.in_channels; i += kLine)
+      hwy::Prefetch(product.in + in_rows[r] * product.in_stride + i);
+}
+
 template <int kPanels>
 HWY_NOINLINE void multiply_panels(const Product& product, std::int64_t panel, const std::int32_t* in_rows,
                                   const std::int32_t* out_rows, std::int64_t count) {
   constexpr int kRows = tile_rows(kPanels);
-  for (; count >= kRows; count -= kRows, in_rows += kRows, out_rows += kRows)
+  for (; count >= kRows; count -= kRows, in_rows += kRows, out_rows += kRows) {
+    if (panel == 0) prefetch_rows(product, in_rows + kRows, count - kRows < kRows ? count - kRows : kRows);
     tile<kRows, kPanels>(product, panel, in_rows, out_rows);
+  }
   tail<kPanels>(product, panel, in_rows, out_rows, count);
 }
 

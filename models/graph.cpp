@@ -2,6 +2,7 @@
 #include <voxshift/models/json.h>
 
 #include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -9,6 +10,10 @@ namespace voxshift {
 namespace {
 
 using nlohmann::json;
+
+// Limits that no network of use meets, so that a hostile file costs neither hours nor memory without bound.
+constexpr std::size_t kMostNodes = 4096;
+constexpr std::int64_t kMostChannels = 1 << 16;
 
 struct OpRow {
   Op op;
@@ -42,8 +47,10 @@ bool has_window(Op op) { return op == Op::kConv || op == Op::kConvTranspose; }
 // Kahn's algorithm, keeping the given order where it is possible.
 void sort_nodes(Graph& graph) {
   std::set<std::string> known{kGraphInput};
-  for (const Node& node : graph.nodes)
+  for (const Node& node : graph.nodes) {
+    check(!node.name.empty(), "[graph] a node (", name(node.op), ") has no name");
     check(known.insert(node.name).second, "[graph] two values are called \"", node.name, "\"");
+  }
   for (const Node& node : graph.nodes)
     for (const std::string& input : node.inputs)
       check(known.contains(input), "[graph] node \"", node.name, "\" takes \"", input, "\", which no node gives");
@@ -82,7 +89,7 @@ void check_parameter(const Node& node, const Parameters& parameters, const std::
         name(array.dtype()), " ", to_string(array.shape()));
 }
 
-// The second of a weight's extents that the graph does not tell, the output channels.
+// The one extent of a weight that the graph does not tell: the output channels.
 std::int64_t output_channels(const Node& node, const Parameters& parameters) {
   const std::string& tensor = node.parameters.at("weight");
   const auto found = parameters.find(tensor);
@@ -98,8 +105,14 @@ void check_node(const Graph& graph, const Node& node) {
         "\" (", row.name, ") takes ", row.least_inputs, " input(s), found ", node.inputs.size());
   for (const char* role : row.required)
     check(node.parameters.contains(role), "[graph] node \"", node.name, "\" names no tensor for its ", role);
+  for (const auto& [role, tensor] : node.parameters)
+    check(std::find(row.required.begin(), row.required.end(), role) != row.required.end() ||
+              std::find(row.optional.begin(), row.optional.end(), role) != row.optional.end(),
+          "[graph] node \"", node.name, "\" (", row.name, ") has no parameter \"", role, "\"");
   if (!has_window(node.op)) return;
-  node.window.check_valid(row.name);
+  node.window.check_valid(std::string("graph: node \"").append(node.name).append("\"").c_str());
+  check(node.window.semantics == Semantics::kBounded || node.window.pad == Window::Extents{0, 0, 0, 0},
+        "[graph] node \"", node.name, "\": padding belongs to bounded semantics");
   check(node.window.dims == graph.dims, "[graph] node \"", node.name, "\" has a window of ", node.window.dims,
         " axes in a network of ", graph.dims);
 }
@@ -129,7 +142,8 @@ Window::Extents extents_from(const json& values, const std::string& node, const 
         " numbers");
   Window::Extents result{rest, rest, rest, rest};
   for (std::size_t d = 0; d < dims; ++d) {
-    check(values[d].is_number_integer(), "[graph] ", key, " of node \"", node, "\" expects whole numbers");
+    check(values[d].is_number_integer() && values[d] >= 0 && values[d] <= std::numeric_limits<std::int32_t>::max(),
+          "[graph] ", key, " of node \"", node, "\" expects whole numbers, found ", values[d].dump());
     result[d] = values[d].get<std::int32_t>();
   }
   return result;
@@ -166,6 +180,7 @@ std::map<std::string, std::int64_t> check_graph(Graph& graph, const Parameters& 
   check(graph.dims >= 1 && graph.dims <= kMaxDimensions && graph.in_channels >= 1,
         "[graph] expected 1 to 4 dimensions and at least one input channel, found ", graph.dims, " and ",
         graph.in_channels);
+  check(graph.nodes.size() <= kMostNodes, "[graph] at most ", kMostNodes, " nodes, found ", graph.nodes.size());
   for (const Node& node : graph.nodes) check_node(graph, node);
   sort_nodes(graph);
   std::map<std::string, std::int64_t> channels{{kGraphInput, graph.in_channels}};
@@ -176,7 +191,9 @@ std::map<std::string, std::int64_t> check_graph(Graph& graph, const Parameters& 
             channels.at(node.inputs[1]), " channels");
     if (node.op == Op::kCat)
       for (std::size_t i = 1; i < node.inputs.size(); ++i) in += channels.at(node.inputs[i]);
-    channels[node.name] = row_of(node.op).required.empty() ? in : check_shapes(node, parameters, in);
+    const std::int64_t out = row_of(node.op).required.empty() ? in : check_shapes(node, parameters, in);
+    check(out <= kMostChannels, "[graph] node \"", node.name, "\" gives ", out, " channels, at most ", kMostChannels);
+    channels[node.name] = out;
   }
   return channels;
 }

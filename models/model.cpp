@@ -13,7 +13,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kFormat = "1";
-constexpr std::size_t kMostClasses = 255;  // 255 itself marks unlabelled points
+constexpr std::uint32_t kHighestId = 65535;  // the lower half of a .label's word; the upper one is the instance
+constexpr std::size_t kMostClasses = 255;    // 255 itself marks unlabelled points
 
 json to_json(const std::vector<ClassInfo>& classes) {
   json list = json::array();
@@ -23,9 +24,16 @@ json to_json(const std::vector<ClassInfo>& classes) {
 
 std::vector<ClassInfo> classes_from_json(const json& list) try {
   std::vector<ClassInfo> classes;
-  for (const json& entry : list)
-    classes.push_back({entry.at("name").get<std::string>(), entry.at("id").get<std::uint32_t>(),
-                       entry.at("rgb").get<std::array<std::uint8_t, 3>>()});
+  const auto number = [](const json& value, std::uint32_t highest) {
+    check(value.is_number_unsigned() && value <= highest, "[classes] expected a whole number of 0 to ", highest,
+          ", found ", value.dump());
+    return value.get<std::uint32_t>();
+  };
+  for (const json& entry : list) {
+    ClassInfo info{entry.at("name").get<std::string>(), number(entry.at("id"), kHighestId), {}};
+    for (std::size_t c = 0; c < 3; ++c) info.rgb[c] = static_cast<std::uint8_t>(number(entry.at("rgb").at(c), 255));
+    classes.push_back(std::move(info));
+  }
   return classes;
 } catch (const json::exception& error) {
   throw InvalidArgument(std::string("[classes] ") + error.what());

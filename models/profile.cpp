@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 namespace voxshift {
 namespace {
@@ -68,8 +69,9 @@ Profile find_profile(const std::string& name_or_path) {
     if (profile.name == name_or_path) return profile;
     known += profile.name + ", ";
   }
-  check(std::filesystem::exists(name_or_path), "[profile] expected ", known, "or a JSON file, found \"", name_or_path,
-        "\"");
+  std::error_code ignored;
+  check(std::filesystem::is_regular_file(name_or_path, ignored), "[profile] expected ", known,
+        "or a JSON file, found \"", name_or_path, "\"");
   std::ifstream file(name_or_path);
   const json document = json::parse(file, nullptr, false);
   check<IoError>(!document.is_discarded(), name_or_path, ": is not JSON, expected a preprocessing profile");

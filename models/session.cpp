@@ -82,7 +82,14 @@ struct Session::Impl {
       const auto parent = static_cast<std::size_t>(grid.parent);
       const Context in_place{device, nullptr, threads, &coordinates};
       levels[g] = coarser_level(in_place, levels[parent], grid.window, shapes[parent]);
-      if (grid.window.semantics == Semantics::kBounded) shapes[g] = bounded_shape(*shapes[parent], grid.window);
+      shapes[g] = shapes[parent];
+      if (!shapes[g]) continue;
+      if (grid.window.semantics == Semantics::kBounded) {
+        shapes[g] = bounded_shape(*shapes[parent], grid.window);
+      } else {
+        for (std::size_t d = 0; d < static_cast<std::size_t>(grid.window.dims); ++d)
+          (*shapes[g])[d] = ((*shapes[parent])[d] - 1) / grid.window.stride[d] + 1;
+      }
     }
     for (std::size_t m = 0; m < maps.size(); ++m) {
       const MapSpec& spec = plan.maps[m];
@@ -199,8 +206,10 @@ Array Session::forward(const SparseTensor& x) {
 Segmentation Session::segment(const Array& points, bool with_scores) {
   Impl& s = *impl_;
   const Profile& profile = s.model.profile();
-  check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= profile.channels(),
-        "[segment] points expects f32 [N, C] with C >= ", profile.channels(), ", found ", name(points.dtype()), " ",
+  check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
+  const std::int64_t least_columns = std::max<std::int64_t>(3, profile.channels());
+  check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= least_columns,
+        "[segment] points expects f32 [N, C] with C >= ", least_columns, ", found ", name(points.dtype()), " ",
         to_string(points.shape()));
   check(points.device() == s.device, "[segment] points are on ", name(points.device()), ", the session on ",
         name(s.device));

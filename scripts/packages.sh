@@ -2,8 +2,8 @@
 # Installs the Debian packages that voxshift needs: packages.sh GROUP..., with the groups below. The only list of them.
 set -euo pipefail
 
-build=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev libopencv-dev libopen3d-dev python3)
-test=(libgtest-dev ca-certificates python3-dev python3-numpy python3-pip python3-torch python3-venv)
+build=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev libopencv-dev libopen3d-dev)
+test=(libgtest-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv)
 check=(clang-format clang-tidy git)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
        libhwy-dev:arm64 libgtest-dev:arm64)

@@ -22,6 +22,8 @@ class KeyLayout {
   /// 63 bits would be needed.
   KeyLayout(int axes, const Coordinate& lowest, const Coordinate& highest);
 
+  bool operator==(const KeyLayout&) const = default;
+
   int axes() const { return axes_; }
   int bits() const { return shift_[0] + width_[0]; }
   int shift(int axis) const { return shift_[static_cast<std::size_t>(axis)]; }
