@@ -35,6 +35,7 @@ struct NewOptions {
 struct SynthOptions {
   std::uint64_t seed = 0;
   int count = 1;
+  bool pictures = false;
   std::filesystem::path out;
 };
 

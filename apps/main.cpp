@@ -75,6 +75,7 @@ void add_synth(CLI::App& app, SynthOptions& options) {
   CLI::App& lidar = *command.add_subcommand("lidar", "Scans of a simulated 64-beam LiDAR in a street");
   lidar.add_option("--seed", options.seed, "Seed of the first scan; the next ones follow")->capture_default_str();
   lidar.add_option("--count", options.count, "Number of scans")->capture_default_str()->check(CLI::Range(1, 1000000));
+  lidar.add_flag("--pictures", options.pictures, "Also draw pictures/NNNNNN.png: the scan with its true labels");
   lidar.add_option("-o,--out", options.out, "Folder; gets velodyne/NNNNNN.bin and labels/NNNNNN.label")
       ->required()
       ->type_name("PATH");

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "commands.h"
+#include "picture.h"
 #include "report.h"
 #include "result_files.h"
 
@@ -31,6 +32,15 @@ void write_values(const fs::path& path, const std::vector<T>& values) {
   write_atomically(path, [&](std::ostream& stream) {
     stream.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(T)));
   });
+}
+
+// Train ids of SemanticKITTI's raw ids.
+std::vector<std::uint8_t> train_ids(const std::vector<std::uint32_t>& raw_ids) {
+  std::map<std::uint32_t, std::uint8_t> table;
+  for (const ClassInfo& info : semantic_kitti_classes()) table[info.raw_id] = static_cast<std::uint8_t>(table.size());
+  std::vector<std::uint8_t> ids;
+  for (const std::uint32_t raw : raw_ids) ids.push_back(table.contains(raw) ? table.at(raw) : kUnlabelled);
+  return ids;
 }
 
 }  // namespace
@@ -63,19 +73,26 @@ int new_model(const NewOptions& options) {
 }
 
 int synth_lidar_scans(const SynthOptions& options) {
-  make_folder(options.out / "velodyne");
-  make_folder(options.out / "labels");
+  for (const char* folder : {"velodyne", "labels"}) make_folder(options.out / folder);
+  if (options.pictures) make_folder(options.out / "pictures");
   Progress progress(static_cast<std::size_t>(options.count));
   for (int i = 0; i < options.count; ++i) {
     char stem[16];
     std::snprintf(stem, sizeof(stem), "%06d", i);
+    const auto path = [&](const char* folder, const char* extension) {
+      return options.out / folder / (std::string(stem) + extension);
+    };
     progress.show(static_cast<std::size_t>(i), stem);
     const SynthScan scan = synth_lidar(options.seed + static_cast<std::uint64_t>(i));
-    const fs::path bin = options.out / "velodyne" / (std::string(stem) + ".bin");
-    write_values(bin, scan.points);
-    write_values(options.out / "labels" / (std::string(stem) + ".label"), scan.labels);
+    write_values(path("velodyne", ".bin"), scan.points);
+    write_values(path("labels", ".label"), scan.labels);
+    if (options.pictures) {
+      const std::vector<std::uint8_t> labels = train_ids(scan.labels);
+      write_values(path("pictures", ".png"),
+                   draw_picture({{scan.points}, labels, semantic_kitti_classes(), "simulated scan, true labels"}));
+    }
     progress.clear();
-    std::printf("%s: %zu points\n", bin.c_str(), scan.labels.size());
+    std::printf("%s: %zu points\n", path("velodyne", ".bin").c_str(), scan.labels.size());
   }
   return 0;
 }

@@ -14,8 +14,8 @@ namespace voxshift::bench {
 
 /// NAME [SCAN] [--model=FILE] [--repeats=N] [--threads=N,N...] [--benchmark_...]
 struct Options {
-  std::filesystem::path scan;      ///< float32 [N, 4] without a header; see load_scan for what stands in
-  std::filesystem::path model;     ///< .safetensors; empty: MinkUNet 1.0 with random weights
+  std::filesystem::path scan;   ///< float32 [N, 4] without a header; see load_scan for what stands in
+  std::filesystem::path model;  ///< .safetensors; empty: MinkUNet 1.0 with random weights
   int repeats = 9;
   std::vector<int> threads{1, 2};  ///< each benchmark runs with each of these
 };

@@ -29,7 +29,8 @@ Measurement measure(int repeats, const std::function<double()>& limit, const std
 /// Counters NAME_best_ms and NAME_median_ms.
 void report_time(benchmark::State& state, const std::string& name, const Timing& timing);
 
-/// Counters limit_per_second, drift, work (in the limit's unit), of_limit_best and of_limit_median: work / time / limit.
+/// Counters limit_per_second, drift, work (in the limit's unit), of_limit_best and of_limit_median: work / time /
+/// limit.
 void report_fraction(benchmark::State& state, const Measurement& measurement, const Timing& timing, double work);
 
 /// Registers a benchmark of one iteration, whose repeats are measure()'s own: each result has to stand between two

@@ -45,7 +45,9 @@ void choose_target() {
         hwy::GetChosenTarget().Update(hwy::SupportedTargets());
         return;
       }
-      if (here) known += (known.empty() ? "" : ", ") + std::string(target.name);
+      if (!here) continue;
+      if (!known.empty()) known += ", ";
+      known += target.name;
     }
     throw InvalidArgument("[cpu] VOXSHIFT_CPU=" + std::string(wanted) + ": this build on this CPU has " + known);
   });

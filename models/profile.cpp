@@ -29,7 +29,8 @@ T value_of(const std::pair<T, const char*> (&words)[N], const char* what, const 
   std::string known;
   for (const auto& [value, word] : words) {
     if (word == wanted) return value;
-    known += (known.empty() ? "" : ", ") + std::string(word);
+    if (!known.empty()) known += ", ";
+    known += word;
   }
   throw InvalidArgument(std::string("[profile] ") + what + " expects one of " + known + ", found \"" + wanted + "\"");
 }

@@ -19,7 +19,10 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 std::string times(const Window::Extents& extents, int dims) {
   std::string text;
-  for (std::size_t d = 0; d < static_cast<std::size_t>(dims); ++d) text += (d ? "x" : "") + std::to_string(extents[d]);
+  for (std::size_t d = 0; d < static_cast<std::size_t>(dims); ++d) {
+    if (d > 0) text += 'x';
+    text += std::to_string(extents[d]);
+  }
   return text;
 }
 

@@ -1,1 +1,99 @@
+#include "arrays.h"
 
+#include <iterator>
+#include <string>
+
+namespace py = pybind11;
+
+namespace voxshift::python {
+namespace {
+
+constexpr int kDlpackCpu = 1, kDlpackCudaHost = 3;  // DLDeviceType whose memory the CPU reads
+
+struct NumpyType {
+  char kind;
+  py::ssize_t bytes;
+  DType dtype;
+};
+
+// Arrays come out as the first entry of their dtype.
+constexpr NumpyType kNumpyTypes[] = {{'f', 4, DType::kF32}, {'f', 2, DType::kF16}, {'i', 8, DType::kI64},
+                                     {'i', 4, DType::kI32}, {'i', 1, DType::kI8},  {'u', 1, DType::kU8},
+                                     {'b', 1, DType::kU8}};
+
+DType dtype_from(const py::array& array) {
+  for (const NumpyType& type : kNumpyTypes)
+    if (type.kind == array.dtype().kind() && type.bytes == array.itemsize()) return type.dtype;
+  throw InvalidArgument("[array] expected float32, float16, int64, int32, int8, uint8 or bool, found " +
+                        std::string(py::str(array.dtype())) + " " +
+                        to_string(Shape(array.shape(), array.shape() + array.ndim())) +
+                        "; convert it first, for instance with .astype(numpy.float32)");
+}
+
+py::dtype dtype_to(DType dtype) {
+  for (const NumpyType& type : kNumpyTypes)
+    if (type.dtype == dtype) return py::dtype(std::string(1, type.kind) + std::to_string(type.bytes));
+  throw InvalidArgument(std::string("[array] numpy has no dtype ") + name(dtype));
+}
+
+void check_on_cpu(py::handle source) {
+  if (!py::hasattr(source, "__dlpack_device__")) return;
+  const auto device = source.attr("__dlpack_device__")().cast<py::tuple>();
+  const int kind = py::int_(device[0]);
+  check(kind == kDlpackCpu || kind == kDlpackCudaHost, "[array] expected memory of the CPU, found DLPack device type ",
+        kind, "; copy it there first, for instance with .cpu()");
+}
+
+py::array numpy_view(py::handle source) {
+  if (py::isinstance<py::array>(source)) return py::reinterpret_borrow<py::array>(source);
+  const auto numpy = py::module_::import("numpy");
+  if (!py::hasattr(source, "__dlpack__")) return numpy.attr("asarray")(source);
+  check_on_cpu(source);
+  try {
+    return numpy.attr("from_dlpack")(source);
+  } catch (const py::error_already_set&) {
+    // What DLPack cannot say (torch 1.13: bool), torch and others say by __array__, on the same memory.
+    if (!py::hasattr(source, "__array__")) throw;
+  }
+  return numpy.attr("asarray")(source);
+}
+
+// Deleter of owners that are Python objects.
+struct ReleaseObject {
+  bool writeable;
+
+  void operator()(void* object) const {
+    const py::gil_scoped_acquire gil;
+    Py_DECREF(static_cast<PyObject*>(object));
+  }
+};
+
+}  // namespace
+
+bool is_array(py::handle source) {
+  return py::isinstance<py::array>(source) || py::hasattr(source, "__dlpack__") || py::isinstance<py::buffer>(source);
+}
+
+Array array_from(py::handle source) {
+  const py::array view = numpy_view(source);
+  const DType dtype = dtype_from(view);
+  const py::object native = view.dtype().attr("newbyteorder")("=");
+  py::array array = py::module_::import("numpy").attr("require")(view, native, "CA");
+  Shape shape(array.shape(), array.shape() + array.ndim());
+  const bool writeable = array.writeable();
+  void* const memory = const_cast<void*>(array.data());  // written by nobody where it is not writeable
+  const std::shared_ptr<void> owner(array.release().ptr(), ReleaseObject{writeable});
+  return {memory, std::move(shape), dtype, Device::cpu(), owner};
+}
+
+py::array array_to(const Array& array, Access access) {
+  auto owner = std::make_unique<std::shared_ptr<void>>(array.owner());
+  const py::capsule base(owner.release(), [](void* shared) { delete static_cast<std::shared_ptr<void>*>(shared); });
+  py::array view(dtype_to(array.dtype()), array.shape(), array.memory(), base);
+  const auto* python = std::get_deleter<ReleaseObject>(array.owner());
+  if (access == Access::kReadOnly || (python != nullptr && !python->writeable))
+    view.attr("setflags")(py::arg("write") = false);
+  return view;
+}
+
+}  // namespace voxshift::python

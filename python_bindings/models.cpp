@@ -1,1 +1,191 @@
+// Model: a network with the session that runs it.
+#include <pybind11/stl/filesystem.h>
+#include <voxshift/models/session.h>
 
+#include <memory>
+#include <mutex>
+
+#include "arrays.h"
+#include "bindings.h"
+#include "options.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace voxshift::python {
+namespace {
+
+/// A model and its one session. Python threads that call it take turns; all members that run or read the session must
+/// be called without the GIL, which the thread that holds the mutex may need.
+class LoadedModel {
+ public:
+  LoadedModel(Model model, const std::string& device, std::optional<int> threads)
+      : session_(model, parse_device(device), checked(threads)) {}
+
+  const Model& model() const { return session_.model(); }
+  Device device() const { return session_.device(); }
+  int threads() const { return session_.threads(); }
+
+  Array forward(const SparseTensor& x) {
+    const std::lock_guard lock(mutex_);
+    return session_.forward(x);
+  }
+
+  Segmentation segment(const Array& points, bool scores) {
+    const std::lock_guard lock(mutex_);
+    return session_.segment(points, scores);
+  }
+
+  RunReport report() {
+    const std::lock_guard lock(mutex_);
+    return session_.report();
+  }
+
+ private:
+  static int checked(std::optional<int> threads) {
+    check(!threads || *threads >= 1, "[model] threads expects at least 1, found ", threads.value_or(0));
+    return threads.value_or(0);
+  }
+
+  Session session_;
+  std::mutex mutex_;
+};
+
+using Word = std::optional<std::string>;
+using Threads = std::optional<int>;
+
+std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device, Threads threads,
+                                  const Word& profile) {
+  Model model = Model::load(path);
+  return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : std::move(model), device,
+                                       threads);
+}
+
+std::unique_ptr<LoadedModel> create(const std::string& arch, double width, int classes, std::uint64_t seed,
+                                    const std::string& device, Threads threads) {
+  return std::make_unique<LoadedModel>(Model::create({arch, width, classes, seed}), device, threads);
+}
+
+py::object segment(LoadedModel& model, const Array& points, bool scores) {
+  const Segmentation result = [&] {
+    const py::gil_scoped_release without_gil;
+    return model.segment(points, scores);
+  }();
+  if (!scores) return array_to(result.labels);
+  return py::make_tuple(array_to(result.labels), array_to(result.scores));
+}
+
+py::dict parameters(const LoadedModel& model) {
+  py::dict arrays;
+  for (const auto& [name, array] : model.model().parameters())
+    arrays[py::str(name)] = array_to(array, Access::kReadOnly);
+  return arrays;
+}
+
+py::dict profile(const LoadedModel& model) {
+  const Profile& profile = model.model().profile();
+  const VoxelizeOptions& v = profile.voxelize;
+  py::object range = py::none();
+  if (v.range) range = py::make_tuple(v.range->lowest, v.range->highest);
+  return py::dict("name"_a = profile.name, "voxel_size"_a = v.voxel_size, "rounding"_a = word_of(v.rounding),
+                  "range"_a = range, "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest),
+                  "scale"_a = profile.scale);
+}
+
+py::dict report(LoadedModel& model) {
+  const RunReport run = [&] {
+    const py::gil_scoped_release without_gil;
+    return model.report();
+  }();
+  py::list layers;
+  for (const LayerReport& layer : run.layers)
+    layers.append(py::dict("name"_a = layer.name, "kind"_a = layer.kind, "rows"_a = layer.rows,
+                           "in_channels"_a = layer.in_channels, "out_channels"_a = layer.out_channels,
+                           "pairs"_a = layer.pairs, "macs"_a = layer.macs, "seconds"_a = layer.seconds));
+  const py::dict seconds("voxelize"_a = run.voxelize_seconds, "maps"_a = run.maps_seconds,
+                         "network"_a = run.network_seconds);
+  return py::dict("points"_a = run.points, "dropped"_a = run.dropped_points, "voxels"_a = run.voxels,
+                  "macs"_a = run.macs, "seconds"_a = seconds, "layers"_a = layers);
+}
+
+std::string repr(const LoadedModel& model) {
+  return "Model(arch=\"" + model.model().arch() + "\", classes=" + std::to_string(model.model().classes().size()) +
+         ", parameters=" + std::to_string(model.model().parameter_count()) + ", device=\"" + name(model.device()) +
+         "\", threads=" + std::to_string(model.threads()) + ")";
+}
+
+constexpr const char* kClassDoc = R"(A network with its weights, preprocessing and classes, ready to run.
+
+It keeps its memory from run to run. Threads that call one model take turns; make one model per thread to run several
+at once. Make one with Model.load or Model.new.)";
+
+constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
+
+device: "cpu", "cuda" or "cuda:N". threads: of the CPU, num_threads() unless given.
+profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes" or the path of a JSON file.
+
+Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not, and
+ValueError for an unknown profile.)";
+
+constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them.
+
+Its batch-norm statistics are those of one synthetic scan. arch: "minkunet" (spvnas). width: factor of all channel
+counts, 1/32 to 8. classes: 1 to 255; 19 takes the names and colours of SemanticKITTI. Raises ValueError for others.)";
+
+constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
+
+Raises ValueError when x has other channels or axes than the network's input.)";
+
+constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
+
+points: float32 [N, C], x y z in metres and remission, as the profile wants them; further columns are ignored.
+scores: also return the softmax of the logits, float32 [N, classes], 0 for a dropped point: (labels, scores).
+
+Raises ValueError for another shape or dtype, and where points without a range span more than a key's 63 bits.)";
+
+constexpr const char* kReportDoc = R"(Cost of the last run, 0 before the first.
+
+{points, dropped, voxels, macs, seconds: {voxelize, maps, network}, layers: [{name, kind, rows, in_channels,
+out_channels, pairs, macs, seconds}]}.)";
+
+}  // namespace
+
+void bind_models(py::module_& m) {
+  py::class_<ClassInfo>(m, "ClassInfo", "A class; its position in Model.classes is its train id.")
+      .def_readonly("name", &ClassInfo::name, "Such as \"car\".")
+      .def_readonly("raw_id", &ClassInfo::raw_id, "What a .label file stores.")
+      .def_property_readonly(
+          "rgb", [](const ClassInfo& c) { return py::make_tuple(c.rgb[0], c.rgb[1], c.rgb[2]); },
+          "Red, green, blue, 0..255.")
+      .def("__repr__", [](const ClassInfo& c) {
+        return "ClassInfo(name=\"" + c.name + "\", raw_id=" + std::to_string(c.raw_id) + ")";
+      });
+  py::class_<LoadedModel>(m, "Model", kClassDoc)
+      .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
+                  WithoutGil(), kLoadDoc)
+      .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = 19, "seed"_a = 0,
+                  "device"_a = "cpu", "threads"_a = py::none(), WithoutGil(), kNewDoc)
+      .def(
+          "save", [](const LoadedModel& model, const std::filesystem::path& path) { model.model().save(path); },
+          "path"_a, WithoutGil(), "Writes a .safetensors file whole or not at all. Raises OSError.")
+      .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
+      .def("forward", &LoadedModel::forward, "x"_a, WithoutGil(), kForwardDoc)
+      .def("segment", &segment, "points"_a, "scores"_a = false, kSegmentDoc)
+      .def_property_readonly("report", &report, kReportDoc)
+      .def_property_readonly(
+          "classes", [](const LoadedModel& model) { return model.model().classes(); }, "list of ClassInfo by train id.")
+      .def_property_readonly(
+          "arch", [](const LoadedModel& model) { return model.model().arch(); }, "Such as \"minkunet\".")
+      .def_property_readonly("profile", &profile,
+                             "Preprocessing: {name, voxel_size, rounding, range, reduce, origin} as voxelize takes\n"
+                             "them, and scale, the factor of each of the points' columns.")
+      .def_property_readonly(
+          "parameter_count", [](const LoadedModel& model) { return model.model().parameter_count(); },
+          "Trained numbers: all parameters but running statistics.")
+      .def_property_readonly(
+          "device", [](const LoadedModel& model) { return name(model.device()); }, "Such as \"cpu\".")
+      .def_property_readonly("threads", &LoadedModel::threads, "Threads of the CPU that a run uses.")
+      .def("__repr__", &repr);
+}
+
+}  // namespace voxshift::python

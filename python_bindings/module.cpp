@@ -1,1 +1,41 @@
+// The module voxshift._voxshift.
+#include <voxshift/tensor/runtime.h>
+#include <voxshift/tensor/version.h>
 
+#include "bindings.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace voxshift::python {
+namespace {
+
+py::dict build_info() {
+  const Device gpu = Device::cuda();
+  return py::dict("version"_a = version(), "instruction_set"_a = runtime(Device::cpu()).target(Device::cpu()),
+                  "cuda"_a = runtime(gpu).available(gpu), "opencv"_a = false, "open3d"_a = false);
+}
+
+constexpr const char* kBuildInfoDoc = R"(What this build has and what it runs on.
+
+{version, instruction_set: "avx512", "avx2", "sse4" or "neon", cuda, opencv, open3d}. The last two serve the command
+`voxshift` (pictures, .ply and .pcd files); the Python package is built without them.)";
+
+}  // namespace
+}  // namespace voxshift::python
+
+PYBIND11_MODULE(_voxshift, m) {
+  using namespace voxshift::python;
+  m.doc() = "Sparse 3-D networks on point clouds, on the device, without PyTorch.";
+  m.attr("__version__") = voxshift::version();
+  bind_errors(m);
+  bind_tensors(m);
+  bind_ops(m);
+  bind_points(m);
+  bind_models(m);
+  m.def("set_num_threads", &voxshift::set_num_threads, "threads"_a,
+        "Threads of ops called one by one; a model has its own number. Raises ValueError below 1.");
+  m.def("num_threads", &voxshift::num_threads,
+        "Threads of ops called one by one: at first OMP_NUM_THREADS, else the processors of this machine.");
+  m.def("build_info", &build_info, kBuildInfoDoc);
+}

@@ -1,1 +1,185 @@
+// Ops on sparse tensors and on rows.
+#include <pybind11/stl.h>
+#include <voxshift/rows/ops.h>
+#include <voxshift/sparse_conv/combine.h>
+#include <voxshift/sparse_conv/pool.h>
 
+#include "arrays.h"
+#include "bindings.h"
+#include "options.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace voxshift::python {
+namespace {
+
+using Word = std::optional<std::string>;
+using ConvOp = SparseTensor(const SparseTensor&, const Array&, const ConvOptions&);
+
+ConvOptions window_options(const char* op, const Axes& kernel_size, const Axes& stride, const Axes& dilation,
+                           const Axes& padding, const std::string& semantics) {
+  ConvOptions options;
+  options.kernel_size = list_of(kernel_size);
+  options.stride = list_of(stride);
+  options.dilation = list_of(dilation);
+  options.padding = list_of(padding);
+  options.semantics = semantics_of(op, semantics);
+  return options;
+}
+
+void bind_conv(py::module_& m, const char* op, ConvOp* run, const char* doc) {
+  m.def(
+      op,
+      [op, run](const SparseTensor& x, const Array& weight, const Axes& kernel_size, const Axes& stride,
+                const Axes& dilation, const Axes& padding, const std::string& semantics,
+                const std::optional<Array>& bias, const std::optional<SparseTensor>& residual, const Word& activation,
+                float negative_slope) {
+        ConvOptions options = window_options(op, kernel_size, stride, dilation, padding, semantics);
+        options.bias = bias;
+        options.residual = residual;
+        options.activation = activation_of(op, activation, negative_slope);
+        return run(x, weight, options);
+      },
+      "x"_a, "weight"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
+      "semantics"_a = "floor", "bias"_a = py::none(), "residual"_a = py::none(), "activation"_a = py::none(),
+      "negative_slope"_a = 0.01f, WithoutGil(), doc);
+}
+
+void bind_pool(py::module_& m, const char* op, Pooling pooling, const char* doc) {
+  m.def(
+      op,
+      [op, pooling](const SparseTensor& x, const Axes& kernel_size, const Axes& stride, const Axes& dilation,
+                    const Axes& padding, const std::string& semantics) {
+        return pool(x, pooling, window_options(op, kernel_size, stride, dilation, padding, semantics));
+      },
+      "x"_a, "kernel_size"_a, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0, "semantics"_a = "floor", WithoutGil(),
+      doc);
+}
+
+void bind_global_pool(py::module_& m, const char* op, Pooling pooling, const char* doc) {
+  m.def(
+      op, [pooling](const SparseTensor& x) { return global_pool(x, pooling); }, "x"_a, WithoutGil(), doc);
+}
+
+constexpr const char* kConvDoc =
+    R"(out[o] = act(sum_k x[i] W[k] + bias + residual[o]) over the pairs with i = o * stride + offset_k.
+
+weight: float32 [K, Cin, Cout], K the product of kernel_size. Correlation. Offsets are row-major with the last axis
+    fastest, odd sizes centred, even sizes 0..k-1.
+kernel_size, stride, dilation, padding: one number or one per axis, in cells of x's grid.
+semantics: "floor": stride 1 is submanifold, the output has x's coordinates (Graham et al., CVPR 2018); a larger stride
+    gives unique(floor(c / stride)) (MinkowskiEngine, torchsparse <= 2.0). "bounded": every output that a tap touches
+    inside x.shape exists, i = o * stride - padding + r * dilation (spconv).
+bias: float32 [Cout]. residual: a tensor on the output's coordinates with Cout channels.
+activation: None, "relu", "relu6" or "leaky_relu" with negative_slope.
+
+Raises ValueError for wrong shapes, dtypes or options.)";
+
+constexpr const char* kConvTransposeDoc =
+    R"(The transpose of conv: from x's coordinates back to those that a convolution of the same stride came from.
+
+Uses that convolution's kernel map with input and output exchanged and the same offset index (spconv's
+SparseInverseConv, torchsparse's transposed Conv3d). Arguments as in conv. Raises ValueError when no such convolution
+made x's coordinates.)";
+
+constexpr const char* kGenerativeDoc =
+    R"(A transposed convolution that makes its coordinates: all c * stride + offset_k.
+
+Arguments as in conv, semantics "floor" only (MinkowskiGenerativeConvolutionTranspose).)";
+
+constexpr const char* kKernelMapDoc =
+    R"(The pairs that conv with these options uses: int32 [P, 3] = (offset, input row, output row).
+
+Sorted by offset, then output row. Arguments as in conv.)";
+
+constexpr const char* kSelectDoc =
+    R"(The rows i with mask[i] != 0, in order (MinkowskiPruning). mask: bool or uint8 [N].
+
+Raises ValueError for another dtype or length.)";
+
+constexpr const char* kToDenseDoc = R"(float32 [B, C, extent...] with zeros where there is no row; extents are x.shape.
+
+B is the highest batch index + 1, or batches where that is larger. Raises ValueError when x has no shape.)";
+
+constexpr const char* kLinearDoc =
+    R"(act(x W + bias): x float32 [N, Cin], weight float32 [Cin, Cout], bias float32 [Cout]; gives float32 [N, Cout].
+
+activation as in conv. Raises ValueError for other shapes or dtypes.)";
+
+constexpr const char* kAffineDoc =
+    R"(act(x * scale + shift) per channel, batch normalisation at inference: x float32 [N, C], scale and shift float32 [C].
+
+A missing scale is 1, a missing shift 0; activation as in conv. Raises ValueError for other shapes or dtypes.)";
+
+void bind_sparse_conv(py::module_& m) {
+  bind_conv(m, "conv", conv, kConvDoc);
+  bind_conv(m, "conv_transpose", conv_transpose, kConvTransposeDoc);
+  bind_conv(m, "generative_conv_transpose", generative_conv_transpose, kGenerativeDoc);
+  m.def(
+      "kernel_map",
+      [](const SparseTensor& x, const Axes& kernel_size, const Axes& stride, const Axes& dilation, const Axes& padding,
+         const std::string& semantics) {
+        return kernel_map(x, window_options("kernel_map", kernel_size, stride, dilation, padding, semantics));
+      },
+      "x"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0, "semantics"_a = "floor",
+      WithoutGil(), kKernelMapDoc);
+  bind_pool(m, "max_pool", Pooling::kMax,
+            "Maximum of the inputs present in each window; coordinates and options as in conv.");
+  bind_pool(m, "avg_pool", Pooling::kAverage,
+            "Mean of the inputs present in each window (MinkowskiEngine, spconv); coordinates and options as in conv.");
+  bind_pool(m, "sum_pool", Pooling::kSum,
+            "Sum of the inputs present in each window; coordinates and options as in conv.");
+  bind_global_pool(m, "global_max_pool", Pooling::kMax,
+                   "Maximum over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
+  bind_global_pool(m, "global_avg_pool", Pooling::kAverage,
+                   "Mean over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
+  bind_global_pool(m, "global_sum_pool", Pooling::kSum,
+                   "Sum over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
+}
+
+void bind_combine(py::module_& m) {
+  m.def("cat", &cat, "tensors"_a, WithoutGil(),
+        "Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise.");
+  m.def(
+      "add",
+      [](const SparseTensor& a, const SparseTensor& b, const Word& activation, float negative_slope) {
+        return add(a, b, activation_of("add", activation, negative_slope));
+      },
+      "a"_a, "b"_a, "activation"_a = py::none(), "negative_slope"_a = 0.01f, WithoutGil(),
+      "act(a + b) for tensors on equal coordinates; activation as in conv. Raises ValueError otherwise.");
+  m.def("union_add", &union_add, "a"_a, "b"_a, WithoutGil(),
+        "a + b on the union of their coordinates; a missing row counts as 0 (MinkowskiUnion, spconv's sparse_add).");
+  m.def("select_rows", &select_rows, "x"_a, "mask"_a, WithoutGil(), kSelectDoc);
+  m.def("to_dense", &to_dense, "x"_a, "batches"_a = 0, WithoutGil(), kToDenseDoc);
+  m.def("from_dense", &from_dense, "dense"_a, WithoutGil(),
+        "The cells of dense float32 [B, C, extent...], 1 to 4 spatial axes, that have a channel other than 0.\n"
+        "Its extents become the tensor's shape. Raises ValueError for another dtype or rank.");
+}
+
+void bind_rows(py::module_& m) {
+  m.def(
+      "linear",
+      [](const Array& x, const Array& weight, const std::optional<Array>& bias, const Word& activation,
+         float negative_slope) { return linear(x, weight, bias, activation_of("linear", activation, negative_slope)); },
+      "x"_a, "weight"_a, "bias"_a = py::none(), "activation"_a = py::none(), "negative_slope"_a = 0.01f, WithoutGil(),
+      kLinearDoc);
+  m.def(
+      "affine",
+      [](const Array& x, const std::optional<Array>& scale, const std::optional<Array>& shift, const Word& activation,
+         float negative_slope) { return affine(x, scale, shift, activation_of("affine", activation, negative_slope)); },
+      "x"_a, "scale"_a = py::none(), "shift"_a = py::none(), "activation"_a = py::none(), "negative_slope"_a = 0.01f,
+      WithoutGil(), kAffineDoc);
+  m.def("argmax", &argmax, "x"_a, WithoutGil(),
+        "uint8 [N]: the lowest channel that holds a row's maximum; x float32 [N, C] with 1 to 256 channels.");
+}
+
+}  // namespace
+
+void bind_ops(py::module_& m) {
+  bind_sparse_conv(m);
+  bind_combine(m);
+  bind_rows(m);
+}
+
+}  // namespace voxshift::python

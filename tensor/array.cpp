@@ -7,7 +7,10 @@ namespace voxshift {
 
 std::string to_string(const Shape& shape) {
   std::string text = "[";
-  for (std::size_t axis = 0; axis < shape.size(); ++axis) text += (axis ? ", " : "") + std::to_string(shape[axis]);
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    if (axis > 0) text += ", ";
+    text += std::to_string(shape[axis]);
+  }
   return text + "]";
 }
 

@@ -1,0 +1,165 @@
+// Single submanifold 3^3 layers with ReLU on the levels of a scan, map cached and weights packed, as a Session runs
+// them: the layers of MinkUNet, wide ones at stride 1 for peers, and odd widths beside the next multiple of 16.
+#include <voxshift/models/session.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+#include "input.h"
+#include "limits.h"
+#include "measure.h"
+#include "plain.h"
+
+namespace voxshift::bench {
+namespace {
+
+struct Shape3x3x3 {
+  int level;  // stride 2^level
+  std::int64_t in, out;
+};
+
+constexpr Shape3x3x3 kMinkUNet[] = {{0, 32, 32},   {0, 96, 96},   {0, 128, 96},  {1, 32, 32},   {1, 96, 96},
+                                    {1, 128, 96},  {2, 64, 64},   {2, 192, 128}, {2, 128, 128}, {3, 128, 128},
+                                    {3, 384, 256}, {3, 256, 256}, {4, 256, 256}};
+constexpr Shape3x3x3 kWideAtStride1[] = {{0, 64, 64}, {0, 128, 128}, {0, 256, 256}};
+// Widths of MinkUNet 0.64 at levels where they occur.
+constexpr Shape3x3x3 kOdd[] = {{0, 20, 20}, {2, 40, 40}, {0, 61, 61}, {2, 81, 81}, {3, 163, 163}};
+
+// relu(conv 3^3) and a linear map to one channel behind it: so the layer's output is a buffer that the session keeps.
+Model layer_model(std::int64_t in, std::int64_t out, std::mt19937& random) {
+  Node conv, relu, head;
+  conv.name = "layer";
+  conv.op = Op::kConv;
+  conv.inputs = {kGraphInput};
+  conv.parameters = {{"weight", "layer.kernel"}};
+  conv.window.size = {3, 3, 3, 1};
+  relu.name = "relu";
+  relu.op = Op::kRelu;
+  relu.inputs = {conv.name};
+  head.name = "head";
+  head.op = Op::kLinear;
+  head.inputs = {relu.name};
+  head.parameters = {{"weight", "head.weight"}};
+  const Graph graph{3, in, {conv, relu, head}, head.name};
+  const auto bound = [](std::int64_t fan) { return 1 / std::sqrt(static_cast<float>(fan)); };
+  const Parameters parameters{{"layer.kernel", random_array({27, in, out}, bound(3 * in), random)},
+                              {"head.weight", random_array({1, out}, bound(out), random)}};
+  Profile profile;
+  profile.scale.assign(static_cast<std::size_t>(in), 1.0f);
+  return {"layer", graph, parameters, profile, {{"value", 0, {}}}};
+}
+
+// One layer on the coordinates of a level.
+class Layer {
+ public:
+  Layer(const SparseTensor& level, std::int64_t in, std::int64_t out, int threads)
+      : x_(level.with_features(random_array({level.size(), in}, 1, random_))),
+        session_(layer_model(in, out, random_), Device::cpu(), threads) {}
+
+  double seconds() {
+    session_.forward(x_);
+    return report().seconds;
+  }
+  double macs() const { return static_cast<double>(report().macs); }
+
+  // Every 997th row in double.
+  void check_result(const RowOfCoordinate& rows) {
+    const Array result = session_.forward(x_);
+    const Parameters& parameters = session_.model().parameters();
+    const Array &weight = parameters.at("layer.kernel"), &head = parameters.at("head.weight");
+    std::vector<double> found, expected;
+    for (std::int64_t row = 0; row < x_.size(); row += 997) {
+      found.push_back(result.data<float>()[row]);
+      expected.push_back(0);
+      for (std::int64_t o = 0; o < weight.dim(2); ++o) {
+        double sum = 0;
+        for (int k = 0; k < 27; ++k) {
+          const std::int64_t neighbour = rows.neighbour(row, k);
+          for (std::int64_t i = 0; neighbour >= 0 && i < weight.dim(1); ++i)
+            sum += static_cast<double>(x_.features().data<float>()[neighbour * weight.dim(1) + i]) *
+                   weight.data<float>()[(k * weight.dim(1) + i) * weight.dim(2) + o];
+        }
+        expected.back() += std::max(sum, 0.0) * head.data<float>()[o];
+      }
+    }
+    check_close("layer " + std::to_string(weight.dim(1)) + "->" + std::to_string(weight.dim(2)), found, expected, 1e-5);
+  }
+
+ private:
+  const LayerReport& report() const { return session_.report().layers.front(); }
+
+  std::mt19937 random_{1};
+  SparseTensor x_;
+  Session session_;
+};
+
+struct Levels {
+  std::vector<SparseTensor> tensors;
+  std::vector<RowOfCoordinate> rows;
+};
+
+void report_shape(benchmark::State& state, const Shape3x3x3& shape, int threads) {
+  state.counters["stride"] = 1 << shape.level;
+  state.counters["in"] = static_cast<double>(shape.in);
+  state.counters["out"] = static_cast<double>(shape.out);
+  state.counters["threads"] = threads;
+}
+
+std::string name_of(const char* kind, const Shape3x3x3& shape, int threads) {
+  return std::string(kind) + "/stride:" + std::to_string(1 << shape.level) + "/" + std::to_string(shape.in) + "->" +
+         std::to_string(shape.out) + "/threads:" + std::to_string(threads);
+}
+
+void add_layer(const Options& options, const Levels& levels, const Shape3x3x3& shape, int threads) {
+  add_benchmark(name_of("layer", shape, threads),
+                [&levels, repeats = options.repeats, shape, threads](benchmark::State& state) {
+                  const auto level = static_cast<std::size_t>(shape.level);
+                  Layer layer(levels.tensors[level], shape.in, shape.out, threads);
+                  layer.check_result(levels.rows[level]);
+                  const Measurement result = measure(
+                      repeats, [&] { return fma_peak(threads); }, [&] { return std::vector<double>{layer.seconds()}; });
+                  report_shape(state, shape, threads);
+                  report_time(state, "layer", result.timings[0]);
+                  report_fraction(state, result, result.timings[0], layer.macs());
+                  return result.timings[0].median;
+                });
+}
+
+void add_width(const Options& options, const Levels& levels, const Shape3x3x3& shape, int threads) {
+  add_benchmark(name_of("width", shape, threads),
+                [&levels, repeats = options.repeats, shape, threads](benchmark::State& state) {
+                  const auto level = static_cast<std::size_t>(shape.level);
+                  const std::int64_t wider = (shape.in + 15) / 16 * 16;
+                  Layer layer(levels.tensors[level], shape.in, shape.out, threads);
+                  Layer padded(levels.tensors[level], wider, wider, threads);
+                  layer.check_result(levels.rows[level]);
+                  const Measurement result = measure(
+                      repeats, [&] { return fma_peak(threads); },
+                      [&] {
+                        return std::vector<double>{layer.seconds(), padded.seconds()};
+                      });
+                  report_shape(state, shape, threads);
+                  report_time(state, "layer", result.timings[0]);
+                  report_time(state, "padded", result.timings[1]);
+                  state.counters["padded_width"] = static_cast<double>(wider);
+                  report_fraction(state, result, result.timings[0], layer.macs());
+                  return result.timings[0].median;
+                });
+}
+
+void add(const Options& options) {
+  static Levels levels;
+  levels.tensors = levels_of(voxels_of(load_scan(options.scan), find_profile("spvnas")));
+  for (const SparseTensor& tensor : levels.tensors) levels.rows.emplace_back(tensor.coords());
+  for (const int threads : options.threads) {
+    for (const Shape3x3x3& shape : kMinkUNet) add_layer(options, levels, shape, threads);
+    for (const Shape3x3x3& shape : kWideAtStride1) add_layer(options, levels, shape, threads);
+    for (const Shape3x3x3& shape : kOdd) add_width(options, levels, shape, threads);
+  }
+}
+
+}  // namespace
+}  // namespace voxshift::bench
+
+int main(int argc, char** argv) { return voxshift::bench::run_benchmarks(argc, argv, voxshift::bench::add); }

@@ -1,0 +1,58 @@
+// Arrays of voxshift as numpy arrays and back, on the same memory.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <voxshift/tensor/array.h>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace voxshift::python {
+
+/// Whether array_from can take it: a numpy array, anything with __dlpack__, or a buffer.
+bool is_array(pybind11::handle source);
+
+/// An Array on the memory of `source`, which it keeps alive; a copy only where `source` is not contiguous in C order,
+/// aligned and of native byte order. Throws InvalidArgument for a dtype that Array lacks and for memory that is not the
+/// CPU's.
+Array array_from(pybind11::handle source);
+
+enum class Access { kReadOnly, kAsSource };
+
+/// A numpy array on the memory of `array`, which it keeps alive. It can be written unless `access` forbids it or the
+/// memory came from a Python object that forbade it.
+pybind11::array array_to(const Array& array, Access access = Access::kAsSource);
+
+/// A numpy array that takes over the values.
+template <class T>
+pybind11::array array_of(std::vector<T> values, const Shape& shape) {
+  auto owner = std::make_unique<std::vector<T>>(std::move(values));
+  T* const memory = owner->data();
+  const pybind11::capsule base(owner.release(), [](void* vector) { delete static_cast<std::vector<T>*>(vector); });
+  return pybind11::array(pybind11::dtype::of<T>(), shape, memory, base);
+}
+
+}  // namespace voxshift::python
+
+namespace pybind11::detail {
+
+/// Lets bound functions take and return voxshift::Array.
+template <>
+struct type_caster<voxshift::Array> {
+  PYBIND11_TYPE_CASTER(voxshift::Array, const_name("numpy.ndarray"));
+
+  bool load(handle source, bool /*convert*/) {
+    if (!voxshift::python::is_array(source)) return false;
+    value = voxshift::python::array_from(source);
+    return true;
+  }
+
+  static handle cast(const voxshift::Array& array, return_value_policy, handle) {
+    return voxshift::python::array_to(array).release();
+  }
+};
+
+}  // namespace pybind11::detail

@@ -1,0 +1,36 @@
+// Options as Python users write them: words for enumerators, one number for all axes.
+#pragma once
+
+#include <pybind11/stl.h>
+#include <voxshift/point_voxel/voxelize.h>
+#include <voxshift/sparse_conv/conv.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace voxshift::python {
+
+/// One value per spatial axis, or one for all.
+using Axes = std::variant<std::int32_t, std::vector<std::int32_t>>;
+
+std::vector<std::int32_t> list_of(const Axes& axes);
+
+/// Extents of `dims` axes, 1 on the others. Throws InvalidArgument when the number of values is neither 1 nor `dims`.
+SparseTensor::Extents extents_of(const char* op, const char* what, const Axes& axes, int dims);
+
+// The enumerator that a word stands for; another word is InvalidArgument, which names `op`. No word: kNone.
+Activation activation_of(const char* op, const std::optional<std::string>& word, float negative_slope);
+Semantics semantics_of(const char* op, const std::string& word);
+Reduce reduce_of(const char* op, const std::optional<std::string>& word);
+Rounding rounding_of(const char* op, const std::string& word);
+bool from_lowest_of(const char* op, const std::string& origin);
+
+// And back.
+std::string word_of(Rounding rounding);
+std::string word_of(Reduce reduce);
+std::string origin_word(bool from_lowest);
+
+}  // namespace voxshift::python

@@ -1,0 +1,73 @@
+// Point clouds: voxels and synthetic scans.
+#include <voxshift/point_voxel/voxelize.h>
+#include <voxshift/synth/lidar.h>
+
+#include <array>
+#include <utility>
+
+#include "arrays.h"
+#include "bindings.h"
+#include "options.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace voxshift::python {
+namespace {
+
+using Corners = std::pair<std::array<float, 3>, std::array<float, 3>>;
+
+py::tuple scan(std::uint64_t seed) {
+  LabelledScan made = [&] {
+    const py::gil_scoped_release without_gil;
+    return synth_lidar(seed);
+  }();
+  const auto n = static_cast<std::int64_t>(made.labels.size());
+  return py::make_tuple(array_of(std::move(made.points), {n, 4}), array_of(std::move(made.labels), {n}));
+}
+
+constexpr const char* kVoxelizeDoc = R"(Voxels of points float32 [N, C], C >= 3, x y z first, in metres.
+
+Cells are round(xyz / voxel_size) in float32 (torchsparse's sparse_quantize with the rounding of spvnas).
+voxel_size: metres. rounding: "half_even" (numpy.round), "half_away" (from 0, C's round) or "floor".
+range: the box ((x, y, z), (x, y, z)), lowest and highest, that points must lie in; the highest is outside.
+reduce: how the points of a voxel give its features, "first", "mean", "max" or "sum".
+origin: cells are counted from the "sensor", or from the "lowest" cell of each axis as spvnas does.
+
+Points that are not finite or lie outside the range are dropped and counted. Raises ValueError for another shape or
+dtype, a voxel size that is not positive, and cells that span more than 63 bits.)";
+
+constexpr const char* kSynthDoc =
+    R"(One scan of a simulated 64-beam LiDAR in a random street; the same seed gives the same bits.
+
+Returns (points, labels): points float32 [N, 4], x y z in metres in the sensor's frame and remission in [0, 1], and
+labels uint32 [N], raw SemanticKITTI ids.)";
+
+}  // namespace
+
+void bind_points(py::module_& m) {
+  py::class_<Voxels>(m, "Voxels", "Voxels of a point cloud, made by voxelize.")
+      .def_readonly("tensor", &Voxels::tensor,
+                    "SparseTensor: coordinates (0, x, y, z) in cells, features the points' columns.")
+      .def_property_readonly(
+          "inverse", [](const Voxels& v) { return array_to(v.inverse); },
+          "int32 [N]: the row of each point, -1 for a dropped one.")
+      .def_readonly("dropped", &Voxels::dropped, "Points that are not finite or lie outside the range.");
+  m.def(
+      "voxelize",
+      [](const Array& points, float voxel_size, const std::string& rounding, const std::optional<Corners>& range,
+         const std::string& reduce, const std::string& origin) {
+        VoxelizeOptions options;
+        options.voxel_size = voxel_size;
+        options.rounding = rounding_of("voxelize", rounding);
+        if (range) options.range = Range{range->first, range->second};
+        options.reduce = reduce_of("voxelize", reduce);
+        options.from_lowest = from_lowest_of("voxelize", origin);
+        return voxelize(points, options);
+      },
+      "points"_a, "voxel_size"_a = 0.05f, "rounding"_a = "half_even", "range"_a = py::none(), "reduce"_a = "first",
+      "origin"_a = "sensor", WithoutGil(), kVoxelizeDoc);
+  m.def("synth_lidar", &scan, "seed"_a, kSynthDoc);
+}
+
+}  // namespace voxshift::python

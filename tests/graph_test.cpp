@@ -1,0 +1,219 @@
+// Graphs: what is refused, with the node's name, and that the order of the nodes does not matter.
+#include <voxshift/models/evaluate.h>
+#include <voxshift/models/graph.h>
+#include <voxshift/models/json.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "device_fixture.h"
+#include "networks.h"
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+
+// conv -> batch_norm -> relu, and a linear layer on its sum with the input.
+NetworkBuilder small_network() {
+  NetworkBuilder b(4);
+  const std::string x = b.relu(b.batch_norm(b.conv(kGraphInput, 4)));
+  b.graph.output = b.linear(b.add(x, kGraphInput), 3);
+  return b;
+}
+
+Node& node_of(NetworkBuilder& b, Op op) {
+  return *std::find_if(b.graph.nodes.begin(), b.graph.nodes.end(), [&](const Node& node) { return node.op == op; });
+}
+
+/// The change makes the small network wrong in the way the message says.
+void expect_refused(const std::function<void(NetworkBuilder&)>& change, const std::vector<std::string>& parts) {
+  NetworkBuilder b = small_network();
+  change(b);
+  expect_throw([&] { check_graph(b.graph, b.parameters); }, parts);
+}
+
+TEST(Graph, ChannelsOfEveryValue) {
+  NetworkBuilder b = small_network();
+  const auto channels = check_graph(b.graph, b.parameters);
+  EXPECT_EQ(channels.size(), b.graph.nodes.size() + 1);
+  EXPECT_EQ(channels.at("input"), 4);
+  EXPECT_EQ(channels.at("conv0"), 4);
+  EXPECT_EQ(channels.at("add3"), 4);
+  EXPECT_EQ(channels.at("linear4"), 3);
+}
+
+TEST(Graph, AnyOrderOfNodesIsTheSameNetwork) {
+  NetworkBuilder b = small_network();
+  check_graph(b.graph, b.parameters);
+  const SparseTensor x = whole_tensor(3, 300, 4, 5);
+  const SparseTensor expected = evaluate(b.graph, b.parameters, x);
+  std::mt19937 random(3);
+  for (int trial = 0; trial < 5; ++trial) {
+    Graph shuffled = b.graph;
+    std::shuffle(shuffled.nodes.begin(), shuffled.nodes.end(), random);
+    check_graph(shuffled, b.parameters);
+    expect_same_bits(evaluate(shuffled, b.parameters, x).features(), expected.features());
+  }
+  Graph reversed = b.graph;
+  std::reverse(reversed.nodes.begin(), reversed.nodes.end());
+  check_graph(reversed, b.parameters);
+  for (std::size_t i = 0; i < b.graph.nodes.size(); ++i) EXPECT_EQ(reversed.nodes[i].name, b.graph.nodes[i].name);
+}
+
+TEST(Graph, NamesAndEdges) {
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).name = "conv0"; }, {"two values", "\"conv0\""});
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).name = "input"; }, {"two values", "\"input\""});
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).name = ""; }, {"relu", "no name"});
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).inputs = {"nowhere"}; }, {"\"relu2\"", "\"nowhere\""});
+  expect_refused([](auto& b) { b.graph.output = "nowhere"; }, {"output", "\"nowhere\""});
+  expect_refused([](auto& b) { b.graph.output = "input"; }, {"output", "\"input\""});
+  expect_refused([](auto& b) { b.graph.nodes.clear(); }, {"output"});
+}
+
+TEST(Graph, Cycles) {
+  expect_refused([](auto& b) { node_of(b, Op::kConv).inputs = {"relu2"}; }, {"\"conv0\"", "cycle"});
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).inputs = {"relu2"}; }, {"\"relu2\"", "cycle"});
+}
+
+TEST(Graph, Arity) {
+  expect_refused([](auto& b) { node_of(b, Op::kConv).inputs = {}; }, {"\"conv0\"", "(conv)", "found 0"});
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).inputs = {"conv0", "conv0"}; }, {"\"relu2\"", "found 2"});
+  expect_refused([](auto& b) { node_of(b, Op::kAdd).inputs = {"conv0"}; }, {"\"add3\"", "found 1"});
+  expect_refused(
+      [](auto& b) {
+        node_of(b, Op::kAdd).op = Op::kCat;
+        b.graph.nodes[3].inputs = {};
+      },
+      {"\"add3\"", "(cat)", "found 0"});
+}
+
+TEST(Graph, Tensors) {
+  expect_refused([](auto& b) { b.parameters.erase("conv0.weight"); }, {"\"conv0.weight\"", "\"conv0\"", "missing"});
+  expect_refused([](auto& b) { b.parameters.erase("linear4.bias"); }, {"\"linear4.bias\"", "\"linear4\"", "missing"});
+  expect_refused([](auto& b) { b.parameters.erase("batch_norm1.running_var"); },
+                 {"\"batch_norm1.running_var\"", "missing"});
+  expect_refused([](auto& b) { node_of(b, Op::kBatchNorm).parameters.erase("running_mean"); },
+                 {"\"batch_norm1\"", "running_mean"});
+  expect_refused([](auto& b) { node_of(b, Op::kRelu).parameters["scale"] = "missing"; },
+                 {"\"relu2\"", "no parameter \"scale\""});
+  const auto wrong = [](const std::string& tensor, Shape shape, DType dtype = DType::kF32) {
+    return [=](NetworkBuilder& b) { b.parameters.insert_or_assign(tensor, Array(shape, dtype)); };
+  };
+  expect_refused(wrong("conv0.weight", {26, 4, 4}), {"\"conv0\"", "[27, 4, 4]", "[26, 4, 4]"});
+  expect_refused(wrong("conv0.weight", {27, 5, 4}), {"\"conv0\"", "[27, 4, 4]", "[27, 5, 4]"});
+  expect_refused(wrong("conv0.weight", {4, 4}), {"\"conv0\"", "[27, 4, 4]", "[4, 4]"});
+  expect_refused(wrong("conv0.weight", {27, 4, 0}), {"\"conv0\"", "output channels"});
+  expect_refused(wrong("conv0.weight", {}), {"\"conv0\"", "extents"});
+  expect_refused(wrong("conv0.weight", {27, 4, 4}, DType::kF16), {"\"conv0\"", "f32", "f16"});
+  expect_refused(wrong("linear4.weight", {3, 5}), {"\"linear4\"", "[3, 4]", "[3, 5]"});
+  expect_refused(wrong("linear4.bias", {4}), {"\"linear4\"", "[3]", "[4]"});
+  expect_refused(wrong("batch_norm1.bias", {5}), {"\"batch_norm1\"", "[4]", "[5]"});
+  // The sum of 5 and 4 channels.
+  expect_refused(
+      [](auto& b) {
+        b.parameters.insert_or_assign("conv0.weight", Array({27, 4, 5}, DType::kF32));
+        for (const char* role : {"weight", "bias", "running_mean", "running_var"})
+          b.parameters.insert_or_assign(std::string("batch_norm1.") + role, Array({5}, DType::kF32));
+      },
+      {"\"add3\"", "5 and 4"});
+}
+
+TEST(Graph, Windows) {
+  expect_refused([](auto& b) { node_of(b, Op::kConv).window.stride[1] = 0; }, {"\"conv0\"", "stride"});
+  expect_refused([](auto& b) { node_of(b, Op::kConv).window.size = {99, 99, 99, 1}; }, {"\"conv0\"", "4096"});
+  expect_refused([](auto& b) { node_of(b, Op::kConv).window.pad[0] = 1; }, {"\"conv0\"", "padding"});
+  expect_refused([](auto& b) { b.graph.dims = 2; }, {"\"conv0\"", "3 axes"});
+  expect_refused([](auto& b) { b.graph.dims = 5; }, {"dimensions", "5"});
+  expect_refused([](auto& b) { b.graph.in_channels = 0; }, {"input channel"});
+}
+
+TEST(Graph, GrowthIsBounded) {
+  // Each node doubles the channels: 64 of them would overflow any integer.
+  NetworkBuilder wide(4);
+  std::string x = kGraphInput;
+  for (int i = 0; i < 64; ++i) x = wide.cat({x, x});
+  wide.graph.output = x;
+  expect_throw([&] { check_graph(wide.graph, {}); }, {"\"cat14\"", "channels"});
+  NetworkBuilder deep(4);
+  x = kGraphInput;
+  for (int i = 0; i < 5000; ++i) x = deep.relu(x);
+  deep.graph.output = x;
+  expect_throw([&] { check_graph(deep.graph, {}); }, {"nodes", "5000"});
+}
+
+// As JSON
+
+TEST(GraphJson, RoundTrip) {
+  NetworkBuilder b(4, 2);
+  Window dilated = cube(2, 3);
+  dilated.dilation[1] = 2;
+  std::string x = b.leaky_relu(b.conv(kGraphInput, 4, dilated, true));
+  x = b.relu6(b.conv_transpose(b.conv(x, 6, bounded_cube(2, 3, 2, 1)), 4, bounded_cube(2, 3, 2, 1)));
+  b.graph.output = b.cat({x, b.batch_norm(x)});
+  const json document = to_json(b.graph);
+  const Graph read = graph_from_json(json::parse(document.dump()));
+  EXPECT_EQ(read.dims, 2);
+  EXPECT_EQ(read.in_channels, 4);
+  EXPECT_EQ(read.output, b.graph.output);
+  ASSERT_EQ(read.nodes.size(), b.graph.nodes.size());
+  for (std::size_t i = 0; i < read.nodes.size(); ++i) {
+    const Node &x1 = read.nodes[i], &x2 = b.graph.nodes[i];
+    EXPECT_EQ(x1.name, x2.name);
+    EXPECT_EQ(x1.op, x2.op);
+    EXPECT_EQ(x1.inputs, x2.inputs);
+    EXPECT_EQ(x1.parameters, x2.parameters);
+    if (x1.op == Op::kConv || x1.op == Op::kConvTranspose) EXPECT_EQ(x1.window, x2.window) << x1.name;
+    if (x1.op == Op::kBatchNorm) EXPECT_EQ(x1.eps, x2.eps);
+    if (x1.op == Op::kLeakyRelu) EXPECT_EQ(x1.slope, x2.slope);
+  }
+  EXPECT_EQ(to_json(read), document);
+}
+
+TEST(GraphJson, EveryOpHasItsName) {
+  const char* names[] = {"conv", "conv_transpose", "linear", "batch_norm", "relu", "relu6", "leaky_relu", "add", "cat"};
+  for (int op = 0; op < 9; ++op) EXPECT_STREQ(name(static_cast<Op>(op)), names[op]);
+}
+
+TEST(GraphJson, Refused) {
+  const std::string good =
+      R"({"dims": 3, "in_channels": 4, "output": "a",
+          "nodes": [{"name": "a", "op": "conv", "inputs": ["input"], "kernel_size": [3, 3, 3],
+                     "parameters": {"weight": "w"}}]})";
+  EXPECT_EQ(graph_from_json(json::parse(good)).nodes.size(), 1u);
+  const auto with = [&](const std::string& pointer, const std::string& value, const std::vector<std::string>& parts) {
+    json document = json::parse(good);
+    document[json::json_pointer(pointer)] = json::parse(value);
+    SCOPED_TRACE(pointer + " = " + value);
+    expect_throw([&] { graph_from_json(document); }, parts);
+  };
+  with("/nodes/0/op", R"("convolve")", {"\"a\"", "unknown op", "\"convolve\""});
+  with("/nodes/0/op", "3", {"[graph]"});
+  with("/nodes/0/name", "null", {"[graph]"});
+  with("/nodes/0/inputs", R"("input")", {"[graph]"});
+  with("/nodes/0/inputs", "[1]", {"[graph]"});
+  with("/nodes/0/parameters", "[]", {"[graph]"});
+  with("/nodes/0/parameters", R"({"weight": 3})", {"[graph]"});
+  with("/nodes/0/kernel_size", "[3, 3]", {"\"a\"", "kernel_size", "3 numbers"});
+  with("/nodes/0/kernel_size", "3", {"\"a\"", "kernel_size"});
+  with("/nodes/0/kernel_size", "[3, 3, 3.5]", {"\"a\"", "whole", "3.5"});
+  with("/nodes/0/stride", "[1, 1, 4294967297]", {"\"a\"", "stride", "4294967297"});
+  with("/nodes/0/stride", "[1, 1, -1]", {"\"a\"", "stride", "-1"});
+  with("/nodes/0/semantics", R"("valid")", {"\"a\"", "semantics", "\"valid\""});
+  with("/nodes/0/eps", R"("small")", {"[graph]"});
+  with("/nodes/0", "5", {"[graph]"});
+  with("/nodes", "5", {"[graph]"});
+  with("/dims", "7", {"dims", "7"});
+  with("/in_channels", R"("four")", {"[graph]"});
+  with("/output", "{}", {"[graph]"});
+  for (const char* key : {"dims", "in_channels", "nodes", "output"}) {
+    json document = json::parse(good);
+    document.erase(key);
+    expect_throw([&] { graph_from_json(document); }, {key});
+  }
+  expect_throw([&] { graph_from_json(json::parse("[]")); }, {"[graph]"});
+  expect_throw([&] { graph_from_json(json::parse("7")); }, {"[graph]"});
+}
+
+}  // namespace
+}  // namespace voxshift

@@ -1,0 +1,115 @@
+// Preprocessing profiles: the known ones, JSON and back, and files.
+#include <voxshift/models/json.h>
+#include <voxshift/models/profile.h>
+
+#include <nlohmann/json.hpp>
+
+#include "device_fixture.h"
+#include "file_test.h"
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+using ProfileFile = FileTest;
+
+void expect_same(const Profile& a, const Profile& b) {
+  EXPECT_EQ(a.name, b.name);
+  EXPECT_EQ(a.scale, b.scale);
+  EXPECT_EQ(a.voxelize.voxel_size, b.voxelize.voxel_size);
+  EXPECT_EQ(a.voxelize.rounding, b.voxelize.rounding);
+  EXPECT_EQ(a.voxelize.reduce, b.voxelize.reduce);
+  EXPECT_EQ(a.voxelize.from_lowest, b.voxelize.from_lowest);
+  ASSERT_EQ(a.voxelize.range.has_value(), b.voxelize.range.has_value());
+  if (!a.voxelize.range) return;
+  EXPECT_EQ(a.voxelize.range->lowest, b.voxelize.range->lowest);
+  EXPECT_EQ(a.voxelize.range->highest, b.voxelize.range->highest);
+}
+
+TEST(Profile, TheDefaultIsThatOfSpvnas) {
+  const Profile& profile = known_profiles().front();
+  EXPECT_EQ(profile.name, "spvnas");
+  EXPECT_EQ(profile.voxelize.voxel_size, 0.05f);
+  EXPECT_EQ(profile.voxelize.rounding, Rounding::kHalfEven);
+  EXPECT_EQ(profile.voxelize.reduce, Reduce::kFirst);
+  EXPECT_TRUE(profile.voxelize.from_lowest);
+  EXPECT_FALSE(profile.voxelize.range.has_value());
+  EXPECT_EQ(profile.scale, std::vector<float>(4, 1.0f));
+}
+
+TEST(Profile, TheOthersByName) {
+  EXPECT_TRUE(find_profile("pointcept").voxelize.range.has_value());
+  EXPECT_EQ(find_profile("pointcept").voxelize.rounding, Rounding::kFloor);
+  EXPECT_EQ(find_profile("nuscenes").voxelize.voxel_size, 0.1f);
+  EXPECT_EQ(find_profile("nuscenes").scale[3], 1.0f / 255);
+  expect_throw([] { find_profile("kitti"); }, {"spvnas, pointcept, nuscenes", "\"kitti\""});
+  expect_throw([] { find_profile(""); }, {"expected"});
+  expect_throw([] { find_profile("/"); }, {"expected"});
+  expect_throw([] { find_profile("/dev/zero"); }, {"expected"});
+  expect_throw([] { find_profile(std::string(5000, 'x')); }, {"expected"});
+}
+
+TEST(Profile, JsonRoundTrip) {
+  for (const Profile& profile : known_profiles()) expect_same(profile_from_json(to_json(profile)), profile);
+  for (const Rounding rounding : {Rounding::kHalfEven, Rounding::kHalfAwayFrom0, Rounding::kFloor})
+    for (const Reduce reduce : {Reduce::kFirst, Reduce::kMean, Reduce::kMax, Reduce::kSum}) {
+      Profile profile{"own", {}, {0.5f, 0.1f, 1, 1.0f / 3, 7}};
+      profile.voxelize.voxel_size = 0.1f;
+      profile.voxelize.rounding = rounding;
+      profile.voxelize.reduce = reduce;
+      profile.voxelize.range = Range{{-0.1f, -2, -3}, {1e-3f, 1e6f, 5}};
+      expect_same(profile_from_json(json::parse(to_json(profile).dump())), profile);
+    }
+}
+
+TEST(Profile, WordsInTheFile) {
+  const json document = to_json(find_profile("pointcept"));
+  EXPECT_EQ(document.at("rounding"), "floor");
+  EXPECT_EQ(document.at("features"), "first");
+  EXPECT_EQ(document.at("origin"), "lowest");
+  EXPECT_EQ(document.at("row_order"), "lexicographic");
+  EXPECT_EQ(to_json(find_profile("spvnas")).at("rounding"), "half_even");
+  EXPECT_FALSE(to_json(find_profile("spvnas")).contains("range"));
+}
+
+TEST(Profile, Refused) {
+  const json good = to_json(find_profile("pointcept"));
+  const auto with = [&](const char* key, const std::string& value, const std::vector<std::string>& parts) {
+    json document = good;
+    document[key] = json::parse(value);
+    SCOPED_TRACE(key + (" = " + value));
+    expect_throw([&] { profile_from_json(document); }, parts);
+  };
+  with("rounding", R"("up")", {"rounding", "half_even, half_away, floor", "\"up\""});
+  with("features", R"("last")", {"features", "first, mean, max, sum", "\"last\""});
+  with("origin", R"("car")", {"origin", "\"car\""});
+  with("row_order", R"("hash")", {"row_order", "\"hash\""});
+  with("voxel_size", "0", {"voxel_size"});
+  with("voxel_size", "-0.05", {"voxel_size"});
+  with("voxel_size", "1e300", {"voxel_size"});
+  with("voxel_size", R"("small")", {"[profile]"});
+  with("scale", "[1, 1]", {"scale"});
+  with("scale", "3", {"[profile]"});
+  with("range", R"({"lowest": [0, 0, 0]})", {"highest"});
+  with("range", R"({"lowest": [0, 0], "highest": [1, 1, 1]})", {"[profile]"});
+  with("range", "[1]", {"[profile]"});
+  for (const char* key : {"name", "scale", "voxel_size", "rounding", "features"}) {
+    json document = good;
+    document.erase(key);
+    expect_throw([&] { profile_from_json(document); }, {key});
+  }
+  expect_throw([] { profile_from_json(json::parse("[]")); }, {"[profile]"});
+}
+
+TEST_F(ProfileFile, ReadOrRefused) {
+  Profile profile = find_profile("nuscenes");
+  profile.name = "own";
+  expect_same(find_profile(put("own.json", to_json(profile).dump()).string()), profile);
+  for (const std::string text : {"", "{", "not JSON", "{\"name\": 3}", "[]"}) {
+    const fs::path path = put("bad.json", text);
+    EXPECT_FALSE(io_error(path, [&] { find_profile(path.string()); }).empty()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace voxshift
