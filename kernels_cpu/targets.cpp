@@ -30,26 +30,25 @@ struct Target {
 
 constexpr Target kTargets[] = {{"avx512", HWY_AVX3}, {"avx2", HWY_AVX2}, {"sse4", HWY_SSE4}, {"neon", HWY_NEON}};
 
+void force_target(const std::string& wanted) {
+  std::string known;
+  for (const Target& target : kTargets) {
+    if ((HWY_TARGETS & hwy::SupportedTargets() & target.bit) == 0) continue;
+    if (wanted == target.name) return hwy::DisableTargets(~target.bit);
+    if (!known.empty()) known += ", ";
+    known += target.name;
+  }
+  throw InvalidArgument("[cpu] VOXSHIFT_CPU=" + wanted + ": this build on this CPU has " + known);
+}
+
 }  // namespace
 
+// Leaves Highway's choice made: before that, a pointer from HWY_DYNAMIC_DISPATCH would make it anew at every call.
 void choose_target() {
   static std::once_flag chosen;
   std::call_once(chosen, [] {
-    const char* wanted = std::getenv("VOXSHIFT_CPU");
-    if (wanted == nullptr || *wanted == '\0') return;
-    std::string known;
-    for (const Target& target : kTargets) {
-      const bool here = (HWY_TARGETS & hwy::SupportedTargets() & target.bit) != 0;
-      if (here && wanted == std::string(target.name)) {
-        hwy::DisableTargets(~target.bit);
-        hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-        return;
-      }
-      if (!here) continue;
-      if (!known.empty()) known += ", ";
-      known += target.name;
-    }
-    throw InvalidArgument("[cpu] VOXSHIFT_CPU=" + std::string(wanted) + ": this build on this CPU has " + known);
+    if (const char* wanted = std::getenv("VOXSHIFT_CPU"); wanted != nullptr && *wanted != '\0') force_target(wanted);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   });
 }
 

@@ -12,9 +12,10 @@ Weights weights_of(const Node& node, const Parameters& parameters) {
   if (node.op == Op::kLinear) {
     const std::int64_t out = weight.dim(0), in = weight.dim(1);
     weights.weight = Array({1, in, out}, DType::kF32);
+    const float* from = weight.data<float>();
+    float* to = weights.weight.data<float>();
     for (std::int64_t o = 0; o < out; ++o)
-      for (std::int64_t i = 0; i < in; ++i)
-        weights.weight.data<float>()[i * out + o] = weight.data<float>()[o * in + i];
+      for (std::int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
   } else {
     weights.weight = weight.rank() == 2 ? weight.reshaped({1, weight.dim(0), weight.dim(1)}) : weight;
   }
@@ -40,12 +41,13 @@ Weights folded(const Weights& weights, const ScaleShift& norm) {
   const std::int64_t out = shape[2];
   Weights result{Array(shape, DType::kF32), Array({out}, DType::kF32)};
   const float* scale = norm.scale.data<float>();
-  for (std::int64_t i = 0; i < weights.weight.count(); ++i)
-    result.weight.data<float>()[i] = weights.weight.data<float>()[i] * scale[i % out];
-  for (std::int64_t c = 0; c < out; ++c) {
-    const float bias = weights.bias ? std::as_const(*weights.bias).data<float>()[c] : 0.0f;
-    result.bias->data<float>()[c] = bias * scale[c] + norm.shift.data<float>()[c];
-  }
+  const float* shift = norm.shift.data<float>();
+  const float* bias = weights.bias ? std::as_const(*weights.bias).data<float>() : nullptr;
+  const float* from = weights.weight.data<float>();
+  float* to = result.weight.data<float>();
+  for (std::int64_t row = 0; row < shape[0] * shape[1]; ++row)
+    for (std::int64_t c = 0; c < out; ++c) *to++ = *from++ * scale[c];
+  for (std::int64_t c = 0; c < out; ++c) result.bias->data<float>()[c] = (bias ? bias[c] : 0.0f) * scale[c] + shift[c];
   return result;
 }
 

@@ -18,7 +18,7 @@ namespace {
 using Corners = std::pair<std::array<float, 3>, std::array<float, 3>>;
 
 py::tuple scan(std::uint64_t seed) {
-  LabelledScan made = [&] {
+  SynthScan made = [&] {
     const py::gil_scoped_release without_gil;
     return synth_lidar(seed);
   }();

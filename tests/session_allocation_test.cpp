@@ -1,0 +1,129 @@
+// A session calls the allocator for nothing but its results once it has seen its largest scan. The allocator is counted
+// by standing in for glibc's entry points.
+#include <gtest/gtest.h>
+#include <voxshift/models/model.h>
+#include <voxshift/models/session.h>
+#include <voxshift/synth/lidar.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+constexpr bool kCanCount = false;
+namespace {
+std::atomic<long> calls{0};
+std::atomic<bool> counting{false};
+}  // namespace
+#else
+constexpr bool kCanCount = true;
+namespace {
+std::atomic<long> calls{0};
+std::atomic<bool> counting{false};
+void count() {
+  if (counting.load(std::memory_order_relaxed)) calls.fetch_add(1, std::memory_order_relaxed);
+}
+}  // namespace
+
+extern "C" {
+void* __libc_malloc(std::size_t);
+void* __libc_calloc(std::size_t, std::size_t);
+void* __libc_realloc(void*, std::size_t);
+void* __libc_memalign(std::size_t, std::size_t);
+
+void* malloc(std::size_t bytes) {
+  count();
+  return __libc_malloc(bytes);
+}
+void* calloc(std::size_t n, std::size_t bytes) {
+  count();
+  return __libc_calloc(n, bytes);
+}
+void* realloc(void* memory, std::size_t bytes) {
+  count();
+  return __libc_realloc(memory, bytes);
+}
+void* memalign(std::size_t alignment, std::size_t bytes) {
+  count();
+  return __libc_memalign(alignment, bytes);
+}
+void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  count();
+  return __libc_memalign(alignment, bytes);
+}
+int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
+  count();
+  *memory = __libc_memalign(alignment, bytes);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+}
+#endif
+
+namespace voxshift {
+namespace {
+
+template <class Call>
+long calls_in(Call call) {
+  calls = 0;
+  counting = true;
+  call();
+  counting = false;
+  return calls;
+}
+
+Array first_points(const SynthScan& scan, std::int64_t n) {
+  return Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * n), {n, 4});
+}
+
+class SessionAllocation : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    if (!kCanCount) GTEST_SKIP() << "a sanitizer, or another libc than glibc, has the allocator";
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Threads, SessionAllocation, ::testing::Values(1, 2, 3));
+
+TEST_P(SessionAllocation, TheCounterCounts) {
+  EXPECT_EQ(calls_in([] {}), 0);
+  EXPECT_GE(calls_in([] { Array({3}, DType::kF32); }), 1);
+  EXPECT_EQ(calls_in([] { std::free(std::malloc(100)); }), 1);
+  EXPECT_EQ(calls_in([] { std::free(std::aligned_alloc(64, 128)); }), 1);
+}
+
+TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
+  const Model model = Model::create({"minkunet", 0.1, 19, 1});
+  const SynthScan scan = synth_lidar(1);
+  const auto all = static_cast<std::int64_t>(scan.labels.size());
+  Session session(model, Device::cpu(), GetParam());
+  session.segment(first_points(scan, all), true);
+  for (const std::int64_t n : {all, all - 1, all / 2, std::int64_t{100}, std::int64_t{1}, std::int64_t{0}, all}) {
+    SCOPED_TRACE(n);
+    const Array points = first_points(scan, n);
+    for (const bool with_scores : {false, true}) {
+      // What the results themselves take.
+      const long results = calls_in([&] {
+        Segmentation result{Array({n}, DType::kU8), Array({0, 19}, DType::kF32)};
+        if (with_scores) result.scores = Array({n, 19}, DType::kF32);
+      });
+      EXPECT_GT(results, 0);
+      EXPECT_EQ(calls_in([&] { session.segment(points, with_scores); }), results);
+    }
+  }
+}
+
+TEST_P(SessionAllocation, ASecondTensorTakesItsLogitsOnly) {
+  const Model model = Model::create({"minkunet", 0.1, 19, 1});
+  const SynthScan scan = synth_lidar(1);
+  Session session(model, Device::cpu(), GetParam());
+  const SparseTensor large = voxelize(first_points(scan, 60000), model.profile().voxelize).tensor;
+  const SparseTensor small = voxelize(first_points(scan, 20000), model.profile().voxelize).tensor;
+  session.forward(large);
+  for (const SparseTensor& x : {large, small, large}) {
+    const long results = calls_in([&] { Array({x.size(), 19}, DType::kF32); });
+    EXPECT_EQ(calls_in([&] { session.forward(x); }), results);
+  }
+}
+
+}  // namespace
+}  // namespace voxshift
