@@ -46,7 +46,7 @@ void check_map(const SparseTensor& x, const KernelMap& map) {
 }
 
 void report(benchmark::State& state, int threads, const Measurement& result, double bytes) {
-  state.counters["threads"] = threads;
+  state.counters["on_threads"] = threads;
   report_time(state, "op", result.timings[0]);
   report_fraction(state, result, result.timings[0], bytes);
 }

@@ -103,7 +103,7 @@ void report_shape(benchmark::State& state, const Shape3x3x3& shape, int threads)
   state.counters["stride"] = 1 << shape.level;
   state.counters["in"] = static_cast<double>(shape.in);
   state.counters["out"] = static_cast<double>(shape.out);
-  state.counters["threads"] = threads;
+  state.counters["on_threads"] = threads;
 }
 
 std::string name_of(const char* kind, const Shape3x3x3& shape, int threads) {

@@ -35,7 +35,7 @@ void add_segment(const Options& options, const Case& input, int threads) {
           const double total = seconds_of([&] { session.segment(input.points); });
           return std::vector<double>{total, report.voxelize_seconds, report.maps_seconds, report.network_seconds};
         });
-    state.counters["threads"] = threads;
+    state.counters["on_threads"] = threads;
     state.counters["points"] = static_cast<double>(report.points);
     state.counters["voxels"] = static_cast<double>(report.voxels);
     report_time(state, "segment", result.timings[0]);
@@ -55,7 +55,7 @@ void add_forward(const Options& options, const Case& input, int threads) {
                   const Measurement result = measure(
                       repeats, [&] { return fma_peak(threads); },
                       [&] { return std::vector<double>{seconds_of([&] { session.forward(input.x); })}; });
-                  state.counters["threads"] = threads;
+                  state.counters["on_threads"] = threads;
                   report_time(state, "forward", result.timings[0]);
                   report_fraction(state, result, result.timings[0], static_cast<double>(session.report().macs));
                   return result.timings[0].median;

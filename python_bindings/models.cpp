@@ -43,7 +43,8 @@ class LoadedModel {
 
  private:
   static int checked(std::optional<int> threads) {
-    check(!threads || *threads >= 1, "[model] threads expects at least 1, found ", threads.value_or(0));
+    check(!threads || (*threads >= 1 && *threads <= 1024), "[Model] threads expects 1 to 1024, found ",
+          threads.value_or(0));
     return threads.value_or(0);
   }
 

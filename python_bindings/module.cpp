@@ -34,7 +34,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_points(m);
   bind_models(m);
   m.def("set_num_threads", &voxshift::set_num_threads, "threads"_a,
-        "Threads of ops called one by one; a model has its own number. Raises ValueError below 1.");
+        "Threads of ops called one by one; a model has its own number. Raises ValueError outside\n1..1024.");
   m.def("num_threads", &voxshift::num_threads,
         "Threads of ops called one by one: at first OMP_NUM_THREADS, else the processors of this machine.");
   m.def("build_info", &build_info, kBuildInfoDoc);

@@ -43,7 +43,7 @@ void bind_conv(py::module_& m, const char* op, ConvOp* run, const char* doc) {
       },
       "x"_a, "weight"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
       "semantics"_a = "floor", "bias"_a = py::none(), "residual"_a = py::none(), "activation"_a = py::none(),
-      "negative_slope"_a = 0.01f, WithoutGil(), doc);
+      py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), doc);
 }
 
 void bind_pool(py::module_& m, const char* op, Pooling pooling, const char* doc) {
@@ -146,7 +146,7 @@ void bind_combine(py::module_& m) {
       [](const SparseTensor& a, const SparseTensor& b, const Word& activation, float negative_slope) {
         return add(a, b, activation_of("add", activation, negative_slope));
       },
-      "a"_a, "b"_a, "activation"_a = py::none(), "negative_slope"_a = 0.01f, WithoutGil(),
+      "a"_a, "b"_a, "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(),
       "act(a + b) for tensors on equal coordinates; activation as in conv. Raises ValueError otherwise.");
   m.def("union_add", &union_add, "a"_a, "b"_a, WithoutGil(),
         "a + b on the union of their coordinates; a missing row counts as 0 (MinkowskiUnion, spconv's sparse_add).");
@@ -162,14 +162,14 @@ void bind_rows(py::module_& m) {
       "linear",
       [](const Array& x, const Array& weight, const std::optional<Array>& bias, const Word& activation,
          float negative_slope) { return linear(x, weight, bias, activation_of("linear", activation, negative_slope)); },
-      "x"_a, "weight"_a, "bias"_a = py::none(), "activation"_a = py::none(), "negative_slope"_a = 0.01f, WithoutGil(),
-      kLinearDoc);
+      "x"_a, "weight"_a, "bias"_a = py::none(), "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"),
+      WithoutGil(), kLinearDoc);
   m.def(
       "affine",
       [](const Array& x, const std::optional<Array>& scale, const std::optional<Array>& shift, const Word& activation,
          float negative_slope) { return affine(x, scale, shift, activation_of("affine", activation, negative_slope)); },
-      "x"_a, "scale"_a = py::none(), "shift"_a = py::none(), "activation"_a = py::none(), "negative_slope"_a = 0.01f,
-      WithoutGil(), kAffineDoc);
+      "x"_a, "scale"_a = py::none(), "shift"_a = py::none(), "activation"_a = py::none(),
+      py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), kAffineDoc);
   m.def("argmax", &argmax, "x"_a, WithoutGil(),
         "uint8 [N]: the lowest channel that holds a row's maximum; x float32 [N, C] with 1 to 256 channels.");
 }

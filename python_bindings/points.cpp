@@ -65,8 +65,8 @@ void bind_points(py::module_& m) {
         options.from_lowest = from_lowest_of("voxelize", origin);
         return voxelize(points, options);
       },
-      "points"_a, "voxel_size"_a = 0.05f, "rounding"_a = "half_even", "range"_a = py::none(), "reduce"_a = "first",
-      "origin"_a = "sensor", WithoutGil(), kVoxelizeDoc);
+      "points"_a, py::arg_v("voxel_size", 0.05f, "0.05"), "rounding"_a = "half_even", "range"_a = py::none(),
+      "reduce"_a = "first", "origin"_a = "sensor", WithoutGil(), kVoxelizeDoc);
   m.def("synth_lidar", &scan, "seed"_a, kSynthDoc);
 }
 

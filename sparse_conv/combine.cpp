@@ -95,7 +95,7 @@ Array to_dense(const SparseTensor& x, std::int64_t batches) {
   const std::int64_t axes = x.dims() + 1, channels = x.channels();
   const auto* coords = x.coords().data<std::int32_t>();
   // rows are sorted by batch
-  Shape shape{std::max<std::int64_t>(batches, x.size() > 0 ? coords[(x.size() - 1) * axes] + 1 : 0), channels};
+  Shape shape{std::max(batches, x.size() > 0 ? std::int64_t{coords[(x.size() - 1) * axes]} + 1 : 0), channels};
   shape.insert(shape.end(), x.shape()->begin(), x.shape()->begin() + x.dims());
   Array dense(shape, DType::kF32);
   std::fill_n(dense.data<float>(), dense.count(), 0.0f);

@@ -24,7 +24,7 @@ Array global_pool(const SparseTensor& x, Pooling pooling) {
   std::int64_t batches = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     batch.data<std::int32_t>()[i] = coords.data<std::int32_t>()[i * axes];
-    batches = std::max<std::int64_t>(batches, batch.data<std::int32_t>()[i] + 1);
+    batches = std::max(batches, std::int64_t{batch.data<std::int32_t>()[i]} + 1);
   }
   batch = batch.to(x.device());
   Array out({batches, x.channels()}, DType::kF32, x.device());

@@ -24,7 +24,9 @@ std::atomic<int>& threads() {
 }  // namespace
 
 void set_num_threads(int count) {
-  check(count >= 1, "[set_num_threads] expected at least 1 thread, found ", count);
+  constexpr int kMostThreads = 1024;  // OpenMP ends the process where the system refuses a thread
+  check(count >= 1 && count <= kMostThreads, "[set_num_threads] expected 1 to ", kMostThreads, " threads, found ",
+        count);
   threads() = count;
 }
 

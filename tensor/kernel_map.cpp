@@ -34,8 +34,8 @@ void Window::check_valid(const char* op) const {
                                              {"stride", stride[d], 1},
                                              {"dilation", dilation[d], 1},
                                              {"padding", pad[d], 0}})
-      check(value >= least && value < kMostTaps, "[", op, "] ", what, " of axis ", d, " must be at least ", least,
-            ", found ", value);
+      check(value >= least && value < kMostTaps, "[", op, "] ", what, " of axis ", d, " must be ", least, " to ",
+            kMostTaps - 1, ", found ", value);
     total *= size[d];
     check(total <= kMostVolume, "[", op, "] a kernel of more than ", kMostVolume, " offsets is not supported");
   }

@@ -53,7 +53,7 @@ struct Context {
 };
 
 /// Threads used by ops called one by one (sessions have their own number). At first the processors of this machine, or
-/// OMP_NUM_THREADS where that is set. Throws InvalidArgument below 1.
+/// OMP_NUM_THREADS where that is set. Throws InvalidArgument outside 1..1024.
 void set_num_threads(int threads);
 int num_threads();
 

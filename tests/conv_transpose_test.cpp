@@ -84,6 +84,10 @@ TEST_P(ConvTransposeTest, NeedsWhereToGoBackTo) {
   expect_throw([&] { conv_transpose(orphan, weights, down); }, {"[conv_transpose]", "generative_conv_transpose"});
   const SparseTensor y = conv(x, weights, down);
   expect_throw([&] { conv_transpose(y, weights, other); }, {"[conv_transpose]", "3"});
+  SparseTensor::Options third;
+  third.stride = extents({3, 3, 3});
+  const SparseTensor z = conv(tensor(test_data::cloud(3, 20, 37), test_data::whole(20, 4, 1), third), weights, down);
+  expect_throw([&] { conv_transpose(z, weights, other); }, {"[conv_transpose]", "generative_conv_transpose"});
   expect_throw([&] { conv_transpose(y, weight(test_data::whole(8 * 3, 4, 2), 8), down); },
                {"[conv_transpose]", "weight expects 3 channels"});
   expect_throw([&] { generative_conv_transpose(x, weights, down); }, {"[generative_conv_transpose]", "stride 1"});

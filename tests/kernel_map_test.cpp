@@ -199,6 +199,10 @@ TEST_P(KernelMapTest, LayersShareMapsAndCoordinates) {
   EXPECT_EQ(output_grid(x, fine).map, x.map()) << "a submanifold convolution keeps the coordinates";
   EXPECT_EQ(output_grid(x, down).map, output_grid(x, down).map);
   EXPECT_EQ(output_grid(x, down).map, output_grid(x, wide).map) << "with floor the stride alone decides";
+  const auto third = test_data::cube(3, 2, 3);
+  EXPECT_EQ(coords_of(output_grid(x, make_window("test", 3, options_of(third))).map->coords()),
+            oracle::floor_outputs(coords_of(x.coords()), third))
+      << "another stride has other coordinates";
   EXPECT_EQ(x.cache()->kernel_map(x.map(), x.map(), fine), x.cache()->kernel_map(x.map(), x.map(), fine));
   EXPECT_NE(x.cache()->kernel_map(x.map(), output_grid(x, down).map, down),
             x.cache()->kernel_map(x.map(), output_grid(x, down).map, wide));

@@ -93,7 +93,9 @@ TEST_F(SafeTensorsFile, HeaderLength) {
   const fs::path sparse = put("sparse", file("{", 0, (std::uint64_t{1} << 41) - 8));
   std::error_code error;
   fs::resize_file(sparse, std::uint64_t{1} << 41, error);
-  if (!error) EXPECT_SAYS(refusal(sparse), "at most 100000000");
+  if (!error) {
+    EXPECT_SAYS(refusal(sparse), "at most 100000000");
+  }
 }
 
 TEST_F(SafeTensorsFile, HeaderIsNotJson) {

@@ -7,6 +7,8 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <random>
 
 #include "device_fixture.h"
 #include "network_cases.h"
@@ -40,7 +42,6 @@ TEST(Evaluate, EqualsPlainLoops) {
   const std::string sum = b.add(b.leaky_relu(b.batch_norm(x)), x);
   const Model model = b.model(b.linear(b.cat({sum, kGraphInput}), 3));
   const SparseTensor input = whole_tensor(3, 400, kChannels, 9);
-  const Array& (SparseTensor::*features)() const = &SparseTensor::features;
   const auto matrix = [](const Array& a, std::size_t rows) {
     oracle::Matrix m(rows, static_cast<std::size_t>(a.count()) / rows);
     const auto values = host<float>(a);
@@ -51,9 +52,9 @@ TEST(Evaluate, EqualsPlainLoops) {
   const auto doubles = [](const std::vector<float>& v) { return std::vector<double>(v.begin(), v.end()); };
 
   const oracle::Coords coords = coords_of(input.coords());
-  const oracle::Matrix in = matrix((input.*features)(), coords.size());
+  const oracle::Matrix in = matrix(input.features(), coords.size());
   const oracle::Window window = test_data::cube(3, 3);
-  oracle::Matrix y = oracle::conv(in, oracle::kernel_map(coords, coords, window),
+  oracle::Matrix y = oracle::conv(in, oracle::pairs(coords, coords, window),
                                   matrix(model.parameters().at("conv0.weight"), 27 * kChannels), coords.size());
   y = oracle::plus_bias(y, doubles(parameter("conv0.bias")));
   const auto weight = parameter("batch_norm1.weight"), bias = parameter("batch_norm1.bias"),
@@ -158,7 +159,7 @@ TEST_P(SessionTest, Report) {
   ASSERT_EQ(report.layers.size(), 4u);
   const oracle::Coords fine = coords_of(input.coords());
   const oracle::Coords coarse = oracle::floor_outputs(fine, test_data::cube(3, 2, 2));
-  const auto k3 = static_cast<std::int64_t>(oracle::kernel_map(fine, fine, test_data::cube(3, 3)).size());
+  const auto k3 = static_cast<std::int64_t>(oracle::pairs(fine, fine, test_data::cube(3, 3)).size());
   const auto n = static_cast<std::int64_t>(fine.size()), m = static_cast<std::int64_t>(coarse.size());
   const struct {
     const char *name, *kind;
@@ -234,7 +235,7 @@ TEST_P(SessionTest, InputsThatAreRefused) {
 
 // Points
 
-/// A network whose labels say in which octant around 1 m the first point of a voxel and its neighbours lie.
+/// A network of one convolution and a classifier behind the default profile.
 Model point_model(std::optional<Range> range = {}) {
   NetworkBuilder b(kChannels);
   Model model = b.model(b.linear(b.relu(b.conv(kGraphInput, 8)), 5));
@@ -285,7 +286,9 @@ TEST_P(SessionTest, SegmentLabelsEveryPoint) {
     const float* row = scores.data() + 5 * i;
     const double sum = std::accumulate(row, row + 5, 0.0);
     EXPECT_NEAR(sum, expected[i] == 255 ? 0 : 1, 1e-6);
-    if (expected[i] != 255) EXPECT_EQ(std::max_element(row, row + 5) - row, expected[i]);
+    if (expected[i] != 255) {
+      EXPECT_EQ(std::max_element(row, row + 5) - row, expected[i]);
+    }
   }
 }
 

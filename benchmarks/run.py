@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Measures everything, writes results/cpu.json and the tables of docs/benchmarks.md and README.md.
+
+    benchmarks/run.py [SCAN] [--peers-python PYTHON] [--build-time] [--arm] [--quick]
+    benchmarks/run.py --render
+
+Needs the standard library, and Google Benchmark (libbenchmark-dev) for the build. Leave the machine alone meanwhile.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path.insert(0, str(HERE / "peers"))
+
+import tables  # noqa: E402
+from compare import compare, run_benchmark  # noqa: E402
+
+RESULTS = HERE / "results" / "cpu.json"
+STAGES = ["read", "voxelize", "maps", "network", "write", "total"]
+
+
+def say(what):
+    print(f"[{time.strftime('%H:%M:%S')}] {what}", file=sys.stderr, flush=True)
+
+
+def output_of(*command):
+    return subprocess.run([str(part) for part in command], cwd=ROOT, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
+
+
+def quietly(*command, **options):
+    done = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          **options)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}\nrun.py: failed: {' '.join(map(str, command))}")
+
+
+def build_in(folder, *options, environment=None):
+    """Configures and builds; seconds that it took."""
+    start = time.perf_counter()
+    quietly("cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DVOXSHIFT_TESTS=OFF",
+            *options, env=environment)
+    quietly("cmake", "--build", folder, "--parallel", "2", env=environment)
+    return time.perf_counter() - start
+
+
+def clean_build_seconds():
+    """Library and command from nothing, two jobs, no compiler cache."""
+    environment = {k: v for k, v in os.environ.items() if k != "CMAKE_CXX_COMPILER_LAUNCHER"}
+    with tempfile.TemporaryDirectory() as folder:
+        return build_in(folder, environment=environment)
+
+
+def machine(context):
+    cpu = re.findall(r"^(?:model name|CPU part)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    changed = output_of("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results",
+                        ":!docs", ":!README.md")
+    return {"cpu": cpu[0] if cpu else "unknown", "cores": os.cpu_count(), "target": context["target"],
+            "compiler": "GCC " + context["compiler"], "voxshift": context["voxshift"],
+            "commit": output_of("git", "rev-parse", "--short", "HEAD") + ("-changed" if changed else ""),
+            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "scan": context["scan"]}
+
+
+def limits(build):
+    rows = [line.split() for line in output_of(build / "benchmarks" / "peak").splitlines()[1:]]
+    return [{"target": row[0], "threads": int(row[1]), "fma_gflops": float(row[2]), "copy_gbytes": float(row[3])}
+            for row in rows]
+
+
+def entries(build, program, scan, *arguments, environment=None):
+    say(f"{program} {' '.join(arguments)} {environment or ''}")
+    return run_benchmark(build / "benchmarks" / program, *([str(scan)] if scan else []), *arguments,
+                         environment=environment)
+
+
+def segment_command(build, scan, model, scans):
+    """What `voxshift segment` says of itself: medians over all scans but the first, peak memory of the process."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, command = Path(name), build / "apps" / "voxshift"
+        if scan is None:
+            quietly(command, "synth", "lidar", "--seed", "1", "-o", folder / "scan")
+            scan = next((folder / "scan").rglob("*.bin"))
+        names = [folder / f"{i}.bin" for i in range(scans)]
+        for link in names:
+            link.symlink_to(Path(scan).resolve())
+        quietly(command, "segment", *names, "--model", model, "--threads", "2", "--write", "label", "--out",
+                folder / "out", "--stats", folder / "stats.json")
+        stats = json.loads((folder / "stats.json").read_text())
+    steady = stats[1:] or stats
+    seconds = {stage: sorted(s["seconds"][stage] for s in steady)[len(steady) // 2] for stage in STAGES}
+    return {"threads": 2, "scans": scans, "milliseconds": {k: v * 1e3 for k, v in seconds.items()},
+            "first_total_ms": stats[0]["seconds"]["total"] * 1e3, "peak_rss_bytes": stats[-1]["peak_rss_bytes"]}
+
+
+def arm_prediction():
+    text = output_of(ROOT / "scripts" / "arm_throughput.sh")
+    rows = re.findall(r"^\s*(\d+) x 16\s+\d+\s+[\d.]+\s+([\d.]+)%\s+(\d+)$", text, re.MULTILINE)
+    return [{"tile_rows": int(tile), "of_peak": float(share) / 100, "stack_accesses": int(stack)}
+            for tile, share, stack in rows]
+
+
+def measure(options):
+    build, repeats = options.build, 2 if options.quick else 9
+    say(f"building in {build}")
+    build_in(build, "-DVOXSHIFT_BENCHMARKS=ON")
+    scan = options.scan
+    if scan is None and os.environ.get("VOXSHIFT_DATA"):
+        scan = Path(os.environ["VOXSHIFT_DATA"]) / "lidar" / "semantickitti_000000.bin"
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "minkunet.safetensors"
+        quietly(build / "apps" / "voxshift", "new", "minkunet", "-o", model)
+        results = {"limits": limits(build)}
+        network = [f"--model={model}", f"--repeats={repeats}"]
+        context, results["network"] = entries(build, "network_bench", scan, *network)
+        results["machine"] = machine(context)
+        if context["target"] == "avx512":
+            _, results["network_avx2"] = entries(build, "network_bench", scan, *network, "--threads=2",
+                                                 "--benchmark_filter=^segment/", environment={"VOXSHIFT_CPU": "avx2"})
+        _, results["layers"] = entries(build, "layers_bench", scan, "--threads=2", f"--repeats={repeats}")
+        _, results["coordinates"] = entries(build, "coordinates_bench", scan, f"--repeats={repeats}")
+        say("voxshift segment")
+        results["command"] = segment_command(build, scan, model, 2 if options.quick else 8)
+        if options.peers_python:
+            say("spconv beside voxshift")
+            results["peers"] = compare(build, options.peers_python, scan, model, options.quick)
+    if options.build_time:
+        say("clean build of library and command")
+        results["build_seconds"] = clean_build_seconds()
+    if options.arm:
+        say("prediction for Arm")
+        results["arm"] = arm_prediction()
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scan", nargs="?", type=Path, help="float32 [N, 4]; default VOXSHIFT_DATA's, else simulated")
+    parser.add_argument("--build", type=Path, default=ROOT / "build" / "benchmarks", help="build folder")
+    parser.add_argument("--peers-python", help="interpreter with benchmarks/peers/requirements.txt")
+    parser.add_argument("--build-time", action="store_true", help="also time a clean build")
+    parser.add_argument("--arm", action="store_true", help="also predict for Arm (scripts/arm_throughput.sh)")
+    parser.add_argument("--quick", action="store_true", help="few repeats; prints the tables, writes nothing here")
+    parser.add_argument("--render", action="store_true", help="only rewrite the tables from results/cpu.json")
+    options = parser.parse_args()
+    options.build = options.build.resolve()
+    results = json.loads(RESULTS.read_text()) if options.render else measure(options)
+    if options.quick:
+        print(tables.summary(results), tables.details(results), sep="\n\n")
+        return
+    if not options.render:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    tables.insert(ROOT / "README.md", tables.summary(results))
+    tables.insert(ROOT / "docs" / "benchmarks.md", tables.details(results))
+
+
+if __name__ == "__main__":
+    main()
