@@ -1,3 +1,4 @@
+// Inputs and the command line of the benchmarks.
 #include "input.h"
 
 #include <benchmark/benchmark.h>

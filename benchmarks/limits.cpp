@@ -1,3 +1,4 @@
+// Limits of the machine: the peak is the runtime's own, the bandwidth that of memcpy.
 #include "limits.h"
 
 #include <voxshift/tensor/runtime.h>

@@ -1,3 +1,4 @@
+// Repeats, their statistics, and the counters they are reported as.
 #include "measure.h"
 
 #include <algorithm>

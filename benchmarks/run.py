@@ -12,7 +12,6 @@ import datetime
 import json
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ ROOT = HERE.parent
 sys.path.insert(0, str(HERE / "peers"))
 
 import tables  # noqa: E402
-from compare import compare, run_benchmark  # noqa: E402
+from compare import checked, compare, run_benchmark  # noqa: E402
 
 RESULTS = HERE / "results" / "cpu.json"
 STAGES = ["read", "voxelize", "maps", "network", "write", "total"]
@@ -33,24 +32,12 @@ def say(what):
     print(f"[{time.strftime('%H:%M:%S')}] {what}", file=sys.stderr, flush=True)
 
 
-def output_of(*command):
-    return subprocess.run([str(part) for part in command], cwd=ROOT, check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.strip()
-
-
-def quietly(*command, **options):
-    done = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          **options)
-    if done.returncode != 0:
-        sys.exit(f"{done.stdout}\nrun.py: failed: {' '.join(map(str, command))}")
-
-
 def build_in(folder, *options, environment=None):
     """Configures and builds; seconds that it took."""
     start = time.perf_counter()
-    quietly("cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DVOXSHIFT_TESTS=OFF",
-            *options, env=environment)
-    quietly("cmake", "--build", folder, "--parallel", "2", env=environment)
+    checked(["cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DVOXSHIFT_TESTS=OFF",
+             *options], env=environment)
+    checked(["cmake", "--build", folder, "--parallel", "2"], env=environment)
     return time.perf_counter() - start
 
 
@@ -61,18 +48,26 @@ def clean_build_seconds():
         return build_in(folder, environment=environment)
 
 
+def commit():
+    """Short hash of the sources measured, "-changed" where they are not that commit's."""
+    if not (ROOT / ".git").exists():
+        return "no commit"
+    git = ["git", "-C", ROOT]
+    changed = checked([*git, "status", "--porcelain", "--untracked-files=no", "--", ROOT, ":!benchmarks/results",
+                       ":!docs", ":!README.md"])
+    return checked([*git, "rev-parse", "--short", "HEAD"]).strip() + ("-changed" if changed else "")
+
+
 def machine(context):
     cpu = re.findall(r"^(?:model name|CPU part)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    changed = output_of("git", "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benchmarks/results",
-                        ":!docs", ":!README.md")
     return {"cpu": cpu[0] if cpu else "unknown", "cores": os.cpu_count(), "target": context["target"],
             "compiler": "GCC " + context["compiler"], "voxshift": context["voxshift"],
-            "commit": output_of("git", "rev-parse", "--short", "HEAD") + ("-changed" if changed else ""),
+            "commit": commit(),
             "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "scan": context["scan"]}
 
 
 def limits(build):
-    rows = [line.split() for line in output_of(build / "benchmarks" / "peak").splitlines()[1:]]
+    rows = [line.split() for line in checked([build / "benchmarks" / "peak"]).splitlines()[1:]]
     return [{"target": row[0], "threads": int(row[1]), "fma_gflops": float(row[2]), "copy_gbytes": float(row[3])}
             for row in rows]
 
@@ -88,13 +83,13 @@ def segment_command(build, scan, model, scans):
     with tempfile.TemporaryDirectory() as name:
         folder, command = Path(name), build / "apps" / "voxshift"
         if scan is None:
-            quietly(command, "synth", "lidar", "--seed", "1", "-o", folder / "scan")
+            checked([command, "synth", "lidar", "--seed", "1", "-o", folder / "scan"])
             scan = next((folder / "scan").rglob("*.bin"))
         names = [folder / f"{i}.bin" for i in range(scans)]
         for link in names:
             link.symlink_to(Path(scan).resolve())
-        quietly(command, "segment", *names, "--model", model, "--threads", "2", "--write", "label", "--out",
-                folder / "out", "--stats", folder / "stats.json")
+        checked([command, "segment", *names, "--model", model, "--threads", "2", "--write", "label", "--out",
+                 folder / "out", "--stats", folder / "stats.json"])
         stats = json.loads((folder / "stats.json").read_text())
     steady = stats[1:] or stats
     seconds = {stage: sorted(s["seconds"][stage] for s in steady)[len(steady) // 2] for stage in STAGES}
@@ -103,7 +98,7 @@ def segment_command(build, scan, model, scans):
 
 
 def arm_prediction():
-    text = output_of(ROOT / "scripts" / "arm_throughput.sh")
+    text = checked([ROOT / "scripts" / "arm_throughput.sh"])
     rows = re.findall(r"^\s*(\d+) x 16\s+\d+\s+[\d.]+\s+([\d.]+)%\s+(\d+)$", text, re.MULTILINE)
     return [{"tile_rows": int(tile), "of_peak": float(share) / 100, "stack_accesses": int(stack)}
             for tile, share, stack in rows]
@@ -118,7 +113,7 @@ def measure(options):
         scan = Path(os.environ["VOXSHIFT_DATA"]) / "lidar" / "semantickitti_000000.bin"
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "minkunet.safetensors"
-        quietly(build / "apps" / "voxshift", "new", "minkunet", "-o", model)
+        checked([build / "apps" / "voxshift", "new", "minkunet", "-o", model])
         results = {"limits": limits(build)}
         network = [f"--model={model}", f"--repeats={repeats}"]
         context, results["network"] = entries(build, "network_bench", scan, *network)

@@ -30,7 +30,7 @@ ConvOptions options_of(const Node& node, const std::optional<Array>& bias) {
 SparseTensor evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input,
                       const BeforeNode& before) {
   std::map<std::string, SparseTensor> values{{kGraphInput, input}};
-  std::map<std::string, std::size_t> uses;
+  std::map<std::string, std::size_t> uses{{graph.output, 1}};  // the caller's
   for (const Node& node : graph.nodes)
     for (const std::string& name : node.inputs) ++uses[name];
 

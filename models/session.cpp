@@ -77,6 +77,14 @@ struct Session::Impl {
   const Level& level_of(const Value& v) const { return levels[static_cast<std::size_t>(v.grid)]; }
   Context context() { return {device, nullptr, threads, &scratch}; }
 
+  // Takes all pieces back. Before a run, because the last one may have thrown; after it, because that is when arenas
+  // that grew become one block each, and the next run shall allocate nothing.
+  void reset_arenas() {
+    scratch.reset();
+    coordinates.reset();
+    features.reset();
+  }
+
   // Coordinates of every grid, then every kernel map; the input's level must be set.
   void plan_coordinates() {
     const auto start = Clock::now();
@@ -114,7 +122,6 @@ struct Session::Impl {
                           : levels[static_cast<std::size_t>(buffer.grid)].count * buffer.channels *
                                 static_cast<std::int64_t>(sizeof(float));
     }
-    features.reset();
     auto* memory = static_cast<std::byte*>(
         features.allocate_bytes(static_cast<std::size_t>(memory_plan.place(plan.buffers, bytes))));
     const auto rows = [&](int index) -> RowView {
@@ -192,8 +199,7 @@ Array Session::forward(const SparseTensor& x) {
   check(x.channels() == graph.in_channels && x.dims() == graph.dims, "[forward] the model takes ", graph.in_channels,
         " channels on ", graph.dims, " axes, the tensor has ", x.channels(), " on ", x.dims());
   check(x.device() == s.device, "[forward] the tensor is on ", name(x.device()), ", the session on ", name(s.device));
-  s.scratch.reset();
-  s.coordinates.reset();
+  s.reset_arenas();
   s.levels[0] = x.map()->level();
   s.shapes[0] = x.shape();
   s.report.points = s.report.dropped_points = 0;
@@ -203,6 +209,7 @@ Array Session::forward(const SparseTensor& x) {
   check(output.grid == 0, "[forward] a network whose output has other coordinates than its input is not supported");
   Array logits({x.size(), output.channels}, DType::kF32, s.device);
   s.run(x.features().data<float>(), logits.data<float>());
+  s.reset_arenas();
   return logits;
 }
 
@@ -217,8 +224,7 @@ Segmentation Session::segment(const Array& points, bool with_scores) {
   check(points.device() == s.device, "[segment] points are on ", name(points.device()), ", the session on ",
         name(s.device));
   check(s.value(s.plan.output).grid == 0, "[segment] the network's output has other coordinates than its input");
-  s.scratch.reset();
-  s.coordinates.reset();
+  s.reset_arenas();
   s.shapes[0].reset();
   const auto start = Clock::now();
   const std::int64_t n = points.dim(0), columns = points.dim(1), channels = profile.channels();
@@ -252,6 +258,7 @@ Segmentation Session::segment(const Array& points, bool with_scores) {
       softmax(logits + voxels.inverse[j] * classes, classes, scores + voxels.kept[j] * classes);
   }
   s.report.network_seconds += seconds_since(labelling);
+  s.reset_arenas();
   return result;
 }
 

@@ -1,26 +1,12 @@
 // Contract of operators between points and voxels.
 #pragma once
 
+#include <voxshift/point_voxel/rounding.h>
 #include <voxshift/tensor/runtime.h>
 
-#include <array>
 #include <cstdint>
 
 namespace voxshift {
-
-/// How a quotient becomes a cell.
-enum class Rounding {
-  kHalfEven,       ///< nearest, ties to even: numpy.round, spvnas
-  kHalfAwayFrom0,  ///< nearest, ties away from 0: std::round
-  kFloor,          ///< MinkowskiEngine, Pointcept
-};
-
-/// The box [lowest, highest) of x, y, z in metres that points must lie in.
-struct Range {
-  std::array<float, 3> lowest, highest;
-
-  bool operator==(const Range&) const = default;
-};
 
 /// Kernels between points and voxels.
 class PointVoxelKernels {

@@ -1,7 +1,7 @@
 // From points to voxels.
 #pragma once
 
-#include <voxshift/point_voxel/kernels.h>
+#include <voxshift/point_voxel/rounding.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
 #include <optional>

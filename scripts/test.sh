@@ -9,7 +9,7 @@ echo "Building in build/cpu"
 quietly cpu_configure cmake --preset cpu
 quietly cpu_build cmake --build --preset cpu
 echo "Running the C++ tests"
-quietly cpu_ctest ctest --preset cpu
+quietly cpu_ctest ctest --preset cpu --parallel "$(nproc)"
 grep "tests passed" build/cpu_ctest.log
 
 echo "Installing the Python package in build/python"

@@ -32,10 +32,12 @@ Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t ch
   if (options.bias) {
     check(options.bias->dtype() == DType::kF32 && options.bias->count() == channels, "[", op, "] bias expects f32 [",
           channels, "], found ", name(options.bias->dtype()), " ", to_string(options.bias->shape()));
+    check(options.bias->device() == coordinates->device(), "[", op, "] bias is on ", name(options.bias->device()),
+          ", tensor is on ", name(coordinates->device()));
     epilogue.bias = std::as_const(*options.bias).data<float>();
   }
   if (options.residual) {
-    check(options.residual->map() == coordinates && options.residual->channels() == channels, "[", op,
+    check(options.residual->map()->same_as(*coordinates) && options.residual->channels() == channels, "[", op,
           "] residual expects ", channels, " channels on the output's coordinates, found ",
           options.residual->channels(), " on ", options.residual->size(), " rows");
     epilogue.residual = rows_of(options.residual->features());

@@ -1,6 +1,7 @@
 // Contract of convolution and pooling on sparse tensors.
 #pragma once
 
+#include <voxshift/sparse_conv/pooling.h>
 #include <voxshift/tensor/epilogue.h>
 #include <voxshift/tensor/kernel_map.h>
 #include <voxshift/tensor/packed_weights.h>
@@ -9,8 +10,6 @@
 #include <memory>
 
 namespace voxshift {
-
-enum class Pooling { kMax, kAverage, kSum };
 
 /// Kernels of sparse convolution; features are f32.
 class SparseConvKernels {

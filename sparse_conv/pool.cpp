@@ -1,3 +1,4 @@
+#include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/tensor/kernels.h>
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <voxshift/sparse_conv/conv.h>
-#include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/sparse_conv/pooling.h>
 
 namespace voxshift {
 

@@ -1,6 +1,7 @@
 #include <voxshift/tensor/coordinate_map.h>
 #include <voxshift/tensor/kernels.h>
 
+#include <algorithm>
 #include <bit>
 
 namespace voxshift {
@@ -16,6 +17,13 @@ CoordinateMap::CoordinateMap(std::unique_ptr<Arena> arena, Level level)
 CoordinateMap::~CoordinateMap() = default;
 
 Device CoordinateMap::device() const { return arena_->device(); }
+
+bool CoordinateMap::same_as(const CoordinateMap& other) const {
+  if (this == &other) return true;
+  if (device() != other.device() || coords_.shape() != other.coords_.shape()) return false;
+  const Array mine = coords_.to(Device::cpu()), theirs = other.coords_.to(Device::cpu());
+  return std::ranges::equal(mine.values<std::int32_t>(), theirs.values<std::int32_t>());
+}
 
 Array CoordinateMap::find(const Array& queries) const {
   check(queries.dtype() == DType::kI32 && queries.rank() == 2 && queries.dim(1) == dims() + 1,

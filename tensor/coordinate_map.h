@@ -27,6 +27,9 @@ class CoordinateMap {
   /// int32 [N, 1 + D], batch first, in row order.
   const Array& coords() const { return coords_; }
 
+  /// Whether both hold the same coordinates on the same device.
+  bool same_as(const CoordinateMap& other) const;
+
   /// Rows int32 [M] of the queried coordinates int32 [M, 1 + D], -1 where a coordinate is not present.
   Array find(const Array& queries) const;
 

@@ -41,7 +41,7 @@ inline const std::vector<NetworkCase>& network_cases() {
          const std::string x = b.conv(in, 5);
          return b.add(b.batch_norm(x), x);
        }},
-      {"relu of a conv with two users", 3, false, 3,
+      {"relu of a conv with two users", 3, false, 2,
        [=](B& b) {
          const std::string x = b.conv(in, 5);
          return b.cat({b.relu(x), x});
@@ -75,7 +75,7 @@ inline const std::vector<NetworkCase>& network_cases() {
          const std::string x = b.conv(in, 4);
          return b.add(b.add(x, in), x);
        }},
-      {"sum of sums", 3, false, 3,
+      {"sum of sums", 3, false, 4,
        [=](B& b) { return b.add(b.add(b.conv(in, 4), in), b.add(b.conv(in, 4), b.conv(in, 4, 1))); }},
       {"summand computed later", 3, false, 3,
        [=](B& b) {
@@ -153,7 +153,7 @@ inline const std::vector<NetworkCase>& network_cases() {
        [=](B& b) { return b.conv_transpose(b.conv(in, 5, 2, 2), 6, 3, 2); }},
       {"two windows to one grid", 3, false, 3,
        [=](B& b) { return b.conv_transpose(b.add(b.conv(in, 5, 2, 2), b.conv(in, 5, 3, 2)), 4); }},
-      {"two strides", 3, false, 5,
+      {"two strides", 3, false, 4,
        [=](B& b) {
          return b.add(b.conv_transpose(b.conv(in, 5, 2, 2), 6), b.conv_transpose(b.relu(b.conv(in, 5, 3, 3)), 6, 3, 3));
        }},

@@ -1,6 +1,7 @@
 // A session calls the allocator for nothing but its results once it has seen its largest scan. The allocator is counted
 // by standing in for glibc's entry points.
 #include <gtest/gtest.h>
+#include <voxshift/models/minkunet.h>
 #include <voxshift/models/model.h>
 #include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
@@ -75,6 +76,11 @@ Array first_points(const SynthScan& scan, std::int64_t n) {
   return Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * n), {n, 4});
 }
 
+Model minkunet() {
+  Network network = make_minkunet(0.1, 19, 1);
+  return {"minkunet", network.graph, network.parameters, known_profiles().front(), semantic_kitti_classes()};
+}
+
 class SessionAllocation : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
@@ -92,7 +98,7 @@ TEST_P(SessionAllocation, TheCounterCounts) {
 }
 
 TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
-  const Model model = Model::create({"minkunet", 0.1, 19, 1});
+  const Model model = minkunet();
   const SynthScan scan = synth_lidar(1);
   const auto all = static_cast<std::int64_t>(scan.labels.size());
   Session session(model, Device::cpu(), GetParam());
@@ -113,7 +119,7 @@ TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
 }
 
 TEST_P(SessionAllocation, ASecondTensorTakesItsLogitsOnly) {
-  const Model model = Model::create({"minkunet", 0.1, 19, 1});
+  const Model model = minkunet();
   const SynthScan scan = synth_lidar(1);
   Session session(model, Device::cpu(), GetParam());
   const SparseTensor large = voxelize(first_points(scan, 60000), model.profile().voxelize).tensor;

@@ -20,6 +20,15 @@ HERE = Path(__file__).resolve().parent
 WIDTHS = [32, 64, 96, 128, 256]
 
 
+def checked(command, **options):
+    """Standard output of a command; ends this program with what it said on standard error when it fails."""
+    done = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          **options)
+    if done.returncode != 0:
+        sys.exit(f"{done.stderr}\nfailed: {' '.join(map(str, command))}")
+    return done.stdout
+
+
 def counters_of(entry):
     theirs = {"name", "run_name", "run_type", "family_index", "per_family_instance_index", "repetitions",
               "repetition_index", "threads", "iterations", "real_time", "cpu_time", "time_unit"}
@@ -29,8 +38,8 @@ def counters_of(entry):
 def run_benchmark(program, *arguments, environment=None):
     """Context of a Google Benchmark program, and name and counters of its entries."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        command = [str(program), *arguments, f"--benchmark_out={out.name}", "--benchmark_out_format=json"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+        command = [program, *arguments, f"--benchmark_out={out.name}", "--benchmark_out_format=json"]
+        checked(command, env={**os.environ, **(environment or {})})
         document = json.load(out)
     return document["context"], [{"name": e["name"].split("/iterations:")[0], **counters_of(e)}
                                  for e in document["benchmarks"]]
@@ -38,14 +47,13 @@ def run_benchmark(program, *arguments, environment=None):
 
 def run_json(*command):
     """The last line that a program prints, as JSON."""
-    done = subprocess.run([str(part) for part in command], check=True, text=True, stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL)
-    return json.loads(done.stdout.splitlines()[-1])
+    return json.loads(checked(command).splitlines()[-1])
 
 
 def joined(rounds):
     """Fastest of all rounds and median of their medians, milliseconds."""
-    return {"best_ms": min(r["best_ms"] for r in rounds), "median_ms": statistics.median(r["median_ms"] for r in rounds)}
+    return {"best_ms": min(r["best_ms"] for r in rounds),
+            "median_ms": statistics.median(r["median_ms"] for r in rounds)}
 
 
 def side_by_side(ours, theirs):
@@ -59,7 +67,7 @@ class Comparison:
     def __init__(self, build, python, scan, model, folder, repeats):
         self.programs, self.python, self.model, self.folder = Path(build) / "benchmarks", python, model, folder
         self.scan, self.repeats = [str(scan)] if scan else [], repeats
-        subprocess.run([self.programs / "peer_input", *self.scan, f"--model={model}", f"--out={folder}"], check=True)
+        checked([self.programs / "peer_input", *self.scan, f"--model={model}", f"--out={folder}"])
 
     def spconv(self, what, *arguments):
         return run_json(self.python, HERE / "spconv_bench.py", what, self.folder, *arguments)
@@ -110,8 +118,7 @@ def main():
     build, python = Path(sys.argv[1]), sys.argv[2]
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "minkunet.safetensors"
-        subprocess.run([build / "apps" / "voxshift", "new", "minkunet", "-o", model], check=True,
-                       stdout=subprocess.DEVNULL)
+        checked([build / "apps" / "voxshift", "new", "minkunet", "-o", model])
         print(json.dumps(compare(build, python, sys.argv[3] if len(sys.argv) > 3 else None, model), indent=2))
 
 

@@ -28,7 +28,8 @@ class Voxels:
         coords = np.fromfile(Path(folder) / "coords.i32", np.int32).reshape(-1, 4)
         assert coords.min() >= 0, "spconv takes no negative coordinates"
         self.coords = torch.from_numpy(coords)
-        self.features = torch.from_numpy(np.fromfile(Path(folder) / "features.f32", np.float32).reshape(len(coords), -1))
+        features = np.fromfile(Path(folder) / "features.f32", np.float32)
+        self.features = torch.from_numpy(features.reshape(len(coords), -1))
         self.shape = ((coords[:, 1:].max(0) + 16) // 16 * 16).tolist()  # whole cells at stride 16
 
     def tensor(self, features):

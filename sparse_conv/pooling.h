@@ -1,0 +1,8 @@
+// Kinds of pooling.
+#pragma once
+
+namespace voxshift {
+
+enum class Pooling { kMax, kAverage, kSum };
+
+}  // namespace voxshift

@@ -1,0 +1,40 @@
+"""Fixtures of the Python tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import voxshift as vs
+
+
+@pytest.fixture
+def random():
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """Ops run on two threads; a test may set another number."""
+    vs.set_num_threads(2)
+    yield
+    vs.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def synthetic_points():
+    return vs.synth_lidar(3)[0]
+
+
+@pytest.fixture(scope="session")
+def real_points():
+    """The scan of SemanticKITTI that the golden figures are of, float32 [123389, 4]."""
+    folder = os.environ.get("VOXSHIFT_DATA")
+    if not folder:
+        pytest.skip("VOXSHIFT_DATA is not set: no real scan")
+    return np.fromfile(Path(folder) / "lidar" / "semantickitti_000000.bin", np.float32).reshape(-1, 4)
+
+
+@pytest.fixture(scope="session")
+def small_model():
+    return vs.Model.new(width=0.125, seed=5, threads=2)
