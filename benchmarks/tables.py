@@ -202,9 +202,10 @@ def peers_tables(peers, our_memory):
 
     check = peers["check"]
     text = (f"### Beside {peers['library']}\n\n"
-            f"The same voxels and weights. Rows of {check['rows']} whose logits differ from ours by more than {check['tolerance']:.0e} of the largest: spconv on one thread "
-            f"{check['rows_wrong_1_thread']} (largest difference {check['largest_difference_1_thread']:.1e}), on two "
-            f"threads {check['rows_wrong_2_threads']}.\n\nMinkUNet 1.0, voxels to logits, maps included:\n\n")
+            f"The same voxels and weights. Rows of {check['rows']} whose logits differ from ours by more than "
+            f"{check['tolerance']:.0e} of the largest: spconv on one thread {check['rows_wrong_1_thread']} (largest "
+            f"difference {check['largest_difference_1_thread']:.1e}), on two threads {check['rows_wrong_2_threads']}."
+            "\n\nMinkUNet 1.0, voxels to logits, maps included:\n\n")
     network = table(["threads", "voxshift, ms", "spconv, ms", "faster, median / best", "spconv's memory"],
                     [[*row(e), megabytes(e["spconv_peak_rss_bytes"])] for e in peers["network"]])
     layers = table(["3^3 layer at stride 1", "threads", "voxshift, ms", "spconv, ms", "faster, median / best"],

@@ -49,18 +49,40 @@ bool moved(const Coordinate& c, const Window& window, CoordinateKernels::Move mo
   return to.contains(result.data());
 }
 
+// The extremes of coordinates.
+struct Box {
+  Coordinate lowest, highest;
+
+  void include(const std::int32_t* c, int axes) {
+    for (int axis = 0; axis < axes; ++axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      lowest[a] = std::min(lowest[a], c[axis]);
+      highest[a] = std::max(highest[a], c[axis]);
+    }
+  }
+};
+
 class CpuCoordinateKernels final : public CoordinateKernels {
  public:
-  void bounds(const Context&, const std::int32_t* coords, std::int64_t n, int axes, std::int32_t* lowest,
+  void bounds(const Context& context, const std::int32_t* coords, std::int64_t n, int axes, std::int32_t* lowest,
               std::int32_t* highest) const override {
-    std::copy_n(coords, axes, lowest);
-    std::copy_n(coords, axes, highest);
-    for (std::int64_t i = 0; i < n; ++i)
-      for (int axis = 0; axis < axes; ++axis) {
-        const std::int32_t c = coords[i * axes + axis];
-        lowest[axis] = std::min(lowest[axis], c);
-        highest[axis] = std::max(highest[axis], c);
-      }
+    const std::int64_t pieces = (n + kGrain - 1) / kGrain;
+    const Arena::Mark mark = context.arena->mark();
+    auto* boxes = context.arena->allocate<Box>(pieces);
+    parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
+      Box box{};
+      std::copy_n(coords + first * axes, axes, box.lowest.data());
+      box.highest = box.lowest;
+      for (std::int64_t i = first; i < last; ++i) box.include(coords + i * axes, axes);
+      boxes[piece] = box;
+    });
+    for (std::int64_t piece = 1; piece < pieces; ++piece) {
+      boxes[0].include(boxes[piece].lowest.data(), axes);
+      boxes[0].include(boxes[piece].highest.data(), axes);
+    }
+    std::copy_n(boxes[0].lowest.data(), axes, lowest);
+    std::copy_n(boxes[0].highest.data(), axes, highest);
+    context.arena->rewind(mark);
   }
 
   void pack(const Context& context, const std::int32_t* coords, std::int64_t n, const KeyLayout& layout,

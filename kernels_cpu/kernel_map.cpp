@@ -84,16 +84,20 @@ std::int64_t delta(const KeyLayout& layout, const Window::Extents& offset) {
 struct Table {
   std::int32_t *in, *out;
   std::int64_t rows;
-  std::int32_t* counts;  // [chunks, offsets]
+  std::int32_t* counts;  // [chunks, counts_stride]: a chunk's counters are on cache lines of their own
   int offsets;
+
+  static constexpr std::int64_t kLine = 16;
+  std::int64_t counts_stride() const { return (offsets + kLine - 1) / kLine * kLine; }
+  std::int32_t* counts_of(std::int64_t chunk) const { return counts + chunk * counts_stride(); }
 
   std::int64_t place(std::int64_t chunk, int k) const { return k * rows + chunk * kChunkRows; }
 };
 
 // The taps that differ along the last axis only: `sought + t * spacing` for t of [0, taps), sought ascending from row
 // to row.
-struct Column {
-  std::int64_t cursor;  // first key not below the sought one
+struct alignas(64) Column {  // a cache line each: threads write theirs at every row
+  std::int64_t cursor;       // first key not below the sought one
   std::int64_t delta, reach;
   int first_k;
 };
@@ -103,7 +107,7 @@ struct Column {
 void walk(const Level& fine, const std::int64_t* base, std::int64_t begin, std::int64_t end, std::int64_t chunk,
           Column* columns, int column_count, std::int64_t spacing, const Table& table) {
   const std::int64_t* const keys = fine.keys;
-  std::int32_t* const counts = table.counts + chunk * table.offsets;
+  std::int32_t* const counts = table.counts_of(chunk);
   for (Column* column = columns; column != columns + column_count; ++column)
     column->cursor = std::lower_bound(keys, keys + fine.count, base[begin] + column->delta) - keys;
   for (std::int64_t o = begin; o < end; ++o)
@@ -126,13 +130,19 @@ void walk(const Level& fine, const std::int64_t* base, std::int64_t begin, std::
 
 // KernelMapView::splits of these lists onto `rows` output rows.
 const std::int32_t* split(const Context& context, const PairList* pairs, int volume, std::int64_t rows, Arena& result) {
+  constexpr std::int64_t kGrain = 32;
   const std::int64_t splits = (rows + kSplitRows - 1) / kSplitRows + 1;
   auto* table = result.allocate<std::int32_t>(splits * volume);
-  parallel_for(context.threads, volume, [&](std::int64_t k, int) {
-    std::int64_t s = 0;
-    for (std::int64_t p = 0; p < pairs[k].count; ++p)
-      for (; s * kSplitRows <= pairs[k].out[p]; ++s) table[s * volume + k] = static_cast<std::int32_t>(p);
-    for (; s < splits; ++s) table[s * volume + k] = static_cast<std::int32_t>(pairs[k].count);
+  parallel_ranges(context.threads, splits, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    for (int k = 0; k < volume; ++k) {
+      const std::int32_t* const out = pairs[k].out;
+      const std::int64_t count = pairs[k].count;
+      std::int64_t p = std::lower_bound(out, out + count, first * kSplitRows) - out;
+      for (std::int64_t s = first; s < last; ++s) {
+        while (p < count && out[p] < s * kSplitRows) ++p;
+        table[s * volume + k] = static_cast<std::int32_t>(p);
+      }
+    }
   });
   return table;
 }
@@ -143,7 +153,7 @@ PairList* joined(const Context& context, const Table& table, std::int64_t chunks
   std::int64_t total = 0;
   for (int k = 0; k < table.offsets; ++k) {
     pairs[k].count = 0;
-    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) pairs[k].count += table.counts[chunk * table.offsets + k];
+    for (std::int64_t chunk = 0; chunk < chunks; ++chunk) pairs[k].count += table.counts_of(chunk)[k];
     total += pairs[k].count;
   }
   auto* in = result.allocate<std::int32_t>(total);
@@ -158,7 +168,7 @@ PairList* joined(const Context& context, const Table& table, std::int64_t chunks
     std::int64_t to = starts[k];
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       const std::int64_t from = table.place(chunk, static_cast<int>(k));
-      const std::int32_t count = table.counts[chunk * table.offsets + k];
+      const std::int32_t count = table.counts_of(chunk)[k];
       std::copy_n(table.in + from, count, in + to);
       std::copy_n(table.out + from, count, out + to);
       to += count;
@@ -194,12 +204,13 @@ KernelMapViews kernel_map(const Context& context, const Level& fine, const Level
   const bool same_keys = submanifold && search.layout == fine.layout;
   const std::int64_t* base = same_keys ? search.keys : base_keys(context, search, coarse, window);
   const std::int64_t chunks = (coarse.count + kChunkRows - 1) / kChunkRows, cells = walked * coarse.count;
-  const Table table{scratch.allocate<std::int32_t>(cells), scratch.allocate<std::int32_t>(cells), coarse.count,
-                    scratch.allocate<std::int32_t>(chunks * walked), walked};
+  Table table{scratch.allocate<std::int32_t>(cells), scratch.allocate<std::int32_t>(cells), coarse.count, nullptr,
+              walked};
+  table.counts = scratch.allocate<std::int32_t>(chunks * table.counts_stride());
   auto* const all_columns = scratch.allocate<Column>(chunks * columns);
   parallel_ranges(context.threads, coarse.count, kChunkRows,
                   [&](std::int64_t begin, std::int64_t end, std::int64_t chunk) {
-                    std::fill_n(table.counts + chunk * walked, walked, 0);
+                    std::fill_n(table.counts_of(chunk), walked, 0);
                     Column* own = all_columns + chunk * columns;
                     for (int c = 0, k = 0; c < columns; ++c, k += taps)
                       own[c] = {0, delta(search.layout, window.offset(k)),

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <numeric>
 
 #undef HWY_TARGET_INCLUDE
@@ -157,7 +156,9 @@ class CpuRowKernels final : public RowKernels {
   void gather(const Context& context, const ConstRowView& in, const std::int32_t* rows,
               const RowView& out) const override {
     for_rows(context, out.count, [&](std::int64_t i) {
-      std::memcpy(row(out, i), row(in, rows[i]), static_cast<std::size_t>(out.channels) * sizeof(float));
+      const float* from = row(in, rows[i]);
+      float* to = row(out, i);
+      for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
     });
   }
 };

@@ -13,7 +13,7 @@ using nlohmann::json;
 
 // Limits that no network of use meets, so that a hostile file costs neither hours nor memory without bound.
 constexpr std::size_t kMostNodes = 4096;
-constexpr std::int64_t kMostChannels = 1 << 16;
+constexpr std::int64_t kMostChannels = 1 << 13;
 
 struct OpRow {
   Op op;

@@ -4,6 +4,7 @@ VOXSHIFT_COMMAND names the built program."""
 
 import json
 import os
+import resource
 import stat
 import struct
 import subprocess
@@ -271,11 +272,11 @@ def bad_scans(folder):
         "empty.bin": b"",
         "three.bin": points.tobytes()[:12],
         "text.ply": b"these are some words\n",
-        "cut.ply": (header + points.tobytes())[:-7],
+        "short.ply": (header + points.tobytes())[:-7],
         "headless.ply": header[:40],
-        "cut.npy": (folder / "array.npy").read_bytes()[:-1],
+        "slice.npy": (folder / "array.npy").read_bytes()[:-1],
         "claims.npy": (folder / "array.npy").read_bytes().replace(b"(50, 4)", b"(9999999999999999, 4)"),
-        "text.pcd": b"no point cloud",
+        "words.pcd": b"no point cloud",
         "beyond.bin": np.array([[0, 0, 0, 0], [1e6, 1e6, 1e6, 0]], "<f4").tobytes(),
         "astronomic.bin": np.array([[3e38, 0, 0, 0]], "<f4").tobytes(),
     }
@@ -342,9 +343,8 @@ def broken_models(model, folder):
     def renamed(nodes, document):
         nodes["stem.1.relu"]["inputs"] = ["somewhere"]
 
-    kernel, bias = header["stem.0.kernel"], header["classifier.0.bias"]
     headers = {
-        "shape": (tensor("stem.0.kernel", shape=kernel["shape"][::-1]), ["stem.0.kernel", "[27, 4, 2]", "[2, 4, 27]"]),
+        "shape": (tensor("stem.0.kernel", shape=[4, 27, 2]), ["stem.0.kernel", "[27, 4, 2]", "[4, 27, 2]"]),
         "dtype": (tensor("classifier.0.bias", dtype="I32"), ["classifier.0.bias", "f32 [19]", "i32 [19]"]),
         "missing_tensor": (without("stem.0.kernel"), ["stem.0.kernel", "missing"]),
         "unknown_op": (graph(lambda nodes, _: nodes["stem.1"].update(op="layer_norm")), ["stem.1", "layer_norm"]),
@@ -358,10 +358,9 @@ def broken_models(model, folder):
         "no_metadata": (without("__metadata__"), ["voxshift.format"]),
         "claims": (tensor("classifier.0.bias", shape=[2 ** 40], data_offsets=[0, 2 ** 42]), ["classifier.0.bias"]),
         "huge": (tensor("classifier.0.bias", shape=[2 ** 62, 2 ** 62]), ["too large"]),
-        "overlap": (tensor("classifier.0.bias", data_offsets=[0, 76]), ["overlap"]),
+        "overlap": (tensor("stem.0.kernel", data_offsets=[0, 864]), ["stem.0.kernel", "overlap"]),
         "newline": (tensor("classifier.0.bias", dtype="F\n\x1b[31m"), ["classifier.0.bias", "dtype"]),
     }
-    assert bias["shape"] == [19]
     models = [(write_header(folder / f"{name}.safetensors", text, data), says)
               for name, (text, says) in headers.items()]
     for name, content in {
@@ -410,6 +409,19 @@ def test_outputs_that_cannot_be_written(model, tmp_path):
     (out / "a.label").mkdir(parents=True)
     fails("segment", *scans, "--model", model, "--out", out, "--write", "label", says=[out / "a.label"])
     assert files(out) == ["a.label", "b.label"] and (out / "b.label").stat().st_size == 200
+
+
+@pytest.mark.parametrize("kind", ["label", "ply", "scores"])
+def test_a_disk_that_fills_up(model, tmp_path, kind):
+    scan = put(tmp_path / "a.bin", cloud(5000))
+    out = tmp_path / "out"
+    result = subprocess.run(
+        [COMMAND, "segment", scan, "--model", model, "--out", out, "--write", kind], capture_output=True, text=True,
+        timeout=60, restore_signals=False,  # SIGXFSZ stays ignored: writing fails as on a full disk
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000)))
+    assert result.returncode == 1, result.stderr
+    assert result.stderr.count("\n") == 1 and f"voxshift: {out}/a." in result.stderr, result.stderr
+    assert files(out) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -114,7 +114,7 @@ TEST_P(SessionTest, MinkUNetEqualsTheGraphNodeByNode) {
   const Model model = Model::create({"minkunet", 0.16, 19, 3});
   const SynthScan scan = synth_lidar(9);
   const Array points =
-      Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * 40000), {40000, 4});
+      Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * 20000), {20000, 4});
   const SparseTensor x = voxelize(points, model.profile().voxelize).tensor;
   const Array expected = evaluate(model.graph(), model.parameters(), x).features();
   Session session(model, device(), 2);

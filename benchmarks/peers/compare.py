@@ -88,7 +88,7 @@ class Comparison:
         ours, theirs = [], []
         for _ in range(rounds):
             ours.append(self.our_network(threads))
-            theirs.append(self.spconv("network", self.model, threads, max(self.repeats // 3, 1)))
+            theirs.append(self.spconv("network", self.model, threads, self.repeats))
         memory = max(r["peak_rss_bytes"] for r in theirs)
         return {"threads": threads, **side_by_side(ours, theirs), "spconv_peak_rss_bytes": memory}
 
@@ -103,7 +103,7 @@ class Comparison:
 
 def compare(build, python, scan, model, quick=False, threads=(1, 2)):
     """Agreement of the logits, then the network and single layers on each number of threads."""
-    rounds, repeats, widths = (1, 1, [32]) if quick else (3, 6, WIDTHS)
+    rounds, repeats, widths = (1, 1, [32]) if quick else (3, 5, WIDTHS)
     with tempfile.TemporaryDirectory() as folder:
         comparison = Comparison(build, python, scan, model, folder, repeats)
         check = comparison.spconv("check", model)
