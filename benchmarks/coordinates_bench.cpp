@@ -37,7 +37,7 @@ void check_map(const SparseTensor& x, const KernelMap& map) {
   const Array pairs = map.pairs();
   for (std::int64_t p = 0; p < pairs.dim(0); ++p) {
     const std::int32_t* pair = pairs.data<std::int32_t>() + 3 * p;
-    if (pair[2] % 97 == 0) found[static_cast<std::size_t>(27 * pair[2] + pair[0])] = pair[1];
+    if (pair[2] % 97 == 0) found[static_cast<std::size_t>(27 * std::int64_t{pair[2]} + pair[0])] = pair[1];
   }
   for (std::int64_t row = 0; row < x.size(); row += 97)
     for (int k = 0; k < 27; ++k)

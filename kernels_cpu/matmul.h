@@ -99,8 +99,8 @@ HWY_INLINE void tail(const Product& product, std::int64_t panel, const std::int3
   }
 }
 
-/// Asks for the input rows of the next tile while this one is computed: rows picked by index are no pattern that hardware
-/// foresees.
+/// Asks for the input rows of the next tile while this one is computed: rows picked by index are no pattern that
+/// hardware foresees.
 HWY_INLINE void prefetch_rows(const Product& product, const std::int32_t* in_rows, std::int64_t count) {
   constexpr std::int64_t kLine = 64 / sizeof(float);
   for (std::int64_t r = 0; r < count; ++r)

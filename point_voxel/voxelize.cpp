@@ -1,5 +1,5 @@
-#include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/point_voxel/kernels.h>
+#include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/kernels.h>
 

@@ -108,9 +108,9 @@ constexpr const char* kLinearDoc =
 activation as in conv. Raises ValueError for other shapes or dtypes.)";
 
 constexpr const char* kAffineDoc =
-    R"(act(x * scale + shift) per channel, batch normalisation at inference: x float32 [N, C], scale and shift float32 [C].
+    R"(act(x * scale + shift) per channel: batch normalisation at inference.
 
-A missing scale is 1, a missing shift 0; activation as in conv. Raises ValueError for other shapes or dtypes.)";
+x: float32 [N, C]. scale, shift: float32 [C]. A missing scale is 1, a missing shift 0; activation as in conv. Raises ValueError for other shapes or dtypes.)";
 
 void bind_sparse_conv(py::module_& m) {
   bind_conv(m, "conv", conv, kConvDoc);

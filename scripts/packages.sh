@@ -6,7 +6,7 @@ build=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-d
 test=(libgtest-dev libbenchmark-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv)
 check=(clang-format clang-tidy git)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
-       libhwy-dev:arm64 libgtest-dev:arm64)
+       libhwy-dev:arm64 libgtest-dev:arm64 libgomp1:arm64)
 arm64_throughput=(llvm-19)
 
 groups=(build test check arm64 arm64_throughput)
@@ -21,9 +21,11 @@ for group in "$@"; do
 done
 
 missing=()
+native=$(dpkg --print-architecture)  # else a package's arm64 build would pass for the one of this machine
 for package in "${wanted[@]}"; do
-  status=$(dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null) || status=absent
-  [[ $status == installed* ]] || missing+=("$package")
+  [[ $package == *:* ]] && architecture=${package#*:} || architecture=$native
+  dpkg-query --show --showformat='${db:Status-Status} ${Architecture}\n' "$package" 2>/dev/null |
+    grep -Eqx "installed ($architecture|all)" || missing+=("$package")
 done
 [[ ${#missing[@]} -gt 0 ]] || exit 0
 

@@ -82,10 +82,10 @@ double ground_incidence_cosine(const Ground& ground, Vec3 direction, double rang
 
 double ground_remission(SemanticId surface) {
   switch (surface) {
-    case SemanticId::Road:
-    case SemanticId::Parking:
+    case SemanticId::kRoad:
+    case SemanticId::kParking:
       return 0.32;
-    case SemanticId::Sidewalk:
+    case SemanticId::kSidewalk:
       return 0.4;
     default:
       return 0.45;
@@ -159,7 +159,7 @@ class Sensor {
   Return ground_return(Vec3 direction, double range) {
     const SemanticId id = scene_.ground.surface(direction.x * range, direction.y * range);
     const double cosine = ground_incidence_cosine(scene_.ground, direction, range);
-    if (id == SemanticId::Terrain) {
+    if (id == SemanticId::kTerrain) {
       range -= std::min(kGrassHeight * random_.exponential() / cosine, kGrassReach * range);
     }
     return {range, cosine, ground_remission(id), id};

@@ -59,16 +59,16 @@ std::optional<Part::Interval> Part::cross(Vec3 direction) const {
   Interval hit{0, kInfinity};
   const auto clip = [&hit](Interval part) { hit = {std::max(hit.enter, part.enter), std::min(hit.exit, part.exit)}; };
   switch (shape_) {
-    case Shape::Box:
+    case Shape::kBox:
       clip(cross_slab(o.x, d.x));
       clip(cross_slab(o.y, d.y));
       clip(cross_slab(o.z, d.z));
       break;
-    case Shape::Cylinder:
+    case Shape::kCylinder:
       clip(cross_slab(o.z, d.z));
       clip(cross_quadric(d.x * d.x + d.y * d.y, o.x * d.x + o.y * d.y, o.x * o.x + o.y * o.y - 1));
       break;
-    case Shape::Ellipsoid:
+    case Shape::kEllipsoid:
       clip(cross_quadric(d.x * d.x + d.y * d.y + d.z * d.z, o.x * d.x + o.y * d.y + o.z * d.z,
                          o.x * o.x + o.y * o.y + o.z * o.z - 1));
       break;
@@ -81,10 +81,10 @@ double Part::incidence_cosine(Vec3 direction, double range) const {
   const Vec3 d = to_unit(direction);
   const Vec3 p{unit_origin_.x + range * d.x, unit_origin_.y + range * d.y, unit_origin_.z + range * d.z};
   Vec3 normal = p;  // in the unit solid's frame
-  if (shape_ == Shape::Box) {
+  if (shape_ == Shape::kBox) {
     const double x = std::abs(p.x), y = std::abs(p.y), z = std::abs(p.z);
     normal = {x >= y && x >= z ? 1.0 : 0.0, y > x && y >= z ? 1.0 : 0.0, z > x && z > y ? 1.0 : 0.0};
-  } else if (shape_ == Shape::Cylinder) {
+  } else if (shape_ == Shape::kCylinder) {
     normal = std::abs(p.z) > std::hypot(p.x, p.y) ? Vec3{0, 0, 1} : Vec3{p.x, p.y, 0};
   }
   // Normals scale with the inverse of the extents, directions with the extents: n.d is the same in both frames.
@@ -162,11 +162,11 @@ double Ground::height(double x, double y) const {
 
 SemanticId Ground::surface(double x, double y) const {
   const double kerb = beyond_kerb(x, y);
-  if (kerb > sidewalk_width_) return SemanticId::Terrain;
-  if (kerb > 0) return SemanticId::Sidewalk;
+  if (kerb > sidewalk_width_) return SemanticId::kTerrain;
+  if (kerb > 0) return SemanticId::kSidewalk;
   const bool in_lane = std::abs(y - centre_line(x)) > half_width_;
   const bool in_side_street = std::abs(x - side_street_) < kSideStreetHalfWidth;
-  return in_lane && !in_side_street ? SemanticId::Parking : SemanticId::Road;
+  return in_lane && !in_side_street ? SemanticId::kParking : SemanticId::kRoad;
 }
 
 }  // namespace voxshift

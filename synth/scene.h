@@ -17,20 +17,20 @@ struct Vec3 {
 
 /// Raw ids of SemanticKITTI.
 enum class SemanticId : std::uint32_t {
-  Car = 10,
-  Truck = 18,
-  Person = 30,
-  Bicyclist = 31,
-  Road = 40,
-  Parking = 44,
-  Sidewalk = 48,
-  Building = 50,
-  Fence = 51,
-  Vegetation = 70,
-  Trunk = 71,
-  Terrain = 72,
-  Pole = 80,
-  TrafficSign = 81,
+  kCar = 10,
+  kTruck = 18,
+  kPerson = 30,
+  kBicyclist = 31,
+  kRoad = 40,
+  kParking = 44,
+  kSidewalk = 48,
+  kBuilding = 50,
+  kFence = 51,
+  kVegetation = 70,
+  kTrunk = 71,
+  kTerrain = 72,
+  kPole = 80,
+  kTrafficSign = 81,
 };
 
 /// What a part is made of. A ray travels an exponentially distributed depth of mean 1 / extinction into it before it
@@ -45,7 +45,7 @@ struct Material {
 class Part {
  public:
   /// The unit solids: the cube [-1, 1]^3, x^2 + y^2 <= 1 within |z| <= 1, and the ball.
-  enum class Shape { Box, Cylinder, Ellipsoid };
+  enum class Shape { kBox, kCylinder, kEllipsoid };
 
   Part(Shape shape, Vec3 centre, Vec3 half_extent, double yaw, Material material);
 

@@ -17,20 +17,20 @@ constexpr double kSceneRadius = 80;  // m, the sensor's range: objects are place
 
 // Remissions are set so that scans show KITTI's distribution: median 0.3, 90 % of the returns below 0.5, signs at 1.
 // Extinctions (1 / m): a beam goes 0.25 m into a hedge, 0.4 m into a bush, 2 m into a crown, 3 m into undergrowth.
-constexpr Material kBark{SemanticId::Trunk, 0.35, kOpaque};
-constexpr Material kBush{SemanticId::Vegetation, 0.4, 2.5};
-constexpr Material kHedge{SemanticId::Vegetation, 0.4, 4};
-constexpr Material kCrown{SemanticId::Vegetation, 0.45, 0.5};
-constexpr Material kThicket{SemanticId::Vegetation, 0.4, 0.3};
-constexpr Material kWire{SemanticId::Fence, 0.4, 8};  // 0.06 m thick: stops 4 of 10 beams
-constexpr Material kFencePost{SemanticId::Fence, 0.4, kOpaque};
-constexpr Material kMetalPole{SemanticId::Pole, 0.45, kOpaque};
-constexpr Material kSignFace{SemanticId::TrafficSign, 1.0, kOpaque};
-constexpr Material kWalker{SemanticId::Person, 0.35, kOpaque};
-constexpr Material kRider{SemanticId::Bicyclist, 0.35, kOpaque};
-constexpr Material kBicycle{SemanticId::Bicyclist, 0.4, 8};
-constexpr Material kGlass{SemanticId::Car, 0.15, 4};  // beams return from the seats behind the windows
-constexpr Material kWheel{SemanticId::Car, 0.1, kOpaque};
+constexpr Material kBark{SemanticId::kTrunk, 0.35, kOpaque};
+constexpr Material kBush{SemanticId::kVegetation, 0.4, 2.5};
+constexpr Material kHedge{SemanticId::kVegetation, 0.4, 4};
+constexpr Material kCrown{SemanticId::kVegetation, 0.45, 0.5};
+constexpr Material kThicket{SemanticId::kVegetation, 0.4, 0.3};
+constexpr Material kWire{SemanticId::kFence, 0.4, 8};  // 0.06 m thick: stops 4 of 10 beams
+constexpr Material kFencePost{SemanticId::kFence, 0.4, kOpaque};
+constexpr Material kMetalPole{SemanticId::kPole, 0.45, kOpaque};
+constexpr Material kSignFace{SemanticId::kTrafficSign, 1.0, kOpaque};
+constexpr Material kWalker{SemanticId::kPerson, 0.35, kOpaque};
+constexpr Material kRider{SemanticId::kBicyclist, 0.35, kOpaque};
+constexpr Material kBicycle{SemanticId::kBicyclist, 0.4, 8};
+constexpr Material kGlass{SemanticId::kCar, 0.15, 4};  // beams return from the seats behind the windows
+constexpr Material kWheel{SemanticId::kCar, 0.1, kOpaque};
 
 /// A point on the ground and the heading there.
 struct Place {
@@ -65,14 +65,14 @@ class StreetBuilder {
   // A facade with bays and porches that break its plane.
   void add_building(Place at, double length, double depth) {
     const double half_height = random_.uniform(3.5, 6);
-    const Material wall{SemanticId::Building, random_.uniform(0.25, 0.45), kOpaque};
+    const Material wall{SemanticId::kBuilding, random_.uniform(0.25, 0.45), kOpaque};
     constexpr double kCellar = 2;  // keeps the wall closed down to sloping ground
-    add(Shape::Box, at, half_height - kCellar, {length / 2, depth / 2, half_height}, wall);
+    add(Shape::kBox, at, half_height - kCellar, {length / 2, depth / 2, half_height}, wall);
     const int bays = random_.integer(2, 5);
     for (int i = 0; i < bays; ++i) {
       const double along = random_.uniform(-0.45, 0.45) * length, across = random_.chance(0.5) ? depth / 2 : -depth / 2;
       const Vec3 half{random_.uniform(0.4, 1.4), random_.uniform(0.15, 0.8), random_.uniform(0.8, 2)};
-      add(Shape::Box, at.moved(along, across), half.z, half, wall);
+      add(Shape::kBox, at.moved(along, across), half.z, half, wall);
     }
   }
 
@@ -80,14 +80,14 @@ class StreetBuilder {
   void add_fence(Place at, double length) {
     const double half_height = random_.uniform(0.4, 0.8);
     if (random_.chance(0.3)) {
-      const Material wall{SemanticId::Fence, random_.uniform(0.3, 0.45), kOpaque};
-      add(Shape::Box, at, half_height, {length / 2, 0.1, half_height}, wall);
+      const Material wall{SemanticId::kFence, random_.uniform(0.3, 0.45), kOpaque};
+      add(Shape::kBox, at, half_height, {length / 2, 0.1, half_height}, wall);
       return;
     }
-    add(Shape::Box, at, half_height, {length / 2, 0.03, half_height}, kWire);
+    add(Shape::kBox, at, half_height, {length / 2, 0.03, half_height}, kWire);
     constexpr double kPostSpacing = 2.5;
     for (double along = -length / 2; along <= length / 2; along += kPostSpacing) {
-      add(Shape::Cylinder, at.moved(along, 0), half_height, {0.05, 0.05, half_height + 0.1}, kFencePost);
+      add(Shape::kCylinder, at.moved(along, 0), half_height, {0.05, 0.05, half_height + 0.1}, kFencePost);
     }
   }
 
@@ -98,7 +98,7 @@ class StreetBuilder {
     for (double along = -length / 2; along <= length / 2; along += kSpacing) {
       const double across = random_.uniform(-0.15, 0.15);
       const Vec3 half{kSpacing, random_.uniform(0.4, 0.7), half_height * random_.uniform(0.8, 1.2)};
-      add(Shape::Ellipsoid, at.moved(along, across), 0.8 * half.z, half, kHedge);
+      add(Shape::kEllipsoid, at.moved(along, across), 0.8 * half.z, half, kHedge);
     }
   }
 
@@ -112,7 +112,7 @@ class StreetBuilder {
       const double radius = random_.uniform(smallest, largest);
       const Vec3 offset{spread.across * random_.normal(), spread.across * random_.normal(),
                         spread.up * random_.normal()};
-      add(Shape::Ellipsoid, at.moved(offset.x, offset.y), height + offset.z, {radius, radius, radius}, material);
+      add(Shape::kEllipsoid, at.moved(offset.x, offset.y), height + offset.z, {radius, radius, radius}, material);
     }
   }
 
@@ -123,53 +123,53 @@ class StreetBuilder {
 
   void add_tree(Place at) {
     const double radius = random_.uniform(0.1, 0.25), crown_height = random_.uniform(3, 5);
-    add(Shape::Cylinder, at, crown_height / 2, {radius, radius, crown_height / 2 + 0.3}, kBark);
+    add(Shape::kCylinder, at, crown_height / 2, {radius, radius, crown_height / 2 + 0.3}, kBark);
     add_clump(at, random_.integer(14, 22), crown_height, {1, 0.8}, 0.3, 0.8, kCrown);
   }
 
   void add_car(Place at) {
-    const Material paint{SemanticId::Car, random_.uniform(0.05, 0.5), kOpaque};
+    const Material paint{SemanticId::kCar, random_.uniform(0.05, 0.5), kOpaque};
     const double half_length = random_.uniform(1.9, 2.3), half_width = random_.uniform(0.8, 0.9);
-    add(Shape::Box, at, 0.6, {half_length, half_width, 0.35}, paint);
-    add(Shape::Box, at, 1.2, {0.55 * half_length, 0.85 * half_width, 0.25}, kGlass);
-    add(Shape::Box, at, 1.45, {0.5 * half_length, 0.8 * half_width, 0.04}, paint);  // roof
+    add(Shape::kBox, at, 0.6, {half_length, half_width, 0.35}, paint);
+    add(Shape::kBox, at, 1.2, {0.55 * half_length, 0.85 * half_width, 0.25}, kGlass);
+    add(Shape::kBox, at, 1.45, {0.5 * half_length, 0.8 * half_width, 0.04}, paint);  // roof
     for (const double axle : {-0.62 * half_length, 0.62 * half_length}) {
-      add(Shape::Box, at.moved(axle, 0), 0.15, {0.3, 0.95 * half_width, 0.2}, kWheel);
+      add(Shape::kBox, at.moved(axle, 0), 0.15, {0.3, 0.95 * half_width, 0.2}, kWheel);
     }
   }
 
   void add_truck(Place at) {
-    const Material paint{SemanticId::Truck, random_.uniform(0.2, 0.5), kOpaque};
+    const Material paint{SemanticId::kTruck, random_.uniform(0.2, 0.5), kOpaque};
     constexpr double kHalfLength = 3.2, kCabHalfLength = 0.9, kGap = 0.2, kHalfWidth = 1.15;
-    add(Shape::Box, at, 2.0, {kHalfLength, kHalfWidth, 1.2}, paint);
-    add(Shape::Box, at, 0.6, {kHalfLength - 0.3, 0.9 * kHalfWidth, 0.25}, paint);  // chassis
-    add(Shape::Box, at.moved(kHalfLength + kGap + kCabHalfLength, 0), 1.4, {kCabHalfLength, kHalfWidth, 1}, paint);
+    add(Shape::kBox, at, 2.0, {kHalfLength, kHalfWidth, 1.2}, paint);
+    add(Shape::kBox, at, 0.6, {kHalfLength - 0.3, 0.9 * kHalfWidth, 0.25}, paint);  // chassis
+    add(Shape::kBox, at.moved(kHalfLength + kGap + kCabHalfLength, 0), 1.4, {kCabHalfLength, kHalfWidth, 1}, paint);
   }
 
   void add_person(Place at) {
-    add(Shape::Cylinder, at, 0.4, {0.12, 0.16, 0.4}, kWalker);  // legs
+    add(Shape::kCylinder, at, 0.4, {0.12, 0.16, 0.4}, kWalker);  // legs
     add_upper_body(at, 0.8, kWalker);
   }
 
   void add_bicyclist(Place at) {
-    add(Shape::Box, at, 0.5, {0.85, 0.08, 0.45}, kBicycle);
+    add(Shape::kBox, at, 0.5, {0.85, 0.08, 0.45}, kBicycle);
     add_upper_body(at, 0.9, kRider);
   }
 
   void add_upper_body(Place at, double hip_height, Material clothes) {
-    add(Shape::Ellipsoid, at, hip_height + 0.3, {0.18, 0.25, 0.4}, clothes);
-    add(Shape::Ellipsoid, at, hip_height + 0.8, {0.11, 0.11, 0.14}, clothes);
+    add(Shape::kEllipsoid, at, hip_height + 0.3, {0.18, 0.25, 0.4}, clothes);
+    add(Shape::kEllipsoid, at, hip_height + 0.8, {0.11, 0.11, 0.14}, clothes);
   }
 
   void add_pole(Place at) {
     constexpr double kRadius = 0.07, kHalfHeight = 3;  // a street lamp
-    add(Shape::Cylinder, at, kHalfHeight, {kRadius, kRadius, kHalfHeight}, kMetalPole);
+    add(Shape::kCylinder, at, kHalfHeight, {kRadius, kRadius, kHalfHeight}, kMetalPole);
   }
 
   // A plate that faces along the road, on a thin post.
   void add_traffic_sign(Place at) {
-    add(Shape::Cylinder, at, 1.2, {0.04, 0.04, 1.2}, kMetalPole);
-    add(Shape::Box, at, 2.2, {0.06, 0.35, 0.35}, kSignFace);
+    add(Shape::kCylinder, at, 1.2, {0.04, 0.04, 1.2}, kMetalPole);
+    add(Shape::kBox, at, 2.2, {0.06, 0.35, 0.35}, kSignFace);
   }
 
   // --- where they stand -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ def saved(small_model, tmp_path_factory):
     return path
 
 
-def one_voxel_cloud(random, rows=500):
+def small_cloud(random, rows=500):
     return (random.random((rows, 4)) * 4).astype(np.float32)
 
 
@@ -63,7 +63,7 @@ def test_saved_and_loaded_is_the_same(small_model, saved, random):
     assert (loaded.arch, loaded.profile) == (small_model.arch, small_model.profile)
     for name, value in small_model.parameters().items():
         np.testing.assert_array_equal(loaded.parameters()[name], value)
-    points = one_voxel_cloud(random)
+    points = small_cloud(random)
     np.testing.assert_array_equal(loaded.segment(points), small_model.segment(points))
     assert vs.Model.load(str(saved)).classes[3].name == "truck"
 
@@ -81,7 +81,8 @@ def test_segment_is_forward_on_voxels(small_model, synthetic_points):
     assert len(np.unique(labels)) > 2
     assert labels[5] == labels[-1] == 255
     e = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(scores[kept], (e / e.sum(axis=1, keepdims=True))[voxels.inverse[kept]], rtol=1e-5, atol=1e-7)
+    softmax = e / e.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores[kept], softmax[voxels.inverse[kept]], rtol=1e-5, atol=1e-7)
     assert not scores[~kept].any()
     np.testing.assert_array_equal(small_model.segment(points), labels)
 
@@ -122,7 +123,7 @@ def test_profile_by_name_and_file(saved, tmp_path):
 def test_other_class_counts(random):
     model = vs.Model.new(width=0.0625, classes=3)
     assert len(model.classes) == 3
-    assert model.segment(one_voxel_cloud(random)).max() < 3
+    assert model.segment(small_cloud(random)).max() < 3
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_wrong_input_is_a_value_error(small_model, random):
         small_model.forward(vs.SparseTensor(np.zeros((1, 4), np.int32), np.zeros((1, 2), np.float32)))
     with pytest.raises(ValueError, match="63"):
         small_model.segment(np.array([[3e7, 3e7, 3e7, 0], [-3e7, -3e7, -3e7, 0]], np.float32))
-    assert len(small_model.segment(one_voxel_cloud(random))) == 500  # still works
+    assert len(small_model.segment(small_cloud(random))) == 500  # still works
 
 
 def test_bad_files_are_os_errors(saved, tmp_path):
@@ -190,7 +191,7 @@ def test_bits_do_not_depend_on_threads_or_runs(saved, synthetic_points):
 
 
 def test_batches_do_not_meet(small_model, random):
-    clouds = [vs.voxelize(one_voxel_cloud(random), origin="lowest").tensor for _ in range(2)]
+    clouds = [vs.voxelize(small_cloud(random), origin="lowest").tensor for _ in range(2)]
     coords = [c.coords.copy() for c in clouds]
     coords[1][:, 0] = 1
     both = vs.SparseTensor(np.vstack(coords), np.vstack([c.feats for c in clouds]))

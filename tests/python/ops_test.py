@@ -75,7 +75,9 @@ def test_generative_conv_transpose(random):
     assert y.stride == (1, 1, 1)
 
 
-@pytest.mark.parametrize(("size", "stride", "padding", "dilation"), [(3, 1, 1, 1), (3, 2, 1, 1), (2, 2, 0, 1), (3, 2, 0, 2)])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "dilation"), [(3, 1, 1, 1), (3, 2, 1, 1), (2, 2, 0, 1), (3, 2, 0, 2)]
+)
 def test_bounded_conv_is_the_dense_one(random, size, stride, padding, dilation):
     extent = 9
     coords, feats = oracle.random_cloud(random, 60, 2, extent, batches=2)
@@ -161,7 +163,8 @@ def test_cat_and_union_add(random):
     a_coords, a_feats = oracle.random_cloud(random, 80, 3, 5)
     b_coords, b_feats = oracle.random_cloud(random, 80, 3, 5)
     a, b = vs.SparseTensor(a_coords, a_feats), vs.SparseTensor(b_coords, b_feats)
-    np.testing.assert_array_equal(vs.cat([a, a.with_features(a_feats[:, :2].copy())]).feats, np.hstack([a_feats, a_feats[:, :2]]))
+    joined = vs.cat([a, a.with_features(a_feats[:, :2].copy())])
+    np.testing.assert_array_equal(joined.feats, np.hstack([a_feats, a_feats[:, :2]]))
     expected = {}
     for coords, feats in ((a_coords, a_feats), (b_coords, b_feats)):
         for c, row in zip(map(tuple, coords.tolist()), feats):
