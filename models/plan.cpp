@@ -42,14 +42,10 @@ class Planner {
   Value& at(const std::string& name) { return plan_.values[static_cast<std::size_t>(values_.at(name))]; }
   const Grid& grid(int index) const { return plan_.grids[static_cast<std::size_t>(index)]; }
 
-  static bool same_coordinates(const Window& a, const Window& b) {
-    return a.semantics == b.semantics && a.stride == b.stride && (a.semantics == Semantics::kFloor || a == b);
-  }
-
   int coarser_grid(int fine, const Window& window) {
     if (window.semantics == Semantics::kFloor && window.unit_stride()) return fine;
     for (std::size_t g = 0; g < plan_.grids.size(); ++g)
-      if (plan_.grids[g].parent == fine && same_coordinates(plan_.grids[g].window, window)) return static_cast<int>(g);
+      if (plan_.grids[g].parent == fine && plan_.grids[g].window.same_outputs(window)) return static_cast<int>(g);
     plan_.grids.push_back({fine, window});
     return static_cast<int>(plan_.grids.size()) - 1;
   }
@@ -57,7 +53,7 @@ class Planner {
   int finer_grid(int coarse, const Draft& draft) const {
     if (draft.window.semantics == Semantics::kFloor && draft.window.unit_stride()) return coarse;
     const Grid& from = grid(coarse);
-    check(from.parent >= 0 && same_coordinates(from.window, draft.window), "[plan] node \"", draft.name,
+    check(from.parent >= 0 && from.window.same_outputs(draft.window), "[plan] node \"", draft.name,
           "\": no convolution of this stride made its input's coordinates");
     return from.parent;
   }

@@ -4,12 +4,6 @@
 namespace voxshift {
 namespace {
 
-// With kFloor the coordinates depend on the stride alone.
-bool same_coordinates(const Window& a, const Window& b) {
-  if (a.semantics != b.semantics || a.stride != b.stride) return false;
-  return a.semantics == Semantics::kFloor || a == b;
-}
-
 template <class Make>
 CoordinateCache::MapPtr make_map(Device device, Make&& make) {
   auto arena = std::make_unique<Arena>(device);
@@ -23,7 +17,7 @@ CoordinateCache::MapPtr CoordinateCache::coarser(const MapPtr& from, const Windo
   if (window.semantics == Semantics::kFloor && window.unit_stride()) return from;
   const std::lock_guard lock(mutex_);
   for (const Derivation& d : derivations_)
-    if (!d.generated && d.fine == from && same_coordinates(d.window, window)) return d.coarse;
+    if (!d.generated && d.fine == from && d.window.same_outputs(window)) return d.coarse;
   auto coarse = make_map(from->device(),
                          [&](const Context& context) { return coarser_level(context, from->level(), window, shape); });
   derivations_.push_back({from, coarse, window, shape, false});
@@ -34,7 +28,7 @@ CoordinateCache::Origin CoordinateCache::origin(const MapPtr& coarse, const Wind
   if (window.semantics == Semantics::kFloor && window.unit_stride()) return {coarse, shape};
   const std::lock_guard lock(mutex_);
   for (const Derivation& d : derivations_)
-    if (!d.generated && d.coarse == coarse && same_coordinates(d.window, window)) return {d.fine, d.shape};
+    if (!d.generated && d.coarse == coarse && d.window.same_outputs(window)) return {d.fine, d.shape};
   throw InvalidArgument(
       "[conv_transpose] no convolution with this stride made the input's coordinates; use generative_conv_transpose");
 }

@@ -11,6 +11,11 @@ int Window::volume() const {
 
 bool Window::unit_stride() const { return stride == Extents{1, 1, 1, 1}; }
 
+bool Window::same_outputs(const Window& other) const {
+  if (semantics != other.semantics || stride != other.stride) return false;
+  return semantics == Semantics::kFloor || *this == other;
+}
+
 Window::Extents Window::offset(int k) const {
   Extents result{0, 0, 0, 0};
   for (int axis = dims - 1; axis >= 0; --axis) {

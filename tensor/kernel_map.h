@@ -30,6 +30,9 @@ struct Window {
   int volume() const;
   bool unit_stride() const;
 
+  /// Whether convolutions with either window give the same output coordinates: with kFloor the stride alone decides.
+  bool same_outputs(const Window& other) const;
+
   /// Offset k of the window per axis: input = output * stride + offset. Row-major, last axis fastest; with kFloor odd
   /// sizes are centred and even sizes run 0..size-1, with kBounded the first tap is -pad.
   Extents offset(int k) const;
