@@ -33,9 +33,9 @@ bool inside(const float* p, const Range& range) {
 
 class CpuPointVoxelKernels final : public PointVoxelKernels {
  public:
-  std::int64_t quantize(const Context& context, const float* points, std::int64_t n, std::int64_t columns, float size,
-                        Rounding rounding, const Range* range, std::int32_t* coords,
-                        std::int32_t* kept) const override {
+  std::int64_t quantize(const Context& context, const ConstRowView& points, float size, Rounding rounding,
+                        const Range* range, std::int32_t* coords, std::int32_t* kept) const override {
+    const std::int64_t n = points.count;
     const std::int64_t pieces = (n + kGrain - 1) / kGrain;
     const Arena::Mark mark = context.arena->mark();
     auto* counts = context.arena->allocate<std::int64_t>(pieces);
@@ -43,9 +43,9 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
       std::int64_t next = first;
       bool too_far = false;
       for (std::int64_t i = first; i < last; ++i) {
-        const float* p = points + i * columns;
+        const float* p = static_cast<const float*>(points.base) + i * points.row_stride;
         if (range != nullptr && !inside(p, *range)) continue;
-        if (!std::all_of(p, p + columns, [](float x) { return std::isfinite(x); })) continue;
+        if (!std::all_of(p, p + points.channels, [](float x) { return std::isfinite(x); })) continue;
         coords[4 * next] = 0;
         for (int axis = 0; axis < 3; ++axis) {
           const float cell = round(p[axis] / size, rounding);

@@ -227,14 +227,12 @@ Segmentation Session::segment(const Array& points, bool with_scores) {
   s.reset_arenas();
   s.shapes[0].reset();
   const auto start = Clock::now();
-  const std::int64_t n = points.dim(0), columns = points.dim(1), channels = profile.channels();
+  const std::int64_t n = points.dim(0), channels = profile.channels();
   const Context in_place{s.device, nullptr, s.threads, &s.coordinates};
-  const VoxelRows voxels = voxelize_rows(in_place, points.data<float>(), n, columns, profile.voxelize);
+  const VoxelRows voxels = voxelize_rows(in_place, rows_of(points).columns(0, channels), profile.voxelize);
   s.levels[0] = voxels.level;
-  float* input = s.coordinates.allocate<float>(voxels.level.count * channels);
-  row_kernels(s.device).affine(
-      s.context(), ConstRowView{voxels.features, columns, voxels.level.count, channels, DType::kF32},
-      profile.scale.data(), nullptr, {}, RowView{input, channels, voxels.level.count, channels, DType::kF32});
+  const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
+  row_kernels(s.device).affine(s.context(), input, profile.scale.data(), nullptr, {}, input);
   s.report.points = n;
   s.report.dropped_points = n - voxels.points;
   s.report.voxelize_seconds = seconds_since(start);
@@ -242,7 +240,7 @@ Segmentation Session::segment(const Array& points, bool with_scores) {
   const std::int64_t classes = s.value(s.plan.output).channels, rows = voxels.level.count;
   float* logits = s.coordinates.allocate<float>(rows * classes);
   auto* voxel_labels = s.coordinates.allocate<std::uint8_t>(rows);
-  s.run(input, logits);
+  s.run(voxels.features, logits);
   const auto labelling = Clock::now();
   row_kernels(s.device).argmax(s.context(), ConstRowView{logits, classes, rows, classes, DType::kF32}, voxel_labels);
 

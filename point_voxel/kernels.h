@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/point_voxel/rounding.h>
+#include <voxshift/tensor/row_view.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <cstdint>
@@ -14,10 +15,10 @@ class PointVoxelKernels {
   virtual ~PointVoxelKernels() = default;
 
   /// coords[j] = (0, round(x / size), round(y / size), round(z / size)) in float32 division and kept[j] = i for every
-  /// point i that is finite and lies in `range` (null: anywhere), in input order. points f32 [n, columns]. Returns how
-  /// many are kept, or -1 where such a point has a cell beyond +-2^30.
-  virtual std::int64_t quantize(const Context&, const float* points, std::int64_t n, std::int64_t columns, float size,
-                                Rounding, const Range* range, std::int32_t* coords, std::int32_t* kept) const = 0;
+  /// point i whose channels are all finite and that lies in `range` (null: anywhere), in input order. points f32, x y z
+  /// first. Returns how many are kept, or -1 where such a point has a cell beyond +-2^30.
+  virtual std::int64_t quantize(const Context&, const ConstRowView& points, float size, Rounding, const Range* range,
+                                std::int32_t* coords, std::int32_t* kept) const = 0;
 };
 
 namespace cpu {

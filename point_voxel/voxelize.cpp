@@ -9,34 +9,31 @@
 
 namespace voxshift {
 
-VoxelRows voxelize_rows(const Context& context, const float* points, std::int64_t n, std::int64_t columns,
-                        const VoxelizeOptions& options) {
+VoxelRows voxelize_rows(const Context& context, const ConstRowView& points, const VoxelizeOptions& options) {
   Arena& arena = *context.arena;
-  auto* kept = arena.allocate<std::int32_t>(n);
-  auto* first = arena.allocate<std::int32_t>(n);
-  auto* inverse = arena.allocate<std::int32_t>(n);
-  auto* coords = arena.allocate<std::int32_t>(4 * n);
+  auto* kept = arena.allocate<std::int32_t>(points.count);
+  auto* first = arena.allocate<std::int32_t>(points.count);
+  auto* inverse = arena.allocate<std::int32_t>(points.count);
+  auto* coords = arena.allocate<std::int32_t>(4 * points.count);
   const Range* range = options.range ? &*options.range : nullptr;
-  const std::int64_t m =
-      point_voxel_kernels(context.device)
-          .quantize(context, points, n, columns, options.voxel_size, options.rounding, range, coords, kept);
-  check(m >= 0, "[voxelize] a point lies more than 2^30 cells from the origin; drop it or give the profile a range");
-  Level level = make_level(context, coords, m, 4, first, inverse);
+  const std::int64_t n = point_voxel_kernels(context.device)
+                             .quantize(context, points, options.voxel_size, options.rounding, range, coords, kept);
+  check(n >= 0, "[voxelize] a point lies more than 2^30 cells from the origin; drop it or give the profile a range");
+  Level level = make_level(context, coords, n, 4, first, inverse);
   if (options.from_lowest) level.layout = level.layout.from_lowest();
 
-  auto* features = arena.allocate<float>(level.count * columns);
-  const RowView out{features, columns, level.count, columns, DType::kF32};
+  const std::int64_t channels = points.channels;
+  auto* features = arena.allocate<float>(level.count * channels);
+  const RowView out{features, channels, level.count, channels, DType::kF32};
   if (options.reduce == Reduce::kFirst) {
     for (std::int64_t v = 0; v < level.count; ++v) first[v] = kept[first[v]];
-    row_kernels(context.device).gather(context, ConstRowView{points, columns, n, columns, DType::kF32}, first, out);
+    row_kernels(context.device).gather(context, points, first, out);
   } else {
-    auto* rows = arena.allocate<float>(m * columns);
-    const RowView kept_rows{rows, columns, m, columns, DType::kF32};
-    row_kernels(context.device)
-        .gather(context, ConstRowView{points, columns, n, columns, DType::kF32}, kept, kept_rows);
-    coordinate_kernels(context.device).reduce(context, kept_rows, inverse, options.reduce, out);
+    const RowView rows{arena.allocate<float>(n * channels), channels, n, channels, DType::kF32};
+    row_kernels(context.device).gather(context, points, kept, rows);
+    coordinate_kernels(context.device).reduce(context, rows, inverse, options.reduce, out);
   }
-  return {level, kept, m, inverse, features};
+  return {level, kept, n, inverse, features};
 }
 
 Voxels voxelize(const Array& points, const VoxelizeOptions& options) {
@@ -49,7 +46,7 @@ Voxels voxelize(const Array& points, const VoxelizeOptions& options) {
   const std::int64_t n = points.dim(0), columns = points.dim(1);
   auto arena = std::make_unique<Arena>(points.device());
   const Context context{points.device(), nullptr, num_threads(), arena.get()};
-  const VoxelRows rows = voxelize_rows(context, points.data<float>(), n, columns, options);
+  const VoxelRows rows = voxelize_rows(context, rows_of(points), options);
 
   Array features({rows.level.count, columns}, DType::kF32, points.device());
   std::copy_n(rows.features, features.count(), features.data<float>());

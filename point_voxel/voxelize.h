@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/point_voxel/rounding.h>
+#include <voxshift/tensor/row_view.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
 #include <optional>
@@ -34,11 +35,11 @@ struct VoxelRows {
   const std::int32_t* kept;     ///< [points]: index of each point that was not dropped, ascending
   std::int64_t points;          ///< not dropped
   const std::int32_t* inverse;  ///< [points]: voxel of each of them
-  const float* features;        ///< [level.count, columns]
+  float* features;              ///< [level.count, channels]
 };
 
-/// voxelize() for points f32 [n, columns] with everything in context.arena. `points` and `options` are not checked.
-VoxelRows voxelize_rows(const Context& context, const float* points, std::int64_t n, std::int64_t columns,
-                        const VoxelizeOptions& options);
+/// voxelize() for rows of f32 points with everything in context.arena; the features are the view's channels. `points`
+/// and `options` are not checked.
+VoxelRows voxelize_rows(const Context& context, const ConstRowView& points, const VoxelizeOptions& options);
 
 }  // namespace voxshift

@@ -19,7 +19,7 @@ namespace {
 /// be called without the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
-  LoadedModel(Model model, const std::string& device, std::optional<int> threads)
+  LoadedModel(const Model& model, const std::string& device, std::optional<int> threads)
       : session_(model, parse_device(device), checked(threads)) {}
 
   const Model& model() const { return session_.model(); }
@@ -57,9 +57,8 @@ using Threads = std::optional<int>;
 
 std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device, Threads threads,
                                   const Word& profile) {
-  Model model = Model::load(path);
-  return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : std::move(model), device,
-                                       threads);
+  const Model model = Model::load(path);
+  return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model, device, threads);
 }
 
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, int classes, std::uint64_t seed,

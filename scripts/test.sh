@@ -16,6 +16,6 @@ echo "Installing the Python package in build/python"
 [[ -x build/python/bin/pip ]] || quietly python_venv /usr/bin/python3 -m venv --system-site-packages build/python
 quietly python_install build/python/bin/pip install ".[test]"
 echo "Running the Python tests"
-quietly python_pytest build/python/bin/python -m pytest
+VOXSHIFT_COMMAND="$PWD/build/cpu/apps/voxshift" quietly python_pytest build/python/bin/python -m pytest
 tail -n 1 build/python_pytest.log
 echo "All tests passed."

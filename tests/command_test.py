@@ -1,13 +1,11 @@
 """The command `voxshift`: files in, files out, standard output, exit status."""
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_fixture import CLASSES, COMMAND, cloud, fails, files, labels_of, needs_command, put, read_header, run
+from command_fixture import CLASSES, cloud, fails, files, labels_of, needs_command, put, read_header, run
 from command_fixture import model, succeeds  # noqa: F401: model is a fixture
 
 pytestmark = needs_command
