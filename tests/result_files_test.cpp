@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <voxshift/models/atomic_file.h>
 
 #include <array>
 #include <cmath>
