@@ -27,10 +27,12 @@ void count() {
 }  // namespace
 
 extern "C" {
+// NOLINTBEGIN: names of glibc
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
+// NOLINTEND
 
 void* malloc(std::size_t bytes) {
   count();
