@@ -33,9 +33,9 @@ struct Segmentation {
   Array scores;  ///< f32 [N, classes]: softmax of the logits, 0 for a dropped point; empty unless asked for
 };
 
-/// One user of a model: owns the packed weights' use, the arenas and the report. Not for several threads at once; make
-/// one session per thread, they share nothing but the model. After the largest scan has been seen nothing but results
-/// is allocated.
+/// One user of a model: owns packed weights, arenas and the report of the last run. Not for several threads at once;
+/// make one session per thread, they share nothing but the model. After the largest scan has been seen nothing but
+/// results is allocated.
 class Session {
  public:
   /// threads 0: num_threads(). Throws BackendUnavailable for a device this build has not.
