@@ -1,7 +1,14 @@
 // Everything that is public.
 #pragma once
 
+#include <voxshift/models/confusion.h>
+#include <voxshift/models/protocol.h>
 #include <voxshift/models/session.h>
+#include <voxshift/point_voxel/dense_grid.h>
+#include <voxshift/point_voxel/group.h>
+#include <voxshift/point_voxel/interpolate.h>
+#include <voxshift/point_voxel/neighbors.h>
+#include <voxshift/point_voxel/sampling.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/ops.h>
 #include <voxshift/sparse_conv/combine.h>

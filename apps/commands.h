@@ -23,6 +23,14 @@ struct SegmentOptions {
   bool layers = false;
 };
 
+struct EvalOptions {
+  std::filesystem::path predictions, truth;  ///< folders
+  std::string sequence = "08";               ///< where a folder has SemanticKITTI's layout
+  std::string protocol = "semantickitti";
+  bool confusion = false, json = false;
+  std::filesystem::path picture;  ///< PNG file; empty: none
+};
+
 struct InfoOptions {
   std::filesystem::path model;
 };
@@ -42,6 +50,7 @@ struct SynthOptions {
 /// Each returns the exit status: 0 done, 1 where some scan failed and was reported. What stops the whole command is
 /// thrown.
 int segment(const SegmentOptions& options);
+int evaluate_labels(const EvalOptions& options);
 int info(const InfoOptions& options);
 int new_model(const NewOptions& options);
 int synth_lidar_scans(const SynthOptions& options);

@@ -47,9 +47,30 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
       ->check(CLI::Range(3, 64));
   command
       .add_option("--preprocess", options.preprocess,
-                  "Profile in place of the model's: spvnas, pointcept, nuscenes or a JSON file")
+                  "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")
       ->type_name("PROFILE");
   command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
+void add_eval(CLI::App& app, EvalOptions& options) {
+  CLI::App& command = *app.add_subcommand("eval", "Score predicted labels: mIoU, accuracy, IoU per class, confusion");
+  command
+      .add_option("--pred", options.predictions,
+                  "Folder of predicted .label files, or the root above sequences/08/predictions")
+      ->required()
+      ->type_name("DIR");
+  command.add_option("--gt", options.truth, "Folder of true .label files, or the root above sequences/08/labels")
+      ->required()
+      ->type_name("DIR");
+  command.add_option("--sequence", options.sequence, "Sequence below such a root")->capture_default_str();
+  command
+      .add_option("--protocol", options.protocol,
+                  "Classes, raw ids and scores: semantickitti (official), spvnas, nuscenes or waymo")
+      ->capture_default_str()
+      ->type_name("NAME");
+  command.add_flag("--confusion", options.confusion, "Print the confusion matrix, too");
+  command.add_flag("--json", options.json, "Print one JSON object in place of the tables");
+  command.add_option("--picture", options.picture, "Draw the confusion matrix (.png)")->type_name("FILE");
 }
 
 void add_info(CLI::App& app, InfoOptions& options) {
@@ -59,13 +80,25 @@ void add_info(CLI::App& app, InfoOptions& options) {
 
 void add_new(CLI::App& app, NewOptions& options) {
   CLI::App& command = *app.add_subcommand("new", "Make a model with random weights");
-  command.add_option("arch", options.spec.arch, "minkunet")
+  command
+      .add_option("arch", options.spec.arch,
+                  "minkunet, spvcnn, spvnas, pvcnn (S3DIS), pvcnn-shapenet, pvcnn++ (S3DIS) or pointnet++ (ShapeNet)")
       ->required()
       ->type_name("ARCH")
-      ->check(CLI::IsMember({"minkunet"}));
+      ->check(CLI::IsMember({"minkunet", "spvcnn", "spvnas", "pvcnn", "pvcnn-shapenet", "pvcnn++", "pointnet++"}));
   command.add_option("--width", options.spec.width, "Factor of all channel counts")->capture_default_str();
-  command.add_option("--classes", options.spec.classes, "Number of classes")->capture_default_str();
+  command
+      .add_option("--classes", options.spec.classes,
+                  "Number of classes; default those of the profile's data set: 19, nuscenes 16, waymo 22, s3dis 13, "
+                  "shapenet 50")
+      ->check(CLI::PositiveNumber);
   command.add_option("--seed", options.spec.seed, "Seed of the weights")->capture_default_str();
+  command.add_option("--config", options.spec.config, "net.config of an SPVNAS network")->type_name("FILE");
+  command
+      .add_option("--preprocess", options.spec.profile,
+                  "Profile; default spvnas, or s3dis, shapenet for pvcnn: pointcept, nuscenes, waymo, s3dis-8192, "
+                  "kitti-blocks or a JSON file")
+      ->type_name("PROFILE");
   command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("FILE");
 }
 
@@ -86,10 +119,12 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", version_line);
   SegmentOptions segment_options;
+  EvalOptions eval_options;
   InfoOptions info_options;
   NewOptions new_options;
   SynthOptions synth_options;
   add_segment(app, segment_options);
+  add_eval(app, eval_options);
   add_info(app, info_options);
   add_new(app, new_options);
   add_synth(app, synth_options);
@@ -99,6 +134,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   if (app.got_subcommand("segment")) return segment(segment_options);
+  if (app.got_subcommand("eval")) return evaluate_labels(eval_options);
   if (app.got_subcommand("info")) return info(info_options);
   if (app.got_subcommand("new")) return new_model(new_options);
   return synth_lidar_scans(synth_options);

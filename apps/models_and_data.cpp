@@ -1,11 +1,11 @@
 // `voxshift info`, `new` and `synth`.
 #include <voxshift/models/atomic_file.h>
+#include <voxshift/models/calibrate.h>
+#include <voxshift/models/protocol.h>
 #include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
 
 #include <cstdio>
-#include <cstring>
-#include <map>
 
 #include "commands.h"
 #include "picture.h"
@@ -34,38 +34,45 @@ void write_values(const fs::path& path, const std::vector<T>& values) {
   });
 }
 
-// Train ids of SemanticKITTI's raw ids.
-std::vector<std::uint8_t> train_ids(const std::vector<std::uint32_t>& raw_ids) {
-  std::map<std::uint32_t, std::uint8_t> table;
-  for (const ClassInfo& info : semantic_kitti_classes()) table[info.raw_id] = static_cast<std::uint8_t>(table.size());
-  std::vector<std::uint8_t> ids;
-  for (const std::uint32_t raw : raw_ids) ids.push_back(table.contains(raw) ? table.at(raw) : kUnlabelled);
-  return ids;
+// Classes of the data set that a profile is named after, else 0.
+int class_count(const std::string& profile) {
+  for (const Protocol& protocol : known_protocols())
+    if (protocol.name == profile) return static_cast<int>(protocol.classes.size());
+  return 0;
 }
 
 }  // namespace
 
 int info(const InfoOptions& options) {
   const Model model = Model::load(options.model);
-  const VoxelizeOptions& voxelize = model.profile().voxelize;
-  std::printf("%s: %s, %.3f M parameters, %zu classes, preprocessing %s (%.3g m voxels)\n\n", options.model.c_str(),
+  const Profile& profile = model.profile();
+  char cells[64];
+  if (profile.blocks) {
+    std::snprintf(cells, sizeof(cells), "blocks of %.3g m, %lld points", static_cast<double>(profile.blocks->size),
+                  static_cast<long long>(profile.blocks->points));
+  } else {
+    std::snprintf(cells, sizeof(cells), "%.3g m voxels", static_cast<double>(profile.voxelize.voxel_size));
+  }
+  std::printf("%s: %s, %.3f M parameters, %zu classes, preprocessing %s (%s)\n\n", options.model.c_str(),
               model.arch().c_str(), static_cast<double>(model.parameter_count()) / 1e6, model.classes().size(),
-              model.profile().name.c_str(), static_cast<double>(voxelize.voxel_size));
+              profile.name.c_str(), cells);
   print_parameters(model);
 
   // MACs depend on the scan, so they are counted on one.
-  const SynthScan scan = synth_lidar(1);
   Session session = about(options.model, [&] { return Session(model); });
-  session.segment(Array::from(scan.points, {static_cast<std::int64_t>(scan.labels.size()), 4}));
+  session.segment(simulated_points(profile, 1));
   const RunReport& run = session.report();
-  std::printf("\nOn a synthetic scan of %lld points, %lld voxels: %.1f GMAC\n", static_cast<long long>(run.points),
-              static_cast<long long>(run.voxels), static_cast<double>(run.macs) / 1e9);
+  std::printf("\nOn a synthetic scan of %lld points, %lld %s: %.1f GMAC\n", static_cast<long long>(run.points),
+              static_cast<long long>(run.voxels), profile.blocks ? "in blocks" : "voxels",
+              static_cast<double>(run.macs) / 1e9);
   print_layers(run, runtime(session.device()).fma_peak(session.device(), session.threads()));
   return 0;
 }
 
 int new_model(const NewOptions& options) {
-  const Model model = Model::create(options.spec);
+  ModelSpec spec = options.spec;
+  if (spec.classes == 0) spec.classes = class_count(spec.profile);
+  const Model model = Model::create(spec);
   model.save(options.out);
   std::printf("%s: %s, width %g, %.3f M random parameters, %zu classes\n", options.out.c_str(), model.arch().c_str(),
               options.spec.width, static_cast<double>(model.parameter_count()) / 1e6, model.classes().size());
@@ -87,7 +94,7 @@ int synth_lidar_scans(const SynthOptions& options) {
     write_values(path("velodyne", ".bin"), scan.points);
     write_values(path("labels", ".label"), scan.labels);
     if (options.pictures) {
-      const std::vector<std::uint8_t> labels = train_ids(scan.labels);
+      const std::vector<std::uint8_t> labels = train_ids(scan.labels, find_protocol("semantickitti").truth);
       write_values(path("pictures", ".png"),
                    draw_picture({{scan.points}, labels, semantic_kitti_classes(), "simulated scan, true labels"}));
     }

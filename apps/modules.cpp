@@ -70,4 +70,16 @@ std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled) {
   return png;
 }
 
+std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture) {
+  const std::size_t classes = picture.names.size();
+  check(picture.true_points.size() == classes && picture.iou.size() == classes &&
+            picture.shares.size() == classes * (classes + 1),
+        "[draw_confusion] expected points and IoU of ", classes, " classes and ", classes * (classes + 1),
+        " shares, found ", picture.true_points.size(), ", ", picture.iou.size(), " and ", picture.shares.size());
+  std::vector<std::uint8_t> png;
+  module_function<decltype(voxshift_opencv_draw_confusion)>(opencv_module(), "voxshift_opencv_draw_confusion",
+                                                            "[draw_confusion] .png needs OpenCV")(picture, png);
+  return png;
+}
+
 }  // namespace voxshift

@@ -1,4 +1,4 @@
-// Draws the bird's-eye picture and encodes it; the only user of OpenCV in the command.
+// Draws the bird's-eye picture and encodes it.
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>
@@ -10,20 +10,16 @@
 #include <opencv2/imgproc.hpp>
 #include <sstream>
 
+#include "opencv_text.h"
 #include "picture.h"
 
 namespace {
 
-using voxshift::LabelledScan;
+using namespace voxshift;
 
 constexpr int kMap = 1400;   // side of the map
 constexpr int kPanel = 460;  // width of the legend beside it
 constexpr int kMargin = 32;
-// White, because sidewalk, the darkest of the large classes, is lost on a dark ground. Blue, green, red.
-const cv::Scalar kBackground(255, 255, 255);
-const cv::Scalar kGrid(228, 224, 220);
-const cv::Scalar kText(45, 38, 32);
-const cv::Scalar kFaint(120, 112, 104);
 constexpr std::array<std::uint8_t, 3> kUnlabelledColour = {128, 128, 128};
 
 /// The square of ground that the picture shows, in metres: x up, y to the left.
@@ -86,7 +82,7 @@ std::vector<MapPoint> finite_points(const LabelledScan& labelled) {
 }
 
 /// [256] pixels, blue green red.
-std::array<cv::Vec3b, 256> colours_of(std::span<const voxshift::ClassInfo> classes) {
+std::array<cv::Vec3b, 256> colours_of(std::span<const ClassInfo> classes) {
   std::array<cv::Vec3b, 256> colours;
   const auto bgr = [](const std::array<std::uint8_t, 3>& rgb) { return cv::Vec3b(rgb[2], rgb[1], rgb[0]); };
   colours.fill(bgr(kUnlabelledColour));
@@ -101,19 +97,10 @@ double round_length(double metres) {
   return (lead >= 5 ? 5 : lead >= 2 ? 2 : 1) * power;
 }
 
-void put_text(cv::Mat& image, const std::string& text, cv::Point at, double scale, const cv::Scalar& colour) {
-  cv::putText(image, text, at, cv::FONT_HERSHEY_DUPLEX, scale, colour, 1, cv::LINE_AA);
-}
-
 /// Text that stays readable over points.
 void put_text_on_map(cv::Mat& map, const std::string& text, cv::Point at, double scale, const cv::Scalar& colour) {
   cv::putText(map, text, at, cv::FONT_HERSHEY_DUPLEX, scale, kBackground, 7, cv::LINE_AA);
   put_text(map, text, at, scale, colour);
-}
-
-int text_width(const std::string& text, double scale) {
-  int baseline = 0;
-  return cv::getTextSize(text, cv::FONT_HERSHEY_DUPLEX, scale, 1, &baseline).width;
 }
 
 std::string metres(double length) {
@@ -201,14 +188,14 @@ std::vector<LegendRow> legend_of(const LabelledScan& labelled, const std::array<
   std::array<std::size_t, 256> counts{};
   for (const std::uint8_t label : labelled.labels) ++counts[label];
   std::vector<LegendRow> rows;
-  const std::size_t classes = std::min(labelled.classes.size(), std::size_t{voxshift::kUnlabelled});
+  const std::size_t classes = std::min(labelled.classes.size(), std::size_t{kUnlabelled});
   for (std::size_t id = 0; id < classes; ++id) {
     if (counts[id] > 0) rows.push_back({labelled.classes[id].name, colours[id], counts[id]});
   }
   std::ranges::stable_sort(rows, std::ranges::greater(), &LegendRow::points);
   const std::size_t unlabelled =
       std::accumulate(counts.begin() + static_cast<std::ptrdiff_t>(classes), counts.end(), std::size_t{0});
-  if (unlabelled > 0) rows.push_back({"unlabelled", colours[voxshift::kUnlabelled], unlabelled});
+  if (unlabelled > 0) rows.push_back({"unlabelled", colours[kUnlabelled], unlabelled});
   return rows;
 }
 
@@ -218,15 +205,6 @@ std::string percent(std::size_t part, std::size_t whole) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(1) << share << " %";
   return text.str();
-}
-
-/// `text` at `scale`, cut so that it fits; OpenCV's fonts have ASCII only.
-std::string fitting(std::string text, double scale, int width) {
-  std::ranges::replace_if(
-      text, [](unsigned char c) { return c < 32 || c > 126; }, '?');
-  if (text_width(text, scale) <= width) return text;
-  while (!text.empty() && text_width(text + "...", scale) > width) text.pop_back();
-  return text + "...";
 }
 
 void draw_panel(cv::Mat panel, const LabelledScan& labelled, const std::array<cv::Vec3b, 256>& colours) {
@@ -264,5 +242,5 @@ void voxshift_opencv_draw(const LabelledScan& labelled, std::vector<std::uint8_t
   if (points.empty())
     put_text_on_map(map, "no points", {(kMap - text_width("no points", 1.2)) / 2, kMap / 2 + 80}, 1.2, kFaint);
   draw_panel(image.colRange(kMap + kMargin / 2, image.cols), labelled, colours);
-  voxshift::check<voxshift::Error>(cv::imencode(".png", image, png), "[draw_picture] OpenCV cannot encode a PNG");
+  check<Error>(cv::imencode(".png", image, png), "[draw_picture] OpenCV cannot encode a PNG");
 }

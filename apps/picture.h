@@ -1,5 +1,5 @@
-// A bird's-eye picture of labelled points. The boundary to OpenCV's codecs, which live in a shared library of their
-// own.
+// The command's pictures: labelled points from above, and a confusion matrix. The boundary to OpenCV, which lives in a
+// shared library of its own.
 #pragma once
 
 #include <voxshift/models/classes.h>
@@ -28,7 +28,24 @@ struct LabelledScan {
 /// OpenCV.
 std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled);
 
+/// What a picture of a confusion matrix shows, for C classes.
+struct ConfusionPicture {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> true_points;  ///< [C]
+  std::vector<double> iou;                ///< [C], NaN for none
+  /// [C, C + 1] row-major: of the points of true class r, the share predicted as c, the last as no class
+  std::vector<double> shares;
+  std::string title;
+};
+
+/// Draws a row per true class and a column per predicted one, each cell with its percentage, and the IoU beside the
+/// rows; returns the bytes of a PNG. Throws InvalidArgument where a size is not that of the names, BackendUnavailable
+/// where this build has no OpenCV.
+std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture);
+
 }  // namespace voxshift
 
 /// What libvoxshift_opencv exports.
 extern "C" void voxshift_opencv_draw(const voxshift::LabelledScan& labelled, std::vector<std::uint8_t>& png);
+extern "C" void voxshift_opencv_draw_confusion(const voxshift::ConfusionPicture& picture,
+                                               std::vector<std::uint8_t>& png);

@@ -55,6 +55,10 @@ void print_error(const char* what);
 class Progress {
  public:
   explicit Progress(std::size_t total);
+  ~Progress() { clear(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
   void show(std::size_t done, const std::string& what);
   void clear();
 

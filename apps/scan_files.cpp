@@ -43,7 +43,7 @@ struct OpenFile {
   std::uintmax_t size;
 };
 
-OpenFile open_file(const fs::path& path) {
+OpenFile open_file(const fs::path& path, const char* content = "a point cloud") {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   check<IoError>(fs::exists(status), path.string(),
@@ -53,7 +53,7 @@ OpenFile open_file(const fs::path& path) {
   OpenFile file{std::ifstream(path, std::ios::binary), fs::file_size(path, error)};
   check<IoError>(file.stream.is_open() && !error, path.string(),
                  ": cannot be read: ", std::generic_category().message(error ? error.value() : errno));
-  check<IoError>(file.size > 0, path.string(), ": is empty, expected a point cloud");
+  check<IoError>(file.size > 0, path.string(), ": is empty, expected ", content);
   return file;
 }
 
@@ -174,8 +174,8 @@ Scan read_checked_cloud(const fs::path& path, std::int64_t (*check_header)(const
 
 }  // namespace
 
-std::string read_bytes(const fs::path& path) {
-  OpenFile file = open_file(path);
+std::string read_bytes(const fs::path& path, const char* content) {
+  OpenFile file = open_file(path, content);
   std::string bytes(file.size, '\0');
   read_exactly(file, path, bytes.data(), file.size);
   return bytes;

@@ -30,7 +30,7 @@ Scan read_scan(const std::filesystem::path& path, int columns = 4);
 /// sorted by name. Throws IoError for a path that does not exist, a file of another kind and a folder without scans.
 std::vector<std::filesystem::path> list_scans(std::span<const std::filesystem::path> paths);
 
-/// The bytes of a regular file. Throws IoError where it cannot be read.
-std::string read_bytes(const std::filesystem::path& path);
+/// The bytes of a regular file. Throws IoError where it cannot be read or holds none: "is empty, expected CONTENT".
+std::string read_bytes(const std::filesystem::path& path, const char* content = "a point cloud");
 
 }  // namespace voxshift

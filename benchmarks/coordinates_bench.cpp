@@ -30,6 +30,19 @@ void check_voxels(const Array& points, const VoxelizeOptions& options, const Vox
   check_close("voxelize", found, expected, 0);
 }
 
+// The mean of the points of every voxel.
+void check_means(const Array& points, const Voxels& voxels) {
+  std::vector<double> sums(static_cast<std::size_t>(4 * voxels.tensor.size())), counts(sums.size() / 4);
+  for (std::int64_t i = 0; i < points.dim(0); ++i) {
+    const auto row = static_cast<std::size_t>(voxels.inverse.data<std::int32_t>()[i]);
+    ++counts[row];
+    for (std::size_t c = 0; c < 4; ++c) sums[4 * row + c] += points.data<float>()[4 * i + static_cast<std::int64_t>(c)];
+  }
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] /= counts[i / 4];
+  const Array& features = voxels.tensor.features();
+  check_close("voxelize, means", {features.data<float>(), features.data<float>() + features.count()}, sums, 1e-6);
+}
+
 // The 3^3 pairs of every 97th output row.
 void check_map(const SparseTensor& x, const KernelMap& map) {
   const RowOfCoordinate rows(x.coords());
@@ -51,13 +64,16 @@ void report(benchmark::State& state, int threads, const Measurement& result, dou
   report_fraction(state, result, result.timings[0], bytes);
 }
 
-void add_voxelize(const Options& options, const Array& points, int threads) {
-  add_benchmark("voxelize/threads:" + std::to_string(threads), [&points, repeats = options.repeats,
-                                                                threads](benchmark::State& state) {
+void add_voxelize(const Options& options, const Array& points, Reduce reduce, int threads) {
+  const std::string name = reduce == Reduce::kMean ? "voxelize_mean" : "voxelize";
+  add_benchmark(name + "/threads:" + std::to_string(threads), [&points, repeats = options.repeats, reduce,
+                                                               threads](benchmark::State& state) {
     set_num_threads(threads);
-    const VoxelizeOptions voxelize_options;
+    VoxelizeOptions voxelize_options;
+    voxelize_options.reduce = reduce;
     const Voxels voxels = voxelize(points, voxelize_options);
     check_voxels(points, voxelize_options, voxels);
+    if (reduce == Reduce::kMean) check_means(points, voxels);
     const Measurement result = measure(
         repeats, [&] { return copy_bandwidth(threads); },
         [&] { return std::vector<double>{seconds_of([&] { voxelize(points, voxelize_options); })}; });
@@ -93,7 +109,7 @@ void add(const Options& options) {
   points = load_scan(options.scan);
   levels = levels_of(voxels_of(points, find_profile("spvnas")));
   for (const int threads : options.threads) {
-    add_voxelize(options, points, threads);
+    for (const Reduce reduce : {Reduce::kFirst, Reduce::kMean}) add_voxelize(options, points, reduce, threads);
     for (std::size_t i = 0; i < levels.size(); ++i) add_map(options, levels[i], 1 << i, threads);
   }
 }

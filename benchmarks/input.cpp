@@ -2,6 +2,7 @@
 #include "input.h"
 
 #include <benchmark/benchmark.h>
+#include <voxshift/models/evaluate.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/tensor/runtime.h>
@@ -37,6 +38,8 @@ Array read_points(const fs::path& path) {
   check<IoError>(file.good(), path.string(), ": ended before ", bytes, " bytes");
   return points;
 }
+
+std::vector<double> doubles(const Array& array) { return {array.data<float>(), array.data<float>() + array.count()}; }
 
 }  // namespace
 
@@ -93,6 +96,14 @@ void check_close(const std::string& name, const std::vector<double>& found, cons
   }
   check<Error>(worst <= tolerance * largest, name, ": result differs by ", worst, ", expected at most ",
                tolerance * largest);
+}
+
+void check_logits(const Model& model, const SparseTensor& x, const Array& logits) {
+  check_close("network", doubles(logits), doubles(evaluate(model.graph(), model.parameters(), x)), 1e-4);
+}
+
+void check_logits(const Model& model, const PointSet& x, const Array& logits) {
+  check_close("network", doubles(logits), doubles(evaluate(model.graph(), model.parameters(), x)), 1e-4);
 }
 
 Options parse_options(int argc, char** argv) {

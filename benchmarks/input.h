@@ -40,6 +40,10 @@ Array random_array(Shape shape, float bound, std::mt19937& random);
 void check_close(const std::string& name, const std::vector<double>& found, const std::vector<double>& expected,
                  double tolerance);
 
+/// check_close for a network's logits against its graph run node by node, nothing folded or fused.
+void check_logits(const Model& model, const SparseTensor& x, const Array& logits);
+void check_logits(const Model& model, const PointSet& x, const Array& logits);
+
 /// main() of a benchmark: reads the command line, lets `add` register, runs and reports. 1 on an error, said in one
 /// line.
 int run_benchmarks(int argc, char** argv, const std::function<void(const Options&)>& add);

@@ -1,5 +1,4 @@
 // MinkUNet on a scan: `segment` is points to labels with the times of its stages, `forward` voxels to logits.
-#include <voxshift/models/evaluate.h>
 #include <voxshift/models/session.h>
 
 #include "input.h"
@@ -8,15 +7,6 @@
 
 namespace voxshift::bench {
 namespace {
-
-// The executor against the graph run node by node, nothing folded or fused.
-void check_logits(const Model& model, const SparseTensor& x, const Array& logits) {
-  const Array expected = evaluate(model.graph(), model.parameters(), x).features();
-  const auto doubles = [](const Array& array) {
-    return std::vector<double>(array.data<float>(), array.data<float>() + array.count());
-  };
-  check_close("network", doubles(logits), doubles(expected), 1e-4);
-}
 
 struct Case {
   Model model;

@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE / "peers"))
 
 import tables  # noqa: E402
 from compare import checked, compare, run_benchmark  # noqa: E402
+from compare_points import compare_points  # noqa: E402
 
 RESULTS = HERE / "results" / "cpu.json"
 STAGES = ["read", "voxelize", "maps", "network", "write", "total"]
@@ -122,12 +123,16 @@ def measure(options):
             _, results["network_avx2"] = entries(build, "network_bench", scan, *network, "--threads=2",
                                                  "--benchmark_filter=^segment/", environment={"VOXSHIFT_CPU": "avx2"})
         _, results["layers"] = entries(build, "layers_bench", scan, "--threads=2", f"--repeats={repeats}")
-        _, results["coordinates"] = entries(build, "coordinates_bench", scan, f"--repeats={repeats}")
+        for ops in ("coordinates", "neighbors", "devoxelize", "dense_grid"):
+            _, results[ops] = entries(build, f"{ops}_bench", scan, f"--repeats={repeats}")
+        _, results["point_networks"] = entries(build, "point_networks_bench", scan, *network)
         say("voxshift segment")
         results["command"] = segment_command(build, scan, model, 2 if options.quick else 8)
         if options.peers_python:
             say("spconv beside voxshift")
             results["peers"] = compare(build, options.peers_python, scan, model, options.quick)
+            say("point operators of other libraries beside voxshift")
+            results["point_peers"] = compare_points(build, options.peers_python, scan, options.quick)
     if options.build_time:
         say("clean build of library and command")
         results["build_seconds"] = clean_build_seconds()

@@ -1,7 +1,9 @@
 """The tables of README.md and docs/benchmarks.md, from the results of run.py."""
 
+import point_tables
+from figures import NONE, both, lowest, median_and_best, megabytes, ms, percent, pick, table, times
+
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
-NONE = "–"
 
 
 def insert(path, text):
@@ -12,43 +14,6 @@ def insert(path, text):
         return
     head, rest = document.split(BEGIN, 1)
     path.write_text(f"{head}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}", encoding="utf-8")
-
-
-def table(header, rows):
-    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def ms(value):
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def percent(value):
-    return f"{100 * value:.1f} %"
-
-
-def times(value):
-    return f"{value:.2f} x"
-
-
-def megabytes(value):
-    return f"{value / 1e6:.0f} MB"
-
-
-def both(entry, name="of_limit"):
-    return f"{percent(entry[name + '_median'])} / {percent(entry[name + '_best'])}"
-
-
-def pick(entries, kind, threads):
-    """Entries NAME of `kind`/... on a number of threads."""
-    return [e for e in entries if e["name"].split("/")[0] == kind and e["on_threads"] == threads]
-
-
-def lowest(entries, name="of_limit"):
-    """Range of one figure as the lowest median and the lowest best of some entries."""
-    if not entries:
-        return NONE
-    return f"{percent(min(e[name + '_median'] for e in entries))} / {percent(min(e[name + '_best'] for e in entries))}"
 
 
 def layers_of(entries, at_least, at_most):
@@ -86,17 +51,19 @@ def summary(results):
         ["network, 2 threads against 1",
          f"{times(one['network_median_ms'] / two['network_median_ms'])} / "
          f"{times(one['network_best_ms'] / two['network_best_ms'])}", "1.85 x"],
-        ["3^3 layers, both channel counts from 128 on: share of FMA peak, lowest", lowest(layers_of(layers, 128, 10**6)), "84 %"],
+        ["3^3 layers, both channel counts from 128 on: share of FMA peak, lowest",
+         lowest(layers_of(layers, 128, 10**6)), "84 %"],
         ["3^3 layers, smaller channel count 64 or 96, lowest", lowest(layers_of(layers, 64, 96)), "74 %"],
         ["3^3 layers, 32 channels, lowest", lowest(layers_of(layers, 32, 32)), "60 %"],
         ["widths 20, 40, 61, 81, 163 against the next multiple of 16, highest",
          " / ".join(times(max(width_costs(e, which) for e in widths)) for which in ("median", "best")), "1.05 x"],
-        ["voxelise with sort, 2 threads, in a warm session", f"{ms(two['voxelize_median_ms'])} / {ms(two['voxelize_best_ms'])} ms",
-         "5 ms"],
-        ["all kernel maps, 2 threads, in a warm session", f"{ms(two['maps_median_ms'])} / {ms(two['maps_best_ms'])} ms", "14 ms"],
+        ["voxelise with sort, 2 threads, in a warm session", median_and_best(two, "voxelize"), "5 ms"],
+        ["all kernel maps, 2 threads, in a warm session", median_and_best(two, "maps"), "14 ms"],
         ["read, voxelise, maps, write: share of `voxshift segment`", percent(overhead(command)), "6 %"],
         ["peak memory of `voxshift segment`", megabytes(command["peak_rss_bytes"]), "500 MB"],
+        *point_tables.summary(results),
         *peer_summary(results),
+        *point_tables.peer_summary(results),
     ]
     if "build_seconds" in results:
         rows.append(["clean build of library and command, 2 jobs", f"{results['build_seconds']:.0f} s", "180 s"])
@@ -127,9 +94,11 @@ def peer_summary(results):
 def details(results):
     """All tables of docs/benchmarks.md."""
     parts = [machine(results), limits_table(results), network_table(results), layers_table(results),
-             widths_table(results), coordinates_table(results), command_table(results)]
+             widths_table(results), coordinates_table(results), command_table(results),
+             *point_tables.details(results)]
     if "peers" in results:
         parts.append(peers_tables(results["peers"], results["command"]["peak_rss_bytes"]))
+        parts.append(point_tables.peers_table(results["point_peers"]))
     if results.get("arm"):
         rows = [[f"{e['tile_rows']} x 16", percent(e["of_peak"]), str(e["stack_accesses"])] for e in results["arm"]]
         parts.append("### Arm, predicted\n\n" + table(["f32 tile", "of two FMLA a cycle", "stack accesses"], rows))
@@ -173,10 +142,13 @@ def widths_table(results):
         ["channels", "padded", "stride", "ms", "padded, ms", "ratio, median / best"], rows)
 
 
+VOXELIZE = {"voxelize": "voxelise: sort, inverse, first points", "voxelize_mean": "voxelise: sort, inverse, means"}
+
+
 def coordinates_table(results):
     rows = []
     for e in results["coordinates"]:
-        what = "voxelise, sort, first point, inverse" if "stride" not in e else (
+        what = VOXELIZE[e["name"].split("/")[0]] if "stride" not in e else (
             f"3^3 map, stride {e['stride']:.0f}: {e['voxels']:.0f} voxels, {e['pairs']:.0f} pairs")
         rows.append([what, f"{e['on_threads']:.0f}", ms(e["op_median_ms"]), ms(e["op_best_ms"]),
                      f"{e['limit_per_second'] / 1e9:.1f}", both(e)])

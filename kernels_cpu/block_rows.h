@@ -66,7 +66,7 @@ HWY_INLINE void start_rows(const float* bias, std::int64_t channels, float* acc,
     std::memcpy(acc + r * acc_stride, acc, static_cast<std::size_t>(acc_stride) * sizeof(float));
 }
 
-/// out[first + r] = act(acc[r] + residual[first + r])
+/// out[first + r] = act(acc[r] + residual[first + r]), or act(acc[r]) + residual[first + r]
 struct FinishRows {
   const Epilogue& epilogue;
   const float* acc;
@@ -77,7 +77,8 @@ struct FinishRows {
   HWY_INLINE void run() const {
     const Floats d;
     const FloatVector slope = hn::Set(d, epilogue.activation.slope);
-    const bool has_residual = epilogue.residual.base != nullptr;
+    const bool add_first = epilogue.residual.base != nullptr && !epilogue.residual_last;
+    const bool add_last = epilogue.residual.base != nullptr && epilogue.residual_last;
     const std::int64_t channels = out.channels;
     for (std::int64_t r = 0; r < rows; ++r) {
       const float* a = acc + r * acc_stride;
@@ -86,13 +87,17 @@ struct FinishRows {
       std::int64_t c = 0;
       for (; c + kLanes <= channels; c += kLanes) {
         FloatVector x = hn::Load(d, a + c);
-        if (has_residual) x = hn::Add(x, hn::LoadU(d, res + c));
-        hn::StoreU(activate<kKind>(x, slope), d, o + c);
+        if (add_first) x = hn::Add(x, hn::LoadU(d, res + c));
+        x = activate<kKind>(x, slope);
+        if (add_last) x = hn::Add(x, hn::LoadU(d, res + c));
+        hn::StoreU(x, d, o + c);
       }
       if (c < channels) {
         FloatVector x = hn::Load(d, a + c);
-        if (has_residual) x = hn::Add(x, load_some(res + c, channels - c));
-        store_some(activate<kKind>(x, slope), o + c, channels - c);
+        if (add_first) x = hn::Add(x, load_some(res + c, channels - c));
+        x = activate<kKind>(x, slope);
+        if (add_last) x = hn::Add(x, load_some(res + c, channels - c));
+        store_some(x, o + c, channels - c);
       }
     }
   }

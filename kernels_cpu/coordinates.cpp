@@ -1,24 +1,19 @@
 // Coordinates on the CPU: packing, sorting, moving between resolutions, exact hashing, segmented reduction.
+#include <voxshift/kernels_cpu/hash_table.h>
 #include <voxshift/kernels_cpu/kernel_map.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/radix_sort.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <utility>
 
 namespace voxshift::cpu {
 namespace {
 
 constexpr std::int64_t kGrain = 16384;  // rows of one task where a row costs a few nanoseconds
-
-// Finalizer of splitmix64: every key bit reaches every slot bit.
-std::uint64_t hash(std::int64_t key) {
-  auto x = static_cast<std::uint64_t>(key);
-  x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-  return x ^ x >> 31;
-}
 
 std::int32_t floor_div(std::int32_t a, std::int32_t b) { return a / b - (a % b < 0); }
 
@@ -61,6 +56,121 @@ struct Box {
     }
   }
 };
+
+// What a sort moves: the key; the key and the index it came from in one word, where they fit; or both.
+struct KeyOnly {
+  using Item = std::int64_t;
+  static Item item(std::int64_t key, std::int64_t) { return key; }
+  static std::int64_t key(Item item) { return item; }
+  static std::int32_t index(Item) { return 0; }
+};
+
+struct KeyBesideIndex {
+  using Item = std::uint64_t;
+  int index_bits;
+
+  Item item(std::int64_t key, std::int64_t index) const {
+    return static_cast<Item>(key) << index_bits | static_cast<Item>(index);
+  }
+  std::int64_t key(Item item) const { return static_cast<std::int64_t>(item >> index_bits); }
+  std::int32_t index(Item item) const { return static_cast<std::int32_t>(item & ((Item{1} << index_bits) - 1)); }
+};
+
+struct KeyAndIndex {
+  struct Item {
+    std::int64_t key;
+    std::int32_t index;
+  };
+  static Item item(std::int64_t key, std::int64_t index) { return {key, static_cast<std::int32_t>(index)}; }
+  static std::int64_t key(const Item& item) { return item.key; }
+  static std::int32_t index(const Item& item) { return item.index; }
+};
+
+// CoordinateKernels::sort_unique by items of one form.
+template <class Form>
+std::int64_t sort_unique_as(const Context& context, const Form& form, std::int64_t* keys, std::int64_t n, int bits,
+                            std::int32_t* first, std::int32_t* inverse) {
+  using Item = typename Form::Item;
+  Arena& arena = *context.arena;
+  const Arena::Mark mark = arena.mark();
+  auto* items = arena.allocate<Item>(n);
+  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+    for (std::int64_t i = begin; i < end; ++i) items[i] = form.item(keys[i], i);
+  });
+  const auto* sorted = radix_sort(context.threads, arena, items, arena.allocate<Item>(n), n, bits,
+                                  [form](const Item& item) { return form.key(item); });
+  const auto is_new = [form, sorted](std::int64_t i) {
+    return i == 0 || form.key(sorted[i]) != form.key(sorted[i - 1]);
+  };
+  const std::int64_t pieces = (n + kGrain - 1) / kGrain;
+  auto* starts = arena.allocate<std::int64_t>(pieces);  // unique keys before each piece
+  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t piece) {
+    starts[piece] = 0;
+    for (std::int64_t i = begin; i < end; ++i) starts[piece] += is_new(i);
+  });
+  std::int64_t unique = 0;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) unique += std::exchange(starts[piece], unique);
+  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t piece) {
+    std::int64_t next = starts[piece];
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (is_new(i)) {
+        if (first) first[next] = form.index(sorted[i]);
+        keys[next++] = form.key(sorted[i]);
+      }
+      if (inverse) inverse[form.index(sorted[i])] = static_cast<std::int32_t>(next - 1);
+    }
+  });
+  arena.rewind(mark);
+  return unique;
+}
+
+// Reduces the segments [first, last): segment s holds the rows order[end[s - 1]] .. order[end[s] - 1].
+template <Reduce kReduce>
+void reduce_segments(const ConstRowView& in, const std::int32_t* order, const std::int32_t* end, std::int64_t first,
+                     std::int64_t last, const RowView& out) {
+  constexpr std::int64_t kAhead = 4;  // rows, which lie anywhere: asked for before they are needed
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  const auto row = [base = static_cast<const float*>(in.base), stride = in.row_stride](std::int64_t i) {
+    return base + i * stride;
+  };
+  const std::int64_t channels = in.channels;
+  std::int64_t next = first == 0 ? 0 : end[first - 1];
+  const std::int64_t all = end[last - 1];
+  for (std::int64_t s = first; s < last; ++s) {
+    float* const to = static_cast<float*>(out.base) + s * out.row_stride;
+    const std::int64_t begin = next;
+    if (begin == end[s]) std::fill_n(to, channels, 0.0f);
+    for (; next < end[s]; ++next) {
+      if (next + kAhead < all)
+        for (std::int64_t c = 0; c < channels; c += kLine) __builtin_prefetch(row(order[next + kAhead]) + c);
+      const float* const x = row(order[next]);
+      if (next == begin) {
+        std::copy_n(x, channels, to);
+      } else if constexpr (kReduce == Reduce::kMax) {
+        for (std::int64_t c = 0; c < channels; ++c) to[c] = std::max(to[c], x[c]);
+      } else if constexpr (kReduce != Reduce::kFirst) {
+        for (std::int64_t c = 0; c < channels; ++c) to[c] += x[c];
+      }
+    }
+    if (kReduce == Reduce::kMean && next > begin + 1)
+      for (std::int64_t c = 0; c < channels; ++c) to[c] /= static_cast<float>(next - begin);
+  }
+}
+
+auto segment_reducer(Reduce reduce) {
+  switch (reduce) {
+    case Reduce::kSum:
+      return reduce_segments<Reduce::kSum>;
+    case Reduce::kMean:
+      return reduce_segments<Reduce::kMean>;
+    case Reduce::kMax:
+      return reduce_segments<Reduce::kMax>;
+    case Reduce::kFirst:
+    case Reduce::kNone:
+      break;
+  }
+  return reduce_segments<Reduce::kFirst>;
+}
 
 class CpuCoordinateKernels final : public CoordinateKernels {
  public:
@@ -108,26 +218,11 @@ class CpuCoordinateKernels final : public CoordinateKernels {
       }
       return n;
     }
-    Arena& arena = *context.arena;
-    const Arena::Mark mark = arena.mark();
-    std::int64_t unique = 0;
-    if (first == nullptr && inverse == nullptr) {
-      const auto* sorted = radix_sort(context.threads, arena, keys, arena.allocate<std::int64_t>(n), n, bits);
-      unique = std::unique_copy(sorted, sorted + n, keys) - keys;
-    } else {
-      auto* items = arena.allocate<IndexedKey>(n);
-      for (std::int64_t i = 0; i < n; ++i) items[i] = {keys[i], static_cast<std::int32_t>(i)};
-      const auto* sorted = radix_sort(context.threads, arena, items, arena.allocate<IndexedKey>(n), n, bits);
-      for (std::int64_t i = 0; i < n; ++i) {
-        if (i == 0 || sorted[i].key != sorted[i - 1].key) {
-          if (first) first[unique] = sorted[i].index;
-          keys[unique++] = sorted[i].key;
-        }
-        if (inverse) inverse[sorted[i].index] = static_cast<std::int32_t>(unique - 1);
-      }
-    }
-    arena.rewind(mark);
-    return unique;
+    if (first == nullptr && inverse == nullptr)
+      return sort_unique_as(context, KeyOnly(), keys, n, bits, first, inverse);
+    const KeyBesideIndex beside{static_cast<int>(std::bit_width(static_cast<std::uint64_t>(n - 1)))};
+    if (bits + beside.index_bits <= 64) return sort_unique_as(context, beside, keys, n, bits, first, inverse);
+    return sort_unique_as(context, KeyAndIndex(), keys, n, bits, first, inverse);
   }
 
   std::int64_t candidates(const Context& context, const Level& level, const Window& window, Move move,
@@ -179,18 +274,10 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 
   void look_up(const Context& context, const HashSlot* slots, std::int64_t capacity, const KeyLayout& layout,
                const std::int32_t* coords, std::int64_t n, std::int32_t* rows) const override {
-    const auto mask = static_cast<std::uint64_t>(capacity - 1);
     parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       for (std::int64_t i = first; i < last; ++i) {
-        rows[i] = -1;
         const std::int32_t* c = coords + i * layout.axes();
-        if (!layout.contains(c)) continue;
-        const std::int64_t key = layout.pack(c);
-        for (std::uint64_t s = hash(key) & mask; slots[s].row >= 0; s = (s + 1) & mask)
-          if (slots[s].key == key) {
-            rows[i] = slots[s].row;
-            break;
-          }
+        rows[i] = layout.contains(c) ? find(slots, capacity, layout.pack(c)) : -1;
       }
     });
   }
@@ -198,40 +285,20 @@ class CpuCoordinateKernels final : public CoordinateKernels {
   void reduce(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,
               const RowView& out) const override {
     const Arena::Mark mark = context.arena->mark();
-    auto* begin = context.arena->allocate<std::int64_t>(out.count + 1);
+    auto* end =
+        context.arena->allocate<std::int32_t>(out.count + 1);  // first where segments begin, then where they end
     auto* order = context.arena->allocate<std::int32_t>(in.count);
-    std::fill_n(begin, out.count + 1, 0);
-    for (std::int64_t i = 0; i < in.count; ++i) ++begin[segment[i] + 1];
-    for (std::int64_t s = 0; s < out.count; ++s) begin[s + 1] += begin[s];
-    for (std::int64_t i = 0; i < in.count; ++i) order[begin[segment[i]]++] = static_cast<std::int32_t>(i);
-    // begin[s] is now where segment s ends
+    std::fill_n(end, out.count + 1, 0);
+    for (std::int64_t i = 0; i < in.count; ++i)
+      if (segment[i] >= 0) ++end[segment[i] + 1];
+    for (std::int64_t s = 0; s < out.count; ++s) end[s + 1] += end[s];
+    for (std::int64_t i = 0; i < in.count; ++i)
+      if (segment[i] >= 0) order[end[segment[i]]++] = static_cast<std::int32_t>(i);
+    const auto reduce_segments = segment_reducer(reduce);
     parallel_ranges(context.threads, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-      for (std::int64_t s = first; s < last; ++s)
-        reduce_segment(in, order + (s == 0 ? 0 : begin[s - 1]), order + begin[s], reduce,
-                       static_cast<float*>(out.base) + s * out.row_stride);
+      reduce_segments(in, order, end, first, last, out);
     });
     context.arena->rewind(mark);
-  }
-
- private:
-  static void reduce_segment(const ConstRowView& in, const std::int32_t* row, const std::int32_t* end, Reduce reduce,
-                             float* out) {
-    std::fill_n(out, in.channels, 0.0f);
-    const auto rows = static_cast<float>(end - row);
-    for (bool is_first = true; row != end; ++row, is_first = false) {
-      const float* x = static_cast<const float*>(in.base) + *row * in.row_stride;
-      for (std::int64_t c = 0; c < in.channels; ++c) {
-        if (is_first) {
-          out[c] = x[c];
-        } else if (reduce == Reduce::kMax) {
-          out[c] = std::max(out[c], x[c]);
-        } else if (reduce != Reduce::kFirst) {
-          out[c] += x[c];
-        }
-      }
-    }
-    if (reduce == Reduce::kMean && rows > 1)
-      for (std::int64_t c = 0; c < in.channels; ++c) out[c] /= rows;
   }
 };
 

@@ -1,76 +1,64 @@
-// Points and voxels on the CPU.
-#include <voxshift/kernels_cpu/parallel.h>
-#include <voxshift/point_voxel/kernels.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
+// The contract of points and voxels on the CPU: every method stands in a file of its own.
+#include <voxshift/kernels_cpu/point_voxel.h>
 
 namespace voxshift::cpu {
 namespace {
 
-constexpr std::int64_t kGrain = 16384;
-constexpr float kFurthestCell = 1073741824.0f;  // 2^30: differences of cells stay inside 32 bits
-
-float round(float x, Rounding rounding) {
-  switch (rounding) {
-    case Rounding::kHalfEven:
-      return std::nearbyint(x);
-    case Rounding::kHalfAwayFrom0:
-      return std::round(x);
-    case Rounding::kFloor:
-      return std::floor(x);
-  }
-  return x;
-}
-
-// A comparison with NaN is false, so NaN is outside of every range.
-bool inside(const float* p, const Range& range) {
-  for (std::size_t axis = 0; axis < 3; ++axis)
-    if (!(p[axis] >= range.lowest[axis] && p[axis] < range.highest[axis])) return false;
-  return true;
-}
-
 class CpuPointVoxelKernels final : public PointVoxelKernels {
  public:
-  std::int64_t quantize(const Context& context, const ConstRowView& points, float size, Rounding rounding,
-                        const Range* range, std::int32_t* coords, std::int32_t* kept) const override {
-    const std::int64_t n = points.count;
-    const std::int64_t pieces = (n + kGrain - 1) / kGrain;
-    const Arena::Mark mark = context.arena->mark();
-    auto* counts = context.arena->allocate<std::int64_t>(pieces);
-    parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
-      std::int64_t next = first;
-      bool too_far = false;
-      for (std::int64_t i = first; i < last; ++i) {
-        const float* p = static_cast<const float*>(points.base) + i * points.row_stride;
-        if (range != nullptr && !inside(p, *range)) continue;
-        if (!std::all_of(p, p + points.channels, [](float x) { return std::isfinite(x); })) continue;
-        coords[4 * next] = 0;
-        for (int axis = 0; axis < 3; ++axis) {
-          const float cell = round(p[axis] / size, rounding);
-          too_far |= !(std::abs(cell) < kFurthestCell);
-          coords[4 * next + 1 + axis] = too_far ? 0 : static_cast<std::int32_t>(cell);
-        }
-        kept[next++] = static_cast<std::int32_t>(i);
-      }
-      counts[piece] = too_far ? -1 : next - first;
-    });
-    std::int64_t total = 0;
-    for (std::int64_t piece = 0; piece < pieces; ++piece) {
-      const std::int64_t from = piece * kGrain, count = counts[piece];
-      if (count < 0) {
-        total = -1;
-        break;
-      }
-      if (from != total) {
-        std::memmove(coords + 4 * total, coords + 4 * from, static_cast<std::size_t>(4 * count) * sizeof(*coords));
-        std::memmove(kept + total, kept + from, static_cast<std::size_t>(count) * sizeof(*kept));
-      }
-      total += count;
-    }
-    context.arena->rewind(mark);
-    return total;
+  std::int64_t quantize(const Context& context, const Clouds& points, float size, Rounding rounding, const Range* range,
+                        std::int32_t* coords, std::int32_t* kept) const override {
+    return cpu::quantize(context, points, size, rounding, range, coords, kept);
+  }
+  std::int64_t nearest(const Context& context, const Clouds& points, const Clouds& queries, std::int64_t k,
+                       float radius2, std::int32_t* indices, float* distances) const override {
+    return cpu::nearest(context, points, queries, k, radius2, indices, distances);
+  }
+  RaggedView within_radius(const Context& context, const Clouds& points, const Clouds& queries, float radius2,
+                           Arena& result, std::int64_t& dropped) const override {
+    return cpu::within_radius(context, points, queries, radius2, result, dropped);
+  }
+  void ball_query(const Context& context, const Clouds& points, const Clouds& centers, float radius2,
+                  std::int64_t count, std::int32_t* indices) const override {
+    cpu::ball_query(context, points, centers, radius2, count, indices);
+  }
+  void furthest_points(const Context& context, const Clouds& points, std::int64_t count, Ties ties,
+                       std::int32_t* indices) const override {
+    cpu::furthest_points(context, points, count, ties, indices);
+  }
+  void group(const Context& context, const ConstRowView& points, const ConstRowView& centers,
+             const std::int32_t* indices, std::int64_t count, const ConstRowView& features,
+             const RowView& out) const override {
+    cpu::group(context, points, centers, indices, count, features, out);
+  }
+  void three_nearest(const Context& context, const Clouds& points, const Clouds& centers, std::int32_t* indices,
+                     float* weights) const override {
+    cpu::three_nearest(context, points, centers, indices, weights);
+  }
+  void trilinear(const Context& context, const float* points, std::int64_t n, const float* stride,
+                 const KeyLayout& layout, const HashSlot* slots, std::int64_t capacity, Trilinear mode,
+                 std::int32_t* indices, float* weights) const override {
+    cpu::trilinear(context, points, n, stride, layout, slots, capacity, mode, indices, weights);
+  }
+  void link(const Context& context, const Level& fine, const Level& coarse, const Window::Extents& stride,
+            std::int32_t* parents, std::int32_t* indices, float* weights) const override {
+    cpu::link(context, fine, coarse, stride, parents, indices, weights);
+  }
+  void dense_grid_coords(const Context& context, const Clouds& points, std::int64_t resolution, bool normalize,
+                         float eps, float* coords) const override {
+    cpu::dense_grid_coords(context, points, resolution, normalize, eps, coords);
+  }
+  void dense_cells(const Context& context, const Clouds& coords, std::int64_t resolution,
+                   std::int32_t* cells) const override {
+    cpu::dense_cells(context, coords, resolution, cells);
+  }
+  void dense_corners(const Context& context, const Clouds& coords, std::int64_t resolution, std::int32_t* indices,
+                     float* weights) const override {
+    cpu::dense_corners(context, coords, resolution, indices, weights);
+  }
+  void interpolate(const Context& context, const ConstRowView& in, const std::int32_t* indices, const float* weights,
+                   std::int64_t k, const RowView& out) const override {
+    cpu::interpolate(context, in, indices, weights, k, out);
   }
 };
 

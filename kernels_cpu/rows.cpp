@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 
 #undef HWY_TARGET_INCLUDE
@@ -147,6 +148,13 @@ class CpuRowKernels final : public RowKernels {
     });
   }
 
+  void sigmoid(const Context& context, const ConstRowView& in, const RowView& out) const override {
+    for_rows(context, out.count, [&](std::int64_t i) {
+      std::transform(row(in, i), row(in, i) + out.channels, row(out, i),
+                     [](float x) { return 1 / (1 + std::exp(-x)); });
+    });
+  }
+
   void argmax(const Context& context, const ConstRowView& in, std::uint8_t* labels) const override {
     for_rows(context, in.count, [&](std::int64_t i) {
       labels[i] = static_cast<std::uint8_t>(std::max_element(row(in, i), row(in, i) + in.channels) - row(in, i));
@@ -156,8 +164,12 @@ class CpuRowKernels final : public RowKernels {
   void gather(const Context& context, const ConstRowView& in, const std::int32_t* rows,
               const RowView& out) const override {
     for_rows(context, out.count, [&](std::int64_t i) {
-      const float* from = row(in, rows[i]);
       float* to = row(out, i);
+      if (rows[i] < 0) [[unlikely]] {
+        std::fill_n(to, out.channels, 0.0f);
+        return;
+      }
+      const float* from = row(in, rows[i]);
       for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
     });
   }

@@ -7,19 +7,33 @@
 #include <cstring>
 #include <new>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace voxshift::cpu {
 namespace {
 
 constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
+constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
+// Large memory in huge pages: the first touch of 63 MB costs some 25 ms in pages of 4 KB.
+void use_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef __linux__
+  madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: where it fails, small pages do
+#endif
+}
 
 class CpuRuntime final : public Runtime {
  public:
   bool available(Device) const override { return true; }
 
   void* allocate(Device, std::size_t bytes) const override {
-    const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    void* memory = rounded < bytes ? nullptr : std::aligned_alloc(kAlignment, rounded ? rounded : kAlignment);
+    const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* memory = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded ? rounded : alignment);
     check<OutOfMemory>(memory != nullptr, "[allocate] the CPU has no ", bytes, " bytes left");
+    if (alignment == kHugePage) use_huge_pages(memory, rounded);
     return memory;
   }
 

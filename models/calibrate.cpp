@@ -4,23 +4,24 @@
 #include <voxshift/synth/lidar.h>
 
 #include <algorithm>
-#include <cmath>
+#include <numeric>
 #include <vector>
 
 namespace voxshift {
 namespace {
 
 // Mean and biased variance per channel, in double.
-void set_statistics(const Array& rows, Array& mean, Array& variance) {
-  const auto n = static_cast<double>(rows.dim(0));
-  const auto channels = static_cast<std::size_t>(rows.dim(1));
+void set_statistics(const ConstRowView& rows, Array& mean, Array& variance) {
+  const auto n = static_cast<double>(rows.count);
+  const auto channels = static_cast<std::size_t>(rows.channels);
   std::vector<double> sums(channels), squares(channels);
-  const float* x = rows.data<float>();
-  for (std::int64_t i = 0; i < rows.dim(0); ++i)
-    for (std::size_t c = 0; c < channels; ++c, ++x) {
-      sums[c] += *x;
-      squares[c] += double{*x} * *x;
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    const auto* x = static_cast<const float*>(rows.rows(i, 1).base);
+    for (std::size_t c = 0; c < channels; ++c) {
+      sums[c] += x[c];
+      squares[c] += double{x[c]} * x[c];
     }
+  }
   for (std::size_t c = 0; c < channels; ++c) {
     const double m = sums[c] / n;
     mean.data<float>()[c] = static_cast<float>(m);
@@ -28,18 +29,51 @@ void set_statistics(const Array& rows, Array& mean, Array& variance) {
   }
 }
 
+// The fullest blocks of a cloud, one cloud each.
+PointSet fullest_blocks(const Array& points, const Profile& profile) {
+  constexpr std::size_t kBlocks = 4;
+  CloudBlocks blocks;
+  blocks.cut(rows_of(points), profile.scale, *profile.blocks);
+  std::vector<std::int64_t> chosen(static_cast<std::size_t>(blocks.count())), splits{0};
+  std::iota(chosen.begin(), chosen.end(), 0);
+  std::stable_sort(chosen.begin(), chosen.end(),
+                   [&](std::int64_t a, std::int64_t b) { return blocks.size(a) > blocks.size(b); });
+  chosen.resize(std::min(chosen.size(), kBlocks));
+  for (const std::int64_t block : chosen) splits.push_back(splits.back() + blocks.size(block));
+  Array features({splits.back(), profile.channels()}, DType::kF32);
+  for (std::size_t b = 0; b < chosen.size(); ++b)
+    blocks.features(chosen[b], features.data<float>() + splits[b] * profile.channels());
+  const auto count = static_cast<std::int64_t>(splits.size());
+  return {features, Array::from(splits, {count})};
+}
+
 }  // namespace
 
-void calibrate_batch_norm(Graph& graph, Parameters& parameters, std::uint64_t seed) {
-  check_graph(graph, parameters);
+Array simulated_points(const Profile& profile, std::uint64_t seed) {
   const SynthScan scan = synth_lidar(seed);
-  const auto points = static_cast<std::int64_t>(scan.labels.size());
-  const Voxels voxels = voxelize(Array::from(scan.points, {points, 4}), known_profiles().front().voxelize);
-  evaluate(graph, parameters, voxels.tensor, [&](const Node& node, const SparseTensor& input) {
+  const auto n = static_cast<std::int64_t>(scan.labels.size());
+  const std::int64_t columns = profile.columns();
+  Array points({n, columns}, DType::kF32);
+  for (std::int64_t i = 0; i < n; ++i)
+    for (std::int64_t c = 0; c < columns; ++c)
+      points.data<float>()[i * columns + c] =
+          scan.points[static_cast<std::size_t>(4 * i + std::min<std::int64_t>(c, 3))];
+  return points;
+}
+
+void calibrate_batch_norm(Graph& graph, Parameters& parameters, const Profile& profile, std::uint64_t seed) {
+  check_graph(graph, parameters);
+  const Array points = simulated_points(profile, seed);
+  const auto set = [&](const Node& node, const ConstRowView& input) {
     if (node.op == Op::kBatchNorm)
-      set_statistics(input.features(), parameters.at(node.parameters.at("running_mean")),
+      set_statistics(input, parameters.at(node.parameters.at("running_mean")),
                      parameters.at(node.parameters.at("running_var")));
-  });
+  };
+  if (profile.blocks) {
+    evaluate(graph, parameters, fullest_blocks(points, profile), set);
+  } else {
+    evaluate(graph, parameters, voxelize(points, profile.voxelize).tensor, set);
+  }
 }
 
 }  // namespace voxshift

@@ -22,4 +22,12 @@ struct ClassInfo {
 /// API, whose colours are blue, green, red; these are red, green, blue.
 const std::vector<ClassInfo>& semantic_kitti_classes();
 
+/// The 16 classes of the nuScenes-lidarseg challenge; raw ids 1 to 16 are what predictions hold. Names, ids and colours
+/// of the nuScenes devkit.
+const std::vector<ClassInfo>& nuscenes_classes();
+
+/// The 22 classes of the Waymo Open Dataset; raw ids 1 to 22. Source: segmentation.proto; the colours, which it lacks,
+/// are SemanticKITTI's where a class is alike.
+const std::vector<ClassInfo>& waymo_classes();
+
 }  // namespace voxshift

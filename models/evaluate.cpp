@@ -1,76 +1,46 @@
 #include <voxshift/models/evaluate.h>
+#include <voxshift/models/executor.h>
 #include <voxshift/models/fold.h>
-#include <voxshift/rows/ops.h>
-#include <voxshift/sparse_conv/combine.h>
-#include <voxshift/sparse_conv/conv.h>
 
-#include <cmath>
-#include <optional>
+#include <algorithm>
 
 namespace voxshift {
 namespace {
 
-ConvOptions options_of(const Node& node, const std::optional<Array>& bias) {
-  const Window& w = node.window;
-  const auto list = [&](const Window::Extents& extents) {
-    return std::vector<std::int32_t>(extents.begin(), extents.begin() + w.dims);
-  };
-  ConvOptions options;
-  options.kernel_size = list(w.size);
-  options.stride = list(w.stride);
-  options.dilation = list(w.dilation);
-  options.padding = list(w.pad);
-  options.semantics = w.semantics;
-  options.bias = bias;
-  return options;
+// `set` gives the geometry the input's coordinates.
+template <class Set>
+Array run(const Graph& graph, const Parameters& parameters, const Array& features, const BeforeNode& before,
+          const Set& set) {
+  Graph sorted = graph;
+  const auto channels = check_graph(sorted, parameters);
+  Executor executor(make_plan(sorted, parameters, channels, features.device(), Passes::kNone), features.device(), 0);
+  set(executor.geometry());
+  executor.build();
+  Array out({executor.output_rows(), channels.at(sorted.output)}, DType::kF32, features.device());
+  executor.run(rows_of(features), out.data<float>(), [&](Step& step, const ConstRowView& x) {
+    if (!before) return;
+    const Node& node = *std::find_if(sorted.nodes.begin(), sorted.nodes.end(),
+                                     [&](const Node& candidate) { return candidate.name == step.name; });
+    before(node, x);
+    if (node.op != Op::kBatchNorm) return;
+    const ScaleShift norm = scale_shift_of(node, parameters);
+    step.scale = norm.scale.to(features.device());
+    step.shift = norm.shift.to(features.device());
+  });
+  return out;
 }
 
 }  // namespace
 
-SparseTensor evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input,
-                      const BeforeNode& before) {
-  std::map<std::string, SparseTensor> values{{kGraphInput, input}};
-  std::map<std::string, std::size_t> uses{{graph.output, 1}};  // the caller's
-  for (const Node& node : graph.nodes)
-    for (const std::string& name : node.inputs) ++uses[name];
+Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input, const BeforeNode& before) {
+  return run(graph, parameters, input.features(), before,
+             [&](Geometry& geometry) { geometry.set_voxels(input.map()->level(), input.shape()); });
+}
 
-  const auto run = [&](const Node& node, const SparseTensor& x) -> SparseTensor {
-    const Weights weights = weights_of(node, parameters);
-    switch (node.op) {
-      case Op::kConv:
-        return conv(x, weights.weight, options_of(node, weights.bias));
-      case Op::kConvTranspose:
-        return conv_transpose(x, weights.weight, options_of(node, weights.bias));
-      case Op::kLinear:
-        return x.with_features(
-            linear(x.features(), weights.weight.reshaped({x.channels(), weights.weight.dim(2)}), weights.bias));
-      case Op::kBatchNorm: {
-        const ScaleShift norm = scale_shift_of(node, parameters);
-        return x.with_features(affine(x.features(), norm.scale, norm.shift));
-      }
-      case Op::kRelu:
-      case Op::kRelu6:
-      case Op::kLeakyRelu:
-        return x.with_features(affine(x.features(), {}, {}, activation_of(node)));
-      case Op::kAdd:
-        return add(x, values.at(node.inputs[1]));
-      case Op::kCat: {
-        std::vector<SparseTensor> parts;
-        for (const std::string& name : node.inputs) parts.push_back(values.at(name));
-        return cat(parts);
-      }
-    }
-    throw InvalidArgument("[evaluate] unknown op");
-  };
-
-  for (const Node& node : graph.nodes) {
-    const SparseTensor x = values.at(node.inputs[0]);
-    if (before) before(node, x);
-    values.emplace(node.name, run(node, x));
-    for (const std::string& name : node.inputs)
-      if (--uses[name] == 0) values.erase(name);
-  }
-  return values.at(graph.output);
+Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet& input, const BeforeNode& before) {
+  const PointSet clouds = checked(input, "evaluate", "points");
+  return run(graph, parameters, clouds.points, before,
+             [&](Geometry& geometry) { geometry.set_points(clouds_of(clouds)); });
 }
 
 }  // namespace voxshift

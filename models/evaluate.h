@@ -1,4 +1,5 @@
-// A graph run node by node with the ops users call: slow, plain, and what the executor is checked against.
+// A graph run node by node, nothing folded or fused: what calibration looks at and the executor's passes are checked
+// against.
 #pragma once
 
 #include <voxshift/models/graph.h>
@@ -8,12 +9,12 @@
 
 namespace voxshift {
 
-/// Called before each node with its first input.
-using BeforeNode = std::function<void(const Node&, const SparseTensor&)>;
+/// Called before each node with the rows of its first input. It may change the node's parameters.
+using BeforeNode = std::function<void(const Node&, const ConstRowView&)>;
 
-/// The value of graph.output for this input, every node by itself, nothing folded or fused. The graph must have passed
-/// check_graph.
-SparseTensor evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input,
-                      const BeforeNode& before = {});
+/// Rows f32 [N, C] of graph.output for this input. The graph must have passed check_graph.
+Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input,
+               const BeforeNode& before = {});
+Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet& input, const BeforeNode& before = {});
 
 }  // namespace voxshift

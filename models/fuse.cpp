@@ -7,17 +7,6 @@ namespace {
 
 using Drafts = std::vector<Draft>;
 
-Drafts lowered(const Graph& graph, const Parameters& parameters) {
-  Drafts drafts;
-  for (const Node& node : graph.nodes) {
-    Draft draft{node.name,           node.op,    node.inputs, "", node.name, weights_of(node, parameters), {},
-                activation_of(node), node.window};
-    if (node.op == Op::kBatchNorm) draft.norm = scale_shift_of(node, parameters);
-    drafts.push_back(std::move(draft));
-  }
-  return drafts;
-}
-
 // The draft that gives `value` if its only use is one input of another draft; else null.
 Draft* sole_producer(Drafts& drafts, const std::string& value, const std::string& graph_output) {
   std::ptrdiff_t uses = value == graph_output ? 1 : 0;
@@ -49,7 +38,8 @@ bool absorb(Drafts& drafts, std::size_t i, const std::string& graph_output) {
 }
 
 // Turns the sum at i into the residual of the larger product that gives one of its summands. That product moves to the
-// place of the sum, its only user, where the other summand is known.
+// place of the sum, its only user, where the other summand is known. Where the product has an activation already, the
+// residual is added after it.
 void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
   if (drafts[i].op != Op::kAdd) return;
   const Draft sum = drafts[i];
@@ -57,23 +47,35 @@ void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
   std::string other;
   for (std::size_t side = 0; side < 2; ++side) {
     Draft* candidate = sole_producer(drafts, sum.inputs[side], graph_output);
-    if (candidate == nullptr || !candidate->multiplies() || !is_plain(*candidate)) continue;
-    if (host != nullptr && candidate->window.volume() <= host->window.volume()) continue;
+    if (candidate == nullptr || !candidate->multiplies() || !candidate->residual.empty()) continue;
+    if (!is_plain(*candidate) && sum.activation.kind != Activation::Kind::kNone) continue;
+    if (host != nullptr && candidate->window().volume() <= host->window().volume()) continue;
     host = candidate;
     other = sum.inputs[1 - side];
   }
   if (host == nullptr) return;
   drafts[i] = *host;
   drafts[i].residual = other;
-  drafts[i].activation = sum.activation;
+  drafts[i].residual_last = !is_plain(*host);
+  if (!drafts[i].residual_last) drafts[i].activation = sum.activation;
   drafts[i].output = sum.output;
   drafts.erase(drafts.begin() + (host - drafts.data()));
 }
 
 }  // namespace
 
+std::vector<Draft> plain_drafts(const Graph& graph, const Parameters& parameters) {
+  Drafts drafts;
+  for (const Node& node : graph.nodes) {
+    Draft draft{&node, node.op, node.inputs, "", node.name, weights_of(node, parameters), {}, activation_of(node)};
+    if (node.op == Op::kBatchNorm) draft.norm = scale_shift_of(node, parameters);
+    drafts.push_back(std::move(draft));
+  }
+  return drafts;
+}
+
 std::vector<Draft> fused_drafts(const Graph& graph, const Parameters& parameters) {
-  Drafts drafts = lowered(graph, parameters);
+  Drafts drafts = plain_drafts(graph, parameters);
   for (std::size_t i = 0; i < drafts.size();)
     if (!absorb(drafts, i, graph.output)) ++i;
   for (std::size_t i = 0; i < drafts.size(); ++i) {

@@ -2,6 +2,7 @@
 #include <voxshift/models/json.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,6 +15,9 @@ using nlohmann::json;
 // Limits that no network of use meets, so that a hostile file costs neither hours nor memory without bound.
 constexpr std::size_t kMostNodes = 4096;
 constexpr std::int64_t kMostChannels = 1 << 13;
+
+constexpr std::int64_t kMostSamples = 1 << 16;
+constexpr std::int64_t kMostResolution = 256;
 
 struct OpRow {
   Op op;
@@ -32,8 +36,22 @@ const std::vector<OpRow>& op_table() {
       {Op::kRelu, "relu", 1, 1, {}, {}},
       {Op::kRelu6, "relu6", 1, 1, {}, {}},
       {Op::kLeakyRelu, "leaky_relu", 1, 1, {}, {}},
+      {Op::kSigmoid, "sigmoid", 1, 1, {}, {}},
       {Op::kAdd, "add", 2, 2, {}, {}},
       {Op::kCat, "cat", 1, kMany, {}, {}},
+      {Op::kColumns, "columns", 1, 1, {}, {}},
+      {Op::kVoxelize, "voxelize", 2, 2, {}, {}},
+      {Op::kDevoxelize, "devoxelize", 2, 2, {}, {}},
+      {Op::kVoxelizeDense, "voxelize_dense", 1, 1, {}, {}},
+      {Op::kDevoxelizeDense, "devoxelize_dense", 2, 2, {}, {}},
+      {Op::kFurthestPointSample, "furthest_point_sample", 1, 1, {}, {}},
+      {Op::kCoordinates, "coordinates", 1, 1, {}, {}},
+      {Op::kGroup, "group", 2, 2, {}, {}},
+      {Op::kThreeNearest, "three_nearest", 2, 2, {}, {}},
+      {Op::kMaxPool, "max_pool", 1, 1, {}, {}},
+      {Op::kAvgPool, "avg_pool", 1, 1, {}, {}},
+      {Op::kBroadcast, "broadcast", 2, 2, {}, {}},
+      {Op::kScale, "scale", 2, 2, {}, {}},
   };
   return table;
 }
@@ -43,6 +61,8 @@ const OpRow& row_of(Op op) {
 }
 
 bool has_window(Op op) { return op == Op::kConv || op == Op::kConvTranspose; }
+
+bool has_count(Op op) { return op == Op::kColumns || op == Op::kFurthestPointSample || op == Op::kGroup; }
 
 // Kahn's algorithm, keeping the given order where it is possible.
 void sort_nodes(Graph& graph) {
@@ -90,7 +110,7 @@ void check_parameter(const Node& node, const Parameters& parameters, const std::
 }
 
 // The one extent of a weight that the graph does not tell: the output channels.
-std::int64_t output_channels(const Node& node, const Parameters& parameters) {
+std::int64_t weight_channels(const Node& node, const Parameters& parameters) {
   const std::string& tensor = node.parameters.at("weight");
   const auto found = parameters.find(tensor);
   check(found != parameters.end(), "[graph] tensor \"", tensor, "\" of node \"", node.name, "\" is missing");
@@ -109,6 +129,19 @@ void check_node(const Graph& graph, const Node& node) {
     check(std::find(row.required.begin(), row.required.end(), role) != row.required.end() ||
               std::find(row.optional.begin(), row.optional.end(), role) != row.optional.end(),
           "[graph] node \"", node.name, "\" (", row.name, ") has no parameter \"", role, "\"");
+  if (node.op == Op::kColumns)
+    check(node.first >= 0 && node.count >= 1 && node.first <= kMostChannels && node.count <= kMostChannels,
+          "[graph] node \"", node.name, "\" expects first >= 0 and count >= 1, found ", node.first, " and ",
+          node.count);
+  if (node.op == Op::kFurthestPointSample || node.op == Op::kGroup)
+    check(node.count >= 1 && node.count <= kMostSamples, "[graph] node \"", node.name, "\" expects a count of 1 to ",
+          kMostSamples, ", found ", node.count);
+  if (node.op == Op::kGroup)
+    check(std::isfinite(node.radius) && node.radius > 0, "[graph] node \"", node.name, "\" expects a radius above 0");
+  if (node.op == Op::kVoxelizeDense)
+    check(node.grid.resolution >= 1 && node.grid.resolution <= kMostResolution && std::isfinite(node.grid.eps) &&
+              node.grid.eps >= 0,
+          "[graph] node \"", node.name, "\" expects a resolution of 1 to ", kMostResolution, " and eps >= 0");
   if (!has_window(node.op)) return;
   node.window.check_valid(std::string("graph: node \"").append(node.name).append("\"").c_str());
   check(node.window.semantics == Semantics::kBounded || node.window.pad == Window::Extents{0, 0, 0, 0},
@@ -122,7 +155,7 @@ std::int64_t check_shapes(const Node& node, const Parameters& parameters, std::i
     for (const auto& [role, tensor] : node.parameters) check_parameter(node, parameters, role, {{in}});
     return in;
   }
-  const std::int64_t out = output_channels(node, parameters);
+  const std::int64_t out = weight_channels(node, parameters);
   const std::int64_t volume = node.window.volume();
   check(out > 0, "[graph] node \"", node.name, "\" has no output channels");
   if (node.op == Op::kLinear) {
@@ -134,6 +167,33 @@ std::int64_t check_shapes(const Node& node, const Parameters& parameters, std::i
   }
   if (node.parameters.contains("bias")) check_parameter(node, parameters, "bias", {{out}});
   return out;
+}
+
+std::int64_t output_channels(const Node& node, const Parameters& parameters,
+                             const std::map<std::string, std::int64_t>& channels) {
+  std::int64_t in = channels.at(node.inputs[0]);
+  const std::int64_t other = node.inputs.size() > 1 ? channels.at(node.inputs[1]) : 0;
+  switch (node.op) {
+    case Op::kAdd:
+    case Op::kScale:
+      check(in == other, "[graph] node \"", node.name, "\" (", name(node.op), ") takes ", in, " and ", other,
+            " channels, expected the same");
+      return in;
+    case Op::kCat:
+      for (std::size_t i = 1; i < node.inputs.size(); ++i) in += channels.at(node.inputs[i]);
+      return in;
+    case Op::kColumns:
+      check(node.first + node.count <= in, "[graph] node \"", node.name, "\" takes columns ", node.first, " to ",
+            node.first + node.count, " of ", in);
+      return node.count;
+    case Op::kFurthestPointSample:
+    case Op::kCoordinates:
+      return 3;
+    case Op::kGroup:
+      return 3 + in;
+    default:
+      return row_of(node.op).required.empty() ? in : check_shapes(node, parameters, in);
+  }
 }
 
 Window::Extents extents_from(const json& values, const std::string& node, const char* key, std::size_t dims,
@@ -180,18 +240,14 @@ std::map<std::string, std::int64_t> check_graph(Graph& graph, const Parameters& 
   check(graph.dims >= 1 && graph.dims <= kMaxDimensions && graph.in_channels >= 1,
         "[graph] expected 1 to 4 dimensions and at least one input channel, found ", graph.dims, " and ",
         graph.in_channels);
+  check(graph.input == GraphInput::kVoxels || (graph.dims == 3 && graph.in_channels >= 3),
+        "[graph] points need 3 dimensions and at least their x y z as channels");
   check(graph.nodes.size() <= kMostNodes, "[graph] at most ", kMostNodes, " nodes, found ", graph.nodes.size());
   for (const Node& node : graph.nodes) check_node(graph, node);
   sort_nodes(graph);
   std::map<std::string, std::int64_t> channels{{kGraphInput, graph.in_channels}};
   for (const Node& node : graph.nodes) {
-    std::int64_t in = channels.at(node.inputs[0]);
-    if (node.op == Op::kAdd)
-      check(in == channels.at(node.inputs[1]), "[graph] node \"", node.name, "\" adds ", in, " and ",
-            channels.at(node.inputs[1]), " channels");
-    if (node.op == Op::kCat)
-      for (std::size_t i = 1; i < node.inputs.size(); ++i) in += channels.at(node.inputs[i]);
-    const std::int64_t out = row_of(node.op).required.empty() ? in : check_shapes(node, parameters, in);
+    const std::int64_t out = output_channels(node, parameters, channels);
     check(out <= kMostChannels, "[graph] node \"", node.name, "\" gives ", out, " channels, at most ", kMostChannels);
     channels[node.name] = out;
   }
@@ -214,15 +270,30 @@ json to_json(const Graph& graph) {
     }
     if (node.op == Op::kBatchNorm) entry["eps"] = node.eps;
     if (node.op == Op::kLeakyRelu) entry["slope"] = node.slope;
+    if (node.op == Op::kColumns) entry["first"] = node.first;
+    if (has_count(node.op)) entry["count"] = node.count;
+    if (node.op == Op::kGroup) entry["radius"] = node.radius;
+    if (node.op == Op::kVoxelizeDense) {
+      entry["resolution"] = node.grid.resolution;
+      entry["normalize"] = node.grid.normalize;
+      entry["eps"] = node.grid.eps;
+    }
     nodes.push_back(std::move(entry));
   }
-  return {{"dims", graph.dims}, {"in_channels", graph.in_channels}, {"nodes", nodes}, {"output", graph.output}};
+  return {{"input", graph.input == GraphInput::kPoints ? "points" : "voxels"},
+          {"dims", graph.dims},
+          {"in_channels", graph.in_channels},
+          {"nodes", nodes},
+          {"output", graph.output}};
 }
 
 Graph graph_from_json(const json& document) try {
   Graph graph;
   graph.dims = document.at("dims").get<int>();
   check(graph.dims >= 1 && graph.dims <= kMaxDimensions, "[graph] dims expects 1 to 4, found ", graph.dims);
+  const std::string input = document.value("input", "voxels");
+  check(input == "voxels" || input == "points", "[graph] input expects voxels or points, found \"", input, "\"");
+  graph.input = input == "points" ? GraphInput::kPoints : GraphInput::kVoxels;
   graph.in_channels = document.at("in_channels").get<std::int64_t>();
   graph.output = document.at("output").get<std::string>();
   for (const json& entry : document.at("nodes")) {
@@ -236,8 +307,14 @@ Graph graph_from_json(const json& document) try {
     node.inputs = entry.at("inputs").get<std::vector<std::string>>();
     if (entry.contains("parameters")) node.parameters = entry["parameters"].get<std::map<std::string, std::string>>();
     if (has_window(node.op)) node.window = window_from_json(entry, node.name, graph.dims);
-    node.eps = entry.value("eps", node.eps);
+    if (node.op != Op::kVoxelizeDense) node.eps = entry.value("eps", node.eps);
     node.slope = entry.value("slope", node.slope);
+    if (node.op == Op::kColumns) node.first = entry.at("first").get<std::int64_t>();
+    if (has_count(node.op)) node.count = entry.at("count").get<std::int64_t>();
+    if (node.op == Op::kGroup) node.radius = entry.at("radius").get<float>();
+    if (node.op == Op::kVoxelizeDense)
+      node.grid = {entry.at("resolution").get<std::int64_t>(), entry.at("normalize").get<bool>(),
+                   entry.at("eps").get<float>()};
     graph.nodes.push_back(std::move(node));
   }
   return graph;

@@ -1,6 +1,7 @@
 // A network as a graph of plain ops with named parameters.
 #pragma once
 
+#include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/tensor/array.h>
 #include <voxshift/tensor/kernel_map.h>
 
@@ -10,9 +11,42 @@
 
 namespace voxshift {
 
-enum class Op { kConv, kConvTranspose, kLinear, kBatchNorm, kRelu, kRelu6, kLeakyRelu, kAdd, kCat };
+/// What a network's rows are at its input.
+enum class GraphInput {
+  kVoxels,  ///< coordinates of a sparse tensor
+  kPoints,  ///< points of one or more clouds; the first three columns are x y z
+};
 
-/// "conv", "conv_transpose", "linear", "batch_norm", "relu", "relu6", "leaky_relu", "add", "cat".
+/// Values live on a domain, a set of rows: the input's, that of a strided convolution, or one that an op below makes.
+/// `like` is a value whose domain the result takes; only its domain matters.
+enum class Op {
+  kConv,
+  kConvTranspose,
+  kLinear,
+  kBatchNorm,
+  kRelu,
+  kRelu6,
+  kLeakyRelu,
+  kSigmoid,
+  kAdd,
+  kCat,
+  kColumns,              ///< (x): columns [first, first + count)
+  kVoxelize,             ///< (x, like): mean of the rows of x in each of like's coarser voxels
+  kDevoxelize,           ///< (x, like): trilinear, renormalised, of the voxels x at the finer coordinates of like
+  kVoxelizeDense,        ///< (points): mean per cell of a dense grid around each cloud, zero where it is empty
+  kDevoxelizeDense,      ///< (cells, like): trilinear at the points of like
+  kFurthestPointSample,  ///< (points): coordinates of `count` points of each cloud, a domain of their own
+  kCoordinates,          ///< (points): their x y z
+  kGroup,                ///< (points, centers): `count` neighbours of each center within `radius`, each x y z relative
+                         ///< to it and its features
+  kThreeNearest,         ///< (centers, like): mixture of the three nearest centers at the points of like
+  kMaxPool,              ///< (x): over the neighbours of each center, else over the rows of each cloud
+  kAvgPool,              ///< (x): over the rows of each cloud
+  kBroadcast,            ///< (clouds, like): the row of its cloud for every row of like
+  kScale,                ///< (x, clouds): x times the row of its cloud, channel by channel
+};
+
+/// "conv", "conv_transpose", "linear", "batch_norm", "relu", ..: the enumerator in snake_case.
 const char* name(Op op);
 
 /// One op. Its value is known by the node's name. `parameters` maps a role to the name of a tensor in the model file:
@@ -23,13 +57,18 @@ struct Node {
   Op op = Op::kConv;
   std::vector<std::string> inputs;
   std::map<std::string, std::string> parameters;
-  Window window;        ///< conv, conv_transpose
-  float eps = 1e-5f;    ///< batch_norm
-  float slope = 0.01f;  ///< leaky_relu
+  Window window;           ///< conv, conv_transpose
+  float eps = 1e-5f;       ///< batch_norm
+  float slope = 0.01f;     ///< leaky_relu
+  DenseGridOptions grid;   ///< voxelize_dense
+  std::int64_t first = 0;  ///< columns
+  std::int64_t count = 0;  ///< columns, furthest_point_sample, group
+  float radius = 0;        ///< group, metres
 };
 
 /// Nodes in an order in which every input comes before its user; the network's input is called "input".
 struct Graph {
+  GraphInput input = GraphInput::kVoxels;
   int dims = 3;
   std::int64_t in_channels = 0;
   std::vector<Node> nodes;

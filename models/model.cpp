@@ -2,7 +2,11 @@
 #include <voxshift/models/json.h>
 #include <voxshift/models/minkunet.h>
 #include <voxshift/models/model.h>
+#include <voxshift/models/pointnet2.h>
+#include <voxshift/models/pvcnn.h>
 #include <voxshift/models/safetensors.h>
+#include <voxshift/models/spvcnn.h>
+#include <voxshift/models/spvnas.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -57,9 +61,10 @@ Model from_file(const SafeTensors& file) {
           profile_from_json(metadata(file, "voxshift.profile")), classes_from_json(metadata(file, "voxshift.classes"))};
 }
 
-// SemanticKITTI's classes where their number fits, else numbered ones in evenly spread hues.
+// The classes of the data set that has so many, else numbered ones in evenly spread hues.
 std::vector<ClassInfo> classes_for(int count) {
-  if (count == static_cast<int>(semantic_kitti_classes().size())) return semantic_kitti_classes();
+  for (const auto& known : {semantic_kitti_classes(), nuscenes_classes(), waymo_classes()})
+    if (count == static_cast<int>(known.size())) return known;
   std::vector<ClassInfo> classes;
   for (int i = 0; i < count; ++i) {
     const auto channel = [&](int phase) { return static_cast<std::uint8_t>(60 + (i * 97 + phase * 71) % 180); };
@@ -67,6 +72,73 @@ std::vector<ClassInfo> classes_for(int count) {
         {"class " + std::to_string(i), static_cast<std::uint32_t>(i + 1), {channel(0), channel(1), channel(2)}});
   }
   return classes;
+}
+
+// An architecture by name, and what it is made of where the spec does not say.
+struct Architecture {
+  const char* name;
+  int classes;
+  const char* profile;
+  Network (*make)(const ModelSpec&, Profile&);
+};
+
+Network new_spvnas(const ModelSpec& spec, Profile& profile) {
+  if (spec.config.empty() && spec.parameters) return load_spvnas(spvnas_config_of(*spec.parameters), *spec.parameters);
+  if (spec.config.empty()) return make_spvnas(default_spvnas_config(spec.width, spec.classes), spec.seed);
+  const SpvnasConfig config = read_spvnas_config(spec.config);
+  profile.voxelize.voxel_size = static_cast<float>(config.voxel_size);
+  return spec.parameters ? load_spvnas(config, *spec.parameters) : make_spvnas(config, spec.seed);
+}
+
+PvcnnSpec pvcnn_spec(PvcnnSpec pvcnn, const ModelSpec& spec, const Profile& profile) {
+  pvcnn.width = spec.width;
+  pvcnn.classes = spec.classes;
+  pvcnn.in_channels = profile.channels();
+  return pvcnn;
+}
+
+const Architecture& find_architecture(const std::string& name) {
+  static const Architecture known[] = {
+      {"minkunet", 19, "spvnas",
+       [](const ModelSpec& spec, Profile&) { return make_minkunet(spec.width, spec.classes, spec.seed); }},
+      {"spvcnn", 19, "spvnas",
+       [](const ModelSpec& spec, Profile&) { return make_spvcnn(spec.width, spec.classes, spec.seed); }},
+      {"spvnas", 19, "spvnas", new_spvnas},
+      {"pvcnn", 13, "s3dis",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pvcnn(pvcnn_spec(PvcnnSpec::s3dis(), spec, profile), spec.seed);
+       }},
+      {"pvcnn-shapenet", 50, "shapenet",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pvcnn(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
+       }},
+      {"pvcnn++", 13, "s3dis-8192",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pvcnn2(pvcnn_spec(PvcnnSpec::s3dis(), spec, profile), spec.seed);
+       }},
+      {"pointnet++", 50, "shapenet",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pointnet2(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
+       }},
+  };
+  std::string names;
+  for (const Architecture& arch : known) {
+    if (name == arch.name) return arch;
+    if (!names.empty()) names += ", ";
+    names += arch.name;
+  }
+  throw InvalidArgument("[new] unknown architecture \"" + name + "\", expected one of " + names);
+}
+
+// The tensors of `given` that the network `wanted` has; shapes are checked with the graph.
+Parameters taken(const Parameters& wanted, const Parameters& given) {
+  Parameters result;
+  for (const auto& [name, tensor] : wanted) {
+    const auto found = given.find(name);
+    check(found != given.end(), "[new] tensor \"", name, "\" is missing, expected f32 ", to_string(tensor.shape()));
+    result.emplace(name, found->second);
+  }
+  return result;
 }
 
 }  // namespace
@@ -80,6 +152,9 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
       channels_(check_graph(graph_, parameters_)) {
   check(profile_.channels() == graph_.in_channels, "[model] the profile gives ", profile_.channels(),
         " channels, the network takes ", graph_.in_channels);
+  check(profile_.blocks.has_value() == (graph_.input == GraphInput::kPoints), "[model] the network takes ",
+        graph_.input == GraphInput::kPoints ? "points" : "voxels", ", the profile \"", profile_.name, "\" gives ",
+        profile_.blocks ? "points" : "voxels");
   const std::int64_t logits = channels_.at(graph_.output);
   check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
@@ -96,13 +171,21 @@ Model Model::load(const std::filesystem::path& path) {
 }
 
 Model Model::create(const ModelSpec& spec) {
-  check(spec.arch == "minkunet", "[new] unknown architecture \"", spec.arch, "\", expected minkunet");
-  check(spec.classes >= 1 && spec.classes <= static_cast<int>(kMostClasses), "[new] classes expects 1 to ",
-        kMostClasses, ", found ", spec.classes);
-  Network network = make_minkunet(spec.width, spec.classes, spec.seed);
-  calibrate_batch_norm(network.graph, network.parameters, spec.seed);
-  return {spec.arch, std::move(network.graph), std::move(network.parameters), known_profiles().front(),
-          classes_for(spec.classes)};
+  const Architecture& arch = find_architecture(spec.arch);
+  ModelSpec full = spec;
+  if (full.classes == 0) full.classes = arch.classes;
+  check(full.classes >= 1 && full.classes <= static_cast<int>(kMostClasses), "[new] classes expects 1 to ",
+        kMostClasses, ", found ", full.classes);
+  check(spec.config.empty() || spec.arch == "spvnas", "[new] a net.config belongs to spvnas, not to ", spec.arch);
+  Profile profile = find_profile(spec.profile.empty() ? arch.profile : spec.profile);
+  Network network = arch.make(full, profile);
+  if (spec.parameters) {
+    network.parameters = taken(network.parameters, *spec.parameters);
+  } else {
+    calibrate_batch_norm(network.graph, network.parameters, profile, spec.seed);
+  }
+  const auto classes = static_cast<int>(check_graph(network.graph, network.parameters).at(network.graph.output));
+  return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile), classes_for(classes)};
 }
 
 void Model::save(const std::filesystem::path& path) const {

@@ -6,6 +6,7 @@
 #include <voxshift/models/profile.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,10 +14,16 @@ namespace voxshift {
 
 /// What a new model shall be.
 struct ModelSpec {
-  std::string arch = "minkunet";
-  double width = 1.0;      ///< factor of all channel counts
-  int classes = 19;        ///< 19 takes the names and colours of SemanticKITTI
-  std::uint64_t seed = 0;  ///< of the random weights
+  std::string arch = "minkunet";      ///< minkunet, spvcnn, spvnas, pvcnn, pvcnn-shapenet, pvcnn++, pointnet++
+  double width = 1.0;                 ///< factor of all channel counts
+  int classes = 0;                    ///< 0: 19, of pvcnn and pvcnn++ 13, of networks on ShapeNet 50
+  std::uint64_t seed = 0;             ///< of the random weights
+  std::string profile = "";           ///< preprocessing: a known profile or a JSON file; empty: the architecture's own
+  std::filesystem::path config = "";  ///< spvnas: a net.config; empty: a network of the size of SPVNAS@65GMACs
+
+  /// Trained tensors in place of random ones, named and laid out as the architecture's; without a config the widths and
+  /// depths of spvnas are read from their shapes.
+  std::optional<Parameters> parameters = {};
 };
 
 /// Immutable; copies share the parameters. Safe to use from many threads.
@@ -28,8 +35,10 @@ class Model {
   /// Reads a `.safetensors` file with voxshift's metadata. Throws IoError "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
 
-  /// A network with random weights as torchsparse initialises them, and batch-norm statistics of one synthetic scan.
-  /// Throws InvalidArgument for an unknown arch, a width or class count out of range.
+  /// A network with random weights as torchsparse initialises them, and batch-norm statistics of one synthetic scan, or
+  /// with the tensors of the spec. 19, 16 and 22 classes take names and colours of SemanticKITTI, nuScenes and Waymo.
+  /// Throws InvalidArgument for an unknown arch, a width or class count out of range, a profile or tensors that do not
+  /// fit the network; IoError for a bad file.
   static Model create(const ModelSpec& spec);
 
   /// Writes the file whole or not at all. Throws IoError.

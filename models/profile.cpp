@@ -12,6 +12,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr std::int64_t kMostPoints = 1 << 20;  // of a block
+
 constexpr std::pair<Rounding, const char*> kRoundings[] = {
     {Rounding::kHalfEven, "half_even"}, {Rounding::kHalfAwayFrom0, "half_away"}, {Rounding::kFloor, "floor"}};
 constexpr std::pair<Reduce, const char*> kFeatures[] = {
@@ -36,7 +38,7 @@ T value_of(const std::pair<T, const char*> (&words)[N], const char* what, const 
 }
 
 Profile spvnas() {
-  Profile profile{"spvnas", {}, {1, 1, 1, 1}};
+  Profile profile{"spvnas", {}, {1, 1, 1, 1}, std::nullopt};
   profile.voxelize.from_lowest = true;
   return profile;
 }
@@ -57,10 +59,33 @@ Profile nuscenes() {
   return profile;
 }
 
+Profile waymo() {
+  constexpr float kReach = 75.2f;
+  Profile profile = spvnas();
+  profile.name = "waymo";
+  profile.voxelize.voxel_size = 0.1f;
+  profile.voxelize.range = Range{{-kReach, -kReach, -kReach}, {kReach, kReach, kReach}};
+  return profile;
+}
+
+Profile s3dis(const char* name, std::int64_t points) {
+  constexpr float kColour = 1.0f / 255;
+  return {name, {}, {1, 1, 1, kColour, kColour, kColour}, BlockOptions{1.5f, points, true}};
+}
+
+Profile shapenet() {
+  constexpr std::size_t kColumns = 3 + 3 + 16;  // position, normal, category
+  return {"shapenet", {}, std::vector<float>(kColumns, 1.0f), BlockOptions{0, 2048, false}};
+}
+
+Profile kitti_blocks() { return {"kitti-blocks", {}, {1, 1, 1, 1}, BlockOptions{20, 4096, true}}; }
+
 }  // namespace
 
 const std::vector<Profile>& known_profiles() {
-  static const std::vector<Profile> profiles{spvnas(), pointcept(), nuscenes()};
+  static const std::vector<Profile> profiles{spvnas(),   pointcept(),          nuscenes(),
+                                             waymo(),    s3dis("s3dis", 4096), s3dis("s3dis-8192", 8192),
+                                             shapenet(), kitti_blocks()};
   return profiles;
 }
 
@@ -84,6 +109,13 @@ Profile find_profile(const std::string& name_or_path) {
 }
 
 json to_json(const Profile& profile) {
+  if (profile.blocks)
+    return {{"name", profile.name},
+            {"blocks",
+             {{"size", profile.blocks->size},
+              {"points", profile.blocks->points},
+              {"room_coordinates", profile.blocks->room_coordinates}}},
+            {"scale", profile.scale}};
   const VoxelizeOptions& v = profile.voxelize;
   json document{{"name", profile.name},
                 {"voxel_size", v.voxel_size},
@@ -100,6 +132,16 @@ Profile profile_from_json(const json& document) try {
   Profile profile;
   profile.name = document.at("name").get<std::string>();
   profile.scale = document.at("scale").get<std::vector<float>>();
+  check(profile.scale.size() >= 3, "[profile] scale expects a factor for x, y, z and every further column");
+  if (const auto blocks = document.find("blocks"); blocks != document.end()) {
+    profile.blocks = BlockOptions{blocks->at("size").get<float>(), blocks->at("points").get<std::int64_t>(),
+                                  blocks->at("room_coordinates").get<bool>()};
+    check(std::isfinite(profile.blocks->size) && profile.blocks->size >= 0,
+          "[profile] the size of blocks expects metres, or 0 for one object");
+    check(profile.blocks->points >= 1 && profile.blocks->points <= kMostPoints,
+          "[profile] points of a block expects 1 to ", kMostPoints, ", found ", profile.blocks->points);
+    return profile;
+  }
   profile.voxelize.voxel_size = document.at("voxel_size").get<float>();
   profile.voxelize.rounding = value_of(kRoundings, "rounding", document.at("rounding").get<std::string>());
   profile.voxelize.reduce = value_of(kFeatures, "features", document.at("features").get<std::string>());
@@ -110,7 +152,6 @@ Profile profile_from_json(const json& document) try {
   check(order == "lexicographic", "[profile] row_order expects lexicographic, found \"", order, "\"");
   check(std::isfinite(profile.voxelize.voxel_size) && profile.voxelize.voxel_size > 0,
         "[profile] voxel_size must be a positive number of metres");
-  check(profile.scale.size() >= 3, "[profile] scale expects a factor for x, y, z and every further column");
   if (const auto range = document.find("range"); range != document.end() && !range->is_null())
     profile.voxelize.range =
         Range{range->at("lowest").get<std::array<float, 3>>(), range->at("highest").get<std::array<float, 3>>()};

@@ -1,6 +1,7 @@
 // How points become a network's input: preprocessing that belongs to a checkpoint.
 #pragma once
 
+#include <voxshift/models/cloud_blocks.h>
 #include <voxshift/point_voxel/voxelize.h>
 
 #include <optional>
@@ -9,19 +10,26 @@
 
 namespace voxshift {
 
-/// Preprocessing of one model. Rows are in lexicographic order of the cells; features are the first `scale.size()`
-/// columns of the points, each multiplied by its scale.
+/// Preprocessing of one model. Features are the first `scale.size()` columns of the points, each multiplied by its
+/// scale. Networks on voxels take them in lexicographic order of the cells, networks on points block by block.
 struct Profile {
   std::string name;
-  VoxelizeOptions voxelize;
-  std::vector<float> scale;  ///< one factor per input channel
+  VoxelizeOptions voxelize;            ///< networks on voxels
+  std::vector<float> scale;            ///< one factor per column that is used
+  std::optional<BlockOptions> blocks;  ///< networks on points
 
-  std::int64_t channels() const { return static_cast<std::int64_t>(scale.size()); }
+  /// Columns of the points that are used, and channels of the network's input.
+  std::int64_t columns() const { return static_cast<std::int64_t>(scale.size()); }
+  std::int64_t channels() const { return columns() + (blocks && blocks->room_coordinates ? 3 : 0); }
 };
 
 /// Profiles that the library knows: "spvnas" (0.05 m, nearest cell, ties to even, first point of a voxel, x y z
 /// remission), "pointcept" (0.05 m, floor, points within +-35.2 m and -4..2 m of height), "nuscenes" (as spvnas, 0.1 m,
-/// intensity / 255).
+/// intensity / 255), "waymo" (as spvnas, 0.1 m, points within 75.2 m along each axis; the 4th column is the tanh of
+/// Waymo's unbounded intensity, taken when the scan was converted), and for networks on points "s3dis" (blocks of 1.5
+/// m, at most 4,096 points, x y z r g b, colours / 255, room coordinates), "s3dis-8192" (the same with 8,192),
+/// "shapenet" (one object, x y z, normal and 16 columns that are 1 for the object's category), "kitti-blocks" (blocks
+/// of 20 m, x y z remission, room coordinates).
 const std::vector<Profile>& known_profiles();
 
 /// A known profile by name, or one from a JSON file. Throws InvalidArgument when it is neither, IoError for a bad file.

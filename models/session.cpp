@@ -1,14 +1,11 @@
-#include <voxshift/models/memory_plan.h>
-#include <voxshift/models/plan.h>
+#include <voxshift/models/cloud_blocks.h>
+#include <voxshift/models/executor.h>
 #include <voxshift/models/session.h>
 #include <voxshift/rows/kernels.h>
-#include <voxshift/sparse_conv/kernels.h>
-#include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <utility>
 
 namespace voxshift {
 namespace {
@@ -16,34 +13,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-std::string times(const Window::Extents& extents, int dims) {
-  std::string text;
-  for (std::size_t d = 0; d < static_cast<std::size_t>(dims); ++d) {
-    if (d > 0) text += 'x';
-    text += std::to_string(extents[d]);
-  }
-  return text;
-}
-
-std::string kind_of(const Step& step, const Plan& plan) {
-  switch (step.kind) {
-    case StepKind::kLinear:
-      return "linear";
-    case StepKind::kAffine:
-      return "affine";
-    case StepKind::kAdd:
-      return "add";
-    case StepKind::kConv: {
-      const Window& w = plan.maps[static_cast<std::size_t>(step.map)].window;
-      const std::string text = (step.transposed ? "conv_transpose " : "conv ") + times(w.size, w.dims);
-      const bool even =
-          std::all_of(w.stride.begin(), w.stride.begin() + w.dims, [&](int s) { return s == w.stride[0]; });
-      return w.unit_stride() ? text : text + " / " + (even ? std::to_string(w.stride[0]) : times(w.stride, w.dims));
-    }
-  }
-  return {};
-}
 
 void softmax(const float* logits, std::int64_t classes, float* scores) {
   const float highest = *std::max_element(logits, logits + classes);
@@ -55,136 +24,51 @@ void softmax(const float* logits, std::int64_t classes, float* scores) {
 }  // namespace
 
 struct Session::Impl {
-  Impl(const Model& m, Device d, int t)
-      : model(m),
-        device(d),
-        threads(t > 0 ? t : num_threads()),
-        scratch(d),
-        coordinates(d),
-        features(d),
-        plan(make_plan(m, d)),
-        levels(plan.grids.size()),
-        shapes(plan.grids.size()),
-        maps(plan.maps.size()),
-        bytes(plan.buffers.size()) {
-    for (const Step& step : plan.steps) {
-      const Value &in = value(step.input), &out = value(step.output);
-      report.layers.push_back({step.name, kind_of(step, plan), 0, in.channels, out.channels, 0, 0, 0});
-    }
+  Impl(const Model& m, Device d, int threads)
+      : model(m), executor(make_plan(m.graph(), m.parameters(), m.channels(), d), d, threads) {}
+
+  std::int64_t classes() const { return executor.plan().value(executor.plan().output).channels; }
+
+  // Output rows must be the input's: labels belong to points.
+  void check_rows(const char* op) const {
+    check(executor.plan().value(executor.plan().output).domain == 0, "[", op,
+          "] a network whose output has other coordinates than its input is not supported");
   }
 
-  const Value& value(int index) const { return plan.values[static_cast<std::size_t>(index)]; }
-  const Level& level_of(const Value& v) const { return levels[static_cast<std::size_t>(v.grid)]; }
-  Context context() { return {device, nullptr, threads, &scratch}; }
-
-  // Takes all pieces back. Before a run, because the last one may have thrown; after it, because that is when arenas
-  // that grew become one block each, and the next run shall allocate nothing.
-  void reset_arenas() {
-    scratch.reset();
-    coordinates.reset();
-    features.reset();
+  void start(std::int64_t points) {
+    executor.reset();
+    RunReport& report = executor.report();
+    report.points = points;
+    report.dropped_points = 0;
+    report.voxelize_seconds = 0;
   }
 
-  // Coordinates of every grid, then every kernel map; the input's level must be set.
-  void plan_coordinates() {
-    const auto start = Clock::now();
-    for (std::size_t g = 1; g < plan.grids.size(); ++g) {
-      const Grid& grid = plan.grids[g];
-      const auto parent = static_cast<std::size_t>(grid.parent);
-      const Context in_place{device, nullptr, threads, &coordinates};
-      levels[g] = coarser_level(in_place, levels[parent], grid.window, shapes[parent]);
-      shapes[g] = shapes[parent];
-      if (!shapes[g]) continue;
-      if (grid.window.semantics == Semantics::kBounded) {
-        shapes[g] = bounded_shape(*shapes[parent], grid.window);
-      } else {
-        for (std::size_t d = 0; d < static_cast<std::size_t>(grid.window.dims); ++d)
-          (*shapes[g])[d] = ((*shapes[parent])[d] - 1) / grid.window.stride[d] + 1;
-      }
-    }
-    for (std::size_t m = 0; m < maps.size(); ++m) {
-      const MapSpec& spec = plan.maps[m];
-      maps[m] = coordinate_kernels(device).map(context(), levels[static_cast<std::size_t>(spec.fine)],
-                                               levels[static_cast<std::size_t>(spec.coarse)], spec.window, coordinates);
-    }
-    report.maps_seconds = seconds_since(start);
+  Array logits(const ConstRowView& in) {
+    executor.build();
+    Array out({executor.output_rows(), classes()}, DType::kF32, executor.device());
+    executor.run(in, out.data<float>());
+    executor.reset();
+    return out;
   }
 
-  // Runs all steps; `in` are the input's rows, `out` takes the output's.
-  void run(const float* in, float* out) {
-    plan_coordinates();
-    const auto start = Clock::now();
-    const int input_buffer = value(plan.input).buffer, output_buffer = value(plan.output).buffer;
-    for (std::size_t b = 0; b < bytes.size(); ++b) {
-      const bool external = static_cast<int>(b) == input_buffer || static_cast<int>(b) == output_buffer;
-      const Buffer& buffer = plan.buffers[b];
-      bytes[b] = external ? 0
-                          : levels[static_cast<std::size_t>(buffer.grid)].count * buffer.channels *
-                                static_cast<std::int64_t>(sizeof(float));
-    }
-    auto* memory = static_cast<std::byte*>(
-        features.allocate_bytes(static_cast<std::size_t>(memory_plan.place(plan.buffers, bytes))));
-    const auto rows = [&](int index) -> RowView {
-      const Value& v = value(index);
-      const Buffer& buffer = plan.buffers[static_cast<std::size_t>(v.buffer)];
-      void* base = v.buffer == input_buffer    ? const_cast<float*>(in)  // never a step's output
-                   : v.buffer == output_buffer ? out
-                                               : static_cast<void*>(memory + memory_plan.offset(v.buffer));
-      const RowView whole{base, buffer.channels, level_of(v).count, buffer.channels, DType::kF32};
-      return whole.columns(v.column, v.channels);
-    };
-    report.macs = 0;
-    for (std::size_t s = 0; s < plan.steps.size(); ++s) {
-      const auto step_start = Clock::now();
-      const Step& step = plan.steps[s];
-      LayerReport& layer = report.layers[s];
-      const RowView x = rows(step.input), y = rows(step.output);
-      run_step(step, x, step.other >= 0 ? ConstRowView(rows(step.other)) : ConstRowView(), y);
-      layer.rows = y.count;
-      layer.pairs = step.kind == StepKind::kConv     ? map_of(step).pair_count()
-                    : step.kind == StepKind::kLinear ? y.count
-                                                     : 0;
-      layer.macs = layer.pairs * layer.in_channels * layer.out_channels;
-      layer.seconds = seconds_since(step_start);
-      report.macs += layer.macs;
-    }
-    report.network_seconds = seconds_since(start);
-    report.voxels = levels[0].count;
-  }
+  void segment_voxels(const Array& points, Segmentation& result);
+  void segment_blocks(const Array& points, Segmentation& result);
 
-  const KernelMapView& map_of(const Step& step) const {
-    const KernelMapViews& views = maps[static_cast<std::size_t>(step.map)];
-    return step.transposed ? views.transposed : views.forward;
-  }
-
-  void run_step(const Step& step, const ConstRowView& x, const ConstRowView& other, const RowView& y) {
-    const auto values = [](const std::optional<Array>& array) {
-      return array ? std::as_const(*array).data<float>() : nullptr;
-    };
-    const Epilogue epilogue{values(step.bias), other, step.activation};
-    switch (step.kind) {
-      case StepKind::kConv:
-        return sparse_conv_kernels(device).conv(context(), x, map_of(step), *step.weights, epilogue, y);
-      case StepKind::kLinear:
-        return row_kernels(device).linear(context(), x, *step.weights, epilogue, y);
-      case StepKind::kAffine:
-        return row_kernels(device).affine(context(), x, values(step.scale), values(step.shift), step.activation, y);
-      case StepKind::kAdd:
-        return row_kernels(device).add(context(), x, other, step.activation, y);
-    }
+  // Labels, and scores where wanted, of the points rows[i] from row inverse[i] (null: i) of the logits.
+  void write(const float* logits, const std::uint8_t* labels, const std::int32_t* rows, const std::int32_t* inverse,
+             std::int64_t count, Segmentation& result) const {
+    auto* out = result.labels.data<std::uint8_t>();
+    for (std::int64_t i = 0; i < count; ++i) out[rows[i]] = labels[inverse != nullptr ? inverse[i] : i];
+    if (result.scores.count() == 0) return;
+    auto* scores = result.scores.data<float>();
+    for (std::int64_t i = 0; i < count; ++i)
+      softmax(logits + (inverse != nullptr ? inverse[i] : i) * classes(), classes(), scores + rows[i] * classes());
   }
 
   Model model;
-  Device device;
-  int threads;
-  Arena scratch, coordinates, features;
-  Plan plan;
-  MemoryPlan memory_plan;
-  std::vector<Level> levels;
-  std::vector<std::optional<Window::Extents>> shapes;
-  std::vector<KernelMapViews> maps;
-  std::vector<std::int64_t> bytes;
-  RunReport report;
+  Executor executor;
+  CloudBlocks blocks;
+  RunReport total;  // of all blocks of a cloud
 };
 
 Session::Session(const Model& model, Device device, int threads)
@@ -196,80 +80,133 @@ Session& Session::operator=(Session&&) noexcept = default;
 Array Session::forward(const SparseTensor& x) {
   Impl& s = *impl_;
   const Graph& graph = s.model.graph();
+  check(graph.input == GraphInput::kVoxels, "[forward] the model takes points, not voxels");
   check(x.channels() == graph.in_channels && x.dims() == graph.dims, "[forward] the model takes ", graph.in_channels,
         " channels on ", graph.dims, " axes, the tensor has ", x.channels(), " on ", x.dims());
-  check(x.device() == s.device, "[forward] the tensor is on ", name(x.device()), ", the session on ", name(s.device));
-  s.reset_arenas();
-  s.levels[0] = x.map()->level();
-  s.shapes[0] = x.shape();
-  s.report.points = s.report.dropped_points = 0;
-  s.report.voxelize_seconds = 0;
-  // The output's rows are known once the coordinates are; for the networks here they are the input's.
-  const Value& output = s.value(s.plan.output);
-  check(output.grid == 0, "[forward] a network whose output has other coordinates than its input is not supported");
-  Array logits({x.size(), output.channels}, DType::kF32, s.device);
-  s.run(x.features().data<float>(), logits.data<float>());
-  s.reset_arenas();
-  return logits;
+  check(x.device() == device(), "[forward] the tensor is on ", name(x.device()), ", the session on ", name(device()));
+  s.check_rows("forward");
+  s.start(0);
+  s.executor.geometry().set_voxels(x.map()->level(), x.shape());
+  return s.logits(rows_of(x.features()));
+}
+
+Array Session::forward(const PointSet& points) {
+  Impl& s = *impl_;
+  const Graph& graph = s.model.graph();
+  check(graph.input == GraphInput::kPoints, "[forward] the model takes voxels, not points");
+  const PointSet clouds = checked(points, "forward", "points");
+  check(clouds.points.dim(1) == graph.in_channels, "[forward] the model takes ", graph.in_channels,
+        " channels, points have ", clouds.points.dim(1));
+  check(clouds.points.device() == device(), "[forward] points are on ", name(clouds.points.device()),
+        ", the session on ", name(device()));
+  s.check_rows("forward");
+  s.start(clouds.points.dim(0));
+  s.executor.geometry().set_points(clouds_of(clouds));
+  return s.logits(rows_of(clouds.points));
 }
 
 Segmentation Session::segment(const Array& points, bool with_scores) {
   Impl& s = *impl_;
   const Profile& profile = s.model.profile();
   check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
-  const std::int64_t least_columns = std::max<std::int64_t>(3, profile.channels());
+  const std::int64_t least_columns = std::max<std::int64_t>(3, profile.columns());
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= least_columns,
         "[segment] points expects f32 [N, C] with C >= ", least_columns, ", found ", name(points.dtype()), " ",
         to_string(points.shape()));
-  check(points.device() == s.device, "[segment] points are on ", name(points.device()), ", the session on ",
-        name(s.device));
-  check(s.value(s.plan.output).grid == 0, "[segment] the network's output has other coordinates than its input");
-  s.reset_arenas();
-  s.shapes[0].reset();
-  const auto start = Clock::now();
-  const std::int64_t n = points.dim(0), channels = profile.channels();
-  const Context in_place{s.device, nullptr, s.threads, &s.coordinates};
-  const VoxelRows voxels = voxelize_rows(in_place, rows_of(points).columns(0, channels), profile.voxelize);
-  s.levels[0] = voxels.level;
-  const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
-  row_kernels(s.device).affine(s.context(), input, profile.scale.data(), nullptr, {}, input);
-  s.report.points = n;
-  s.report.dropped_points = n - voxels.points;
-  s.report.voxelize_seconds = seconds_since(start);
-
-  const std::int64_t classes = s.value(s.plan.output).channels, rows = voxels.level.count;
-  float* logits = s.coordinates.allocate<float>(rows * classes);
-  auto* voxel_labels = s.coordinates.allocate<std::uint8_t>(rows);
-  s.run(voxels.features, logits);
-  const auto labelling = Clock::now();
-  row_kernels(s.device).argmax(s.context(), ConstRowView{logits, classes, rows, classes, DType::kF32}, voxel_labels);
-
-  Segmentation result{Array({n}, DType::kU8, s.device), Array({0, classes}, DType::kF32, s.device)};
-  auto* labels = result.labels.data<std::uint8_t>();
-  std::fill_n(labels, n, kUnlabelled);
-  for (std::int64_t j = 0; j < voxels.points; ++j) labels[voxels.kept[j]] = voxel_labels[voxels.inverse[j]];
-  if (with_scores) {
-    result.scores = Array({n, classes}, DType::kF32, s.device);
-    auto* scores = result.scores.data<float>();
-    std::fill_n(scores, n * classes, 0.0f);
-    for (std::int64_t j = 0; j < voxels.points; ++j)
-      softmax(logits + voxels.inverse[j] * classes, classes, scores + voxels.kept[j] * classes);
+  check(points.device() == device(), "[segment] points are on ", name(points.device()), ", the session on ",
+        name(device()));
+  s.check_rows("segment");
+  const std::int64_t n = points.dim(0), classes = s.classes();
+  Segmentation result{Array({n}, DType::kU8, device()), Array({with_scores ? n : 0, classes}, DType::kF32, device())};
+  std::fill_n(result.labels.data<std::uint8_t>(), n, kUnlabelled);
+  std::fill_n(result.scores.data<float>(), result.scores.count(), 0.0f);
+  s.start(n);
+  if (profile.blocks) {
+    s.segment_blocks(points, result);
+  } else {
+    s.segment_voxels(points, result);
   }
-  s.report.network_seconds += seconds_since(labelling);
-  s.reset_arenas();
+  s.executor.reset();
   return result;
 }
 
-const RunReport& Session::report() const { return impl_->report; }
-const Model& Session::model() const { return impl_->model; }
-Device Session::device() const { return impl_->device; }
-int Session::threads() const { return impl_->threads; }
+void Session::Impl::segment_voxels(const Array& points, Segmentation& result) {
+  const auto start = Clock::now();
+  const Profile& profile = model.profile();
+  const std::int64_t n = points.dim(0), channels = profile.channels();
+  const RowKernels& rows = row_kernels(executor.device());
+  Arena& arena = executor.geometry().arena();
+  const Context in_place{executor.device(), nullptr, executor.threads(), &arena};
+  const std::int64_t splits[] = {0, n};
+  const VoxelRows voxels = voxelize_rows(in_place, {rows_of(points).columns(0, channels), splits, 1}, profile.voxelize);
+  executor.geometry().set_voxels(voxels.level, std::nullopt);
+  const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
+  rows.affine(executor.context(), input, profile.scale.data(), nullptr, {}, input);
+  RunReport& report = executor.report();
+  report.dropped_points = n - voxels.points;
+  report.voxelize_seconds = seconds_since(start);
 
-std::size_t Session::bytes() const {
-  std::size_t total = impl_->scratch.bytes() + impl_->coordinates.bytes() + impl_->features.bytes();
-  for (const Step& step : impl_->plan.steps)
-    if (step.weights) total += step.weights->bytes();
-  return total;
+  const std::int64_t count = voxels.level.count;
+  float* logits = arena.allocate<float>(count * classes());
+  auto* labels = arena.allocate<std::uint8_t>(count);
+  executor.build();
+  executor.run(input, logits);
+  const auto labelling = Clock::now();
+  rows.argmax(executor.context(), ConstRowView{logits, classes(), count, classes(), DType::kF32}, labels);
+  write(logits, labels, voxels.kept, voxels.inverse, voxels.points, result);
+  report.network_seconds += seconds_since(labelling);
+}
+
+void Session::Impl::segment_blocks(const Array& points, Segmentation& result) {
+  const auto start = Clock::now();
+  const Profile& profile = model.profile();
+  blocks.cut(rows_of(points), profile.scale, *profile.blocks);
+  total = executor.report();
+  total.dropped_points = blocks.dropped();
+  total.voxelize_seconds = seconds_since(start);
+  total.voxels = total.macs = 0;
+  total.maps_seconds = total.network_seconds = 0;
+  for (LayerReport& layer : total.layers) layer.rows = layer.pairs = layer.macs = 0, layer.seconds = 0;
+  const std::int64_t channels = profile.channels();
+  for (std::int64_t b = 0; b < blocks.count(); ++b) {
+    executor.reset();
+    Arena& arena = executor.geometry().arena();
+    const std::int64_t count = blocks.size(b);
+    const RowView input{arena.allocate<float>(count * channels), channels, count, channels, DType::kF32};
+    blocks.features(b, static_cast<float*>(input.base));
+    const std::int64_t splits[] = {0, count};
+    executor.geometry().set_points({input, splits, 1});
+    executor.build();
+    float* logits = arena.allocate<float>(count * classes());
+    auto* labels = arena.allocate<std::uint8_t>(count);
+    executor.run(input, logits);
+    const auto labelling = Clock::now();
+    row_kernels(executor.device())
+        .argmax(executor.context(), ConstRowView{logits, classes(), count, classes(), DType::kF32}, labels);
+    write(logits, labels, blocks.rows(b), nullptr, count, result);
+    total.network_seconds += seconds_since(labelling);
+    total.add(executor.report());
+  }
+  executor.report() = total;
+}
+
+const RunReport& Session::report() const { return impl_->executor.report(); }
+const Model& Session::model() const { return impl_->model; }
+Device Session::device() const { return impl_->executor.device(); }
+int Session::threads() const { return impl_->executor.threads(); }
+std::size_t Session::bytes() const { return impl_->executor.bytes(); }
+
+void RunReport::add(const RunReport& other) {
+  voxels += other.voxels;
+  macs += other.macs;
+  maps_seconds += other.maps_seconds;
+  network_seconds += other.network_seconds;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    layers[i].rows += other.layers[i].rows;
+    layers[i].pairs += other.layers[i].pairs;
+    layers[i].macs += other.layers[i].macs;
+    layers[i].seconds += other.layers[i].seconds;
+  }
 }
 
 }  // namespace voxshift

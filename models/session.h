@@ -14,18 +14,23 @@ namespace voxshift {
 /// One step of a run.
 struct LayerReport {
   std::string name;  ///< node that gives the weights
-  std::string kind;  ///< "conv 3x3x3", "conv_transpose 2x2x2 / 2", "linear", "affine", "add"
+  std::string kind;  ///< "conv 3x3x3", "conv_transpose 2x2x2 / 2", "linear", "affine", "mean", "interpolate" ..
   std::int64_t rows = 0, in_channels = 0, out_channels = 0;
   std::int64_t pairs = 0;  ///< of the kernel map; rows for linear
   std::int64_t macs = 0;
   double seconds = 0;
 };
 
-/// Cost of the last run.
+/// Cost of the last run; of a cloud that was cut into blocks, the sum of theirs.
 struct RunReport {
-  std::int64_t points = 0, dropped_points = 0, voxels = 0, macs = 0;
-  double voxelize_seconds = 0, maps_seconds = 0, network_seconds = 0;
+  std::int64_t points = 0, dropped_points = 0, macs = 0;
+  std::int64_t voxels = 0;      ///< rows of the network's input: voxels, or points of all blocks
+  double voxelize_seconds = 0;  ///< voxels or blocks of the points
+  double maps_seconds = 0, network_seconds = 0;
   std::vector<LayerReport> layers;
+
+  /// Adds rows, MACs and times of another run of the same network.
+  void add(const RunReport& other);
 };
 
 struct Segmentation {
@@ -47,6 +52,10 @@ class Session {
   /// Logits f32 [rows of the network's output, classes]; for segmentation networks the rows of x. Throws
   /// InvalidArgument when x has other channels or dimensions than the model's input, or lies on another device.
   Array forward(const SparseTensor& x);
+
+  /// The same for a network that takes points: logits f32 [N, classes] of points f32 [N, C], C the model's input
+  /// channels.
+  Array forward(const PointSet& points);
 
   /// A label per point. points f32 [N, C] with at least the profile's columns, on the session's device. Throws
   /// InvalidArgument for other shapes and where points without a range span more than a key's bits.

@@ -1,60 +1,118 @@
 #include <voxshift/point_voxel/kernels.h>
+#include <voxshift/point_voxel/row_indices.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace voxshift {
 
-VoxelRows voxelize_rows(const Context& context, const ConstRowView& points, const VoxelizeOptions& options) {
-  Arena& arena = *context.arena;
-  auto* kept = arena.allocate<std::int32_t>(points.count);
-  auto* first = arena.allocate<std::int32_t>(points.count);
-  auto* inverse = arena.allocate<std::int32_t>(points.count);
-  auto* coords = arena.allocate<std::int32_t>(4 * points.count);
-  const Range* range = options.range ? &*options.range : nullptr;
-  const std::int64_t n = point_voxel_kernels(context.device)
-                             .quantize(context, points, options.voxel_size, options.rounding, range, coords, kept);
-  check(n >= 0, "[voxelize] a point lies more than 2^30 cells from the origin; drop it or give the profile a range");
-  Level level = make_level(context, coords, n, 4, first, inverse);
-  if (options.from_lowest) level.layout = level.layout.from_lowest();
+namespace {
 
-  const std::int64_t channels = points.channels;
-  auto* features = arena.allocate<float>(level.count * channels);
-  const RowView out{features, channels, level.count, channels, DType::kF32};
-  if (options.reduce == Reduce::kFirst) {
-    for (std::int64_t v = 0; v < level.count; ++v) first[v] = kept[first[v]];
-    row_kernels(context.device).gather(context, points, first, out);
-  } else {
-    const RowView rows{arena.allocate<float>(n * channels), channels, n, channels, DType::kF32};
-    row_kernels(context.device).gather(context, points, kept, rows);
-    coordinate_kernels(context.device).reduce(context, rows, inverse, options.reduce, out);
-  }
-  return {level, kept, n, inverse, features};
+// The voxels of the points that count.
+struct Cells {
+  Level level;
+  std::int32_t *kept, *first, *inverse;  // [points], [level.count], [points], of the kept points
+  std::int64_t points;
+};
+
+// In context.arena.
+Cells cells_of(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
+  Arena& arena = *context.arena;
+  const std::int64_t n = clouds.points.count;
+  Cells cells{};
+  cells.kept = arena.allocate<std::int32_t>(n);
+  cells.first = arena.allocate<std::int32_t>(n);
+  cells.inverse = arena.allocate<std::int32_t>(n);
+  auto* coords = arena.allocate<std::int32_t>(4 * n);
+  const Range* range = options.range ? &*options.range : nullptr;
+  cells.points = point_voxel_kernels(context.device)
+                     .quantize(context, clouds, options.voxel_size, options.rounding, range, coords, cells.kept);
+  check(cells.points >= 0,
+        "[voxelize] a point lies more than 2^30 cells from the origin; drop it or give the profile a range");
+  cells.level = make_level(context, coords, cells.points, 4, cells.first, cells.inverse);
+  if (options.from_lowest) cells.level.layout = cells.level.layout.from_lowest();
+  return cells;
 }
 
-Voxels voxelize(const Array& points, const VoxelizeOptions& options) {
-  check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= 3,
-        "[voxelize] points expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ",
-        to_string(points.shape()));
+// Features [level.count, channels] of the cells to `out`.
+void write_features(const Context& context, const ConstRowView& points, const Cells& cells, Reduce reduce,
+                    const RowView& out) {
+  const RowKernels& kernels = row_kernels(context.device);
+  if (reduce == Reduce::kFirst) {
+    for (std::int64_t v = 0; v < cells.level.count; ++v) cells.first[v] = cells.kept[cells.first[v]];
+    return kernels.gather(context, points, cells.first, out);
+  }
+  ConstRowView rows = points;
+  if (cells.points < points.count) {
+    const std::int64_t n = cells.points, channels = points.channels;
+    const RowView kept{context.arena->allocate<float>(n * channels), channels, n, channels, DType::kF32};
+    kernels.gather(context, points, cells.kept, kept);
+    rows = kept;
+  }
+  coordinate_kernels(context.device).reduce(context, rows, cells.inverse, reduce, out);
+}
+
+}  // namespace
+
+VoxelRows voxelize_rows(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
+  const Cells cells = cells_of(context, clouds, options);
+  const std::int64_t count = cells.level.count, channels = clouds.points.channels;
+  auto* features = context.arena->allocate<float>(count * channels);
+  write_features(context, clouds.points, cells, options.reduce, {features, channels, count, channels, DType::kF32});
+  return {cells.level, cells.kept, cells.points, cells.inverse, features};
+}
+
+Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
+  const PointSet clouds = checked(set, "voxelize", "points");
+  const Array& points = clouds.points;
   check(std::isfinite(options.voxel_size) && options.voxel_size > 0,
         "[voxelize] voxel_size must be a positive number of metres, found ", options.voxel_size);
   check(options.reduce != Reduce::kNone, "[voxelize] reduce must say how points of a voxel become one row");
-  const std::int64_t n = points.dim(0), columns = points.dim(1);
-  auto arena = std::make_unique<Arena>(points.device());
-  const Context context{points.device(), nullptr, num_threads(), arena.get()};
-  const VoxelRows rows = voxelize_rows(context, rows_of(points), options);
+  const std::int64_t n = points.dim(0);
+  const Device device = points.device();
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  const Cells cells = cells_of(context, clouds_of(clouds), options);
+  Level level = cells.level;
 
-  Array features({rows.level.count, columns}, DType::kF32, points.device());
-  std::copy_n(rows.features, features.count(), features.data<float>());
-  Array inverse({n}, DType::kI32, points.device());
-  std::fill_n(inverse.data<std::int32_t>(), n, -1);
-  for (std::int64_t j = 0; j < rows.points; ++j) inverse.data<std::int32_t>()[rows.kept[j]] = rows.inverse[j];
-  const auto map = std::make_shared<const CoordinateMap>(std::move(arena), rows.level);
-  return {{map, std::make_shared<CoordinateCache>(), features, {1, 1, 1, 1}, std::nullopt}, inverse, n - rows.points};
+  Array features({level.count, points.dim(1)}, DType::kF32, device);
+  write_features(context, rows_of(points), cells, options.reduce, rows_of(features));
+  Array inverse({n}, DType::kI32, device);
+  auto* row = inverse.data<std::int32_t>();
+  if (cells.points < n) std::fill_n(row, n, -1);
+  for (std::int64_t j = 0; j < cells.points; ++j) row[cells.kept[j]] = cells.inverse[j];
+
+  auto keep = std::make_unique<Arena>(device);  // of what the scratch memory holds, a tensor needs its keys
+  level.keys = std::copy_n(level.keys, level.count, keep->allocate<std::int64_t>(level.count)) - level.count;
+  const auto map = std::make_shared<const CoordinateMap>(std::move(keep), level);
+  return {{map, std::make_shared<CoordinateCache>(), features, {1, 1, 1, 1}, std::nullopt}, inverse, n - cells.points};
+}
+
+Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels, Reduce reduce) {
+  check(features.dtype() == DType::kF32 && features.rank() == 2,
+        "[voxelize_features] features expects f32 [N, C], found ", name(features.dtype()), " ",
+        to_string(features.shape()));
+  const std::int64_t n = features.dim(0);
+  check(inverse.dtype() == DType::kI32 && inverse.rank() == 1 && inverse.dim(0) == n,
+        "[voxelize_features] inverse expects i32 [", n, "], found ", name(inverse.dtype()), " ",
+        to_string(inverse.shape()));
+  check(features.device() == inverse.device(), "[voxelize_features] features is on ", name(features.device()),
+        ", inverse is on ", name(inverse.device()));
+  check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(),
+        "[voxelize_features] voxels must be 0..2^31 - 1, found ", voxels);
+  check(reduce != Reduce::kNone, "[voxelize_features] reduce must say how points of a voxel become one row");
+  check_row_indices(inverse, voxels, "voxelize_features", "inverse");
+  const Device device = features.device();
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  Array out({voxels, features.dim(1)}, DType::kF32, device);
+  coordinate_kernels(device).reduce(context, rows_of(features), inverse.data<std::int32_t>(), reduce, rows_of(out));
+  return out;
 }
 
 }  // namespace voxshift

@@ -1,8 +1,8 @@
 // From points to voxels.
 #pragma once
 
+#include <voxshift/point_voxel/point_set.h>
 #include <voxshift/point_voxel/rounding.h>
-#include <voxshift/tensor/row_view.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
 #include <optional>
@@ -19,7 +19,7 @@ struct VoxelizeOptions {
 
 /// Voxels of a point cloud.
 struct Voxels {
-  SparseTensor tensor;       ///< coordinates (0, x, y, z) in cells, lexicographic; features are the points' columns
+  SparseTensor tensor;       ///< coordinates (cloud, x, y, z) in cells, lexicographic; features are the points' columns
   Array inverse;             ///< i32 [N]: the row of each point, -1 for a dropped one
   std::int64_t dropped = 0;  ///< points that are not finite or lie outside the range
 };
@@ -27,7 +27,16 @@ struct Voxels {
 /// Cells are round(xyz / voxel_size) in float32 (torchsparse's sparse_quantize with the rounding of spvnas). points f32
 /// [N, C], C >= 3, x y z first, metres. Throws InvalidArgument for other shapes or dtypes, a voxel size that is not
 /// positive, and cells that span more than a key's bits.
-Voxels voxelize(const Array& points, const VoxelizeOptions& options = {});
+Voxels voxelize(const PointSet& points, const VoxelizeOptions& options = {});
+inline Voxels voxelize(const Array& points, const VoxelizeOptions& options = {}) {
+  return voxelize(PointSet{points, std::nullopt}, options);
+}
+
+/// Features of voxels from those of points, f32 [voxels, C]: row v is the reduction, in order, of the rows i of
+/// features f32 [N, C] with inverse[i] == v, inverse i32 [N]; -1 takes no part, a voxel without points is 0. Throws
+/// InvalidArgument for an inverse outside [-1, voxels) and Reduce::kNone. Source: torchsparse's spvoxelize (the mean).
+Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels,
+                        Reduce reduce = Reduce::kMean);
 
 /// Voxels in an arena's memory.
 struct VoxelRows {
@@ -40,6 +49,6 @@ struct VoxelRows {
 
 /// voxelize() for rows of f32 points with everything in context.arena; the features are the view's channels. `points`
 /// and `options` are not checked.
-VoxelRows voxelize_rows(const Context& context, const ConstRowView& points, const VoxelizeOptions& options);
+VoxelRows voxelize_rows(const Context& context, const Clouds& points, const VoxelizeOptions& options);
 
 }  // namespace voxshift

@@ -9,7 +9,9 @@ void bind_errors(pybind11::module_& m);
 void bind_tensors(pybind11::module_& m);
 void bind_ops(pybind11::module_& m);
 void bind_points(pybind11::module_& m);
+void bind_point_sets(pybind11::module_& m);
 void bind_models(pybind11::module_& m);
+void bind_evaluation(pybind11::module_& m);
 
 /// Held by every call that computes: other Python threads go on meanwhile.
 using WithoutGil = pybind11::call_guard<pybind11::gil_scoped_release>;

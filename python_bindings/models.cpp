@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <variant>
 
 #include "arrays.h"
 #include "bindings.h"
@@ -26,9 +27,11 @@ class LoadedModel {
   Device device() const { return session_.device(); }
   int threads() const { return session_.threads(); }
 
-  Array forward(const SparseTensor& x) {
+  Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
     const std::lock_guard lock(mutex_);
-    return session_.forward(x);
+    if (const Array* points = std::get_if<Array>(&x)) return session_.forward({*points, row_splits});
+    check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
+    return session_.forward(std::get<SparseTensor>(x));
   }
 
   Segmentation segment(const Array& points, bool scores) {
@@ -61,9 +64,13 @@ std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::
   return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model, device, threads);
 }
 
-std::unique_ptr<LoadedModel> create(const std::string& arch, double width, int classes, std::uint64_t seed,
-                                    const std::string& device, Threads threads) {
-  return std::make_unique<LoadedModel>(Model::create({arch, width, classes, seed}), device, threads);
+std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
+                                    std::uint64_t seed, const std::string& device, Threads threads, const Word& profile,
+                                    const std::optional<std::filesystem::path>& config,
+                                    const std::optional<Parameters>& parameters) {
+  check(!classes || *classes >= 1, "[new] classes expects 1 to 255, found ", classes.value_or(0));
+  const ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
+  return std::make_unique<LoadedModel>(Model::create(spec), device, threads);
 }
 
 py::object segment(LoadedModel& model, const Array& points, bool scores) {
@@ -84,6 +91,12 @@ py::dict parameters(const LoadedModel& model) {
 
 py::dict profile(const LoadedModel& model) {
   const Profile& profile = model.model().profile();
+  if (profile.blocks) {
+    const BlockOptions& b = *profile.blocks;
+    return py::dict(
+        "name"_a = profile.name, "scale"_a = profile.scale,
+        "blocks"_a = py::dict("size"_a = b.size, "points"_a = b.points, "room_coordinates"_a = b.room_coordinates));
+  }
   const VoxelizeOptions& v = profile.voxelize;
   py::object range = py::none();
   if (v.range) range = py::make_tuple(v.range->lowest, v.range->highest);
@@ -122,19 +135,25 @@ at once. Make one with Model.load or Model.new.)";
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
 device: "cpu", "cuda" or "cuda:N". threads: of the CPU, num_threads() unless given.
-profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes" or the path of a JSON file.
+profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 
 Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not, and
 ValueError for an unknown profile.)";
 
-constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them.
+constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them, or with given ones.
 
-Its batch-norm statistics are those of one synthetic scan. arch: "minkunet" (spvnas). width: factor of all channel
-counts, 1/32 to 8. classes: 1 to 255; 19 takes the names and colours of SemanticKITTI. Raises ValueError for others.)";
+arch: "minkunet", "spvcnn", "spvnas", "pvcnn" (S3DIS), "pvcnn-shapenet", "pvcnn++" (S3DIS) or "pointnet++" (ShapeNet). Its batch-norm statistics are
+those of one synthetic scan. width: factor of all channel counts, 1/32 to 8. classes: 1 to 255, the architecture's own
+unless given; 19, 16 and 22 take the names and colours of SemanticKITTI, nuScenes and Waymo. profile: preprocessing, the
+architecture's own unless given. config: path of an SPVNAS net.config. parameters: {name: float32 array}, trained
+tensors in place of random ones, named and laid out as the architecture's. Raises ValueError for others, OSError for a
+bad file.)";
 
 constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
 
-Raises ValueError when x has other channels or axes than the network's input.)";
+x: a SparseTensor for networks on voxels; points float32 [N, C] with all input channels, x y z first, for networks on
+points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b. Raises ValueError when x has other channels or
+axes than the network's input.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
 
@@ -163,22 +182,25 @@ void bind_models(py::module_& m) {
   py::class_<LoadedModel>(m, "Model", kClassDoc)
       .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
                   WithoutGil(), kLoadDoc)
-      .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = 19, "seed"_a = 0,
-                  "device"_a = "cpu", "threads"_a = py::none(), WithoutGil(), kNewDoc)
+      .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
+                  "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
+                  "parameters"_a = py::none(), WithoutGil(), kNewDoc)
       .def(
           "save", [](const LoadedModel& model, const std::filesystem::path& path) { model.model().save(path); },
           "path"_a, WithoutGil(), "Writes a .safetensors file whole or not at all. Raises OSError.")
       .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
-      .def("forward", &LoadedModel::forward, "x"_a, WithoutGil(), kForwardDoc)
+      .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
       .def("segment", &segment, "points"_a, "scores"_a = false, kSegmentDoc)
       .def_property_readonly("report", &report, kReportDoc)
       .def_property_readonly(
           "classes", [](const LoadedModel& model) { return model.model().classes(); }, "list of ClassInfo by train id.")
       .def_property_readonly(
           "arch", [](const LoadedModel& model) { return model.model().arch(); }, "Such as \"minkunet\".")
-      .def_property_readonly("profile", &profile,
-                             "Preprocessing: {name, voxel_size, rounding, range, reduce, origin} as voxelize takes\n"
-                             "them, and scale, the factor of each of the points' columns.")
+      .def_property_readonly(
+          "profile", &profile,
+          "Preprocessing: {name, voxel_size, rounding, range, reduce, origin} as voxelize takes\n"
+          "them, and scale, the factor of each of the points' columns. Of networks on points {name,\n"
+          "scale, blocks: {size, points, room_coordinates}}.")
       .def_property_readonly(
           "parameter_count", [](const LoadedModel& model) { return model.model().parameter_count(); },
           "Trained numbers: all parameters but running statistics.")

@@ -32,7 +32,9 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_tensors(m);
   bind_ops(m);
   bind_points(m);
+  bind_point_sets(m);
   bind_models(m);
+  bind_evaluation(m);
   m.def("set_num_threads", &voxshift::set_num_threads, "threads"_a,
         "Threads of ops called one by one; a model has its own number. Raises ValueError outside\n1..1024.");
   m.def("num_threads", &voxshift::num_threads,

@@ -17,6 +17,8 @@ constexpr Word<Reduce> kReductions[] = {
     {"first", Reduce::kFirst}, {"sum", Reduce::kSum}, {"mean", Reduce::kMean}, {"max", Reduce::kMax}};
 constexpr Word<Rounding> kRoundings[] = {
     {"half_even", Rounding::kHalfEven}, {"half_away", Rounding::kHalfAwayFrom0}, {"floor", Rounding::kFloor}};
+constexpr Word<AbsentClass> kAbsent[] = {
+    {"zero", AbsentClass::kZero}, {"one", AbsentClass::kOne}, {"left_out", AbsentClass::kLeftOut}};
 constexpr Word<bool> kOrigins[] = {{"sensor", false}, {"lowest", true}};
 
 template <class T, std::size_t N>
@@ -66,6 +68,8 @@ Reduce reduce_of(const char* op, const std::optional<std::string>& word) {
 Rounding rounding_of(const char* op, const std::string& word) { return value_of(kRoundings, op, "rounding", word); }
 
 bool from_lowest_of(const char* op, const std::string& origin) { return value_of(kOrigins, op, "origin", origin); }
+
+AbsentClass absent_of(const char* op, const std::string& word) { return value_of(kAbsent, op, "absent", word); }
 
 std::string word_of(Rounding rounding) { return text_of(kRoundings, rounding); }
 std::string word_of(Reduce reduce) { return text_of(kReductions, reduce); }

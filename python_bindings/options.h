@@ -2,6 +2,7 @@
 #pragma once
 
 #include <pybind11/stl.h>
+#include <voxshift/models/confusion.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/sparse_conv/conv.h>
 
@@ -27,6 +28,7 @@ Semantics semantics_of(const char* op, const std::string& word);
 Reduce reduce_of(const char* op, const std::optional<std::string>& word);
 Rounding rounding_of(const char* op, const std::string& word);
 bool from_lowest_of(const char* op, const std::string& origin);
+AbsentClass absent_of(const char* op, const std::string& word);
 
 // And back.
 std::string word_of(Rounding rounding);

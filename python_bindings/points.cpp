@@ -33,9 +33,16 @@ voxel_size: metres. rounding: "half_even" (numpy.round), "half_away" (from 0, C'
 range: the box ((x, y, z), (x, y, z)), lowest and highest, that points must lie in; the highest is outside.
 reduce: how the points of a voxel give its features, "first", "mean", "max" or "sum".
 origin: cells are counted from the "sensor", or from the "lowest" cell of each axis as spvnas does.
+row_splits: int64 [B + 1]; rows [s[b], s[b + 1]) are cloud b, the first coordinate of its voxels.
 
 Points that are not finite or lie outside the range are dropped and counted. Raises ValueError for another shape or
 dtype, a voxel size that is not positive, and cells that span more than 63 bits.)";
+
+constexpr const char* kVoxelizeFeaturesDoc =
+    R"(Features of points reduced by their voxels: float32 [voxels, C].
+
+features float32 [N, C], inverse int32 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or
+"sum", taken in the order of the points; a voxel without points gets 0 (torchsparse's spvoxelize). Raises ValueError.)";
 
 constexpr const char* kSynthDoc =
     R"(One scan of a simulated 64-beam LiDAR in a random street; the same seed gives the same bits.
@@ -48,7 +55,7 @@ labels uint32 [N], raw SemanticKITTI ids.)";
 void bind_points(py::module_& m) {
   py::class_<Voxels>(m, "Voxels", "Voxels of a point cloud, made by voxelize.")
       .def_readonly("tensor", &Voxels::tensor,
-                    "SparseTensor: coordinates (0, x, y, z) in cells, features the points' columns.")
+                    "SparseTensor: coordinates (cloud, x, y, z) in cells, features the points' columns.")
       .def_property_readonly(
           "inverse", [](const Voxels& v) { return array_to(v.inverse); },
           "int32 [N]: the row of each point, -1 for a dropped one.")
@@ -56,17 +63,23 @@ void bind_points(py::module_& m) {
   m.def(
       "voxelize",
       [](const Array& points, float voxel_size, const std::string& rounding, const std::optional<Corners>& range,
-         const std::string& reduce, const std::string& origin) {
+         const std::string& reduce, const std::string& origin, const std::optional<Array>& row_splits) {
         VoxelizeOptions options;
         options.voxel_size = voxel_size;
         options.rounding = rounding_of("voxelize", rounding);
         if (range) options.range = Range{range->first, range->second};
         options.reduce = reduce_of("voxelize", reduce);
         options.from_lowest = from_lowest_of("voxelize", origin);
-        return voxelize(points, options);
+        return voxelize({points, row_splits}, options);
       },
       "points"_a, py::arg_v("voxel_size", 0.05f, "0.05"), "rounding"_a = "half_even", "range"_a = py::none(),
-      "reduce"_a = "first", "origin"_a = "sensor", WithoutGil(), kVoxelizeDoc);
+      "reduce"_a = "first", "origin"_a = "sensor", "row_splits"_a = py::none(), WithoutGil(), kVoxelizeDoc);
+  m.def(
+      "voxelize_features",
+      [](const Array& features, const Array& inverse, std::int64_t voxels, const std::string& reduce) {
+        return voxelize_features(features, inverse, voxels, reduce_of("voxelize_features", reduce));
+      },
+      "features"_a, "inverse"_a, "voxels"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesDoc);
   m.def("synth_lidar", &scan, "seed"_a, kSynthDoc);
 }
 

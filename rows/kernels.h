@@ -30,10 +30,13 @@ class RowKernels {
   virtual void add(const Context&, const ConstRowView& a, const ConstRowView& b, Activation,
                    const RowView& out) const = 0;
 
+  /// out[i, c] = 1 / (1 + exp(-in[i, c])). in may be out.
+  virtual void sigmoid(const Context&, const ConstRowView& in, const RowView& out) const = 0;
+
   /// labels[i] = lowest c that maximises in[i, c].
   virtual void argmax(const Context&, const ConstRowView& in, std::uint8_t* labels) const = 0;
 
-  /// out[i] = in[rows[i]] for the count of `out`.
+  /// out[i] = in[rows[i]] for the count of `out`; -1 gives zeros.
   virtual void gather(const Context&, const ConstRowView& in, const std::int32_t* rows, const RowView& out) const = 0;
 };
 

@@ -30,7 +30,7 @@ void* Arena::allocate_bytes(std::size_t bytes) {
     used_ = 0;
   }
   if (current_ == blocks_.size()) {
-    add_block(std::max({bytes, kSmallestBlock, blocks_.empty() ? 0 : blocks_.back().bytes}));
+    add_block(std::max({bytes, kSmallestBlock, this->bytes()}));  // doubles the whole, so that blocks stay few
     used_ = 0;
   }
   void* piece = blocks_[current_].memory + used_;

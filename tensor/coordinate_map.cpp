@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace voxshift {
 
@@ -33,17 +34,23 @@ Array CoordinateMap::find(const Array& queries) const {
         name(device()));
   Arena scratch(device());
   const Context context{device(), nullptr, num_threads(), &scratch};
-  const auto& kernels = coordinate_kernels(device());
+  const auto [slots, capacity] = table();
+  Array rows({queries.dim(0)}, DType::kI32, device());
+  coordinate_kernels(device()).look_up(context, slots, capacity, level_.layout, queries.data<std::int32_t>(),
+                                       queries.dim(0), rows.data<std::int32_t>());
+  return rows;
+}
+
+CoordinateMap::Table CoordinateMap::table() const {
   const auto capacity = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(2 * size() + 2)));
   std::call_once(table_built_, [&] {
+    Arena scratch(device());
+    const Context context{device(), nullptr, num_threads(), &scratch};
     Array table({capacity * static_cast<std::int64_t>(sizeof(HashSlot))}, DType::kU8, device());
-    kernels.build_table(context, level_, static_cast<HashSlot*>(table.memory()), capacity);
+    coordinate_kernels(device()).build_table(context, level_, static_cast<HashSlot*>(table.memory()), capacity);
     table_ = table;
   });
-  Array rows({queries.dim(0)}, DType::kI32, device());
-  kernels.look_up(context, static_cast<const HashSlot*>(table_.memory()), capacity, level_.layout,
-                  queries.data<std::int32_t>(), queries.dim(0), rows.data<std::int32_t>());
-  return rows;
+  return {static_cast<const HashSlot*>(std::as_const(table_).memory()), capacity};
 }
 
 }  // namespace voxshift

@@ -10,6 +10,7 @@
 namespace voxshift {
 
 class Arena;
+struct HashSlot;
 
 /// The unique coordinates of a sparse tensor, sorted by packed key (lexicographically, batch first), with an exact
 /// open-addressing hash table that is built on the first look-up. Immutable and thread-safe.
@@ -32,6 +33,13 @@ class CoordinateMap {
 
   /// Rows int32 [M] of the queried coordinates int32 [M, 1 + D], -1 where a coordinate is not present.
   Array find(const Array& queries) const;
+
+  /// The hash table behind find(), as kernels take it: CoordinateKernels::build_table of the level.
+  struct Table {
+    const HashSlot* slots;
+    std::int64_t capacity;
+  };
+  Table table() const;
 
  private:
   std::unique_ptr<Arena> arena_;

@@ -20,11 +20,12 @@ struct Activation {
   bool operator==(const Activation&) const = default;
 };
 
-/// out = activation(sum + bias + residual); absent parts have a null base.
+/// out = activation(sum + bias + residual), or activation(sum + bias) + residual; absent parts have a null base.
 struct Epilogue {
   const float* bias = nullptr;  ///< [out channels]
   ConstRowView residual;        ///< [out rows, out channels]
   Activation activation;
+  bool residual_last = false;  ///< the residual is added after the activation
 };
 
 }  // namespace voxshift

@@ -65,7 +65,7 @@ class CoordinateKernels {
                        const std::int32_t* coords, std::int64_t n, std::int32_t* rows) const = 0;
 
   /// out[s] = reduction of the rows in[i] with segment[i] == s, taken in ascending i; 0 where there are none. segment
-  /// [in.count] holds values of [0, out.count). Features are f32; kNone is not taken.
+  /// [in.count] holds values below out.count; negative ones take no part. Features are f32; kNone is not taken.
   virtual void reduce(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
                       const RowView& out) const = 0;
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 
 namespace voxshift {
@@ -26,6 +27,8 @@ class KeyLayout {
 
   int axes() const { return axes_; }
   int bits() const { return shift_[0] + width_[0]; }
+  /// Bits of the box's largest key: the spare bit of its highest field is not among them.
+  int used_bits() const { return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(pack(highest_.data())))); }
   int shift(int axis) const { return shift_[static_cast<std::size_t>(axis)]; }
   int width(int axis) const { return width_[static_cast<std::size_t>(axis)]; }
   std::int32_t lowest(int axis) const { return lowest_[static_cast<std::size_t>(axis)]; }

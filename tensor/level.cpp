@@ -35,7 +35,7 @@ Level unique_candidates(const Context& context, const Level& from, const Window&
   const std::int64_t most = from.count * (move == CoordinateKernels::Move::kFloor ? 1 : window.volume());
   auto* keys = context.arena->allocate<std::int64_t>(most);
   const std::int64_t n = kernels.candidates(context, from, window, move, layout, keys);
-  return {layout, keys, kernels.sort_unique(context, keys, n, layout.bits(), nullptr, nullptr)};
+  return {layout, keys, kernels.sort_unique(context, keys, n, layout.used_bits(), nullptr, nullptr)};
 }
 
 }  // namespace
@@ -48,7 +48,7 @@ Level make_level(const Context& context, const std::int32_t* coords, std::int64_
   const KeyLayout layout(axes, lowest, highest);
   auto* keys = context.arena->allocate<std::int64_t>(n);
   kernels.pack(context, coords, n, layout, keys);
-  return {layout, keys, kernels.sort_unique(context, keys, n, layout.bits(), first, inverse)};
+  return {layout, keys, kernels.sort_unique(context, keys, n, layout.used_bits(), first, inverse)};
 }
 
 Level coarser_level(const Context& context, const Level& fine, const Window& window,

@@ -26,6 +26,13 @@ struct BasicRowView {
     return view;
   }
 
+  /// The rows [first, first + number).
+  BasicRowView rows(std::int64_t first, std::int64_t number) const {
+    BasicRowView view = columns(first * row_stride, channels);
+    view.count = number;
+    return view;
+  }
+
   operator BasicRowView<const void>() const { return {base, row_stride, count, channels, dtype}; }
 };
 

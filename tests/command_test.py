@@ -198,7 +198,7 @@ def test_new_is_repeatable(model, tmp_path):
     assert (tmp_path / "other").read_bytes() != model.read_bytes()
     succeeds("new", "minkunet", "--width", 0.0625, "--classes", 5, "-o", tmp_path / "five")
     assert len(json.loads(read_header(tmp_path / "five")[0]["__metadata__"]["voxshift.classes"])) == 5
-    for arguments in (["--width", 0], ["--width", 1000], ["--classes", 0], ["--classes", 256]):
+    for arguments in (["--width", 0], ["--width", 1000], ["--classes", 256]):
         fails("new", "minkunet", *arguments, "-o", tmp_path / "none", says=["expects"])
     assert not (tmp_path / "none").exists()
 
@@ -220,7 +220,7 @@ def test_version_and_help():
     version = succeeds("--version")
     for word in ("voxshift ", "CUDA", "OpenCV", "Open3D"):
         assert word in version
-    assert all(word in succeeds("--help") for word in ("segment", "info", "new", "synth"))
+    assert all(word in succeeds("--help") for word in ("segment", "eval", "info", "new", "synth"))
     options = succeeds("segment", "--help")
     for word in ("--model", "--device", "--threads", "--out", "--write", "--stats", "--columns", "--preprocess",
                  "--layers"):
@@ -233,6 +233,7 @@ def test_version_and_help():
     ["segment", "a.bin", "--model", "m", "--write", "jpg"], ["segment", "a.bin", "--model", "m", "--columns", "2"],
     ["segment", "a.bin", "--model", "m", "--nothing"], ["synth"], ["synth", "lidar"], ["info"],
     ["synth", "lidar", "--count", "0", "-o", "x"], ["new", "minkunet", "--width", "wide", "-o", "m"],
+    ["new", "minkunet", "--classes", "0", "-o", "m"],
 ], ids=" ".join)
 def test_usage(arguments, tmp_path):
     result = run(*arguments, cwd=tmp_path)

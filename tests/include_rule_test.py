@@ -32,9 +32,10 @@ OURS = {
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
 THEIRS = {
     r"hwy/.*|omp\.h|immintrin\.h|arm_neon\.h": r"kernels_cpu/.*",
+    r"sys/mman\.h": r"kernels_cpu/runtime\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|mma\.h": r"kernels_cuda/.*",
     r"open3d/.*": r"apps/open3d_module\.cpp",
-    r"opencv2/.*": r"apps/opencv_module\.cpp",
+    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)",
     r"nlohmann/.*": r"(models|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",

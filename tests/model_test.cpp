@@ -83,8 +83,8 @@ TEST(MinkUNet, SeedsAndBounds) {
 }
 
 TEST(Model, CreateRefusesWhatItCannotMake) {
-  expect_throw([] { Model::create({"spvcnn", 1, 19, 0}); }, {"\"spvcnn\"", "minkunet"});
-  expect_throw([] { Model::create({"minkunet", 1, 0, 0}); }, {"classes", "0"});
+  expect_throw([] { Model::create({"resnet", 1, 19, 0}); }, {"\"resnet\"", "minkunet", "spvnas"});
+  expect_throw([] { Model::create({"minkunet", 1, -1, 0}); }, {"classes", "-1"});
   expect_throw([] { Model::create({"minkunet", 1, 256, 0}); }, {"classes", "256"});
   expect_throw([] { Model::create({"minkunet", 0, 19, 0}); }, {"width", "0"});
 }
@@ -95,13 +95,13 @@ TEST(Model, StatisticsAreThoseOfASyntheticScan) {
   const Array points = Array::from(scan.points, {static_cast<std::int64_t>(scan.labels.size()), 4});
   const Voxels voxels = voxelize(points, model.profile().voxelize);
   int norms = 0;
-  evaluate(model.graph(), model.parameters(), voxels.tensor, [&](const Node& node, const SparseTensor& x) {
+  evaluate(model.graph(), model.parameters(), voxels.tensor, [&](const Node& node, const ConstRowView& x) {
     if (node.op != Op::kBatchNorm) return;
     ++norms;
     const auto mean = model.parameters().at(node.parameters.at("running_mean")).values<float>();
     const auto variance = model.parameters().at(node.parameters.at("running_var")).values<float>();
-    const auto rows = x.features().values<float>();
-    const auto n = static_cast<double>(x.size());
+    const std::span rows(static_cast<const float*>(x.base), static_cast<std::size_t>(x.count * x.channels));
+    const auto n = static_cast<double>(x.count);
     for (std::size_t c = 0; c < mean.size(); ++c) {
       double sum = 0, squares = 0;
       for (std::size_t i = c; i < rows.size(); i += mean.size()) sum += rows[i];
@@ -122,17 +122,17 @@ TEST(Model, ClassesOfSemanticKitti) {
 }
 
 TEST(Model, WhatDoesNotFitTogether) {
-  NetworkBuilder b(4);
+  NetworkWriter b(4);
   const std::string out = b.linear(kGraphInput, 3);
   const Model good = b.model(out);
   const auto make = [&](const Profile& profile, std::size_t classes) {
     return Model("test", good.graph(), good.parameters(), profile, std::vector<ClassInfo>(classes));
   };
-  expect_throw([&] { make({"p", {}, {1, 1, 1}}, 3); }, {"3 channels", "takes 4"});
+  expect_throw([&] { make({"p", {}, {1, 1, 1}, {}}, 3); }, {"3 channels", "takes 4"});
   expect_throw([&] { make(good.profile(), 2); }, {"3 logits", "has 2"});
-  expect_throw([&] { good.with_profile({"p", {}, {1, 1, 1, 1, 1}}); }, {"5 channels", "takes 4"});
+  expect_throw([&] { good.with_profile({"p", {}, {1, 1, 1, 1, 1}, {}}); }, {"5 channels", "takes 4"});
   EXPECT_EQ(good.with_profile(known_profiles()[1]).profile().name, "pointcept");
-  NetworkBuilder wide(4);
+  NetworkWriter wide(4);
   const std::string many = wide.linear(kGraphInput, 256);
   expect_throw([&] { wide.model(many); }, {"255 classes", "256"});
 }

@@ -14,11 +14,11 @@ struct NetworkCase {
   int dims;
   bool with_shape;    ///< the input has a shape, as bounded semantics need
   std::size_t steps;  ///< of the executor's plan
-  std::function<std::string(NetworkBuilder&)> build;
+  std::function<std::string(NetworkWriter&)> build;
 };
 
 inline const std::vector<NetworkCase>& network_cases() {
-  using B = NetworkBuilder;
+  using B = NetworkWriter;
   const std::string in = kGraphInput;
   static const std::vector<NetworkCase> cases{
       // Folding and activations
@@ -69,7 +69,9 @@ inline const std::vector<NetworkCase>& network_cases() {
          return b.relu(b.add(x, x));
        }},
       {"input + input", 3, false, 1, [=](B& b) { return b.leaky_relu(b.add(in, in)); }},
-      {"sum of an activated conv", 3, false, 2, [=](B& b) { return b.add(b.relu(b.conv(in, 4)), in); }},
+      {"sum of an activated conv", 3, false, 1, [=](B& b) { return b.add(b.relu(b.conv(in, 4)), in); }},
+      {"relu of a sum of an activated conv", 3, false, 2,
+       [=](B& b) { return b.relu(b.add(b.leaky_relu(b.conv(in, 4)), in)); }},
       {"summand with two users", 3, false, 3,
        [=](B& b) {
          const std::string x = b.conv(in, 4);

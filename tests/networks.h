@@ -34,9 +34,9 @@ inline Window bounded_cube(int dims, int size, int stride, int pad) {
 }
 
 /// Adds nodes to a graph; each call gives the name of the new node's value.
-class NetworkBuilder {
+class NetworkWriter {
  public:
-  explicit NetworkBuilder(std::int64_t channels, int dims = 3, unsigned seed = 1) : random_(seed) {
+  explicit NetworkWriter(std::int64_t channels, int dims = 3, unsigned seed = 1) : random_(seed) {
     graph.dims = dims;
     graph.in_channels = channels;
     channels_[kGraphInput] = channels;
@@ -98,7 +98,9 @@ class NetworkBuilder {
   /// The network whose output is `output`, behind a profile of as many columns as it has channels.
   Model model(const std::string& output) {
     graph.output = output;
-    Profile profile{"plain", {}, std::vector<float>(static_cast<std::size_t>(graph.in_channels), 1.0f)};
+    Profile profile;
+    profile.name = "plain";
+    profile.scale.assign(static_cast<std::size_t>(graph.in_channels), 1.0f);
     std::vector<ClassInfo> classes;
     for (std::int64_t c = 0; c < channels_.at(output); ++c)
       classes.push_back({"class " + std::to_string(c), static_cast<std::uint32_t>(c + 1), {1, 2, 3}});

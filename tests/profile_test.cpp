@@ -42,7 +42,10 @@ TEST(Profile, TheOthersByName) {
   EXPECT_EQ(find_profile("pointcept").voxelize.rounding, Rounding::kFloor);
   EXPECT_EQ(find_profile("nuscenes").voxelize.voxel_size, 0.1f);
   EXPECT_EQ(find_profile("nuscenes").scale[3], 1.0f / 255);
-  expect_throw([] { find_profile("kitti"); }, {"spvnas, pointcept, nuscenes", "\"kitti\""});
+  EXPECT_EQ(find_profile("waymo").voxelize.voxel_size, 0.1f);
+  EXPECT_EQ(find_profile("waymo").voxelize.range->highest, (std::array<float, 3>{75.2f, 75.2f, 75.2f}));
+  EXPECT_EQ(find_profile("waymo").scale, std::vector<float>(4, 1.0f));
+  expect_throw([] { find_profile("kitti"); }, {"spvnas, pointcept, nuscenes, waymo", "\"kitti\""});
   expect_throw([] { find_profile(""); }, {"expected"});
   expect_throw([] { find_profile("/"); }, {"expected"});
   expect_throw([] { find_profile("/dev/zero"); }, {"expected"});

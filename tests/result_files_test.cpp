@@ -148,5 +148,30 @@ TEST_F(ResultFiles, PicturesOfOddScans) {
   EXPECT_THROW(draw_picture({scan, {}, semantic_kitti_classes(), ""}), InvalidArgument);
 }
 
+TEST_F(ResultFiles, PicturesOfConfusion) {
+  if (!has_opencv()) GTEST_SKIP() << "this build has no OpenCV";
+  const double nan = std::nan("");
+  const ConfusionPicture plain{{"car", "road"}, {2, 0}, {0.5, nan}, {0.5, 0.5, 0, 0, 0, 0}, "one of two"};
+  ConfusionPicture with_misses = plain, long_names = plain;
+  with_misses.shares = {0, 0, 1, 0, 0, 0};
+  long_names.names = {"na\xC3\xAFve " + std::string(2000, 'w'), ""};
+  const auto [width, height] = png_size(draw_confusion(plain));
+  const auto [wider, same_height] = png_size(draw_confusion(with_misses));
+  EXPECT_GT(width, 0);
+  EXPECT_GT(wider, width);  // a column more
+  EXPECT_EQ(same_height, height);
+  EXPECT_GT(png_size(draw_confusion(long_names)).first, width);
+  EXPECT_LT(png_size(draw_confusion(long_names)).first, 1000);
+  EXPECT_EQ(draw_confusion(plain), draw_confusion(plain));
+
+  for (const auto& change : std::vector<std::function<void(ConfusionPicture&)>>{
+           [](ConfusionPicture& p) { p.names.pop_back(); }, [](ConfusionPicture& p) { p.true_points.push_back(1); },
+           [](ConfusionPicture& p) { p.iou.clear(); }, [](ConfusionPicture& p) { p.shares.pop_back(); }}) {
+    ConfusionPicture wrong = plain;
+    change(wrong);
+    EXPECT_THROW(draw_confusion(wrong), InvalidArgument);
+  }
+}
+
 }  // namespace
 }  // namespace voxshift

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <voxshift/models/minkunet.h>
 #include <voxshift/models/model.h>
+#include <voxshift/models/pvcnn.h>
 #include <voxshift/models/session.h>
+#include <voxshift/models/spvcnn.h>
 #include <voxshift/synth/lidar.h>
 
 #include <atomic>
@@ -78,9 +80,20 @@ Array first_points(const SynthScan& scan, std::int64_t n) {
   return Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * n), {n, 4});
 }
 
-Model minkunet() {
-  Network network = make_minkunet(1.0 / 16, 19, 1);
-  return {"minkunet", network.graph, network.parameters, known_profiles().front(), semantic_kitti_classes()};
+Model model_of(const char* arch, const Network& network, const char* profile) {
+  return {arch, network.graph, network.parameters, find_profile(profile), semantic_kitti_classes()};
+}
+
+Model minkunet() { return model_of("minkunet", make_minkunet(1.0 / 16, 19, 1), "spvnas"); }
+
+Model spvcnn() { return model_of("spvcnn", make_spvcnn(1.0 / 16, 19, 1), "spvnas"); }
+
+Model pvcnn() {
+  PvcnnSpec spec = PvcnnSpec::s3dis();
+  spec.width = spec.resolution = 1.0 / 8;
+  spec.in_channels = 7;
+  spec.classes = 19;
+  return model_of("pvcnn", make_pvcnn(spec, 1), "kitti-blocks");
 }
 
 class SessionAllocation : public ::testing::TestWithParam<int> {
@@ -100,22 +113,23 @@ TEST_P(SessionAllocation, TheCounterCounts) {
 }
 
 TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
-  const Model model = minkunet();
-  const SynthScan scan = synth_lidar(1);
-  const std::int64_t all = 30000;
-  Session session(model, Device::cpu(), GetParam());
-  session.segment(first_points(scan, all), true);
-  for (const std::int64_t n : {all, all - 1, all / 2, std::int64_t{100}, std::int64_t{1}, std::int64_t{0}, all}) {
-    SCOPED_TRACE(n);
-    const Array points = first_points(scan, n);
-    for (const bool with_scores : {false, true}) {
-      // What the results themselves take.
-      const long results = calls_in([&] {
-        Segmentation result{Array({n}, DType::kU8), Array({0, 19}, DType::kF32)};
-        if (with_scores) result.scores = Array({n, 19}, DType::kF32);
-      });
-      EXPECT_GT(results, 0);
-      EXPECT_EQ(calls_in([&] { session.segment(points, with_scores); }), results);
+  for (const Model& model : {minkunet(), spvcnn(), pvcnn()}) {
+    SCOPED_TRACE(model.arch());
+    const SynthScan scan = synth_lidar(1);
+    const std::int64_t all = 30000;
+    Session session(model, Device::cpu(), GetParam());
+    session.segment(first_points(scan, all), true);
+    for (const std::int64_t n : {all, all - 1, all / 2, std::int64_t{100}, std::int64_t{1}, std::int64_t{0}, all}) {
+      SCOPED_TRACE(n);
+      const Array points = first_points(scan, n);
+      for (const bool with_scores : {false, true}) {
+        // What the results themselves take.
+        const long results = calls_in([&] {
+          Segmentation{Array({n}, DType::kU8), Array({with_scores ? n : 0, 19}, DType::kF32)};
+        });
+        EXPECT_GT(results, 0);
+        EXPECT_EQ(calls_in([&] { session.segment(points, with_scores); }), results);
+      }
     }
   }
 }

@@ -31,13 +31,13 @@ class SessionTest : public DeviceTest {
 VOXSHIFT_FOR_EACH_DEVICE(SessionTest);
 
 Model model_of(const NetworkCase& network) {
-  NetworkBuilder b(kChannels, network.dims);
+  NetworkWriter b(kChannels, network.dims);
   return b.model(network.build(b));
 }
 
 // The node-by-node run itself, against plain loops.
 TEST(Evaluate, EqualsPlainLoops) {
-  NetworkBuilder b(kChannels);
+  NetworkWriter b(kChannels);
   const std::string x = b.conv(kGraphInput, 5, cube(3, 3), true);
   const std::string sum = b.add(b.leaky_relu(b.batch_norm(x)), x);
   const Model model = b.model(b.linear(b.cat({sum, kGraphInput}), 3));
@@ -74,14 +74,15 @@ TEST(Evaluate, EqualsPlainLoops) {
       expected.at(r, o) = shift[o];
       for (std::size_t c = 0; c < 9; ++c) expected.at(r, o) += both.at(r, c) * w[o * 9 + c];
     }
-  expect_equal(evaluate(model.graph(), model.parameters(), input).features(), expected);
+  expect_equal(evaluate(model.graph(), model.parameters(), input), expected);
 }
 
 TEST_P(SessionTest, EqualsTheGraphNodeByNode) {
   for (const NetworkCase& network : network_cases()) {
     SCOPED_TRACE(network.name);
     const Model model = model_of(network);
-    EXPECT_EQ(make_plan(model, Device::cpu()).steps.size(), network.steps);
+    EXPECT_EQ(make_plan(model.graph(), model.parameters(), model.channels(), Device::cpu()).steps.size(),
+              network.steps);
     // Large, then small, then large again in the memory of the first.
     std::vector<SparseTensor> inputs;
     for (const auto& [rows, seed] : {std::pair{900, 1u}, {7, 2u}, {900, 1u}, {400, 3u}})
@@ -89,9 +90,21 @@ TEST_P(SessionTest, EqualsTheGraphNodeByNode) {
     std::vector<Session> sessions;
     for (const int threads : {1, 2, 3}) sessions.emplace_back(model, device(), threads);
     for (const SparseTensor& x : inputs) {
-      const SparseTensor expected = evaluate(model.graph(), model.parameters(), x);
-      for (Session& session : sessions) expect_same_bits(session.forward(on_device(x)), expected.features());
+      const Array expected = evaluate(model.graph(), model.parameters(), x);
+      for (Session& session : sessions) expect_same_bits(session.forward(on_device(x)), expected);
     }
+  }
+}
+
+TEST_P(SessionTest, StepsThatRunTogetherInManyPieces) {
+  NetworkWriter b(kChannels);
+  const std::string x = b.relu(b.linear(kGraphInput, 24));
+  const std::string y = b.linear(b.cat({b.relu(b.linear(x, 8)), b.linear(x, 16), kGraphInput}), 12);
+  const Model model = b.model(b.linear(b.add(b.relu(b.linear(y, 6)), b.linear(x, 6)), 3));
+  for (const std::size_t rows : {4095u, 4096u, 4097u, 13000u}) {
+    const SparseTensor input = whole_tensor(3, rows, kChannels, 2);
+    Session session(model, device(), 2);
+    expect_same_bits(session.forward(on_device(input)), evaluate(model.graph(), model.parameters(), input));
   }
 }
 
@@ -116,7 +129,7 @@ TEST_P(SessionTest, MinkUNetEqualsTheGraphNodeByNode) {
   const Array points =
       Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * 20000), {20000, 4});
   const SparseTensor x = voxelize(points, model.profile().voxelize).tensor;
-  const Array expected = evaluate(model.graph(), model.parameters(), x).features();
+  const Array expected = evaluate(model.graph(), model.parameters(), x);
   Session session(model, device(), 2);
   const auto actual = host<float>(session.forward(x)), wanted = host<float>(expected);
   double error = 0, norm = 0;
@@ -149,7 +162,7 @@ TEST_P(SessionTest, NoRows) {
 }
 
 TEST_P(SessionTest, Report) {
-  NetworkBuilder b(kChannels);
+  NetworkWriter b(kChannels);
   const std::string x = b.relu(b.conv(kGraphInput, 5));
   const Model model = b.model(b.linear(b.add(b.conv_transpose(b.conv(x, 6, 2, 2), 5), x), 3));
   const SparseTensor input = whole_tensor(3, 500, kChannels, 6);
@@ -188,9 +201,9 @@ TEST_P(SessionTest, Report) {
 // What cannot be planned or run
 
 TEST_P(SessionTest, PlansThatAreRefused) {
-  const auto refused = [&](const std::function<std::string(NetworkBuilder&)>& build,
+  const auto refused = [&](const std::function<std::string(NetworkWriter&)>& build,
                            const std::vector<std::string>& parts) {
-    NetworkBuilder b(kChannels);
+    NetworkWriter b(kChannels);
     const Model model = b.model(build(b));
     expect_throw([&] { Session(model, device(), 1); }, parts);
   };
@@ -203,7 +216,7 @@ TEST_P(SessionTest, PlansThatAreRefused) {
 }
 
 TEST_P(SessionTest, InputsThatAreRefused) {
-  NetworkBuilder b(kChannels);
+  NetworkWriter b(kChannels);
   const Model model = b.model(b.conv(kGraphInput, 3));
   Session session(model, device(), 1);
   expect_throw([&] { session.forward(on_device(whole_tensor(3, 9, 5, 1))); }, {"4 channels", "5"});
@@ -214,18 +227,18 @@ TEST_P(SessionTest, InputsThatAreRefused) {
   // It goes on working.
   EXPECT_EQ(session.forward(on_device(whole_tensor(3, 9, 4, 1))).dim(0), 9);
 
-  NetworkBuilder flat(kChannels, 2);
+  NetworkWriter flat(kChannels, 2);
   const Model flat_model = flat.model(flat.conv(kGraphInput, 3));
   Session flat_session(flat_model, device(), 1);
   expect_throw([&] { flat_session.segment(Array({9, 4}, DType::kF32).to(device())); }, {"2 axes"});
 
-  NetworkBuilder coarse(kChannels);
+  NetworkWriter coarse(kChannels);
   const Model coarse_model = coarse.model(coarse.conv(kGraphInput, 3, 2, 2));
   Session coarse_session(coarse_model, device(), 1);
   expect_throw([&] { coarse_session.forward(on_device(whole_tensor(3, 9, 4, 1))); }, {"other coordinates"});
   expect_throw([&] { coarse_session.segment(Array({9, 4}, DType::kF32).to(device())); }, {"other coordinates"});
 
-  NetworkBuilder bounded(kChannels);
+  NetworkWriter bounded(kChannels);
   const Window w = bounded_cube(3, 3, 2, 1);
   const Model bounded_model = bounded.model(bounded.conv_transpose(bounded.conv(kGraphInput, 3, w), 3, w));
   Session bounded_session(bounded_model, device(), 1);
@@ -237,7 +250,7 @@ TEST_P(SessionTest, InputsThatAreRefused) {
 
 /// A network of one convolution and a classifier behind the default profile.
 Model point_model(std::optional<Range> range = {}) {
-  NetworkBuilder b(kChannels);
+  NetworkWriter b(kChannels);
   Model model = b.model(b.linear(b.relu(b.conv(kGraphInput, 8)), 5));
   Profile profile = known_profiles().front();
   profile.voxelize.range = range;
@@ -253,7 +266,7 @@ Array points_of(const std::vector<std::array<float, 4>>& points) {
 /// Label per point from the ops users call one by one.
 std::vector<std::uint8_t> labels_of(const Model& model, const Array& points) {
   const Voxels voxels = voxelize(points, model.profile().voxelize);
-  const auto logits = host<float>(evaluate(model.graph(), model.parameters(), voxels.tensor).features());
+  const auto logits = host<float>(evaluate(model.graph(), model.parameters(), voxels.tensor));
   const std::size_t classes = model.classes().size();
   std::vector<std::uint8_t> labels;
   for (const std::int32_t row : host<std::int32_t>(voxels.inverse)) {
@@ -293,7 +306,7 @@ TEST_P(SessionTest, SegmentLabelsEveryPoint) {
 }
 
 TEST_P(SessionTest, ScoresAreTheSoftmaxOfTheLogits) {
-  NetworkBuilder b(kChannels);
+  NetworkWriter b(kChannels);
   b.parameters.emplace("w", Array::from(std::vector<float>{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 100}, {3, 4}));
   Node& node = b.add_node(Op::kLinear, {kGraphInput}, 3);
   node.parameters["weight"] = "w";
@@ -367,7 +380,7 @@ TEST_P(SessionTest, MoreColumnsThanChannels) {
 }
 
 TEST_P(SessionTest, FeaturesAreScaledAndLabelsDoNotDependOnOtherScans) {
-  NetworkBuilder b(kChannels);
+  NetworkWriter b(kChannels);
   const Model plain = b.model(b.linear(b.conv(kGraphInput, 8), 5));
   Profile scaled = plain.profile();
   scaled.scale = {0.5f, 1, 2, 0.25f};

@@ -1,4 +1,4 @@
-// From points to voxels: rounding, range, dropped points, and the counts of a real scan.
+// From points to voxels: rounding, range, dropped points, batches, and the counts of a real scan.
 #include <gtest/gtest.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/sparse_conv/conv.h>
@@ -146,6 +146,74 @@ TEST_P(VoxelizeTest, ReductionsOfAVoxel) {
   EXPECT_EQ(intensity(Reduce::kMax), 10.0F);
 }
 
+// Each cloud alone, one after the other, with the cloud's number in front.
+TEST_P(VoxelizeTest, CloudsOfABatchDoNotMeet) {
+  Matrix in = test_data::real(20011, 4, 4);
+  for (double& x : in.values) x = static_cast<float>(x * 2);
+  for (std::size_t i = 3; i < in.rows; i += 50) in.at(i, i % 4) = kNan;
+  const std::vector<std::int64_t> splits = {0, 0, 5, 17000, 17000, 20011, 20011};
+  for (const Reduce reduce : {Reduce::kFirst, Reduce::kSum, Reduce::kMean, Reduce::kMax}) {
+    VoxelizeOptions options;
+    options.voxel_size = 0.25F;
+    options.reduce = reduce;
+    Coords coords;
+    std::vector<float> features;
+    std::vector<std::int32_t> inverse;
+    for (std::size_t b = 0; b + 1 < splits.size(); ++b) {
+      const auto first = static_cast<std::size_t>(splits[b]), last = static_cast<std::size_t>(splits[b + 1]);
+      Matrix own(last - first, 4);
+      std::copy_n(in.values.begin() + static_cast<std::ptrdiff_t>(4 * first), own.values.size(), own.values.begin());
+      const Voxels alone = voxelize(array(own, {static_cast<std::int64_t>(own.rows), 4}), options);
+      for (const std::int32_t row : host<std::int32_t>(alone.inverse))
+        inverse.push_back(row < 0 ? -1 : row + static_cast<std::int32_t>(coords.size()));
+      for (Coord c : coords_of(alone.tensor.coords())) {
+        c[0] = static_cast<std::int64_t>(b);
+        coords.push_back(c);
+      }
+      for (const float x : host<float>(alone.tensor.features())) features.push_back(x);
+    }
+    for (const int threads : {1, 2, 3}) {
+      set_num_threads(threads);
+      const Voxels v =
+          voxelize(PointSet{array(in), Array::from(splits, {static_cast<std::int64_t>(splits.size())})}, options);
+      ASSERT_EQ(coords_of(v.tensor.coords()), coords);
+      ASSERT_EQ(host<std::int32_t>(v.inverse), inverse);
+      ASSERT_EQ(host<float>(v.tensor.features()), features);
+      ASSERT_EQ(v.dropped, std::count(inverse.begin(), inverse.end(), -1));
+    }
+  }
+}
+
+TEST_P(VoxelizeTest, ManyEmptyClouds) {
+  std::vector<std::int64_t> splits(1000, 0);
+  splits.back() = 2;
+  const Voxels v = voxelize(PointSet{array(points({{0, 0, 0}, {1, 1, 1}})), Array::from(splits, {1000})});
+  EXPECT_EQ(coords_of(v.tensor.coords()), (Coords{{998, 0, 0, 0}, {998, 20, 20, 20}}));
+}
+
+// Keys too wide for an index beside them in 64 bits.
+TEST_P(VoxelizeTest, VoxelsFarFromEachOther) {
+  Matrix in = test_data::real(5000, 3, 5);
+  for (std::size_t i = 0; i < in.rows; ++i)
+    for (std::size_t a = 0; a < 3; ++a) in.at(i, a) = std::round(in.at(i, a) * 3) * (a == 2 ? 100 : 30000);
+  std::map<Coord, std::size_t> firsts;
+  for (std::size_t i = 0; i < in.rows; ++i) {
+    Coord c{0};
+    for (std::size_t a = 0; a < 3; ++a) c.push_back(cell(in.at(i, a), 0.05F, Rounding::kHalfEven));
+    firsts.emplace(c, i);
+  }
+  Coords coords;
+  Matrix first(firsts.size(), 3);
+  for (const auto& [c, i] : firsts) {
+    for (std::size_t a = 0; a < 3; ++a) first.at(coords.size(), a) = in.at(i, a);
+    coords.push_back(c);
+  }
+  const Voxels v = voxels(in);
+  ASSERT_GT(v.tensor.map()->level().layout.used_bits(), 64 - 13);
+  EXPECT_EQ(coords_of(v.tensor.coords()), coords);
+  expect_equal(v.tensor.features(), first);
+}
+
 TEST_P(VoxelizeTest, TheRangeHoldsItsLowestNotItsHighest) {
   VoxelizeOptions options;
   options.voxel_size = 1;
@@ -209,6 +277,12 @@ TEST_P(VoxelizeTest, WrongArgumentsAreRefused) {
   expect_throw([&] { voxelize(array(Matrix(2, 2))); }, {"[voxelize]", "C >= 3", "[2, 2]"});
   expect_throw([&] { voxelize(vector({1, 2, 3})); }, {"[voxelize]", "[3]"});
   expect_throw([&] { voxelize(Array({2, 3}, DType::kI32, device())); }, {"[voxelize]", "i32"});
+  const auto batch = [&](const std::vector<std::int64_t>& splits) {
+    return PointSet{xyz, Array::from(splits, {static_cast<std::int64_t>(splits.size())})};
+  };
+  for (const auto& splits : std::vector<std::vector<std::int64_t>>{{0, 1}, {1, 2}, {0, 3}, {0, 2, 1, 2}, {0}, {}})
+    expect_throw([&] { voxelize(batch(splits)); }, {"[voxelize]", "row_splits"});
+  expect_throw([&] { voxelize(PointSet{xyz, vector({0, 2})}); }, {"[voxelize]", "row_splits", "f32"});
   VoxelizeOptions options;
   for (const float size : {0.0F, -0.05F, std::numeric_limits<float>::infinity(), std::nanf("")}) {
     options.voxel_size = size;

@@ -17,6 +17,10 @@ _Semantics = Literal["floor", "bounded"]
 _Reduce = Literal["first", "sum", "mean", "max"]
 _Rounding = Literal["half_even", "half_away", "floor"]
 _Origin = Literal["sensor", "lowest"]
+_Absent = Literal["zero", "one", "left_out"]
+_Protocol = Literal["semantickitti", "spvnas", "nuscenes", "waymo"]
+_Ties = Literal["lowest", "pvcnn"]
+_Trilinear = Literal["renormalized", "raw"]
 _Corner = Sequence[float]
 _Path = Union[str, PathLike[str]]
 
@@ -27,7 +31,12 @@ class _BuildInfo(TypedDict):
     opencv: bool
     open3d: bool
 
-class _Profile(TypedDict):
+class _Blocks(TypedDict):
+    size: float
+    points: int
+    room_coordinates: bool
+
+class _Profile(TypedDict, total=False):
     name: str
     voxel_size: float
     rounding: _Rounding
@@ -35,6 +44,7 @@ class _Profile(TypedDict):
     reduce: _Reduce
     origin: _Origin
     scale: list[float]
+    blocks: _Blocks
 
 class _Seconds(TypedDict):
     voxelize: float
@@ -117,6 +127,32 @@ class ClassInfo:
     @property
     def rgb(self) -> tuple[int, int, int]: ...
 
+class NearestNeighbors:
+    @property
+    def indices(self) -> NDArray[np.int32]: ...
+    @property
+    def distances(self) -> NDArray[np.float32]: ...
+    @property
+    def dropped(self) -> int: ...
+
+class RaggedNeighbors:
+    @property
+    def indices(self) -> NDArray[np.int32]: ...
+    @property
+    def row_splits(self) -> NDArray[np.int64]: ...
+    @property
+    def distances(self) -> NDArray[np.float32]: ...
+    @property
+    def dropped(self) -> int: ...
+
+class Interpolation:
+    @property
+    def indices(self) -> NDArray[np.int32]: ...
+    @property
+    def weights(self) -> NDArray[np.float32]: ...
+    @property
+    def rows(self) -> int: ...
+
 class Model:
     @staticmethod
     def load(
@@ -126,14 +162,19 @@ class Model:
     def new(
         arch: str = "minkunet",
         width: float = 1.0,
-        classes: int = 19,
+        classes: Optional[int] = None,
         seed: int = 0,
         device: str = "cpu",
         threads: Optional[int] = None,
+        profile: Optional[str] = None,
+        config: Optional[_Path] = None,
+        parameters: Optional[dict[str, _Array]] = None,
     ) -> Model: ...
     def save(self, path: _Path) -> None: ...
     def parameters(self) -> dict[str, NDArray[np.float32]]: ...
-    def forward(self, x: SparseTensor) -> NDArray[np.float32]: ...
+    def forward(
+        self, x: Union[SparseTensor, _Array], row_splits: Optional[_Array] = None
+    ) -> NDArray[np.float32]: ...
     @overload
     def segment(self, points: _Array, scores: Literal[False] = False) -> NDArray[np.uint8]: ...
     @overload
@@ -152,6 +193,21 @@ class Model:
     def device(self) -> str: ...
     @property
     def threads(self) -> int: ...
+
+class ConfusionMatrix:
+    def __init__(self, classes: int) -> None: ...
+    def add(self, predicted: _Array, truth: _Array) -> None: ...
+    def merge(self, other: ConfusionMatrix) -> None: ...
+    def iou(self, absent: _Absent = "zero") -> NDArray[np.float64]: ...
+    def mean_iou(self, absent: _Absent = "zero") -> float: ...
+    @property
+    def accuracy(self) -> float: ...
+    @property
+    def classes(self) -> int: ...
+    @property
+    def matrix(self) -> NDArray[np.int64]: ...
+    @property
+    def predicted_unlabelled(self) -> NDArray[np.int64]: ...
 
 def conv(
     x: SparseTensor,
@@ -257,7 +313,73 @@ def voxelize(
     range: Optional[tuple[_Corner, _Corner]] = None,
     reduce: _Reduce = "first",
     origin: _Origin = "sensor",
+    row_splits: Optional[_Array] = None,
 ) -> Voxels: ...
+def voxelize_features(
+    features: _Array, inverse: _Array, voxels: int, reduce: _Reduce = "mean"
+) -> NDArray[np.float32]: ...
+def knn_search(
+    points: _Array,
+    queries: _Array,
+    k: int,
+    row_splits: Optional[_Array] = None,
+    query_splits: Optional[_Array] = None,
+) -> NearestNeighbors: ...
+def fixed_radius_search(
+    points: _Array,
+    queries: _Array,
+    radius: float,
+    row_splits: Optional[_Array] = None,
+    query_splits: Optional[_Array] = None,
+) -> RaggedNeighbors: ...
+def hybrid_search(
+    points: _Array,
+    queries: _Array,
+    radius: float,
+    max_neighbors: int,
+    row_splits: Optional[_Array] = None,
+    query_splits: Optional[_Array] = None,
+) -> NearestNeighbors: ...
+def ball_query(
+    points: _Array,
+    centers: _Array,
+    radius: float,
+    num_neighbors: int,
+    row_splits: Optional[_Array] = None,
+    center_splits: Optional[_Array] = None,
+) -> NDArray[np.int32]: ...
+def furthest_point_sample(
+    points: _Array, num_samples: int, ties: _Ties = "lowest", row_splits: Optional[_Array] = None
+) -> NDArray[np.int32]: ...
+def gather(features: _Array, indices: _Array) -> NDArray[np.float32]: ...
+def group(
+    points: _Array, centers: _Array, indices: _Array, features: Optional[_Array] = None
+) -> NDArray[np.float32]: ...
+def trilinear(voxels: SparseTensor, points: _Array, mode: _Trilinear = "renormalized") -> Interpolation: ...
+def devoxelize(voxels: SparseTensor, points: _Array, mode: _Trilinear = "renormalized") -> NDArray[np.float32]: ...
+def three_nearest(
+    points: _Array,
+    centers: _Array,
+    row_splits: Optional[_Array] = None,
+    center_splits: Optional[_Array] = None,
+) -> Interpolation: ...
+def interpolate(features: _Array, interpolation: Interpolation) -> NDArray[np.float32]: ...
+def dense_grid_coords(
+    points: _Array,
+    resolution: int,
+    normalize: bool = True,
+    eps: float = 0.0,
+    row_splits: Optional[_Array] = None,
+) -> NDArray[np.float32]: ...
+def voxelize_dense(
+    features: _Array, coords: _Array, resolution: int, row_splits: Optional[_Array] = None
+) -> NDArray[np.float32]: ...
+def devoxelize_dense(
+    grid: _Array, coords: _Array, row_splits: Optional[_Array] = None
+) -> NDArray[np.float32]: ...
+def train_ids(
+    labels: NDArray[np.integer[Any]], protocol: _Protocol = "semantickitti", predicted: bool = False
+) -> NDArray[np.uint8]: ...
 def synth_lidar(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
 def set_num_threads(threads: int) -> None: ...
 def num_threads() -> int: ...

@@ -44,6 +44,8 @@ MATRIX = np.ones((32, 32), np.float32)
 WEIGHT = np.ones((27, 32, 32), np.float32)
 MASK = np.ones(len(COORDS), bool)
 DENSE = vs.to_dense(TENSOR)
+BYTES = np.zeros(1_000_000, np.uint8)
+WORDS = np.zeros(1_000_000, np.uint32)
 
 CALLS = {
     "SparseTensor": lambda _: vs.SparseTensor(COORDS, FEATS),
@@ -69,6 +71,8 @@ CALLS = {
     "argmax": lambda _: vs.argmax(FEATS),
     "voxelize": lambda _: vs.voxelize(POINTS),
     "synth_lidar": lambda _: vs.synth_lidar(0),
+    "ConfusionMatrix.add": lambda _: vs.ConfusionMatrix(2).add(BYTES, BYTES),
+    "train_ids": lambda _: vs.train_ids(WORDS),
     "Model.new": lambda _: vs.Model.new(width=0.03125),
     "Model.save": lambda folder: MODEL.save(folder / "model.safetensors"),
     "Model.load": lambda folder: vs.Model.load(folder / "model.safetensors"),

@@ -1,0 +1,100 @@
+// Points to cells.
+#include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/point_voxel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace voxshift::cpu {
+namespace {
+
+constexpr std::int64_t kGrain = 16384;
+constexpr float kFurthestCell = 1073741824.0f;  // 2^30: differences of cells stay inside 32 bits
+
+// The cell of a quotient below 2^30. Double holds it and its half neighbours exactly; the library's functions would be
+// calls, the baseline of x86-64 has no instruction for them.
+template <Rounding kRounding>
+std::int32_t cell_of(float quotient) {
+  constexpr double kWhole =
+      6755399441055744.0;  // 1.5 * 2^52, where numbers are 1 apart: sums round to the nearest even
+  const double x = quotient;
+  if constexpr (kRounding == Rounding::kHalfEven) return static_cast<std::int32_t>(x + kWhole - kWhole);
+  if constexpr (kRounding == Rounding::kHalfAwayFrom0) return static_cast<std::int32_t>(x + std::copysign(0.5, x));
+  const auto towards_0 = static_cast<std::int32_t>(x);
+  return towards_0 - (x < towards_0);
+}
+
+// A comparison with NaN is false, so NaN is outside of every range.
+bool inside(const float* p, const Range& range) {
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    if (!(p[axis] >= range.lowest[axis] && p[axis] < range.highest[axis])) return false;
+  return true;
+}
+
+// Quantizes the points [first, last) to coords and kept from place `first` on. Returns how many are kept, -1 where one
+// lies too far away.
+template <Rounding kRounding>
+std::int64_t quantize_piece(const Clouds& clouds, std::int64_t first, std::int64_t last, float size, const Range* range,
+                            std::int32_t* coords, std::int32_t* kept) {
+  const ConstRowView& points = clouds.points;
+  std::int64_t next = first;
+  std::int32_t batch = 0;
+  for (std::int64_t i = first; i < last; ++i) {
+    while (i >= clouds.splits[batch + 1]) ++batch;
+    const float* p = static_cast<const float*>(points.base) + i * points.row_stride;
+    if (range != nullptr && !inside(p, *range)) continue;
+    if (!std::all_of(p, p + points.channels, [](float x) { return std::isfinite(x); })) continue;
+    coords[4 * next] = batch;
+    for (int axis = 0; axis < 3; ++axis) {
+      const float quotient = p[axis] / size;
+      if (!(std::abs(quotient) < kFurthestCell)) return -1;
+      coords[4 * next + 1 + axis] = cell_of<kRounding>(quotient);
+    }
+    kept[next++] = static_cast<std::int32_t>(i);
+  }
+  return next - first;
+}
+
+auto piece_quantizer(Rounding rounding) {
+  switch (rounding) {
+    case Rounding::kHalfEven:
+      return quantize_piece<Rounding::kHalfEven>;
+    case Rounding::kHalfAwayFrom0:
+      return quantize_piece<Rounding::kHalfAwayFrom0>;
+    case Rounding::kFloor:
+      break;
+  }
+  return quantize_piece<Rounding::kFloor>;
+}
+
+}  // namespace
+
+std::int64_t quantize(const Context& context, const Clouds& clouds, float size, Rounding rounding, const Range* range,
+                      std::int32_t* coords, std::int32_t* kept) {
+  const std::int64_t n = clouds.points.count;
+  const std::int64_t pieces = (n + kGrain - 1) / kGrain;
+  const Arena::Mark mark = context.arena->mark();
+  auto* counts = context.arena->allocate<std::int64_t>(pieces);
+  const auto quantize_piece = piece_quantizer(rounding);
+  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
+    counts[piece] = quantize_piece(clouds, first, last, size, range, coords, kept);
+  });
+  std::int64_t total = 0;
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    const std::int64_t from = piece * kGrain, count = counts[piece];
+    if (count < 0) {
+      total = -1;
+      break;
+    }
+    if (from != total) {
+      std::memmove(coords + 4 * total, coords + 4 * from, static_cast<std::size_t>(4 * count) * sizeof(*coords));
+      std::memmove(kept + total, kept + from, static_cast<std::size_t>(count) * sizeof(*kept));
+    }
+    total += count;
+  }
+  context.arena->rewind(mark);
+  return total;
+}
+
+}  // namespace voxshift::cpu

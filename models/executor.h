@@ -1,0 +1,73 @@
+// Runs a plan again and again, in memory that it keeps.
+#pragma once
+
+#include <voxshift/models/geometry.h>
+#include <voxshift/models/memory_plan.h>
+#include <voxshift/models/session.h>
+
+#include <functional>
+
+namespace voxshift {
+
+/// One user of a plan. Per input: reset(), then geometry().set_voxels() or set_points(), then build(), then run().
+class Executor {
+ public:
+  /// Called before each step with its input's rows.
+  using BeforeStep = std::function<void(Step&, const ConstRowView&)>;
+
+  Executor(Plan plan, Device device, int threads);
+
+  Executor(const Executor&) = delete;  // the geometry refers to the plan
+  Executor& operator=(const Executor&) = delete;
+
+  /// Takes all memory back. Before a run, because the last one may have thrown; after it, because that is when arenas
+  /// that grew become one block each, and the next run shall allocate nothing.
+  void reset();
+
+  Geometry& geometry() { return geometry_; }
+  const Plan& plan() const { return plan_; }
+  Context context() { return {device_, nullptr, threads_, &scratch_}; }
+  Device device() const { return device_; }
+  int threads() const { return threads_; }
+  RunReport& report() { return report_; }
+  const RunReport& report() const { return report_; }
+
+  /// Coordinates, maps and links of every domain.
+  void build();
+
+  /// Rows of the network's output; after build().
+  std::int64_t output_rows() const { return geometry_.rows(plan_.value(plan_.output).domain).count; }
+
+  /// Runs all steps: `in` are the input's rows, `out` takes the output's.
+  void run(const ConstRowView& in, float* out, const BeforeStep& before = {});
+
+  /// Packed weights, coordinates, maps, features.
+  std::size_t bytes() const;
+
+ private:
+  /// Rows of one domain that a step works on.
+  struct Span {
+    std::int64_t first, count;
+  };
+
+  RowView rows_of(int value) const;
+  RowView rows_of(int value, const Span& span) const;
+  void place_buffers();
+  void run_joined(std::size_t first, std::size_t last, const BeforeStep& before);
+  void run_step(const Step& step, const Span& span);
+  void run_scale(const Step& step, const ConstRowView& x, const RowView& out);
+
+  Device device_;
+  int threads_;
+  Plan plan_;
+  Arena scratch_, features_;
+  Geometry geometry_;
+  MemoryPlan memory_plan_;
+  std::vector<std::int64_t> bytes_;
+  std::byte* memory_ = nullptr;
+  ConstRowView in_;
+  float* out_ = nullptr;
+  RunReport report_;
+};
+
+}  // namespace voxshift

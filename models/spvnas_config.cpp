@@ -1,0 +1,76 @@
+// The file net.config of SPVNAS' checkpoints.
+#include <voxshift/models/spvnas.h>
+#include <voxshift/tensor/error.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+
+constexpr int kMostClasses = 255;
+
+const json& at(const json& document, const std::string& key) {
+  check<IoError>(document.contains(key), key, " is missing");
+  return document[key];
+}
+
+int number(const json& value, const std::string& key, int most) {
+  check<IoError>(value.is_number_integer() && value >= 1 && value <= most, key, " expects a whole number of 1 to ",
+                 most, ", found ", value.dump());
+  return value.get<int>();
+}
+
+double metres(const json& document, const std::string& key) {
+  const json& value = at(document, key);
+  check<IoError>(value.is_number() && value > 0, key, " expects metres above 0, found ", value.dump());
+  return value.get<double>();
+}
+
+SpvnasStage stage_from(const json& document, const std::string& name) {
+  SpvnasStage stage;
+  const std::string transition = name + ".transition", feature = name + ".feature";
+  stage.transition = number(at(document, transition), transition, kMostSpvnasChannels);
+  const int blocks = number(at(document, feature), feature, kMostSpvnasBlocks);
+  for (int j = 0; j < blocks; ++j) {
+    const std::string middle = feature + ".layers." + std::to_string(j) + ".net.layers.0";
+    stage.middle.push_back(number(at(document, middle), middle, kMostSpvnasChannels));
+  }
+  return stage;
+}
+
+SpvnasConfig config_from(const json& document) {
+  check<IoError>(document.is_object(), "expected a JSON object, SPVNAS' net.config");
+  SpvnasConfig config;
+  config.classes = number(at(document, "num_classes"), "num_classes", kMostClasses);
+  config.voxel_size = metres(document, "vres");
+  check<IoError>(metres(document, "pres") == config.voxel_size, "pres and vres are expected to be equal, found ",
+                 document["pres"].dump(), " and ", document["vres"].dump());
+  const json& channels = at(document, "output_channels");
+  check<IoError>(channels.is_array() && channels.size() == config.output_channels.size(), "output_channels expects ",
+                 config.output_channels.size(), " numbers, found ", channels.dump());
+  for (std::size_t i = 0; i < channels.size(); ++i)
+    config.output_channels[i] = number(channels[i], "output_channels", kMostSpvnasChannels);
+  for (std::size_t i = 0; i < config.down.size(); ++i) {
+    config.down[i] = stage_from(document, "downsample." + std::to_string(i));
+    config.up[i] = stage_from(document, "upsample." + std::to_string(i));
+  }
+  return config;
+}
+
+}  // namespace
+
+SpvnasConfig read_spvnas_config(const std::filesystem::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  check<IoError>(file.is_open(), path.string(), ": cannot be opened");
+  try {
+    return config_from(json::parse(file, nullptr, false));
+  } catch (const IoError& error) {
+    throw IoError(path.string() + ": " + error.what());
+  }
+}
+
+}  // namespace voxshift

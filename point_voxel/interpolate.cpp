@@ -1,0 +1,84 @@
+#include <voxshift/point_voxel/interpolate.h>
+#include <voxshift/point_voxel/kernels.h>
+#include <voxshift/point_voxel/row_indices.h>
+#include <voxshift/tensor/error.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace voxshift {
+namespace {
+
+constexpr std::int64_t kMostRows = 8;  // of one mixture
+
+// The features of each row's mixture. Nothing is checked.
+Array mixed(const Array& features, const Interpolation& interpolation) {
+  const Array &indices = interpolation.indices, &weights = interpolation.weights;
+  Arena scratch(features.device());
+  const Context context{features.device(), nullptr, num_threads(), &scratch};
+  Array out({indices.dim(0), features.dim(1)}, DType::kF32, features.device());
+  point_voxel_kernels(context.device)
+      .interpolate(context, rows_of(features), indices.data<std::int32_t>(), weights.data<float>(), indices.dim(1),
+                   rows_of(out));
+  return out;
+}
+
+}  // namespace
+
+Interpolation trilinear(const SparseTensor& voxels, const Array& points, Trilinear mode) {
+  check(voxels.dims() == 3, "[trilinear] voxels must have 3 dimensions, found ", voxels.dims());
+  check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) == 4,
+        "[trilinear] points expects f32 [N, 4] (batch, x, y, z), found ", name(points.dtype()), " ",
+        to_string(points.shape()));
+  check(points.device() == voxels.device(), "[trilinear] points is on ", name(points.device()), ", voxels is on ",
+        name(voxels.device()));
+  const Device device = points.device();
+  const std::int64_t n = points.dim(0);
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  std::array<float, 3> stride{};
+  std::copy_n(voxels.stride().begin(), stride.size(), stride.begin());
+  const auto [slots, capacity] = voxels.map()->table();
+  Interpolation result{Array({n, 8}, DType::kI32, device), Array({n, 8}, DType::kF32, device), voxels.size()};
+  point_voxel_kernels(device).trilinear(context, points.data<float>(), n, stride.data(), voxels.map()->level().layout,
+                                        slots, capacity, mode, result.indices.data<std::int32_t>(),
+                                        result.weights.data<float>());
+  return result;
+}
+
+Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode) {
+  return mixed(voxels.features(), trilinear(voxels, points, mode));
+}
+
+Interpolation three_nearest(const PointSet& points, const PointSet& centers) {
+  const PointSet from = checked(centers, "three_nearest", "centers"), to = checked(points, "three_nearest", "points");
+  check_same_clouds(to, from, "three_nearest", "points and centers");
+  const Device device = to.points.device();
+  const std::int64_t n = to.points.dim(0);
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  Interpolation result{Array({n, 3}, DType::kI32, device), Array({n, 3}, DType::kF32, device), from.points.dim(0)};
+  point_voxel_kernels(device).three_nearest(context, clouds_of(to), clouds_of(from),
+                                            result.indices.data<std::int32_t>(), result.weights.data<float>());
+  return result;
+}
+
+Array interpolate(const Array& features, const Interpolation& interpolation) {
+  const auto& [indices, weights, rows] = interpolation;
+  check(features.dtype() == DType::kF32 && features.rank() == 2, "[interpolate] features expects f32 [", rows,
+        ", C], found ", name(features.dtype()), " ", to_string(features.shape()));
+  check(features.dim(0) == rows, "[interpolate] the indices speak of ", rows, " rows, features has ", features.dim(0));
+  check(indices.dtype() == DType::kI32 && indices.rank() == 2 && indices.dim(1) >= 1 && indices.dim(1) <= kMostRows,
+        "[interpolate] indices expects i32 [N, K] with K = 1..", kMostRows, ", found ", name(indices.dtype()), " ",
+        to_string(indices.shape()));
+  check(weights.dtype() == DType::kF32 && weights.shape() == indices.shape(), "[interpolate] weights expects f32 ",
+        to_string(indices.shape()), ", found ", name(weights.dtype()), " ", to_string(weights.shape()));
+  check(indices.device() == features.device() && weights.device() == features.device(),
+        "[interpolate] features, indices and weights must be on one device, found ", name(features.device()), ", ",
+        name(indices.device()), " and ", name(weights.device()));
+  check_row_indices(indices, rows, "interpolate", "indices");
+  return mixed(features, interpolation);
+}
+
+}  // namespace voxshift

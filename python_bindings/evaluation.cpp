@@ -1,0 +1,116 @@
+// Scores of segmentation: ConfusionMatrix and the train ids of label files.
+#include <voxshift/models/protocol.h>
+
+#include <vector>
+
+#include "arrays.h"
+#include "bindings.h"
+#include "options.h"
+
+namespace py = pybind11;
+using namespace py::literals;
+
+namespace voxshift::python {
+namespace {
+
+void add(ConfusionMatrix& matrix, const Array& predicted, const Array& truth) {
+  check(predicted.shape().size() == 1 && truth.shape() == predicted.shape(),
+        "[ConfusionMatrix] expected predicted and truth [N], found ", to_string(predicted.shape()), " and ",
+        to_string(truth.shape()));
+  ConfusionMatrix counted(matrix.classes());
+  {
+    const py::gil_scoped_release without_gil;
+    counted.add(predicted.values<std::uint8_t>(), truth.values<std::uint8_t>());
+  }
+  matrix.merge(counted);  // under the GIL, so threads may add to one matrix
+}
+
+py::array counts(const ConfusionMatrix& matrix) {
+  std::vector<std::int64_t> values;
+  for (std::int64_t predicted = 0; predicted < matrix.classes(); ++predicted)
+    for (std::int64_t truth = 0; truth < matrix.classes(); ++truth) values.push_back(matrix.count(predicted, truth));
+  return array_of(std::move(values), {matrix.classes(), matrix.classes()});
+}
+
+py::array unlabelled(const ConfusionMatrix& matrix) {
+  std::vector<std::int64_t> values;
+  for (std::int64_t truth = 0; truth < matrix.classes(); ++truth) values.push_back(matrix.count(kUnlabelled, truth));
+  return array_of(std::move(values), {matrix.classes()});
+}
+
+py::array train_ids_of(const py::array& labels, const std::string& protocol, bool predicted) {
+  check((labels.dtype().kind() == 'u' || labels.dtype().kind() == 'i') && labels.ndim() == 1,
+        "[train_ids] expected labels of whole numbers [N], found ", std::string(py::str(labels.dtype())), " ",
+        to_string(Shape(labels.shape(), labels.shape() + labels.ndim())));
+  const py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast> words(labels);
+  const Protocol& known = find_protocol(protocol);
+  std::vector<std::uint8_t> ids;
+  {
+    const std::span<const std::uint32_t> values(words.data(), static_cast<std::size_t>(words.size()));
+    const py::gil_scoped_release without_gil;
+    ids = train_ids(values, predicted ? known.predictions : known.truth);
+  }
+  const auto n = static_cast<std::int64_t>(ids.size());
+  return array_of(std::move(ids), {n});
+}
+
+constexpr const char* kClassDoc = R"(Counts of predicted against true classes, and the scores made of them.
+
+With TP, FP and FN of class c over all points that have a true class:
+IoU = TP / (TP + FP + FN + 1e-15), mean_iou their mean, accuracy = sum TP / (sum (TP + FP) + 1e-15).
+A point whose truth is 255 counts nowhere; one predicted as 255 is a miss of its true class.
+Source: np_ioueval.py of the SemanticKITTI API.
+
+classes: 1 to 255. Raises ValueError for others.)";
+
+constexpr const char* kAddDoc = R"(Adds points: train ids uint8 [N], 0 to classes - 1 or 255.
+
+Raises ValueError, and adds none, where shapes or dtypes differ or an id is outside.)";
+
+constexpr const char* kIouDoc = R"(float64 [classes].
+
+absent: the IoU of a class that does not occur: "zero" (SemanticKITTI's evaluator), "one" for a class without a true
+point (spvnas), or "left_out": NaN for a class neither true nor predicted anywhere (nuScenes).)";
+
+constexpr const char* kTrainIdsDoc = R"(Train ids uint8 [N] of the words of a label file, 255 where they are ignored.
+
+labels: whole numbers [N], raw id in the lower 16 bits, instance in the upper ones; uint32 of a .label.
+protocol: "semantickitti" (the official evaluator's merges), "spvnas", "nuscenes" or "waymo".
+predicted: whether they are predictions; nuScenes numbers those 1 to 16 and ground truth 0 to 31.
+
+Raises ValueError for an unknown protocol and for a raw id that it does not have, with its place.)";
+
+}  // namespace
+
+void bind_evaluation(py::module_& m) {
+  py::class_<ConfusionMatrix>(m, "ConfusionMatrix", kClassDoc)
+      .def(py::init<std::int64_t>(), "classes"_a)
+      .def("add", &add, "predicted"_a, "truth"_a, kAddDoc)
+      .def("merge", &ConfusionMatrix::merge, "other"_a,
+           "Adds the counts of another matrix. Raises ValueError where its number of classes is another.")
+      .def(
+          "iou",
+          [](const ConfusionMatrix& matrix, const std::string& absent) {
+            return array_of(matrix.iou(absent_of("iou", absent)), {matrix.classes()});
+          },
+          "absent"_a = "zero", kIouDoc)
+      .def(
+          "mean_iou",
+          [](const ConfusionMatrix& matrix, const std::string& absent) {
+            return matrix.mean_iou(absent_of("mean_iou", absent));
+          },
+          "absent"_a = "zero", "Mean of iou(absent) without the NaN; NaN where there is nothing else.")
+      .def_property_readonly("accuracy", &ConfusionMatrix::accuracy,
+                             "Share of right points among those with a true and a predicted class.")
+      .def_property_readonly("classes", &ConfusionMatrix::classes, "Number of classes.")
+      .def_property_readonly("matrix", &counts, "int64 [classes, classes]: rows predicted, columns true.")
+      .def_property_readonly("predicted_unlabelled", &unlabelled,
+                             "int64 [classes]: points of each true class that were predicted as 255.")
+      .def("__repr__", [](const ConfusionMatrix& matrix) {
+        return "ConfusionMatrix(classes=" + std::to_string(matrix.classes()) +
+               ", points=" + std::to_string(matrix.points()) + ")";
+      });
+  m.def("train_ids", &train_ids_of, "labels"_a, "protocol"_a = "semantickitti", "predicted"_a = false, kTrainIdsDoc);
+}
+
+}  // namespace voxshift::python
