@@ -13,7 +13,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Rows of steps that run together: 4 MB at 256 channels stay in the last-level cache.
+// Rows of steps that run together: 4 MB at 256 channels. From 1024 rows to all of them SPVCNN takes the same time.
 constexpr std::int64_t kJoinedRows = 4096;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }

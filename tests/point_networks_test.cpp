@@ -1,0 +1,170 @@
+// Networks with points in the executor: the same as node by node, the same bits for any number of threads and on every
+// run, batches as single clouds.
+#include <voxshift/models/evaluate.h>
+#include <voxshift/models/pointnet2.h>
+#include <voxshift/models/pvcnn.h>
+#include <voxshift/models/session.h>
+#include <voxshift/models/spvcnn.h>
+#include <voxshift/models/spvnas.h>
+#include <voxshift/synth/lidar.h>
+
+#include <cmath>
+#include <random>
+
+#include "device_fixture.h"
+
+namespace voxshift {
+namespace {
+
+class PointNetworksTest : public DeviceTest {};
+VOXSHIFT_FOR_EACH_DEVICE(PointNetworksTest);
+
+Model model_of(const std::string& name, const Network& network, const char* profile, int classes) {
+  std::vector<ClassInfo> list;
+  for (int c = 0; c < classes; ++c) list.push_back({std::to_string(c), static_cast<std::uint32_t>(c + 1), {}});
+  return {name, network.graph, network.parameters, find_profile(profile), list};
+}
+
+PvcnnSpec small(PvcnnSpec spec) {
+  spec.width = 0.25;
+  spec.resolution = 0.25;
+  return spec;
+}
+
+std::vector<Model> point_models() {
+  return {model_of("pvcnn", make_pvcnn(small(PvcnnSpec::s3dis()), 1), "s3dis", 13),
+          model_of("pvcnn-shapenet", make_pvcnn(small(PvcnnSpec::shapenet()), 2), "shapenet", 50),
+          model_of("pvcnn++", make_pvcnn2(small(PvcnnSpec::s3dis()), 3), "s3dis", 13),
+          model_of("pointnet++", make_pointnet2(small(PvcnnSpec::shapenet()), 4), "shapenet", 50)};
+}
+
+// Points in [-1, 1) with features in the same range.
+Array random_points(std::int64_t n, std::int64_t channels, unsigned seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(static_cast<std::size_t>(n * channels));
+  for (float& v : values) v = uniform(random);
+  return Array::from(values, {n, channels});
+}
+
+Array splits_of(const std::vector<std::int64_t>& splits) {
+  return Array::from(splits, {static_cast<std::int64_t>(splits.size())});
+}
+
+// Folded and fused sums round otherwise.
+void expect_near(const Array& actual, const Array& expected) {
+  ASSERT_EQ(actual.shape(), expected.shape());
+  const auto a = host<float>(actual), b = host<float>(expected);
+  double error = 0, norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    error += std::pow(double{a[i]} - b[i], 2);
+    norm += std::pow(double{b[i]}, 2);
+  }
+  EXPECT_LE(std::sqrt(error), 1e-5 * std::sqrt(norm));
+}
+
+TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
+  for (const Model& model : point_models()) {
+    SCOPED_TRACE(model.arch());
+    // Unequal clouds, an empty one, and more rows in all than run together at once.
+    const PointSet clouds{random_points(4700, model.graph().in_channels, 5).to(device()),
+                          splits_of({0, 3000, 3000, 4600, 4700})};
+    Session one(model, device(), 1);
+    const Array expected = one.forward(clouds);
+    expect_near(expected, evaluate(model.graph(), model.parameters(), clouds));
+    for (const int threads : {1, 2, 3}) {
+      Session session(model, device(), threads);
+      for (int run = 0; run < 2; ++run) expect_same_bits(session.forward(clouds), expected);
+    }
+  }
+}
+
+TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
+  for (const Model& model : point_models()) {
+    SCOPED_TRACE(model.arch());
+    const std::int64_t channels = model.graph().in_channels;
+    const Array points = random_points(900, channels, 6);
+    Session session(model, device(), 2);
+    const auto both = host<float>(session.forward(PointSet{points.to(device()), splits_of({0, 600, 900})}));
+    const float* x = std::as_const(points).data<float>();
+    const auto part = [&](std::int64_t first, std::int64_t last) {
+      const std::vector<float> values(x + first * channels, x + last * channels);
+      return host<float>(
+          session.forward(PointSet{Array::from(values, {last - first, channels}).to(device()), std::nullopt}));
+    };
+    std::vector<float> apart = part(0, 600);
+    const std::vector<float> second = part(600, 900);
+    apart.insert(apart.end(), second.begin(), second.end());
+    EXPECT_EQ(both, apart);
+  }
+}
+
+TEST_P(PointNetworksTest, EmptySets) {
+  for (const Model& model : point_models()) {
+    SCOPED_TRACE(model.arch());
+    Session session(model, device(), 2);
+    const PointSet none{Array({0, model.graph().in_channels}, DType::kF32, device()), std::nullopt};
+    EXPECT_EQ(session.forward(none).dim(0), 0);
+    EXPECT_EQ(session.segment(Array({0, model.profile().columns()}, DType::kF32, device())).labels.count(), 0);
+  }
+}
+
+TEST_P(PointNetworksTest, VoxelNetworksWithAPointBranch) {
+  const SynthScan scan = synth_lidar(2);
+  const Array points =
+      Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * 12000), {12000, 4}).to(device());
+  for (const Model& model : {model_of("spvcnn", make_spvcnn(1.0 / 8, 19, 1), "spvnas", 19),
+                             model_of("spvnas", make_spvnas(default_spvnas_config(1.0 / 8), 2), "spvnas", 19)}) {
+    SCOPED_TRACE(model.arch());
+    const SparseTensor x = voxelize(points, model.profile().voxelize).tensor;
+    ASSERT_GT(x.size(), 8192);
+    Session one(model, device(), 1);
+    const Array expected = one.forward(x);
+    expect_near(expected, evaluate(model.graph(), model.parameters(), x));
+    for (const int threads : {2, 3}) {
+      Session session(model, device(), threads);
+      for (int run = 0; run < 2; ++run) expect_same_bits(session.forward(x), expected);
+    }
+  }
+}
+
+TEST_P(PointNetworksTest, BlocksLabelEveryFinitePoint) {
+  PvcnnSpec spec = small(PvcnnSpec::s3dis());
+  spec.in_channels = 7;
+  const Model model = model_of("pvcnn", make_pvcnn(spec, 1), "kitti-blocks", 13);
+  Array points = random_points(9000, 4, 8);
+  for (std::int64_t i = 0; i < 9000; ++i)
+    for (std::int64_t a = 0; a < 2; ++a) points.data<float>()[4 * i + a] *= 30;  // nine blocks and more than one each
+  points.data<float>()[4 * 17 + 1] = std::nanf("");
+  Session session(model, device(), 2);
+  const Segmentation result = session.segment(points.to(device()), true);
+  const auto labels = host<std::uint8_t>(result.labels);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    if (i == 17) {
+      EXPECT_EQ(labels[i], kUnlabelled);
+    } else {
+      ASSERT_LT(labels[i], 13) << i;
+    }
+  }
+  EXPECT_EQ(session.report().dropped_points, 1);
+  EXPECT_EQ(session.report().voxels, 8999);
+}
+
+TEST_P(PointNetworksTest, InputsThatAreRefused) {
+  const Model model = point_models().front();
+  Session session(model, device(), 1);
+  const Array points = random_points(10, 9, 1).to(device());
+  expect_throw(
+      [&] {
+        session.forward(PointSet{random_points(10, 6, 1).to(device()), std::nullopt});
+      },
+      {"9 channels", "6"});
+  expect_throw([&] { session.forward(PointSet{points, splits_of({0, 11})}); }, {"row_splits", "10"});
+  expect_throw([&] { session.forward(PointSet{points, splits_of({0, 7, 3, 10})}); }, {"row_splits", "ascend"});
+  expect_throw([&] { session.segment(random_points(10, 4, 1).to(device())); }, {"C >= 6", "[10, 4]"});
+  const SparseTensor voxels = voxelize(random_points(10, 9, 1).to(device()), {}).tensor;
+  expect_throw([&] { session.forward(voxels); }, {"takes points"});
+}
+
+}  // namespace
+}  // namespace voxshift
