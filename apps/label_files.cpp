@@ -30,7 +30,7 @@ fs::path labels_folder(const fs::path& root, const std::string& sequence, const 
   check_folder(root, "one of label files");
   std::error_code ignored;
   if (!fs::is_directory(root / "sequences", ignored)) return root;
-  const fs::path folder = root / "sequences" / sequence / kind;
+  fs::path folder = root / "sequences" / sequence / kind;
   check_folder(folder, "the " + kind + " of sequence " + sequence + " (--sequence)");
   return folder;
 }

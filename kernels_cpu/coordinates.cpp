@@ -146,11 +146,12 @@ void reduce_segments(const ConstRowView& in, const std::int32_t* order, const st
       const float* const x = row(order[next]);
       if (next == begin) {
         std::copy_n(x, channels, to);
-      } else if constexpr (kReduce == Reduce::kMax) {
-        for (std::int64_t c = 0; c < channels; ++c) to[c] = std::max(to[c], x[c]);
-      } else if constexpr (kReduce != Reduce::kFirst) {
-        for (std::int64_t c = 0; c < channels; ++c) to[c] += x[c];
+        continue;
       }
+      if constexpr (kReduce == Reduce::kMax)
+        for (std::int64_t c = 0; c < channels; ++c) to[c] = std::max(to[c], x[c]);
+      if constexpr (kReduce == Reduce::kSum || kReduce == Reduce::kMean)
+        for (std::int64_t c = 0; c < channels; ++c) to[c] += x[c];
     }
     if (kReduce == Reduce::kMean && next > begin + 1)
       for (std::int64_t c = 0; c < channels; ++c) to[c] /= static_cast<float>(next - begin);

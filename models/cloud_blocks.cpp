@@ -1,4 +1,5 @@
 #include <voxshift/models/cloud_blocks.h>
+#include <voxshift/tensor/error.h>
 
 #include <algorithm>
 #include <cmath>
@@ -6,6 +7,8 @@
 #include <utility>
 
 namespace voxshift {
+
+constexpr double kMostCells = 2147483648.0;  // 2^31: two cells make a 62-bit column
 
 void CloudBlocks::cut(const ConstRowView& points, const std::vector<float>& scale, const BlockOptions& options) {
   points_ = points;
@@ -37,18 +40,21 @@ void CloudBlocks::cut(const ConstRowView& points, const std::vector<float>& scal
     centroid_[a] = static_cast<float>(sum[a] / static_cast<double>(finite));
   }
   if (options.size > 0) {
+    for (int a = 0; a < 2; ++a)
+      check((double{highest[a]} - lowest_[a]) / options.size < kMostCells,
+            "[segment] the points span more than 2^31 blocks of ", options.size, " m along an axis");
     for (auto& [column, i] : order_) {
-      const auto cell = [&](int a) {
-        return static_cast<std::int64_t>(std::floor((double{row(i)[a]} - lowest_[a]) / options.size));
-      };
-      column = cell(0) << 31 | (cell(1) & 0x7fffffff);
+      const float* p = row(i);
+      const auto cell = [&](int a) { return static_cast<std::int64_t>((double{p[a]} - lowest_[a]) / options.size); };
+      column = cell(0) << 31 | cell(1);
     }
     std::sort(order_.begin(), order_.end());
   } else {
     float furthest = 0;
-    for (const auto& [column, i] : order_)
-      furthest =
-          std::max(furthest, std::hypot(row(i)[0] - centroid_[0], row(i)[1] - centroid_[1], row(i)[2] - centroid_[2]));
+    for (const auto& [column, i] : order_) {
+      const float* p = row(i);
+      furthest = std::max(furthest, std::hypot(p[0] - centroid_[0], p[1] - centroid_[1], p[2] - centroid_[2]));
+    }
     reach_ = furthest > 0 ? furthest : 1;
   }
   for (std::size_t first = 0, last = 0; first < order_.size(); first = last) {

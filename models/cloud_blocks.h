@@ -23,7 +23,8 @@ struct BlockOptions {
 /// to it. Points that are not finite are in no block. Holds its memory from cloud to cloud.
 class CloudBlocks {
  public:
-  /// Cuts a cloud; `scale` has a factor for every column that is used.
+  /// Cuts a cloud; `scale` has a factor for every column that is used. Throws InvalidArgument for points that span more
+  /// than 2^31 blocks.
   void cut(const ConstRowView& points, const std::vector<float>& scale, const BlockOptions& options);
 
   std::int64_t count() const { return static_cast<std::int64_t>(starts_.size()) - 1; }

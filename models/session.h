@@ -58,7 +58,7 @@ class Session {
   Array forward(const PointSet& points);
 
   /// A label per point. points f32 [N, C] with at least the profile's columns, on the session's device. Throws
-  /// InvalidArgument for other shapes and where points without a range span more than a key's bits.
+  /// InvalidArgument for other shapes and where points without a range span more than a key's bits, or 2^31 blocks.
   Segmentation segment(const Array& points, bool with_scores = false);
 
   const RunReport& report() const;

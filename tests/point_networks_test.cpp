@@ -162,6 +162,9 @@ TEST_P(PointNetworksTest, InputsThatAreRefused) {
   expect_throw([&] { session.forward(PointSet{points, splits_of({0, 11})}); }, {"row_splits", "10"});
   expect_throw([&] { session.forward(PointSet{points, splits_of({0, 7, 3, 10})}); }, {"row_splits", "ascend"});
   expect_throw([&] { session.segment(random_points(10, 4, 1).to(device())); }, {"C >= 6", "[10, 4]"});
+  Array far = random_points(10, 6, 1);
+  far.data<float>()[0] = 1e30f;
+  expect_throw([&] { session.segment(far.to(device())); }, {"2^31 blocks"});
   const SparseTensor voxels = voxelize(random_points(10, 9, 1).to(device()), {}).tensor;
   expect_throw([&] { session.forward(voxels); }, {"takes points"});
 }

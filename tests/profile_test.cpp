@@ -16,6 +16,7 @@ using ProfileFile = FileTest;
 void expect_same(const Profile& a, const Profile& b) {
   EXPECT_EQ(a.name, b.name);
   EXPECT_EQ(a.scale, b.scale);
+  EXPECT_TRUE(a.blocks == b.blocks);
   EXPECT_EQ(a.voxelize.voxel_size, b.voxelize.voxel_size);
   EXPECT_EQ(a.voxelize.rounding, b.voxelize.rounding);
   EXPECT_EQ(a.voxelize.reduce, b.voxelize.reduce);
@@ -56,7 +57,7 @@ TEST(Profile, JsonRoundTrip) {
   for (const Profile& profile : known_profiles()) expect_same(profile_from_json(to_json(profile)), profile);
   for (const Rounding rounding : {Rounding::kHalfEven, Rounding::kHalfAwayFrom0, Rounding::kFloor})
     for (const Reduce reduce : {Reduce::kFirst, Reduce::kMean, Reduce::kMax, Reduce::kSum}) {
-      Profile profile{"own", {}, {0.5f, 0.1f, 1, 1.0f / 3, 7}};
+      Profile profile{"own", {}, {0.5f, 0.1f, 1, 1.0f / 3, 7}, {}};
       profile.voxelize.voxel_size = 0.1f;
       profile.voxelize.rounding = rounding;
       profile.voxelize.reduce = reduce;
