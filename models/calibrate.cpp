@@ -4,6 +4,7 @@
 #include <voxshift/synth/lidar.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 #include <vector>
 
@@ -31,14 +32,14 @@ void set_statistics(const ConstRowView& rows, Array& mean, Array& variance) {
 
 // The fullest blocks of a cloud, one cloud each.
 PointSet fullest_blocks(const Array& points, const Profile& profile) {
-  constexpr std::size_t kBlocks = 4;
+  constexpr std::ptrdiff_t kBlocks = 4;
   CloudBlocks blocks;
   blocks.cut(rows_of(points), profile.scale, *profile.blocks);
   std::vector<std::int64_t> chosen(static_cast<std::size_t>(blocks.count())), splits{0};
   std::iota(chosen.begin(), chosen.end(), 0);
   std::stable_sort(chosen.begin(), chosen.end(),
                    [&](std::int64_t a, std::int64_t b) { return blocks.size(a) > blocks.size(b); });
-  chosen.resize(std::min(chosen.size(), kBlocks));
+  if (std::ssize(chosen) > kBlocks) chosen.erase(chosen.begin() + kBlocks, chosen.end());
   for (const std::int64_t block : chosen) splits.push_back(splits.back() + blocks.size(block));
   Array features({splits.back(), profile.channels()}, DType::kF32);
   for (std::size_t b = 0; b < chosen.size(); ++b)

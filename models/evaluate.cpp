@@ -9,8 +9,11 @@ namespace {
 
 // `set` gives the geometry the input's coordinates.
 template <class Set>
-Array run(const Graph& graph, const Parameters& parameters, const Array& features, const BeforeNode& before,
-          const Set& set) {
+Array run(const Graph& graph, const Parameters& parameters, GraphInput input, const Array& features,
+          const BeforeNode& before, const Set& set) {
+  check(graph.input == input && features.dim(1) == graph.in_channels, "[evaluate] the network takes ",
+        graph.input == GraphInput::kPoints ? "points" : "voxels", " with ", graph.in_channels, " channels, found ",
+        input == GraphInput::kPoints ? "points" : "voxels", " with ", features.dim(1));
   Graph sorted = graph;
   const auto channels = check_graph(sorted, parameters);
   Executor executor(make_plan(sorted, parameters, channels, features.device(), Passes::kNone), features.device(), 0);
@@ -33,13 +36,13 @@ Array run(const Graph& graph, const Parameters& parameters, const Array& feature
 }  // namespace
 
 Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input, const BeforeNode& before) {
-  return run(graph, parameters, input.features(), before,
+  return run(graph, parameters, GraphInput::kVoxels, input.features(), before,
              [&](Geometry& geometry) { geometry.set_voxels(input.map()->level(), input.shape()); });
 }
 
 Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet& input, const BeforeNode& before) {
   const PointSet clouds = checked(input, "evaluate", "points");
-  return run(graph, parameters, clouds.points, before,
+  return run(graph, parameters, GraphInput::kPoints, clouds.points, before,
              [&](Geometry& geometry) { geometry.set_points(clouds_of(clouds)); });
 }
 

@@ -130,6 +130,14 @@ const Architecture& find_architecture(const std::string& name) {
   throw InvalidArgument("[new] unknown architecture \"" + name + "\", expected one of " + names);
 }
 
+void check_profile(const Graph& graph, const Profile& profile) {
+  const bool points = graph.input == GraphInput::kPoints;
+  check(profile.blocks.has_value() == points, "[model] the network takes ", points ? "points" : "voxels",
+        ", the profile \"", profile.name, "\" gives ", points ? "voxels" : "points");
+  check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
+        " channels, the network takes ", graph.in_channels);
+}
+
 // The tensors of `given` that the network `wanted` has; shapes are checked with the graph.
 Parameters taken(const Parameters& wanted, const Parameters& given) {
   Parameters result;
@@ -150,11 +158,7 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
       profile_(std::move(profile)),
       classes_(std::move(classes)),
       channels_(check_graph(graph_, parameters_)) {
-  check(profile_.channels() == graph_.in_channels, "[model] the profile gives ", profile_.channels(),
-        " channels, the network takes ", graph_.in_channels);
-  check(profile_.blocks.has_value() == (graph_.input == GraphInput::kPoints), "[model] the network takes ",
-        graph_.input == GraphInput::kPoints ? "points" : "voxels", ", the profile \"", profile_.name, "\" gives ",
-        profile_.blocks ? "points" : "voxels");
+  check_profile(graph_, profile_);
   const std::int64_t logits = channels_.at(graph_.output);
   check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
@@ -179,6 +183,7 @@ Model Model::create(const ModelSpec& spec) {
   check(spec.config.empty() || spec.arch == "spvnas", "[new] a net.config belongs to spvnas, not to ", spec.arch);
   Profile profile = find_profile(spec.profile.empty() ? arch.profile : spec.profile);
   Network network = arch.make(full, profile);
+  check_profile(network.graph, profile);
   if (spec.parameters) {
     network.parameters = taken(network.parameters, *spec.parameters);
   } else {

@@ -87,6 +87,10 @@ TEST(Model, CreateRefusesWhatItCannotMake) {
   expect_throw([] { Model::create({"minkunet", 1, -1, 0}); }, {"classes", "-1"});
   expect_throw([] { Model::create({"minkunet", 1, 256, 0}); }, {"classes", "256"});
   expect_throw([] { Model::create({"minkunet", 0, 19, 0}); }, {"width", "0"});
+  expect_throw([] { Model::create({"pvcnn", 0.125, 0, 0, "nuscenes"}); }, {"takes points", "nuscenes"});
+  expect_throw([] { Model::create({"minkunet", 0.125, 0, 0, "s3dis"}); }, {"takes voxels", "s3dis"});
+  expect_throw([] { Model::create({"minkunet", 0.125, 0, 0, "", "net.config"}); }, {"net.config", "spvnas"});
+  expect_throw([] { Model::create({"minkunet", 0.125, 0, 0, "", "", Parameters{}}); }, {"missing", "f32"});
 }
 
 TEST(Model, StatisticsAreThoseOfASyntheticScan) {
