@@ -27,7 +27,7 @@ Model model_of(const std::string& name, const Network& network, const char* prof
 
 PvcnnSpec small(PvcnnSpec spec) {
   spec.width = 0.25;
-  spec.resolution = 0.25;
+  spec.resolution = 0.125;
   return spec;
 }
 
@@ -67,15 +67,13 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
     // Unequal clouds, an empty one, and more rows in all than run together at once.
-    const PointSet clouds{random_points(4700, model.graph().in_channels, 5).to(device()),
-                          splits_of({0, 3000, 3000, 4600, 4700})};
+    const PointSet clouds{random_points(4200, model.graph().in_channels, 5).to(device()),
+                          splits_of({0, 2500, 2500, 4100, 4200})};
     Session one(model, device(), 1);
     const Array expected = one.forward(clouds);
     expect_near(expected, evaluate(model.graph(), model.parameters(), clouds));
-    for (const int threads : {1, 2, 3}) {
-      Session session(model, device(), threads);
-      for (int run = 0; run < 2; ++run) expect_same_bits(session.forward(clouds), expected);
-    }
+    expect_same_bits(one.forward(clouds), expected);
+    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads).forward(clouds), expected);
   }
 }
 
@@ -121,10 +119,8 @@ TEST_P(PointNetworksTest, VoxelNetworksWithAPointBranch) {
     Session one(model, device(), 1);
     const Array expected = one.forward(x);
     expect_near(expected, evaluate(model.graph(), model.parameters(), x));
-    for (const int threads : {2, 3}) {
-      Session session(model, device(), threads);
-      for (int run = 0; run < 2; ++run) expect_same_bits(session.forward(x), expected);
-    }
+    expect_same_bits(one.forward(x), expected);
+    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads).forward(x), expected);
   }
 }
 
