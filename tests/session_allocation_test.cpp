@@ -116,7 +116,7 @@ TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
   for (const Model& model : {minkunet(), spvcnn(), pvcnn()}) {
     SCOPED_TRACE(model.arch());
     const SynthScan scan = synth_lidar(1);
-    const std::int64_t all = 30000;
+    const std::int64_t all = 9000;
     Session session(model, Device::cpu(), GetParam());
     session.segment(first_points(scan, all), true);
     for (const std::int64_t n : {all, all - 1, all / 2, std::int64_t{100}, std::int64_t{1}, std::int64_t{0}, all}) {
