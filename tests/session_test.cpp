@@ -98,9 +98,10 @@ TEST_P(SessionTest, EqualsTheGraphNodeByNode) {
 
 TEST_P(SessionTest, StepsThatRunTogetherInManyPieces) {
   NetworkWriter b(kChannels);
-  const std::string x = b.relu(b.linear(kGraphInput, 24));
-  const std::string y = b.linear(b.cat({b.relu(b.linear(x, 8)), b.linear(x, 16), kGraphInput}), 12);
-  const Model model = b.model(b.linear(b.add(b.relu(b.linear(y, 6)), b.linear(x, 6)), 3));
+  // Between two convolutions, the first of whose outputs is last needed where the second one's input begins.
+  const std::string x = b.relu(b.linear(b.conv(kGraphInput, 24), 8));
+  const std::string y = b.linear(b.cat({b.relu(b.linear(x, 8)), b.linear(x, 16), kGraphInput}), 24);
+  const Model model = b.model(b.linear(b.add(b.relu(b.linear(b.conv(y, 4), 6)), b.linear(y, 6)), 3));
   for (const std::size_t rows : {4095u, 4096u, 4097u, 13000u}) {
     const SparseTensor input = whole_tensor(3, rows, kChannels, 2);
     Session session(model, device(), 2);
