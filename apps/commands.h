@@ -2,6 +2,8 @@
 #pragma once
 
 #include <voxshift/models/model.h>
+#include <voxshift/models/video_stream.h>
+#include <voxshift/video/frame_source.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -37,6 +39,7 @@ struct InfoOptions {
 
 struct NewOptions {
   ModelSpec spec;
+  std::string shift = "online";  ///< online or offline; of networks on video
   std::filesystem::path out;
 };
 
@@ -47,12 +50,61 @@ struct SynthOptions {
   std::filesystem::path out;
 };
 
-/// Each returns the exit status: 0 done, 1 where some scan failed and was reported. What stops the whole command is
-/// thrown.
+struct SynthVideoCommand {
+  std::uint64_t seed = 0;
+  int count = 1;
+  std::string label;  ///< of synth_video_classes(); empty: one after the other
+  std::string camera = "static";
+  double noise = 2;
+  int frames = 32;
+  int size = 256;       ///< height and width
+  bool images = false;  ///< folders of PNG in place of videos
+  std::filesystem::path out;
+};
+
+struct RecognizeOptions {
+  std::string source;
+  std::filesystem::path model;
+  std::string device = "cpu";
+  int threads = 0;                 ///< 0: all processors
+  std::string skip = "off";        ///< off, exact, auto or a threshold
+  int smooth = 1;                  ///< frames that vote for a label
+  int key_frames = 0;              ///< interval; 0: only where needed
+  int every = 1;                   ///< take every so many frames
+  std::int64_t max_frames = 0;     ///< 0: all
+  std::string json;                ///< file of one object a line, "-" for standard output; empty: none
+  std::filesystem::path stats;     ///< JSON file; empty: none
+  std::filesystem::path annotate;  ///< video; empty: none
+};
+
+struct CalibrateOptions {
+  std::filesystem::path model, out;  ///< no out: in place
+  std::vector<std::string> clips;
+  int synthetic = 0;  ///< number of synthetic clips
+  double budget = 0.01;
+  std::int64_t max_frames = 300;  ///< of each clip
+  int threads = 0;
+};
+
+/// Each returns the exit status: 0 done, 1 where some scan or frame failed and was reported. What stops the whole
+/// command is thrown.
 int segment(const SegmentOptions& options);
 int evaluate_labels(const EvalOptions& options);
 int info(const InfoOptions& options);
 int new_model(const NewOptions& options);
 int synth_lidar_scans(const SynthOptions& options);
+int synth_videos(const SynthVideoCommand& options);
+int recognize(const RecognizeOptions& options);
+int calibrate_thresholds(const CalibrateOptions& options);
+
+/// What `--skip` names. Throws InvalidArgument for a word that is none and for a number that is negative, infinite or
+/// not a number.
+StreamOptions parse_skip(const std::string& skip);
+
+/// The network of a model file. Throws IoError "FILE: .." for a model that does not take frames.
+VideoNetwork load_video_network(const std::filesystem::path& model, const std::string& device);
+
+/// How the frames of a source become the model's input.
+FrameSourceOptions source_options(const VideoNetwork& network);
 
 }  // namespace voxshift

@@ -1,4 +1,5 @@
 // The command `voxshift`: options, help and exit status (0 done, 1 bad input or model, 2 usage).
+#include <voxshift/synth/video.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/version.h>
@@ -23,6 +24,16 @@ std::string version_line() {
   return std::string("voxshift ") + version() + " (" + runtime(Device::cpu()).target(Device::cpu()) + ", CUDA " +
          on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ", Open3D " +
          on_off(has_open3d()) + ")";
+}
+
+/// As a check of CLI11: what is wrong, or nothing.
+std::string valid_skip(const std::string& skip) {
+  try {
+    parse_skip(skip);
+    return "";
+  } catch (const InvalidArgument& error) {
+    return error.what();
+  }
 }
 
 void add_segment(CLI::App& app, SegmentOptions& options) {
@@ -82,17 +93,24 @@ void add_new(CLI::App& app, NewOptions& options) {
   CLI::App& command = *app.add_subcommand("new", "Make a model with random weights");
   command
       .add_option("arch", options.spec.arch,
-                  "minkunet, spvcnn, spvnas, pvcnn (S3DIS), pvcnn-shapenet, pvcnn++ (S3DIS) or pointnet++ (ShapeNet)")
+                  "minkunet, spvcnn, spvnas, pvcnn (S3DIS), pvcnn-shapenet, pvcnn++ (S3DIS) or pointnet++ (ShapeNet); "
+                  "on video tsm-mobilenetv2 (Jester) or tsm-resnet50 (Kinetics)")
       ->required()
       ->type_name("ARCH")
-      ->check(CLI::IsMember({"minkunet", "spvcnn", "spvnas", "pvcnn", "pvcnn-shapenet", "pvcnn++", "pointnet++"}));
+      ->check(CLI::IsMember({"minkunet", "spvcnn", "spvnas", "pvcnn", "pvcnn-shapenet", "pvcnn++", "pointnet++",
+                             "tsm-mobilenetv2", "tsm-resnet50"}));
   command.add_option("--width", options.spec.width, "Factor of all channel counts")->capture_default_str();
   command
       .add_option("--classes", options.spec.classes,
                   "Number of classes; default those of the profile's data set: 19, nuscenes 16, waymo 22, s3dis 13, "
-                  "shapenet 50")
+                  "shapenet 50, tsm-mobilenetv2 27, tsm-resnet50 400")
       ->check(CLI::PositiveNumber);
   command.add_option("--seed", options.spec.seed, "Seed of the weights")->capture_default_str();
+  command
+      .add_option("--shift", options.shift,
+                  "Of networks on video: online, frame by frame, or offline, which looks at the next frame, too")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"online", "offline"}));
   command.add_option("--config", options.spec.config, "net.config of an SPVNAS network")->type_name("FILE");
   command
       .add_option("--preprocess", options.spec.profile,
@@ -102,7 +120,91 @@ void add_new(CLI::App& app, NewOptions& options) {
   command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("FILE");
 }
 
-void add_synth(CLI::App& app, SynthOptions& options) {
+void add_recognize(CLI::App& app, RecognizeOptions& options) {
+  CLI::App& command = *app.add_subcommand("recognize", "Say what happens in a video, frame by frame");
+  command
+      .add_option("source", options.source,
+                  "Video, folder of images, or camera: its number, /dev/video0 or an address with ://")
+      ->required()
+      ->type_name("SOURCE");
+  command
+      .add_option("--model", options.model, "Model file (.safetensors); `voxshift new` makes one with random weights")
+      ->required()
+      ->type_name("FILE");
+  command
+      .add_option("--skip", options.skip,
+                  "What is not computed anew: off: nothing; exact: what did not change at all; auto: by the model's "
+                  "calibrated thresholds, and whole frames; or a threshold for all layers")
+      ->capture_default_str()
+      ->check(CLI::Validator(valid_skip, ""))
+      ->type_name("off|exact|auto|THRESHOLD");
+  command.add_option("--smooth", options.smooth, "Take the label of the summed logits of so many frames")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  command
+      .add_option("--key-frames", options.key_frames, "Compute every so many processed frames whole; 0: where needed")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1000000000));
+  command.add_option("--every", options.every, "Take every so many frames of a file")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000));
+  command.add_option("--max-frames", options.max_frames, "Stop after so many frames; 0: at the end")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
+  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--json", options.json, "Write one JSON object per frame, a line each; -: to standard output")
+      ->type_name("FILE");
+  command.add_option("--stats", options.stats, "Write counts and times as JSON")->type_name("FILE");
+  command
+      .add_option("--annotate", options.annotate,
+                  "Write a video (.mp4) with label and score, grey where nothing was computed anew")
+      ->type_name("FILE");
+}
+
+void add_calibrate(CLI::App& app, CalibrateOptions& options) {
+  CLI::App& command = *app.add_subcommand("calibrate", "Find the thresholds of `recognize --skip auto`");
+  command.add_option("model", options.model, "Model file")->required()->type_name("MODEL");
+  CLI::App& clips = *command.add_option_group("clips");
+  clips.add_option("clip", options.clips, "Videos and folders of images")->type_name("CLIP");
+  clips.add_option("--synthetic", options.synthetic, "Also take so many synthetic clips")->check(CLI::Range(1, 1000));
+  clips.require_option(1, 2);
+  command
+      .add_option("--budget", options.budget,
+                  "How far the logits may move: relative L2 change over all frames of all clips")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command.add_option("--max-frames", options.max_frames, "Take at most the first so many frames of every clip")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("-o,--out", options.out, "Model file to write; default MODEL itself")->type_name("FILE");
+}
+
+void add_synth_video(CLI::App& synth, SynthVideoCommand& options) {
+  CLI::App& video = *synth.add_subcommand("video", "Clips of a shape that moves, turns, grows or shrinks");
+  video.add_option("--seed", options.seed, "Seed of the first clip; the next ones follow")->capture_default_str();
+  video.add_option("--count", options.count, "Number of clips")->capture_default_str()->check(CLI::Range(1, 1000000));
+  video.add_option("--label", options.label, "One motion for all clips; default one after the other")
+      ->type_name("NAME")
+      ->check(CLI::IsMember(synth_video_classes()));
+  video.add_option("--camera", options.camera, "static or panning")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"static", "panning"}));
+  video.add_option("--noise", options.noise, "Standard deviation of the sensor's noise, in grey levels")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 255.0));
+  video.add_option("--frames", options.frames, "Frames of each clip")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  video.add_option("--size", options.size, "Height and width")->capture_default_str()->check(CLI::Range(16, 4096));
+  video.add_flag("--images", options.images, "Write NNNNNN/NNNNNN.png in place of NNNNNN.mkv");
+  video.add_option("-o,--out", options.out, "Folder; gets NNNNNN.mkv (FFV1, every bit kept) and labels.csv")
+      ->required()
+      ->type_name("PATH");
+}
+
+void add_synth(CLI::App& app, SynthOptions& options, SynthVideoCommand& video_options) {
   CLI::App& command = *app.add_subcommand("synth", "Make labelled synthetic data");
   command.require_subcommand(1);
   CLI::App& lidar = *command.add_subcommand("lidar", "Scans of a simulated 64-beam LiDAR in a street");
@@ -112,10 +214,11 @@ void add_synth(CLI::App& app, SynthOptions& options) {
   lidar.add_option("-o,--out", options.out, "Folder; gets velodyne/NNNNNN.bin and labels/NNNNNN.label")
       ->required()
       ->type_name("PATH");
+  add_synth_video(command, video_options);
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Sparse 3-D networks on point clouds, on the device", "voxshift");
+  CLI::App app("Sparse 3-D networks on point clouds and temporal networks on video, on the device", "voxshift");
   app.require_subcommand(1);
   app.set_version_flag("--version", version_line);
   SegmentOptions segment_options;
@@ -123,11 +226,16 @@ int run(int argc, char** argv) {
   InfoOptions info_options;
   NewOptions new_options;
   SynthOptions synth_options;
+  SynthVideoCommand synth_video_options;
+  RecognizeOptions recognize_options;
+  CalibrateOptions calibrate_options;
   add_segment(app, segment_options);
+  add_recognize(app, recognize_options);
   add_eval(app, eval_options);
   add_info(app, info_options);
   add_new(app, new_options);
-  add_synth(app, synth_options);
+  add_calibrate(app, calibrate_options);
+  add_synth(app, synth_options, synth_video_options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -137,6 +245,9 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("eval")) return evaluate_labels(eval_options);
   if (app.got_subcommand("info")) return info(info_options);
   if (app.got_subcommand("new")) return new_model(new_options);
+  if (app.got_subcommand("recognize")) return recognize(recognize_options);
+  if (app.got_subcommand("calibrate")) return calibrate_thresholds(calibrate_options);
+  if (app.get_subcommand("synth")->got_subcommand("video")) return synth_videos(synth_video_options);
   return synth_lidar_scans(synth_options);
 }
 

@@ -4,13 +4,17 @@
 #include <voxshift/models/protocol.h>
 #include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/synth/video.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <sstream>
 
 #include "commands.h"
 #include "picture.h"
 #include "report.h"
 #include "result_files.h"
+#include "video_files.h"
 
 namespace voxshift {
 namespace {
@@ -41,11 +45,54 @@ int class_count(const std::string& profile) {
   return 0;
 }
 
+// A video where the name ends in .mkv, else a folder of images.
+void write_clip(const fs::path& path, const SynthClip& clip, double frames_per_second) {
+  const Extent2d extent{clip.height, clip.width};
+  const auto bytes = static_cast<std::size_t>(extent.pixels() * 3);
+  const auto frame = [&](std::int64_t number) {
+    return std::span(clip.frames).subspan(static_cast<std::size_t>(number) * bytes, bytes);
+  };
+  if (path.extension() == ".mkv") {
+    VideoFile video(path, {extent, frames_per_second});
+    for (std::int64_t number = 0; number < clip.count; ++number) video.write(frame(number));
+    return video.finish();
+  }
+  make_folder(path);
+  for (std::int64_t number = 0; number < clip.count; ++number) {
+    char name[32];
+    std::snprintf(name, sizeof(name), "%06lld.png", static_cast<long long>(number));
+    write_values(path / name, encode_png(frame(number), extent));
+  }
+}
+
+// A line per step of the network; MACs are those of a dense frame.
+int video_info(const InfoOptions& options, const Model& model, const FrameProfile& frames) {
+  std::printf("%s: %s, %.3f M parameters, %zu classes, frames of %lld x %lld (%lld resized), %s\n\n",
+              options.model.c_str(), model.arch().c_str(), static_cast<double>(model.parameter_count()) / 1e6,
+              model.classes().size(), static_cast<long long>(frames.height), static_cast<long long>(frames.width),
+              static_cast<long long>(frames.resize),
+              model.skip_thresholds() ? "calibrated for --skip auto" : "not calibrated for --skip auto");
+  print_parameters(model);
+  const VideoNetwork network = about(options.model, [&] { return VideoNetwork(model); });
+  std::printf("\n%-28s %-26s %9s %5s %5s %10s %6s\n", "layer", "op", "out", "in", "out", "MMAC", "shift");
+  for (const VideoLayer& layer : network.layers()) {
+    const std::string out = std::to_string(layer.out.height) + "x" + std::to_string(layer.out.width);
+    std::printf("%-28s %-26s %9s %5lld %5lld %10.2f %6s\n", layer.name.c_str(), layer.kind.c_str(), out.c_str(),
+                static_cast<long long>(layer.in_channels), static_cast<long long>(layer.out_channels),
+                static_cast<double>(layer.macs) / 1e6, layer.shifted ? "yes" : "");
+  }
+  std::printf("%-28s %-26s %9s %5s %5s %10.2f\n", "network",
+              network.bidirectional() ? "offline shift: whole clips" : "online shift: streams", "", "", "",
+              static_cast<double>(network.dense_macs()) / 1e6);
+  return 0;
+}
+
 }  // namespace
 
 int info(const InfoOptions& options) {
   const Model model = Model::load(options.model);
   const Profile& profile = model.profile();
+  if (profile.frames) return video_info(options, model, *profile.frames);
   char cells[64];
   if (profile.blocks) {
     std::snprintf(cells, sizeof(cells), "blocks of %.3g m, %lld points", static_cast<double>(profile.blocks->size),
@@ -72,6 +119,7 @@ int info(const InfoOptions& options) {
 int new_model(const NewOptions& options) {
   ModelSpec spec = options.spec;
   if (spec.classes == 0) spec.classes = class_count(spec.profile);
+  spec.bidirectional = options.shift == "offline";
   const Model model = Model::create(spec);
   model.save(options.out);
   std::printf("%s: %s, width %g, %.3f M random parameters, %zu classes\n", options.out.c_str(), model.arch().c_str(),
@@ -101,6 +149,34 @@ int synth_lidar_scans(const SynthOptions& options) {
     progress.clear();
     std::printf("%s: %zu points\n", path("velodyne", ".bin").c_str(), scan.labels.size());
   }
+  return 0;
+}
+
+int synth_videos(const SynthVideoCommand& options) {
+  SynthVideoOptions clip_options;
+  clip_options.frames = options.frames;
+  clip_options.height = clip_options.width = options.size;
+  clip_options.panning_camera = options.camera == "panning";
+  clip_options.noise = options.noise;
+  const std::vector<std::string>& classes = synth_video_classes();
+  if (!options.label.empty())
+    clip_options.label = static_cast<int>(std::ranges::find(classes, options.label) - classes.begin());
+  make_folder(options.out);
+  std::ostringstream labels;
+  labels << "file,label,name\n";
+  Progress progress(static_cast<std::size_t>(options.count));
+  for (int i = 0; i < options.count; ++i) {
+    char stem[16];
+    std::snprintf(stem, sizeof(stem), "%06d", i);
+    const std::string name = std::string(stem) + (options.images ? "" : ".mkv");
+    progress.show(static_cast<std::size_t>(i), name);
+    const SynthClip clip = synth_video(options.seed + static_cast<std::uint64_t>(i), clip_options);
+    write_clip(options.out / name, clip, clip_options.frames_per_second);
+    labels << name << ',' << clip.label << ',' << classes[static_cast<std::size_t>(clip.label)] << '\n';
+    progress.clear();
+    std::printf("%s: %s\n", (options.out / name).c_str(), classes[static_cast<std::size_t>(clip.label)].c_str());
+  }
+  write_atomically(options.out / "labels.csv", [&](std::ostream& stream) { stream << labels.str(); });
   return 0;
 }
 

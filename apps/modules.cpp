@@ -11,6 +11,7 @@
 
 #include "open3d_files.h"
 #include "picture.h"
+#include "video_files.h"
 
 namespace voxshift {
 namespace {
@@ -48,11 +49,18 @@ const Module& opencv_module() {
   return module;
 }
 
+const Module& video_module() {
+  static const Module module = load_module("libvoxshift_video.so");
+  return module;
+}
+
 }  // namespace
 
 bool has_open3d() { return open3d_module().handle != nullptr; }
 
 bool has_opencv() { return opencv_module().handle != nullptr; }
+
+bool has_video() { return video_module().handle != nullptr; }
 
 Scan read_cloud(const std::filesystem::path& path) {
   Scan scan;
@@ -79,6 +87,34 @@ std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture) {
   std::vector<std::uint8_t> png;
   module_function<decltype(voxshift_opencv_draw_confusion)>(opencv_module(), "voxshift_opencv_draw_confusion",
                                                             "[draw_confusion] .png needs OpenCV")(picture, png);
+  return png;
+}
+
+std::unique_ptr<FrameReader> open_frames(const std::string& source, const FrameSourceOptions& options) {
+  std::unique_ptr<FrameReader> reader;
+  module_function<decltype(voxshift_video_open)>(video_module(), "voxshift_video_open",
+                                                 source + ": videos need OpenCV")(source, options, reader);
+  return reader;
+}
+
+std::unique_ptr<FrameWriter> create_video(const std::filesystem::path& path, const VideoFormat& format) {
+  std::unique_ptr<FrameWriter> writer;
+  module_function<decltype(voxshift_video_create)>(video_module(), "voxshift_video_create",
+                                                   path.string() + ": videos need OpenCV")(path, format, writer);
+  return writer;
+}
+
+Image draw_frame(const RecognizedFrame& frame) {
+  Image image;
+  module_function<decltype(voxshift_video_draw)>(video_module(), "voxshift_video_draw",
+                                                 "[draw_frame] videos need OpenCV")(frame, image);
+  return image;
+}
+
+std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> pixels, Extent2d extent) {
+  std::vector<std::uint8_t> png;
+  module_function<decltype(voxshift_video_encode_png)>(video_module(), "voxshift_video_encode_png",
+                                                       "[encode_png] .png needs OpenCV")(pixels, extent, png);
   return png;
 }
 

@@ -9,4 +9,7 @@ bool has_open3d();
 /// Whether pictures can be drawn. Loads OpenCV where it is there.
 bool has_opencv();
 
+/// Whether videos can be read and written. Loads OpenCV with its video part where it is there.
+bool has_video();
+
 }  // namespace voxshift

@@ -15,12 +15,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kMilli = 1e3;
 
-std::int64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return std::int64_t{usage.ru_maxrss} * 1024;
-}
-
 Json to_json(const ScanStats& stats, const Session& session) {
   const Model& model = session.model();
   Json labels = Json::object();
@@ -48,6 +42,12 @@ Json to_json(const ScanStats& stats, const Session& session) {
 }
 
 }  // namespace
+
+std::int64_t peak_rss_bytes() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return std::int64_t{usage.ru_maxrss} * 1024;
+}
 
 void print_header() {
   std::printf("%-24s %9s %8s %8s | %7s %9s %7s %9s %7s %9s ms\n", "scan", "points", "dropped", "voxels", "read",
@@ -99,11 +99,15 @@ Progress::Progress(std::size_t total) : total_(total), on_terminal_(isatty(STDER
 
 void Progress::show(std::size_t done, const std::string& what) {
   if (!on_terminal_) return;
+  shown_ = true;
+  if (total_ == 0) {
+    std::fprintf(stderr, "\r\033[K%zu %s", done, what.c_str());
+    return;
+  }
   constexpr int kWidth = 30;
-  const int filled = static_cast<int>(done * kWidth / total_);
+  const int filled = static_cast<int>(std::min(done, total_) * kWidth / total_);
   std::fprintf(stderr, "\r\033[K[%.*s%*s] %zu/%zu %s", filled, "##############################", kWidth - filled, "",
                done, total_, what.c_str());
-  shown_ = true;
 }
 
 void Progress::clear() {

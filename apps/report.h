@@ -48,13 +48,16 @@ auto about(const std::filesystem::path& file, Part part) {
   }
 }
 
+/// The most memory that this process has used.
+std::int64_t peak_rss_bytes();
+
 /// "voxshift: what" on standard error, as one line whatever names a file put into it.
 void print_error(const char* what);
 
 /// A line on standard error that says how far the work is; nothing where that is not a terminal.
 class Progress {
  public:
-  explicit Progress(std::size_t total);
+  explicit Progress(std::size_t total);  ///< 0: nobody knows
   ~Progress() { clear(); }
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -109,6 +109,9 @@ int segment(const SegmentOptions& given) {
   const std::vector<fs::path> scans = list_scans(options.scans);
   const Device device = parse_device(options.device);
   Model model = Model::load(options.model);
+  check<IoError>(model.graph().input != GraphInput::kFrames, options.model.string(),
+                 ": expected a model that labels points, found ", model.arch(),
+                 ", which takes video (`voxshift recognize`)");
   if (!options.preprocess.empty()) {
     const Profile profile = find_profile(options.preprocess);
     model = about(options.model, [&] { return model.with_profile(profile); });

@@ -2,6 +2,7 @@
 """Measures everything, writes results/cpu.json and the tables of docs/benchmarks.md and README.md.
 
     benchmarks/run.py [SCAN] [--peers-python PYTHON] [--build-time] [--arm] [--quick]
+    benchmarks/run.py --only video [--peers-python PYTHON] [--quick]
     benchmarks/run.py --render
 
 Needs the standard library, and Google Benchmark (libbenchmark-dev) for the build. Leave the machine alone meanwhile.
@@ -24,6 +25,7 @@ sys.path.insert(0, str(HERE / "peers"))
 import tables  # noqa: E402
 from compare import checked, compare, run_benchmark  # noqa: E402
 from compare_points import compare_points  # noqa: E402
+from compare_video import compare_video  # noqa: E402
 
 RESULTS = HERE / "results" / "cpu.json"
 STAGES = ["read", "voxelize", "maps", "network", "write", "total"]
@@ -59,12 +61,16 @@ def commit():
     return checked([*git, "rev-parse", "--short", "HEAD"]).strip() + ("-changed" if changed else "")
 
 
+def measured():
+    """Which sources, and when."""
+    return {"commit": commit(), "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}"}
+
+
 def machine(context):
     cpu = re.findall(r"^(?:model name|CPU part)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     return {"cpu": cpu[0] if cpu else "unknown", "cores": os.cpu_count(), "target": context["target"],
-            "compiler": "GCC " + context["compiler"], "voxshift": context["voxshift"],
-            "commit": commit(),
-            "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"), "scan": context["scan"]}
+            "compiler": "GCC " + context["compiler"], "voxshift": context["voxshift"], **measured(),
+            "scan": context["scan"]}
 
 
 def limits(build):
@@ -105,10 +111,28 @@ def arm_prediction():
             for tile, share, stack in rows]
 
 
+def measure_video(options):
+    build, repeats = options.build, f"--repeats={2 if options.quick else 9}"
+    context, networks = entries(build, "video_bench", None, repeats, "--benchmark_filter=^tsm-")
+    video = {"target": context["target"], **measured(), "networks": networks}
+    if context["target"] == "avx512":
+        _, video["networks_avx2"] = entries(build, "video_bench", None, repeats, "--threads=1",
+                                            "--benchmark_filter=^tsm-mobilenetv2/width:1/",
+                                            environment={"VOXSHIFT_CPU": "avx2"})
+    _, video["masked"] = entries(build, "video_bench", None, repeats, "--benchmark_filter=^(masked|skipped)/")
+    if (build / "benchmarks" / "video_skip_bench").exists():
+        context, clips = entries(build, "video_skip_bench", None, repeats)
+        video["skip"] = {"context": {key: context[key] for key in context if key.startswith(("clips", "calibration"))},
+                         "clips": clips}
+    results = {"video": video}
+    if options.peers_python:
+        say("engines for images beside voxshift")
+        results["video_peers"] = compare_video(build, options.peers_python, options.quick)
+    return results
+
+
 def measure(options):
     build, repeats = options.build, 2 if options.quick else 9
-    say(f"building in {build}")
-    build_in(build, "-DVOXSHIFT_BENCHMARKS=ON")
     scan = options.scan
     if scan is None and os.environ.get("VOXSHIFT_DATA"):
         scan = Path(os.environ["VOXSHIFT_DATA"]) / "lidar" / "semantickitti_000000.bin"
@@ -133,6 +157,7 @@ def measure(options):
             results["peers"] = compare(build, options.peers_python, scan, model, options.quick)
             say("point operators of other libraries beside voxshift")
             results["point_peers"] = compare_points(build, options.peers_python, scan, options.quick)
+    results |= measure_video(options)
     if options.build_time:
         say("clean build of library and command")
         results["build_seconds"] = clean_build_seconds()
@@ -150,10 +175,15 @@ def main():
     parser.add_argument("--build-time", action="store_true", help="also time a clean build")
     parser.add_argument("--arm", action="store_true", help="also predict for Arm (scripts/arm_throughput.sh)")
     parser.add_argument("--quick", action="store_true", help="few repeats; prints the tables, writes nothing here")
+    parser.add_argument("--only", choices=["video"], help="measure this part, keep the other results of the last run")
     parser.add_argument("--render", action="store_true", help="only rewrite the tables from results/cpu.json")
     options = parser.parse_args()
     options.build = options.build.resolve()
-    results = json.loads(RESULTS.read_text()) if options.render else measure(options)
+    results = json.loads(RESULTS.read_text()) if options.render or options.only else {}
+    if not options.render:
+        say(f"building in {options.build}")
+        build_in(options.build, "-DVOXSHIFT_BENCHMARKS=ON")
+        results |= measure_video(options) if options.only else measure(options)
     if options.quick:
         print(tables.summary(results), tables.details(results), sep="\n\n")
         return

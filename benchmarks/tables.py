@@ -1,6 +1,7 @@
 """The tables of README.md and docs/benchmarks.md, from the results of run.py."""
 
 import point_tables
+import video_tables
 from figures import NONE, both, lowest, median_and_best, megabytes, ms, percent, pick, table, times
 
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
@@ -28,7 +29,8 @@ def width_costs(entry, which):
 def machine(results):
     m = results["machine"]
     return (f"{m['cpu']}, {m['cores']} cores, {m['target']}, {m['compiler']}; "
-            f"voxshift {m['voxshift']} at {m['commit']}, {m['date']}; scan {m['scan']}.")
+            f"voxshift {m['voxshift']} at {m['commit']}, {m['date']}; scan {m['scan']}."
+            f"{video_tables.measured(results)}")
 
 
 def overhead(command):
@@ -62,15 +64,18 @@ def summary(results):
         ["read, voxelise, maps, write: share of `voxshift segment`", percent(overhead(command)), "6 %"],
         ["peak memory of `voxshift segment`", megabytes(command["peak_rss_bytes"]), "500 MB"],
         *point_tables.summary(results),
+        *video_tables.summary(results),
         *peer_summary(results),
         *point_tables.peer_summary(results),
+        *video_tables.peer_summary(results),
     ]
     if "build_seconds" in results:
         rows.append(["clean build of library and command, 2 jobs", f"{results['build_seconds']:.0f} s", "180 s"])
     if results.get("arm"):
         rows.append(["Arm Neoverse N1, predicted: main f32 tile, share of two FMLA a cycle",
                      percent(results["arm"][0]["of_peak"]), "85 %"])
-    return f"{table(['', 'measured: median / best', 'goal'], rows)}\n\n{machine(results)}"
+    parts = [table(["", "measured: median / best", "goal"], rows), *video_tables.skip_table(results), machine(results)]
+    return "\n\n".join(parts)
 
 
 def peer_summary(results):
@@ -95,7 +100,7 @@ def details(results):
     """All tables of docs/benchmarks.md."""
     parts = [machine(results), limits_table(results), network_table(results), layers_table(results),
              widths_table(results), coordinates_table(results), command_table(results),
-             *point_tables.details(results)]
+             *point_tables.details(results), *video_tables.details(results)]
     if "peers" in results:
         parts.append(peers_tables(results["peers"], results["command"]["peak_rss_bytes"]))
         parts.append(point_tables.peers_table(results["point_peers"]))

@@ -41,10 +41,16 @@ endfunction()
 # The library, its public headers and a CMake package.
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
-  foreach(folder tensor rows sparse_conv point_voxel synth models)
+  foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
-            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE)
+            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE
+            PATTERN "frame_source.h" EXCLUDE PATTERN "latest_frame.h" EXCLUDE)
   endforeach()
+  if(TARGET voxshift_frames)
+    install(TARGETS voxshift_frames EXPORT voxshift-frames-targets)
+    install(FILES ${PROJECT_SOURCE_DIR}/video/frame_source.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/video)
+    install(EXPORT voxshift-frames-targets NAMESPACE voxshift:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
+  endif()
   install(FILES ${PROJECT_SOURCE_DIR}/voxshift.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift)
   install(EXPORT voxshift-targets NAMESPACE voxshift:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
   configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/voxshift-config.cmake.in

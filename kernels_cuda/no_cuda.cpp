@@ -2,8 +2,10 @@
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/temporal_shift/kernels.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/runtime.h>
+#include <voxshift/video/kernels.h>
 
 namespace voxshift::cuda {
 namespace {
@@ -35,5 +37,7 @@ const CoordinateKernels& coordinate_kernels() { unavailable(); }
 const PointVoxelKernels& point_voxel_kernels() { unavailable(); }
 const RowKernels& row_kernels() { unavailable(); }
 const SparseConvKernels& sparse_conv_kernels() { unavailable(); }
+const TemporalShiftKernels& temporal_shift_kernels() { unavailable(); }
+const VideoKernels& video_kernels() { unavailable(); }
 
 }  // namespace voxshift::cuda

@@ -1,7 +1,9 @@
 #include <voxshift/models/calibrate.h>
 #include <voxshift/models/evaluate.h>
+#include <voxshift/models/evaluate_frames.h>
 #include <voxshift/models/profile.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/synth/video.h>
 
 #include <algorithm>
 #include <iterator>
@@ -62,14 +64,34 @@ Array simulated_points(const Profile& profile, std::uint64_t seed) {
   return points;
 }
 
+Array simulated_frames(const FrameProfile& frames, std::uint64_t seed) {
+  constexpr std::int64_t kClips = 3, kFrames = 3;  // of each
+  SynthVideoOptions options;
+  options.frames = kFrames;
+  options.height = frames.height;
+  options.width = frames.width;
+  Array result({kClips * kFrames, frames.height, frames.width, 3}, DType::kF32);
+  float* to = result.data<float>();
+  for (std::int64_t i = 0; i < kClips; ++i) {
+    const SynthClip clip = synth_video(seed + static_cast<std::uint64_t>(i), options);
+    for (std::size_t p = 0; p < clip.frames.size(); ++p)
+      *to++ = (static_cast<float>(clip.frames[p]) / 255 - frames.mean[p % 3]) / frames.std[p % 3];
+  }
+  return result;
+}
+
 void calibrate_batch_norm(Graph& graph, Parameters& parameters, const Profile& profile, std::uint64_t seed) {
   check_graph(graph, parameters);
-  const Array points = simulated_points(profile, seed);
   const auto set = [&](const Node& node, const ConstRowView& input) {
     if (node.op == Op::kBatchNorm)
       set_statistics(input, parameters.at(node.parameters.at("running_mean")),
                      parameters.at(node.parameters.at("running_var")));
   };
+  if (profile.frames) {
+    evaluate_frames(graph, parameters, simulated_frames(*profile.frames, seed), set);
+    return;
+  }
+  const Array points = simulated_points(profile, seed);
   if (profile.blocks) {
     evaluate(graph, parameters, fullest_blocks(points, profile), set);
   } else {

@@ -66,4 +66,11 @@ const std::vector<ClassInfo>& waymo_classes() {
   return classes;
 }
 
+std::array<std::uint8_t, 3> spread_colour(std::size_t index) {
+  const auto channel = [&](std::size_t phase) {
+    return static_cast<std::uint8_t>(60 + (index * 97 + phase * 71) % 180);
+  };
+  return {channel(0), channel(1), channel(2)};
+}
+
 }  // namespace voxshift

@@ -30,4 +30,13 @@ const std::vector<ClassInfo>& nuscenes_classes();
 /// are SemanticKITTI's where a class is alike.
 const std::vector<ClassInfo>& waymo_classes();
 
+/// The 27 gestures of the 20BN-Jester dataset, in the order of TSM's checkpoint. Raw ids are the positions.
+const std::vector<ClassInfo>& jester_classes();
+
+/// The 400 actions of the Kinetics-400 dataset in alphabetical order, as TSM numbers them. Raw ids are the positions.
+const std::vector<ClassInfo>& kinetics_classes();
+
+/// Colours for tables that have none: neighbours in the table are told apart.
+std::array<std::uint8_t, 3> spread_colour(std::size_t index);
+
 }  // namespace voxshift

@@ -6,7 +6,8 @@
 namespace voxshift {
 
 Weights weights_of(const Node& node, const Parameters& parameters) {
-  if (node.op != Op::kConv && node.op != Op::kConvTranspose && node.op != Op::kLinear) return {};
+  if (node.op != Op::kConv && node.op != Op::kConvTranspose && node.op != Op::kLinear && node.op != Op::kConv2d)
+    return {};
   Weights weights;
   const Array& weight = parameters.at(node.parameters.at("weight"));
   if (node.op == Op::kLinear) {
@@ -38,15 +39,18 @@ ScaleShift scale_shift_of(const Node& node, const Parameters& parameters) {
 
 Weights folded(const Weights& weights, const ScaleShift& norm) {
   const Shape& shape = weights.weight.shape();
-  const std::int64_t out = shape[2];
+  const bool images = shape.size() == 4;  // of conv2d: output channels come first, not last
+  const std::int64_t out = images ? shape[0] : shape[2];
+  const std::int64_t each = images ? weights.weight.count() / out : 1;  // neighbours of one output channel
   Weights result{Array(shape, DType::kF32), Array({out}, DType::kF32)};
   const float* scale = norm.scale.data<float>();
   const float* shift = norm.shift.data<float>();
   const float* bias = weights.bias ? std::as_const(*weights.bias).data<float>() : nullptr;
   const float* from = weights.weight.data<float>();
   float* to = result.weight.data<float>();
-  for (std::int64_t row = 0; row < shape[0] * shape[1]; ++row)
-    for (std::int64_t c = 0; c < out; ++c) *to++ = *from++ * scale[c];
+  for (std::int64_t rest = weights.weight.count(); rest > 0; rest -= out * each)
+    for (std::int64_t c = 0; c < out; ++c)
+      for (std::int64_t i = 0; i < each; ++i) *to++ = *from++ * scale[c];
   for (std::int64_t c = 0; c < out; ++c) result.bias->data<float>()[c] = (bias ? bias[c] : 0.0f) * scale[c] + shift[c];
   return result;
 }

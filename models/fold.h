@@ -8,7 +8,7 @@
 
 namespace voxshift {
 
-/// weight f32 [K, Cin, Cout] (K = 1 for linear), bias f32 [Cout].
+/// weight f32 [K, Cin, Cout] (K = 1 for linear) or, of conv2d, [Cout, Cin / groups, k, k]; bias f32 [Cout].
 struct Weights {
   Array weight;
   std::optional<Array> bias;
@@ -19,7 +19,7 @@ struct ScaleShift {
   Array scale, shift;
 };
 
-/// The weights of a conv, conv_transpose or linear node; empty for other ops. A linear weight is transposed.
+/// The weights of a conv, conv_transpose, linear or conv2d node; empty for other ops. A linear weight is transposed.
 Weights weights_of(const Node& node, const Parameters& parameters);
 
 /// Batch norm at inference: scale = weight / sqrt(running_var + eps), shift = bias - running_mean * scale, in double.

@@ -12,14 +12,16 @@ struct Draft {
   std::vector<std::string> inputs;
   std::string residual;  ///< empty: none
   std::string output;
-  Weights weights;                 ///< conv, conv_transpose, linear
+  Weights weights;                 ///< conv, conv_transpose, linear, conv2d
   std::optional<ScaleShift> norm;  ///< batch_norm
   Activation activation;
   bool residual_last = false;  ///< added after the activation
 
   const std::string& name() const { return node->name; }
   const Window& window() const { return node->window; }
-  bool multiplies() const { return op == Op::kConv || op == Op::kConvTranspose || op == Op::kLinear; }
+  bool multiplies() const {
+    return op == Op::kConv || op == Op::kConvTranspose || op == Op::kLinear || op == Op::kConv2d;
+  }
 };
 
 /// The nodes of the graph with batch norm folded into the product before it, activations into the step before them,

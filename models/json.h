@@ -1,8 +1,9 @@
-// Graphs and profiles as JSON, the form they have inside a model file.
+// Graphs, profiles and thresholds as JSON, the form they have inside a model file.
 #pragma once
 
 #include <voxshift/models/graph.h>
 #include <voxshift/models/profile.h>
+#include <voxshift/models/skip_thresholds.h>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -16,5 +17,9 @@ Graph graph_from_json(const nlohmann::json& document);
 /// The profile as JSON and back. profile_from_json throws InvalidArgument.
 nlohmann::json to_json(const Profile& profile);
 Profile profile_from_json(const nlohmann::json& document);
+
+/// The thresholds as JSON and back. skip_thresholds_from_json throws InvalidArgument, also for invalid thresholds.
+nlohmann::json to_json(const SkipThresholds& thresholds);
+SkipThresholds skip_thresholds_from_json(const nlohmann::json& document);
 
 }  // namespace voxshift

@@ -7,9 +7,11 @@
 #include <voxshift/models/safetensors.h>
 #include <voxshift/models/spvcnn.h>
 #include <voxshift/models/spvnas.h>
+#include <voxshift/models/tsm.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 namespace voxshift {
 namespace {
@@ -18,7 +20,9 @@ using nlohmann::json;
 
 constexpr const char* kFormat = "1";
 constexpr std::uint32_t kHighestId = 65535;  // the lower half of a .label's word; the upper one is the instance
-constexpr std::size_t kMostClasses = 255;    // 255 itself marks unlabelled points
+constexpr std::size_t kMostClasses = 255;    // of points; 255 itself marks unlabelled ones
+constexpr std::size_t kMostVideoClasses = 8192;
+constexpr const char* kSkipKey = "voxshift.skip";
 
 json to_json(const std::vector<ClassInfo>& classes) {
   json list = json::array();
@@ -57,20 +61,27 @@ Model from_file(const SafeTensors& file) {
   check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
   const json graph = metadata(file, "voxshift.graph");
   const auto arch = file.metadata.find("voxshift.arch");
-  return {arch == file.metadata.end() ? "custom" : arch->second, graph_from_json(graph), file.tensors,
-          profile_from_json(metadata(file, "voxshift.profile")), classes_from_json(metadata(file, "voxshift.classes"))};
+  std::optional<SkipThresholds> skip;
+  if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey));
+  return {arch == file.metadata.end() ? "custom" : arch->second,
+          graph_from_json(graph),
+          file.tensors,
+          profile_from_json(metadata(file, "voxshift.profile")),
+          classes_from_json(metadata(file, "voxshift.classes")),
+          std::move(skip)};
 }
 
-// The classes of the data set that has so many, else numbered ones in evenly spread hues.
-std::vector<ClassInfo> classes_for(int count) {
-  for (const auto& known : {semantic_kitti_classes(), nuscenes_classes(), waymo_classes()})
-    if (count == static_cast<int>(known.size())) return known;
+bool on_frames(const Graph& graph) { return graph.input == GraphInput::kFrames; }
+
+// The classes of the data set that has so many, else numbered ones.
+std::vector<ClassInfo> classes_for(std::size_t count, bool video) {
+  using Tables = std::vector<const std::vector<ClassInfo>*>;
+  for (const auto* known : video ? Tables{&jester_classes(), &kinetics_classes()}
+                                 : Tables{&semantic_kitti_classes(), &nuscenes_classes(), &waymo_classes()})
+    if (count == known->size()) return *known;
   std::vector<ClassInfo> classes;
-  for (int i = 0; i < count; ++i) {
-    const auto channel = [&](int phase) { return static_cast<std::uint8_t>(60 + (i * 97 + phase * 71) % 180); };
-    classes.push_back(
-        {"class " + std::to_string(i), static_cast<std::uint32_t>(i + 1), {channel(0), channel(1), channel(2)}});
-  }
+  for (std::size_t i = 0; i < count; ++i)
+    classes.push_back({"class " + std::to_string(i), static_cast<std::uint32_t>(video ? i : i + 1), spread_colour(i)});
   return classes;
 }
 
@@ -80,6 +91,7 @@ struct Architecture {
   int classes;
   const char* profile;
   Network (*make)(const ModelSpec&, Profile&);
+  bool video = false;
 };
 
 Network new_spvnas(const ModelSpec& spec, Profile& profile) {
@@ -96,6 +108,8 @@ PvcnnSpec pvcnn_spec(PvcnnSpec pvcnn, const ModelSpec& spec, const Profile& prof
   pvcnn.in_channels = profile.channels();
   return pvcnn;
 }
+
+TsmSpec tsm_spec(const ModelSpec& spec) { return {spec.width, spec.classes, {8, spec.bidirectional}}; }
 
 const Architecture& find_architecture(const std::string& name) {
   static const Architecture known[] = {
@@ -120,6 +134,10 @@ const Architecture& find_architecture(const std::string& name) {
        [](const ModelSpec& spec, Profile& profile) {
          return make_pointnet2(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
        }},
+      {"tsm-mobilenetv2", 27, "jester",
+       [](const ModelSpec& spec, Profile&) { return make_tsm_mobilenetv2(tsm_spec(spec), spec.seed); }, true},
+      {"tsm-resnet50", 400, "kinetics",
+       [](const ModelSpec& spec, Profile&) { return make_tsm_resnet50(tsm_spec(spec), spec.seed); }, true},
   };
   std::string names;
   for (const Architecture& arch : known) {
@@ -131,11 +149,39 @@ const Architecture& find_architecture(const std::string& name) {
 }
 
 void check_profile(const Graph& graph, const Profile& profile) {
-  const bool points = graph.input == GraphInput::kPoints;
-  check(profile.blocks.has_value() == points, "[model] the network takes ", points ? "points" : "voxels",
-        ", the profile \"", profile.name, "\" gives ", points ? "voxels" : "points");
+  const GraphInput given = profile.frames   ? GraphInput::kFrames
+                           : profile.blocks ? GraphInput::kPoints
+                                            : GraphInput::kVoxels;
+  check(given == graph.input, "[model] the network takes ", name(graph.input), ", the profile \"", profile.name,
+        "\" gives ", name(given));
+  if (profile.frames) check_valid(*profile.frames);
   check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
         " channels, the network takes ", graph.in_channels);
+}
+
+void check_thresholds(const Graph& graph, const SkipThresholds& thresholds) {
+  check(on_frames(graph), "[skip] thresholds belong to a network on frames, this one takes ", name(graph.input));
+  check_valid(thresholds);
+  std::set<std::string> names;
+  for (const Node& node : graph.nodes) names.insert(node.name);
+  for (const auto& [layer, threshold] : thresholds.layers)
+    check(names.contains(layer), "[skip] the network has no layer \"", layer, "\"");
+}
+
+// Tensors of a TSM checkpoint under the names of the network whose classifier is called `head`.
+Parameters without_wrappers(const Parameters& checkpoint, const std::string& head) {
+  Parameters result;
+  for (const auto& [full, tensor] : checkpoint) {
+    std::string name = full;
+    for (const std::string prefix : {"module.", "base_model."})
+      if (name.starts_with(prefix)) name.erase(0, prefix.size());
+    if (const std::size_t net = name.find(".net."); net != std::string::npos) name.erase(net, 4);
+    for (const std::string other : {"new_fc.", "fc.", "classifier."})
+      if (name.starts_with(other)) name.replace(0, other.size() - 1, head);
+    check(result.emplace(name, tensor).second, "[new] two tensors are called \"", name, "\", one of them \"", full,
+          "\"");
+  }
+  return result;
 }
 
 // The tensors of `given` that the network `wanted` has; shapes are checked with the graph.
@@ -151,18 +197,22 @@ Parameters taken(const Parameters& wanted, const Parameters& given) {
 
 }  // namespace
 
-Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes)
+Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
+             std::optional<SkipThresholds> skip_thresholds)
     : arch_(std::move(arch)),
       graph_(std::move(graph)),
       parameters_(std::move(parameters)),
       profile_(std::move(profile)),
       classes_(std::move(classes)),
+      skip_thresholds_(std::move(skip_thresholds)),
       channels_(check_graph(graph_, parameters_)) {
   check_profile(graph_, profile_);
   const std::int64_t logits = channels_.at(graph_.output);
   check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
-  check(classes_.size() <= kMostClasses, "[model] at most ", kMostClasses, " classes, found ", classes_.size());
+  const std::size_t most = on_frames(graph_) ? kMostVideoClasses : kMostClasses;
+  check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
+  if (skip_thresholds_) check_thresholds(graph_, *skip_thresholds_);
 }
 
 Model Model::load(const std::filesystem::path& path) {
@@ -178,28 +228,35 @@ Model Model::create(const ModelSpec& spec) {
   const Architecture& arch = find_architecture(spec.arch);
   ModelSpec full = spec;
   if (full.classes == 0) full.classes = arch.classes;
-  check(full.classes >= 1 && full.classes <= static_cast<int>(kMostClasses), "[new] classes expects 1 to ",
-        kMostClasses, ", found ", full.classes);
-  check(spec.config.empty() || spec.arch == "spvnas", "[new] a net.config belongs to spvnas, not to ", spec.arch);
   Profile profile = find_profile(spec.profile.empty() ? arch.profile : spec.profile);
+  const std::size_t most = arch.video ? kMostVideoClasses : kMostClasses;
+  check(full.classes >= 1 && full.classes <= static_cast<int>(most), "[new] classes expects 1 to ", most, ", found ",
+        full.classes);
+  check(arch.video || !spec.bidirectional, "[new] a bidirectional shift belongs to networks on video, not to ",
+        spec.arch);
+  check(spec.config.empty() || spec.arch == "spvnas", "[new] a net.config belongs to spvnas, not to ", spec.arch);
   Network network = arch.make(full, profile);
   check_profile(network.graph, profile);
   if (spec.parameters) {
-    network.parameters = taken(network.parameters, *spec.parameters);
+    network.parameters = taken(
+        network.parameters, arch.video ? without_wrappers(*spec.parameters, network.graph.output) : *spec.parameters);
   } else {
     calibrate_batch_norm(network.graph, network.parameters, profile, spec.seed);
   }
-  const auto classes = static_cast<int>(check_graph(network.graph, network.parameters).at(network.graph.output));
-  return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile), classes_for(classes)};
+  const std::int64_t classes = check_graph(network.graph, network.parameters).at(network.graph.output);
+  return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile),
+          classes_for(static_cast<std::size_t>(classes), arch.video)};
 }
 
 void Model::save(const std::filesystem::path& path) const {
-  write_safetensors(path, {parameters_,
-                           {{"voxshift.format", kFormat},
-                            {"voxshift.arch", arch_},
-                            {"voxshift.graph", voxshift::to_json(graph_).dump()},
-                            {"voxshift.profile", voxshift::to_json(profile_).dump()},
-                            {"voxshift.classes", to_json(classes_).dump()}}});
+  SafeTensors file{parameters_,
+                   {{"voxshift.format", kFormat},
+                    {"voxshift.arch", arch_},
+                    {"voxshift.graph", voxshift::to_json(graph_).dump()},
+                    {"voxshift.profile", voxshift::to_json(profile_).dump()},
+                    {"voxshift.classes", to_json(classes_).dump()}}};
+  if (skip_thresholds_) file.metadata[kSkipKey] = voxshift::to_json(*skip_thresholds_).dump();
+  write_safetensors(path, file);
 }
 
 std::int64_t Model::parameter_count() const {
@@ -210,6 +267,12 @@ std::int64_t Model::parameter_count() const {
   return count;
 }
 
-Model Model::with_profile(Profile profile) const { return {arch_, graph_, parameters_, std::move(profile), classes_}; }
+Model Model::with_profile(Profile profile) const {
+  return {arch_, graph_, parameters_, std::move(profile), classes_, skip_thresholds_};
+}
+
+Model Model::with_skip_thresholds(SkipThresholds thresholds) const {
+  return {arch_, graph_, parameters_, profile_, classes_, std::move(thresholds)};
+}
 
 }  // namespace voxshift

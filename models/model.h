@@ -4,6 +4,7 @@
 #include <voxshift/models/classes.h>
 #include <voxshift/models/graph.h>
 #include <voxshift/models/profile.h>
+#include <voxshift/models/skip_thresholds.h>
 
 #include <filesystem>
 #include <optional>
@@ -14,31 +15,37 @@ namespace voxshift {
 
 /// What a new model shall be.
 struct ModelSpec {
-  std::string arch = "minkunet";      ///< minkunet, spvcnn, spvnas, pvcnn, pvcnn-shapenet, pvcnn++, pointnet++
+  std::string arch = "minkunet";      ///< minkunet, spvcnn, spvnas, pvcnn, pvcnn-shapenet, pvcnn++, pointnet++,
+                                      ///< tsm-mobilenetv2, tsm-resnet50
   double width = 1.0;                 ///< factor of all channel counts
-  int classes = 0;                    ///< 0: 19, of pvcnn and pvcnn++ 13, of networks on ShapeNet 50
+  int classes = 0;                    ///< 0: 19, of pvcnn and pvcnn++ 13, of networks on ShapeNet 50, of
+                                      ///< tsm-mobilenetv2 27, of tsm-resnet50 400
   std::uint64_t seed = 0;             ///< of the random weights
   std::string profile = "";           ///< preprocessing: a known profile or a JSON file; empty: the architecture's own
   std::filesystem::path config = "";  ///< spvnas: a net.config; empty: a network of the size of SPVNAS@65GMACs
 
   /// Trained tensors in place of random ones, named and laid out as the architecture's; without a config the widths and
-  /// depths of spvnas are read from their shapes.
+  /// depths of spvnas are read from their shapes. Those of networks on video may have the names of TSM's checkpoints,
+  /// with "module." and "base_model." before and ".net" within, and a classifier called new_fc, fc or classifier.
   std::optional<Parameters> parameters = {};
+
+  bool bidirectional = false;  ///< networks on video: the shift also looks at the next frame, for whole clips
 };
 
 /// Immutable; copies share the parameters. Safe to use from many threads.
 class Model {
  public:
-  /// Checks the graph against the parameters. Throws InvalidArgument.
-  Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes);
+  /// Checks the graph against the parameters, and all else against the graph. Throws InvalidArgument.
+  Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
+        std::optional<SkipThresholds> skip_thresholds = {});
 
   /// Reads a `.safetensors` file with voxshift's metadata. Throws IoError "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
 
-  /// A network with random weights as torchsparse initialises them, and batch-norm statistics of one synthetic scan, or
-  /// with the tensors of the spec. 19, 16 and 22 classes take names and colours of SemanticKITTI, nuScenes and Waymo.
-  /// Throws InvalidArgument for an unknown arch, a width or class count out of range, a profile or tensors that do not
-  /// fit the network; IoError for a bad file.
+  /// A network with random weights as torchsparse or torchvision initialise them, and batch-norm statistics of
+  /// synthetic data, or with the tensors of the spec. 19, 16 and 22 classes take names and colours of SemanticKITTI,
+  /// nuScenes and Waymo, on video 27 and 400 those of Jester and Kinetics. Throws InvalidArgument for an unknown arch,
+  /// a width or class count out of range, a profile or tensors that do not fit the network; IoError for a bad file.
   static Model create(const ModelSpec& spec);
 
   /// Writes the file whole or not at all. Throws IoError.
@@ -50,6 +57,9 @@ class Model {
   const Profile& profile() const { return profile_; }
   const std::vector<ClassInfo>& classes() const { return classes_; }
 
+  /// What streams of a network on video may leave out, where it was calibrated.
+  const std::optional<SkipThresholds>& skip_thresholds() const { return skip_thresholds_; }
+
   /// Channels of every value of the graph, by name.
   const std::map<std::string, std::int64_t>& channels() const { return channels_; }
 
@@ -59,12 +69,17 @@ class Model {
   /// The same network behind another preprocessing. Throws InvalidArgument when its channels are not the network's.
   Model with_profile(Profile profile) const;
 
+  /// The same network with these thresholds in its file. Throws InvalidArgument for invalid ones, for layers that the
+  /// graph has not, and for a network that does not take frames.
+  Model with_skip_thresholds(SkipThresholds thresholds) const;
+
  private:
   std::string arch_;
   Graph graph_;
   Parameters parameters_;
   Profile profile_;
   std::vector<ClassInfo> classes_;
+  std::optional<SkipThresholds> skip_thresholds_;
   std::map<std::string, std::int64_t> channels_;
 };
 

@@ -8,6 +8,7 @@ namespace voxshift {
 
 NetworkBuilder::NetworkBuilder(GraphInput input, std::int64_t in_channels, std::uint64_t seed) : random_(seed) {
   network_.graph.input = input;
+  network_.graph.dims = input == GraphInput::kFrames ? 2 : 3;
   network_.graph.in_channels = in_channels;
   channels_[kGraphInput] = in_channels;
 }
@@ -57,6 +58,31 @@ std::string NetworkBuilder::conv(const std::string& name, const std::string& x, 
     node().parameters["bias"] = name + ".bias";
     uniform(name + ".bias", {out}, bound);
   }
+  return name;
+}
+
+std::string NetworkBuilder::conv2d(const std::string& name, const std::string& x, std::int64_t out, int kernel,
+                                   int stride, std::int64_t groups) {
+  const std::int64_t in = channels_.at(x) / groups;
+  add(name, Op::kConv2d, {x});
+  channels_[name] = out;
+  node().window2d = {kernel, stride, kernel / 2};
+  node().groups = groups;
+  node().parameters = {{"weight", name + ".weight"}};
+  // U(-b, b) has the variance b^2 / 3.
+  uniform(name + ".weight", {out, in, kernel, kernel}, std::sqrt(6.0 / static_cast<double>(in * kernel * kernel)));
+  return name;
+}
+
+std::string NetworkBuilder::max_pool2d(const std::string& name, const std::string& x, const Window2d& window) {
+  add(name, Op::kMaxPool2d, {x});
+  node().window2d = window;
+  return name;
+}
+
+std::string NetworkBuilder::temporal_shift(const std::string& name, const std::string& x, const TemporalShift& shift) {
+  add(name, Op::kTemporalShift, {x});
+  node().shift = shift;
   return name;
 }
 

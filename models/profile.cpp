@@ -1,6 +1,7 @@
 #include <voxshift/models/json.h>
 #include <voxshift/models/profile.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -13,6 +14,8 @@ namespace {
 using nlohmann::json;
 
 constexpr std::int64_t kMostPoints = 1 << 20;  // of a block
+constexpr std::int64_t kMostPixels = 2048;     // along one axis of a frame
+constexpr std::int64_t kMostSegments = 1024;
 
 constexpr std::pair<Rounding, const char*> kRoundings[] = {
     {Rounding::kHalfEven, "half_even"}, {Rounding::kHalfAwayFrom0, "half_away"}, {Rounding::kFloor, "floor"}};
@@ -80,13 +83,48 @@ Profile shapenet() {
 
 Profile kitti_blocks() { return {"kitti-blocks", {}, {1, 1, 1, 1}, BlockOptions{20, 4096, true}}; }
 
+Profile video(const char* name) { return {name, {}, {}, std::nullopt, FrameProfile{}}; }
+
+FrameProfile frames_from_json(const json& document) {
+  const auto whole = [&](const char* key) {
+    const json& value = document.at(key);
+    check(value.is_number_integer(), "[profile] ", key, " of frames expects a whole number, found ", value.dump());
+    return value.get<std::int64_t>();
+  };
+  FrameProfile frames;
+  frames.height = whole("height");
+  frames.width = whole("width");
+  frames.resize = whole("resize");
+  frames.mean = document.at("mean").get<std::array<float, 3>>();
+  frames.std = document.at("std").get<std::array<float, 3>>();
+  frames.segments = whole("segments");
+  check_valid(frames);
+  return frames;
+}
+
 }  // namespace
 
 const std::vector<Profile>& known_profiles() {
-  static const std::vector<Profile> profiles{spvnas(),   pointcept(),          nuscenes(),
-                                             waymo(),    s3dis("s3dis", 4096), s3dis("s3dis-8192", 8192),
-                                             shapenet(), kitti_blocks()};
+  static const std::vector<Profile> profiles{
+      spvnas(),   pointcept(),    nuscenes(),      waymo(),          s3dis("s3dis", 4096), s3dis("s3dis-8192", 8192),
+      shapenet(), kitti_blocks(), video("jester"), video("kinetics")};
   return profiles;
+}
+
+void check_valid(const FrameProfile& frames) {
+  const auto in_range = [](const char* what, std::int64_t value, std::int64_t most) {
+    check(value >= 1 && value <= most, "[profile] ", what, " of frames expects 1 to ", most, ", found ", value);
+  };
+  in_range("height", frames.height, kMostPixels);
+  in_range("width", frames.width, kMostPixels);
+  in_range("resize", frames.resize, kMostPixels);
+  in_range("segments", frames.segments, kMostSegments);
+  check(std::max(frames.height, frames.width) <= frames.resize, "[profile] frames of ", frames.height, " x ",
+        frames.width, " do not fit into a shorter side of ", frames.resize);
+  for (std::size_t c = 0; c < frames.mean.size(); ++c)
+    check(std::isfinite(frames.mean[c]) && std::isfinite(frames.std[c]) && frames.std[c] > 0,
+          "[profile] mean and std of frames expect numbers, std above 0; found ", frames.mean[c], " and ",
+          frames.std[c]);
 }
 
 Profile find_profile(const std::string& name_or_path) {
@@ -109,6 +147,15 @@ Profile find_profile(const std::string& name_or_path) {
 }
 
 json to_json(const Profile& profile) {
+  if (const auto& frames = profile.frames)
+    return {{"name", profile.name},
+            {"frames",
+             {{"height", frames->height},
+              {"width", frames->width},
+              {"resize", frames->resize},
+              {"mean", frames->mean},
+              {"std", frames->std},
+              {"segments", frames->segments}}}};
   if (profile.blocks)
     return {{"name", profile.name},
             {"blocks",
@@ -131,6 +178,10 @@ json to_json(const Profile& profile) {
 Profile profile_from_json(const json& document) try {
   Profile profile;
   profile.name = document.at("name").get<std::string>();
+  if (const auto frames = document.find("frames"); frames != document.end()) {
+    profile.frames = frames_from_json(*frames);
+    return profile;
+  }
   profile.scale = document.at("scale").get<std::vector<float>>();
   check(profile.scale.size() >= 3, "[profile] scale expects a factor for x, y, z and every further column");
   if (const auto blocks = document.find("blocks"); blocks != document.end()) {

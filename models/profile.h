@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/models/cloud_blocks.h>
+#include <voxshift/models/frame_profile.h>
 #include <voxshift/point_voxel/voxelize.h>
 
 #include <optional>
@@ -14,13 +15,14 @@ namespace voxshift {
 /// scale. Networks on voxels take them in lexicographic order of the cells, networks on points block by block.
 struct Profile {
   std::string name;
-  VoxelizeOptions voxelize;            ///< networks on voxels
-  std::vector<float> scale;            ///< one factor per column that is used
-  std::optional<BlockOptions> blocks;  ///< networks on points
+  VoxelizeOptions voxelize;                 ///< networks on voxels
+  std::vector<float> scale;                 ///< one factor per column that is used
+  std::optional<BlockOptions> blocks;       ///< networks on points
+  std::optional<FrameProfile> frames = {};  ///< networks on video, which take nothing of the above
 
   /// Columns of the points that are used, and channels of the network's input.
   std::int64_t columns() const { return static_cast<std::int64_t>(scale.size()); }
-  std::int64_t channels() const { return columns() + (blocks && blocks->room_coordinates ? 3 : 0); }
+  std::int64_t channels() const { return frames ? 3 : columns() + (blocks && blocks->room_coordinates ? 3 : 0); }
 };
 
 /// Profiles that the library knows: "spvnas" (0.05 m, nearest cell, ties to even, first point of a voxel, x y z
@@ -29,8 +31,13 @@ struct Profile {
 /// Waymo's unbounded intensity, taken when the scan was converted), and for networks on points "s3dis" (blocks of 1.5
 /// m, at most 4,096 points, x y z r g b, colours / 255, room coordinates), "s3dis-8192" (the same with 8,192),
 /// "shapenet" (one object, x y z, normal and 16 columns that are 1 for the object's category), "kitti-blocks" (blocks
-/// of 20 m, x y z remission, room coordinates).
+/// of 20 m, x y z remission, room coordinates), and for networks on video "jester" and "kinetics" (224 x 224 from a
+/// shorter side of 256, mean and deviation of ImageNet, clips of 8 frames).
 const std::vector<Profile>& known_profiles();
+
+/// Throws InvalidArgument "[profile] .." for a size below 1 or above 2048, a crop that is larger than the shorter side,
+/// a mean or std that is not finite, a std that is not above 0, and segments outside 1..1024.
+void check_valid(const FrameProfile& frames);
 
 /// A known profile by name, or one from a JSON file. Throws InvalidArgument when it is neither, IoError for a bad file.
 Profile find_profile(const std::string& name_or_path);

@@ -1,13 +1,11 @@
-// Model: a network with the session that runs it.
+// Model: a network with what runs it.
 #include <pybind11/stl/filesystem.h>
-#include <voxshift/models/session.h>
 
 #include <memory>
-#include <mutex>
-#include <variant>
 
 #include "arrays.h"
 #include "bindings.h"
+#include "loaded_model.h"
 #include "options.h"
 
 namespace py = pybind11;
@@ -16,61 +14,26 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-/// A model and its one session. Python threads that call it take turns; all members that run or read the session must
-/// be called without the GIL, which the thread that holds the mutex may need.
-class LoadedModel {
- public:
-  LoadedModel(const Model& model, const std::string& device, std::optional<int> threads)
-      : session_(model, parse_device(device), checked(threads)) {}
-
-  const Model& model() const { return session_.model(); }
-  Device device() const { return session_.device(); }
-  int threads() const { return session_.threads(); }
-
-  Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
-    const std::lock_guard lock(mutex_);
-    if (const Array* points = std::get_if<Array>(&x)) return session_.forward({*points, row_splits});
-    check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
-    return session_.forward(std::get<SparseTensor>(x));
-  }
-
-  Segmentation segment(const Array& points, bool scores) {
-    const std::lock_guard lock(mutex_);
-    return session_.segment(points, scores);
-  }
-
-  RunReport report() {
-    const std::lock_guard lock(mutex_);
-    return session_.report();
-  }
-
- private:
-  static int checked(std::optional<int> threads) {
-    check(!threads || (*threads >= 1 && *threads <= 1024), "[Model] threads expects 1 to 1024, found ",
-          threads.value_or(0));
-    return threads.value_or(0);
-  }
-
-  Session session_;
-  std::mutex mutex_;
-};
-
 using Word = std::optional<std::string>;
 using Threads = std::optional<int>;
 
 std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device, Threads threads,
                                   const Word& profile) {
   const Model model = Model::load(path);
-  return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model, device, threads);
+  return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model,
+                                       parse_device(device), threads);
 }
 
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
                                     std::uint64_t seed, const std::string& device, Threads threads, const Word& profile,
                                     const std::optional<std::filesystem::path>& config,
-                                    const std::optional<Parameters>& parameters) {
+                                    const std::optional<Parameters>& parameters, const std::string& shift) {
   check(!classes || *classes >= 1, "[new] classes expects 1 to 255, found ", classes.value_or(0));
-  const ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
-  return std::make_unique<LoadedModel>(Model::create(spec), device, threads);
+  check(shift == "online" || shift == "offline", "[new] shift expects \"online\" or \"offline\", found \"", shift,
+        "\"");
+  ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
+  spec.bidirectional = shift == "offline";
+  return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads);
 }
 
 py::object segment(LoadedModel& model, const Array& points, bool scores) {
@@ -91,6 +54,12 @@ py::dict parameters(const LoadedModel& model) {
 
 py::dict profile(const LoadedModel& model) {
   const Profile& profile = model.model().profile();
+  if (profile.frames) {
+    const FrameProfile& f = *profile.frames;
+    return py::dict("name"_a = profile.name,
+                    "frames"_a = py::dict("height"_a = f.height, "width"_a = f.width, "resize"_a = f.resize,
+                                          "mean"_a = f.mean, "std"_a = f.std, "segments"_a = f.segments));
+  }
   if (profile.blocks) {
     const BlockOptions& b = *profile.blocks;
     return py::dict(
@@ -129,8 +98,8 @@ std::string repr(const LoadedModel& model) {
 
 constexpr const char* kClassDoc = R"(A network with its weights, preprocessing and classes, ready to run.
 
-It keeps its memory from run to run. Threads that call one model take turns; make one model per thread to run several
-at once. Make one with Model.load or Model.new.)";
+It keeps its memory from run to run. Threads that call forward or segment of one model take turns; make one model per
+thread to run several at once. Any number of VideoStreams share one model. Make one with Model.load or Model.new.)";
 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
@@ -142,18 +111,20 @@ ValueError for an unknown profile.)";
 
 constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them, or with given ones.
 
-arch: "minkunet", "spvcnn", "spvnas", "pvcnn" (S3DIS), "pvcnn-shapenet", "pvcnn++" (S3DIS) or "pointnet++" (ShapeNet). Its batch-norm statistics are
-those of one synthetic scan. width: factor of all channel counts, 1/32 to 8. classes: 1 to 255, the architecture's own
-unless given; 19, 16 and 22 take the names and colours of SemanticKITTI, nuScenes and Waymo. profile: preprocessing, the
+arch: "minkunet", "spvcnn", "spvnas", "pvcnn" (S3DIS), "pvcnn-shapenet", "pvcnn++" (S3DIS), "pointnet++" (ShapeNet),
+"tsm-mobilenetv2" or "tsm-resnet50" (Jester). Its batch-norm statistics are those of one synthetic scan or clip. width:
+factor of all channel counts, 1/32 to 8, of TSM 1/16 to 4. classes: 1 to 65535, of points at most 255, the
+architecture's own unless given; those of known data sets take their names and colours. profile: preprocessing, the
 architecture's own unless given. config: path of an SPVNAS net.config. parameters: {name: float32 array}, trained
-tensors in place of random ones, named and laid out as the architecture's. Raises ValueError for others, OSError for a
-bad file.)";
+tensors in place of random ones, named and laid out as the architecture's. shift: of networks on video, "online" for
+streams, "offline" for whole clips, whose frames also see the next one. Raises ValueError for others, OSError for a bad
+file.)";
 
 constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
 
 x: a SparseTensor for networks on voxels; points float32 [N, C] with all input channels, x y z first, for networks on
 points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b. Raises ValueError when x has other channels or
-axes than the network's input.)";
+axes than the network's input, and for a model for video.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
 
@@ -162,7 +133,7 @@ scores: also return the softmax of the logits, float32 [N, classes], 0 for a dro
 
 Raises ValueError for another shape or dtype, and where points without a range span more than a key's 63 bits.)";
 
-constexpr const char* kReportDoc = R"(Cost of the last run, 0 before the first.
+constexpr const char* kReportDoc = R"(Cost of the last run of forward or segment, 0 before the first.
 
 {points, dropped, voxels, macs, seconds: {voxelize, maps, network}, layers: [{name, kind, rows, in_channels,
 out_channels, pairs, macs, seconds}]}.)";
@@ -184,7 +155,7 @@ void bind_models(py::module_& m) {
                   WithoutGil(), kLoadDoc)
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
-                  "parameters"_a = py::none(), WithoutGil(), kNewDoc)
+                  "parameters"_a = py::none(), "shift"_a = "online", WithoutGil(), kNewDoc)
       .def(
           "save", [](const LoadedModel& model, const std::filesystem::path& path) { model.model().save(path); },
           "path"_a, WithoutGil(), "Writes a .safetensors file whole or not at all. Raises OSError.")
@@ -200,7 +171,8 @@ void bind_models(py::module_& m) {
           "profile", &profile,
           "Preprocessing: {name, voxel_size, rounding, range, reduce, origin} as voxelize takes\n"
           "them, and scale, the factor of each of the points' columns. Of networks on points {name,\n"
-          "scale, blocks: {size, points, room_coordinates}}.")
+          "scale, blocks: {size, points, room_coordinates}}, of networks on video {name, frames: {height,\n"
+          "width, resize, mean, std, segments}}.")
       .def_property_readonly(
           "parameter_count", [](const LoadedModel& model) { return model.model().parameter_count(); },
           "Trained numbers: all parameters but running statistics.")

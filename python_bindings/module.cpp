@@ -26,7 +26,7 @@ constexpr const char* kBuildInfoDoc = R"(What this build has and what it runs on
 
 PYBIND11_MODULE(_voxshift, m) {
   using namespace voxshift::python;
-  m.doc() = "Sparse 3-D networks on point clouds, on the device, without PyTorch.";
+  m.doc() = "Sparse 3-D networks on point clouds and temporal networks on video, on the device, without PyTorch.";
   m.attr("__version__") = voxshift::version();
   bind_errors(m);
   bind_tensors(m);
@@ -35,6 +35,8 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_point_sets(m);
   bind_models(m);
   bind_evaluation(m);
+  bind_video(m);
+  bind_video_streams(m);
   m.def("set_num_threads", &voxshift::set_num_threads, "threads"_a,
         "Threads of ops called one by one; a model has its own number. Raises ValueError outside\n1..1024.");
   m.def("num_threads", &voxshift::num_threads,

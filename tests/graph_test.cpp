@@ -2,6 +2,7 @@
 #include <voxshift/models/evaluate.h>
 #include <voxshift/models/graph.h>
 #include <voxshift/models/json.h>
+#include <voxshift/models/network_builder.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -128,6 +129,78 @@ TEST(Graph, Windows) {
   expect_refused([](auto& b) { b.graph.in_channels = 0; }, {"input channel"});
 }
 
+// temporal_shift -> conv2d -> batch_norm -> relu -> max_pool2d -> avg_pool -> linear, on frames.
+Network frame_network() {
+  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  std::string x = net.temporal_shift("shift", kGraphInput, {2, false});
+  x = net.relu("relu", net.norm("norm", net.conv2d("conv", x, 6, 3, 2, 3)));
+  x = net.add("mean", Op::kAvgPool, {net.max_pool2d("pool", x, {3, 2, 1})});
+  return net.take(net.linear("classifier", x, 5));
+}
+
+void expect_frames_refused(const std::function<void(Network&, Node&)>& change, const std::string& node,
+                           const std::vector<std::string>& parts) {
+  Network network = frame_network();
+  Node& changed = *std::find_if(network.graph.nodes.begin(), network.graph.nodes.end(),
+                                [&](const Node& candidate) { return candidate.name == node; });
+  change(network, changed);
+  SCOPED_TRACE(node);
+  expect_throw([&] { check_graph(network.graph, network.parameters); }, parts);
+}
+
+TEST(Graph, ChannelsAndKernelsOnFrames) {
+  Network network = frame_network();
+  for (Node& node : network.graph.nodes)
+    if (node.op == Op::kConv2d) node.window2d.kernel = 77;  // the weight decides
+  const auto channels = check_graph(network.graph, network.parameters);
+  EXPECT_EQ(network.graph.dims, 2);
+  EXPECT_EQ(channels.at("shift"), 3);
+  EXPECT_EQ(channels.at("conv"), 6);
+  EXPECT_EQ(channels.at("pool"), 6);
+  EXPECT_EQ(channels.at("mean"), 6);
+  EXPECT_EQ(channels.at("classifier"), 5);
+  for (const Node& node : network.graph.nodes) {
+    if (node.op != Op::kConv2d) continue;
+    EXPECT_EQ(node.window2d, (Window2d{3, 2, 1}));
+  }
+}
+
+TEST(Graph, OpsOnFrames) {
+  const auto weight = [](Shape shape) {
+    return [=](Network& n, Node&) { n.parameters.insert_or_assign("conv.weight", Array(shape, DType::kF32)); };
+  };
+  expect_frames_refused(weight({6, 3, 3, 3}), "conv", {"\"conv\"", "[6, 1, 3, 3]", "[6, 3, 3, 3]"});
+  expect_frames_refused(weight({6, 1, 1, 3}), "conv", {"\"conv\"", "[6, 1, 3, 3]", "[6, 1, 1, 3]"});
+  expect_frames_refused(weight({6, 1, 3}), "conv", {"\"conv\"", "[6, 1, 3, 3]", "[6, 1, 3]"});
+  expect_frames_refused(weight({7, 1, 3, 3}), "conv", {"\"conv\"", "groups", "7 output", "found 3"});
+  expect_frames_refused(weight({0, 1, 3, 3}), "conv", {"\"conv\"", "output channels"});
+  expect_frames_refused(weight({6, 1, 33, 33}), "conv", {"\"conv\"", "kernel of 1 to 31", "33"});
+  expect_frames_refused(weight({6, 1, 0, 0}), "conv", {"\"conv\"", "kernel", "0"});
+  expect_frames_refused([](Network&, Node& n) { n.groups = 2; }, "conv", {"\"conv\"", "groups", "3 input", "found 2"});
+  expect_frames_refused([](Network&, Node& n) { n.groups = 0; }, "conv", {"\"conv\"", "groups", "found 0"});
+  expect_frames_refused([](Network&, Node& n) { n.window2d.stride = 0; }, "conv", {"\"conv\"", "stride", "found 0"});
+  expect_frames_refused([](Network&, Node& n) { n.window2d.stride = 9; }, "pool", {"\"pool\"", "stride", "found 9"});
+  expect_frames_refused([](Network&, Node& n) { n.window2d.padding = 2; }, "conv", {"\"conv\"", "0 to 1", "found 2"});
+  expect_frames_refused([](Network&, Node& n) { n.window2d.padding = -1; }, "pool", {"\"pool\"", "padding", "-1"});
+  expect_frames_refused([](Network&, Node& n) { n.window2d.kernel = 0; }, "pool", {"\"pool\"", "kernel", "found 0"});
+  expect_frames_refused([](Network&, Node& n) { n.shift.shift_div = 0; }, "shift", {"\"shift\"", "at least 1", "0"});
+  expect_frames_refused([](Network&, Node& n) { n.shift.shift_div = 4; }, "shift", {"\"shift\"", "its 3", "found 4"});
+  expect_frames_refused([](Network&, Node& n) { n.shift = {1, true}; }, "shift", {"\"shift\"", "at least 2", "1"});
+  expect_frames_refused([](Network& n, Node&) { n.graph.dims = 3; }, "shift", {"2 dimensions", "found 3"});
+}
+
+TEST(Graph, OpsBelongToTheirNetworks) {
+  for (const Op op : {Op::kSigmoid, Op::kMaxPool, Op::kColumns, Op::kCoordinates})
+    expect_frames_refused([&](Network&, Node& n) { n.op = op; }, "relu", {"\"relu\"", name(op), "frames"});
+  for (const Op op : {Op::kMaxPool2d, Op::kTemporalShift})
+    expect_refused([&](auto& b) { node_of(b, Op::kRelu).op = op; }, {"\"relu2\"", name(op), "voxels"});
+  expect_refused([](auto& b) { node_of(b, Op::kConv).op = Op::kConv2d; }, {"\"conv0\"", "conv2d", "voxels"});
+  Network points = frame_network();
+  points.graph.input = GraphInput::kPoints;
+  points.graph.dims = 3;
+  expect_throw([&] { check_graph(points.graph, points.parameters); }, {"\"shift\"", "temporal_shift", "points"});
+}
+
 TEST(Graph, GrowthIsBounded) {
   // Each node doubles the channels: 40 of them ask for 4 * 2^40.
   NetworkWriter wide(4);
@@ -170,6 +243,44 @@ TEST(GraphJson, RoundTrip) {
   EXPECT_EQ(to_json(read), document);
 }
 
+TEST(GraphJson, RoundTripOnFrames) {
+  Network network = frame_network();
+  network.graph.nodes.front().shift = {3, true};
+  const json document = to_json(network.graph);
+  Graph read = graph_from_json(json::parse(document.dump()));
+  EXPECT_EQ(read.input, GraphInput::kFrames);
+  EXPECT_EQ(read.dims, 2);
+  check_graph(read, network.parameters);
+  ASSERT_EQ(read.nodes.size(), network.graph.nodes.size());
+  for (std::size_t i = 0; i < read.nodes.size(); ++i) {
+    const Node &a = read.nodes[i], &b = network.graph.nodes[i];
+    EXPECT_EQ(a.op, b.op);
+    EXPECT_EQ(a.window2d, b.window2d) << a.name;
+    EXPECT_EQ(a.groups, b.groups) << a.name;
+    EXPECT_EQ(a.shift, b.shift) << a.name;
+  }
+  EXPECT_EQ(to_json(read), document);
+}
+
+TEST(GraphJson, RefusedOnFrames) {
+  const auto with = [&](const std::string& pointer, const std::string& value, const std::vector<std::string>& parts) {
+    json document = to_json(frame_network().graph);
+    document[json::json_pointer(pointer)] = json::parse(value);
+    SCOPED_TRACE(pointer + " = " + value);
+    expect_throw([&] { graph_from_json(document); }, parts);
+  };
+  with("/input", R"("images")", {"voxels, points or frames", "\"images\""});
+  with("/nodes/0/shift_div", "2.5", {"\"shift\"", "shift_div", "whole", "2.5"});
+  with("/nodes/0/shift_div", "null", {"\"shift\"", "shift_div", "null"});
+  with("/nodes/0/bidirectional", "1", {"[graph]"});
+  with("/nodes/1/stride", "[2, 2]", {"\"conv\"", "stride", "whole"});
+  with("/nodes/1/groups", R"("all")", {"\"conv\"", "groups", "\"all\""});
+  with("/nodes/4/kernel_size", "1e99", {"\"pool\"", "kernel_size", "1e+99"});
+  json document = to_json(frame_network().graph);
+  document["nodes"][4].erase("kernel_size");
+  expect_throw([&] { graph_from_json(document); }, {"\"pool\"", "kernel_size", "null"});
+}
+
 TEST(GraphJson, EveryOpHasItsName) {
   const char* names[] = {"conv",
                          "conv_transpose",
@@ -193,9 +304,16 @@ TEST(GraphJson, EveryOpHasItsName) {
                          "max_pool",
                          "avg_pool",
                          "broadcast",
-                         "scale"};
+                         "scale",
+                         "conv2d",
+                         "max_pool2d",
+                         "temporal_shift"};
   int op = 0;
-  for (const char* expected : names) EXPECT_STREQ(name(static_cast<Op>(op++)), expected);
+  for (const char* expected : names) {
+    EXPECT_EQ(find_op(expected), static_cast<Op>(op));
+    EXPECT_STREQ(name(static_cast<Op>(op++)), expected);
+  }
+  EXPECT_FALSE(find_op("convolve").has_value());
 }
 
 TEST(GraphJson, Refused) {

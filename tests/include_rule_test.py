@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
-FAMILIES = "sparse_conv|point_voxel"
+FAMILIES = "sparse_conv|point_voxel|temporal_shift|video"
 LIBRARY = rf"(tensor|rows|synth|models|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
@@ -35,7 +35,7 @@ THEIRS = {
     r"sys/mman\.h": r"kernels_cpu/runtime\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|mma\.h": r"kernels_cuda/.*",
     r"open3d/.*": r"apps/open3d_module\.cpp",
-    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)",
+    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/frame_source\.cpp|tests/frame_source_test\.cpp",
     r"nlohmann/.*": r"(models|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",

@@ -2,6 +2,7 @@
 #include <voxshift/models/json.h>
 #include <voxshift/models/profile.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "device_fixture.h"
@@ -17,6 +18,7 @@ void expect_same(const Profile& a, const Profile& b) {
   EXPECT_EQ(a.name, b.name);
   EXPECT_EQ(a.scale, b.scale);
   EXPECT_TRUE(a.blocks == b.blocks);
+  EXPECT_TRUE(a.frames == b.frames);
   EXPECT_EQ(a.voxelize.voxel_size, b.voxelize.voxel_size);
   EXPECT_EQ(a.voxelize.rounding, b.voxelize.rounding);
   EXPECT_EQ(a.voxelize.reduce, b.voxelize.reduce);
@@ -51,6 +53,59 @@ TEST(Profile, TheOthersByName) {
   expect_throw([] { find_profile("/"); }, {"expected"});
   expect_throw([] { find_profile("/dev/zero"); }, {"expected"});
   expect_throw([] { find_profile(std::string(5000, 'x')); }, {"expected"});
+}
+
+TEST(Profile, Video) {
+  for (const char* name : {"jester", "kinetics"}) {
+    const Profile profile = find_profile(name);
+    EXPECT_EQ(profile.frames, FrameProfile{}) << name;
+    EXPECT_EQ(profile.channels(), 3) << name;
+    EXPECT_EQ(profile.columns(), 0) << name;
+  }
+  const FrameProfile usual;
+  EXPECT_EQ(usual.height, 224);
+  EXPECT_EQ(usual.width, 224);
+  EXPECT_EQ(usual.resize, 256);
+  EXPECT_EQ(usual.segments, 8);
+  Profile own{"own", {}, {}, {}, FrameProfile{96, 128, 130, {0.1f, 1.0f / 3, -2}, {0.5f, 1e-3f, 7}, 16}};
+  expect_same(profile_from_json(json::parse(to_json(own).dump())), own);
+}
+
+TEST(Profile, VideoRefused) {
+  const json good = to_json(find_profile("jester"));
+  const auto with = [&](const std::string& key, const std::string& value, const std::vector<std::string>& parts) {
+    json document = good;
+    document["frames"][key] = json::parse(value);
+    SCOPED_TRACE(key + " = " + value);
+    expect_throw([&] { profile_from_json(document); }, parts);
+  };
+  for (const char* key : {"height", "width", "resize"}) {
+    with(key, "0", {key, "1 to 2048", "found 0"});
+    with(key, "-1", {key, "found -1"});
+    with(key, "2049", {key, "found 2049"});
+  }
+  with("height", "223.5", {"height", "whole", "223.5"});
+  with("width", R"("wide")", {"width", "whole"});
+  with("height", "257", {"257 x 224", "256"});
+  with("width", "257", {"224 x 257", "256"});
+  with("segments", "0", {"segments", "found 0"});
+  with("segments", "1025", {"segments", "found 1025"});
+  with("mean", "[0, 0]", {"[profile]"});
+  with("mean", "[0, 0, 1e300]", {"mean"});
+  with("std", "[1, 1, 0]", {"std", "above 0"});
+  with("std", "[1, -1, 1]", {"std", "above 0"});
+  with("std", "null", {"[profile]"});
+  for (const char* key : {"height", "width", "resize", "mean", "std", "segments"}) {
+    json document = good;
+    document["frames"].erase(key);
+    expect_throw([&] { profile_from_json(document); }, {key});
+  }
+  json document = good;
+  document["frames"] = 3;
+  expect_throw([&] { profile_from_json(document); }, {"[profile]"});
+  FrameProfile frames;
+  frames.std[1] = std::nanf("");
+  expect_throw([&] { check_valid(frames); }, {"std", "nan"});
 }
 
 TEST(Profile, JsonRoundTrip) {

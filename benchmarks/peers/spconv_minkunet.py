@@ -1,11 +1,10 @@
 """MinkUNet in spconv with the module names of spvnas, and the weights of a voxshift model file in it."""
 
-import json
-
-import numpy as np
 import spconv.pytorch as spconv
 import torch
 from torch import nn
+
+from model_file import read_tensors
 
 CHANNELS = [32, 32, 64, 128, 256, 256, 128, 96, 96]
 
@@ -78,16 +77,6 @@ class MinkUNet(nn.Module):
             for layer in residuals:
                 x = layer(x)
         return self.classifier(x.features)
-
-
-def read_tensors(path):
-    """name -> float32 array of a .safetensors file."""
-    with open(path, "rb") as file:
-        size = int(np.frombuffer(file.read(8), "<u8")[0])
-        header = json.loads(file.read(size))
-        data = file.read()
-    return {name: np.frombuffer(data[slice(*entry["data_offsets"])], "<f4").reshape(entry["shape"])
-            for name, entry in header.items() if name != "__metadata__"}
 
 
 def conv_weight(kernel, like):

@@ -1,6 +1,6 @@
 """Types of the compiled module; what the functions do is in their docstrings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any, Literal, Optional, Protocol, TypedDict, Union, overload
 
@@ -19,6 +19,8 @@ _Rounding = Literal["half_even", "half_away", "floor"]
 _Origin = Literal["sensor", "lowest"]
 _Absent = Literal["zero", "one", "left_out"]
 _Protocol = Literal["semantickitti", "spvnas", "nuscenes", "waymo"]
+_Shift = Literal["online", "offline"]
+_Skip = Union[Literal["off", "exact", "auto"], float]
 _Ties = Literal["lowest", "pvcnn"]
 _Trilinear = Literal["renormalized", "raw"]
 _Corner = Sequence[float]
@@ -36,6 +38,14 @@ class _Blocks(TypedDict):
     points: int
     room_coordinates: bool
 
+class _Frames(TypedDict):
+    height: int
+    width: int
+    resize: int
+    mean: list[float]
+    std: list[float]
+    segments: int
+
 class _Profile(TypedDict, total=False):
     name: str
     voxel_size: float
@@ -45,6 +55,7 @@ class _Profile(TypedDict, total=False):
     origin: _Origin
     scale: list[float]
     blocks: _Blocks
+    frames: _Frames
 
 class _Seconds(TypedDict):
     voxelize: float
@@ -60,6 +71,25 @@ class _Layer(TypedDict):
     pairs: int
     macs: int
     seconds: float
+
+class _VideoLayer(TypedDict):
+    name: str
+    kind: str
+    height: int
+    width: int
+    in_channels: int
+    out_channels: int
+    macs: int
+    shifted: bool
+
+class _SkipThresholds(TypedDict):
+    frame: float
+    layers: dict[str, float]
+    whole_frame: float
+
+class _SkipCalibration(TypedDict):
+    logit_change: float
+    mac_fraction: float
 
 class _Report(TypedDict):
     points: int
@@ -169,6 +199,7 @@ class Model:
         profile: Optional[str] = None,
         config: Optional[_Path] = None,
         parameters: Optional[dict[str, _Array]] = None,
+        shift: _Shift = "online",
     ) -> Model: ...
     def save(self, path: _Path) -> None: ...
     def parameters(self) -> dict[str, NDArray[np.float32]]: ...
@@ -179,6 +210,12 @@ class Model:
     def segment(self, points: _Array, scores: Literal[False] = False) -> NDArray[np.uint8]: ...
     @overload
     def segment(self, points: _Array, scores: Literal[True]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
+    def recognize(self, frames: _Array) -> NDArray[np.float32]: ...
+    def recognize_frames(self, frames: _Array) -> NDArray[np.float32]: ...
+    @property
+    def skip_thresholds(self) -> Optional[_SkipThresholds]: ...
+    @property
+    def video_layers(self) -> list[_VideoLayer]: ...
     @property
     def report(self) -> _Report: ...
     @property
@@ -193,6 +230,105 @@ class Model:
     def device(self) -> str: ...
     @property
     def threads(self) -> int: ...
+
+class FrameCost:
+    @property
+    def skipped(self) -> bool: ...
+    @property
+    def key_frame(self) -> bool: ...
+    @property
+    def macs(self) -> int: ...
+    @property
+    def dense_macs(self) -> int: ...
+    @property
+    def mac_fraction(self) -> float: ...
+    @property
+    def changed_pixels(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+
+class FrameResult:
+    @property
+    def label(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def logits(self) -> NDArray[np.float32]: ...
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+    @property
+    def cost(self) -> FrameCost: ...
+
+class VideoStream:
+    def __init__(
+        self,
+        model: Model,
+        skip: _Skip = "off",
+        whole_frames: bool = True,
+        key_frame_interval: int = 0,
+        threads: Optional[int] = None,
+    ) -> None: ...
+    def push(self, frame: _Array) -> FrameResult: ...
+    def reset(self) -> None: ...
+    def layer_output(self, layer: str) -> NDArray[np.float32]: ...
+    @property
+    def cost(self) -> FrameCost: ...
+    @property
+    def changed_pixels(self) -> NDArray[np.bool_]: ...
+    @property
+    def state_bytes(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+
+class LabelSmoother:
+    def __init__(self, window: int = 12) -> None: ...
+    def push(self, logits: _Array) -> int: ...
+    def reset(self) -> None: ...
+
+class StreamingShift:
+    def __init__(self, shift_div: int = 8) -> None: ...
+    def push(self, x: _Array) -> NDArray[np.float32]: ...
+    def reset(self) -> None: ...
+
+class MaskedLayer:
+    @staticmethod
+    def conv2d(
+        height: int,
+        width: int,
+        weight: _Array,
+        bias: Optional[_Array] = None,
+        stride: int = 1,
+        padding: int = 0,
+        groups: int = 1,
+        activation: _Activation = None,
+        negative_slope: float = 0.01,
+        threshold: float = 0.0,
+    ) -> MaskedLayer: ...
+    @staticmethod
+    def max_pool2d(
+        height: int,
+        width: int,
+        channels: int,
+        kernel_size: int,
+        stride: Optional[int] = None,
+        padding: int = 0,
+        threshold: float = 0.0,
+    ) -> MaskedLayer: ...
+    @staticmethod
+    def avg_pool2d(
+        height: int,
+        width: int,
+        channels: int,
+        kernel_size: int,
+        stride: Optional[int] = None,
+        padding: int = 0,
+        threshold: float = 0.0,
+    ) -> MaskedLayer: ...
+    def push(self, changed: SparseTensor) -> SparseTensor: ...
+    def output(self) -> NDArray[np.float32]: ...
+    def macs(self) -> int: ...
+    def dense_macs(self) -> int: ...
+    def reset(self) -> None: ...
 
 class ConfusionMatrix:
     def __init__(self, classes: int) -> None: ...
@@ -380,6 +516,43 @@ def devoxelize_dense(
 def train_ids(
     labels: NDArray[np.integer[Any]], protocol: _Protocol = "semantickitti", predicted: bool = False
 ) -> NDArray[np.uint8]: ...
+def conv2d(
+    x: _Array,
+    weight: _Array,
+    bias: Optional[_Array] = None,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    activation: _Activation = None,
+    negative_slope: float = 0.01,
+) -> NDArray[np.float32]: ...
+def max_pool2d(
+    x: _Array, kernel_size: int, stride: Optional[int] = None, padding: int = 0
+) -> NDArray[np.float32]: ...
+def avg_pool2d(
+    x: _Array, kernel_size: int, stride: Optional[int] = None, padding: int = 0
+) -> NDArray[np.float32]: ...
+def global_avg_pool2d(x: _Array) -> NDArray[np.float32]: ...
+def temporal_shift(
+    x: _Array, n_segment: int, shift_div: int = 8, bidirectional: bool = True
+) -> NDArray[np.float32]: ...
+def calibrate_skip(
+    model: Model,
+    clips: Sequence[_Array],
+    budget: float = 0.01,
+    progress: Optional[Callable[[int, int], None]] = None,
+) -> tuple[Model, _SkipCalibration]: ...
+def synth_video(
+    seed: int,
+    frames: int = 32,
+    height: int = 224,
+    width: int = 224,
+    frames_per_second: float = 25.0,
+    label: Optional[int] = None,
+    panning_camera: bool = False,
+    noise: float = 2.0,
+) -> tuple[NDArray[np.uint8], int]: ...
+def synth_video_classes() -> list[str]: ...
 def synth_lidar(seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
 def set_num_threads(threads: int) -> None: ...
 def num_threads() -> int: ...

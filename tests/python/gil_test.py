@@ -46,6 +46,15 @@ MASK = np.ones(len(COORDS), bool)
 DENSE = vs.to_dense(TENSOR)
 BYTES = np.zeros(1_000_000, np.uint8)
 WORDS = np.zeros(1_000_000, np.uint32)
+VIDEO = vs.Model.new("tsm-mobilenetv2", width=0.125)
+STREAM = vs.VideoStream(VIDEO)
+CLIP = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
+IMAGE = np.ones((64, 64, 32), np.float32)
+FILTER = np.ones((32, 32, 3, 3), np.float32)
+SHIFT = vs.StreamingShift()
+MASKED = vs.MaskedLayer.conv2d(64, 64, FILTER, padding=1)
+PLACES = np.stack(np.meshgrid(0, np.arange(64), np.arange(64), indexing="ij"), -1).reshape(-1, 3).astype(np.int32)
+CHANGED = vs.SparseTensor(PLACES, IMAGE.reshape(-1, 32))
 
 CALLS = {
     "SparseTensor": lambda _: vs.SparseTensor(COORDS, FEATS),
@@ -78,6 +87,18 @@ CALLS = {
     "Model.load": lambda folder: vs.Model.load(folder / "model.safetensors"),
     "Model.forward": lambda _: MODEL.forward(WIDE),
     "Model.segment": lambda _: MODEL.segment(POINTS),
+    "VideoStream": lambda _: vs.VideoStream(VIDEO),
+    "VideoStream.push": lambda _: STREAM.push(CLIP[0]),
+    "Model.recognize": lambda _: VIDEO.recognize(CLIP),
+    "Model.recognize_frames": lambda _: VIDEO.recognize_frames(CLIP),
+    "conv2d": lambda _: vs.conv2d(IMAGE, FILTER),
+    "max_pool2d": lambda _: vs.max_pool2d(IMAGE, 3),
+    "avg_pool2d": lambda _: vs.avg_pool2d(IMAGE, 3),
+    "global_avg_pool2d": lambda _: vs.global_avg_pool2d(IMAGE),
+    "temporal_shift": lambda _: vs.temporal_shift(IMAGE, 8),
+    "StreamingShift.push": lambda _: SHIFT.push(IMAGE),
+    "MaskedLayer.push": lambda _: MASKED.push(CHANGED),
+    "synth_video": lambda _: vs.synth_video(0, frames=2),
 }
 
 

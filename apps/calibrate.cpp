@@ -1,0 +1,76 @@
+// `voxshift calibrate`: thresholds of `recognize --skip auto`.
+#include <voxshift/models/calibrate_skip.h>
+#include <voxshift/synth/video.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "commands.h"
+#include "report.h"
+#include "video_files.h"
+
+namespace voxshift {
+namespace {
+
+Array read_clip(const std::string& source, const FrameSourceOptions& options, std::int64_t max_frames) {
+  const std::unique_ptr<FrameReader> reader = open_frames(source, options);
+  check<IoError>(!reader->live(), source, ": a camera has no end; expected videos and folders of images");
+  std::vector<std::uint8_t> pixels;
+  std::int64_t count = 0;
+  for (; count < max_frames; ++count) {
+    const std::optional<SourceFrame> frame = reader->next();
+    if (!frame) break;
+    const auto values = frame->pixels.values<std::uint8_t>();
+    pixels.insert(pixels.end(), values.begin(), values.end());
+  }
+  return Array::from(pixels, {count, options.size.height, options.size.width, 3});
+}
+
+/// Every second one is filmed by a panning camera.
+Array synthetic_clip(int index, Extent2d extent, std::int64_t max_frames) {
+  SynthVideoOptions options;
+  options.frames = std::min(options.frames, max_frames);
+  options.height = extent.height;
+  options.width = extent.width;
+  options.panning_camera = index % 2 == 1;
+  const SynthClip clip = synth_video(static_cast<std::uint64_t>(index), options);
+  return Array::from(clip.frames, {clip.count, clip.height, clip.width, 3});
+}
+
+void print_thresholds(const VideoNetwork& network, const SkipThresholds& thresholds) {
+  std::printf("%-28s %9s\n", "layer", "threshold");
+  std::printf("%-28s %9.4f\n", "frame", static_cast<double>(thresholds.frame));
+  for (const VideoLayer& layer : network.layers()) {
+    const auto found = thresholds.layers.find(layer.name);
+    if (found != thresholds.layers.end())
+      std::printf("%-28s %9.4f\n", layer.name.c_str(), static_cast<double>(found->second));
+  }
+  std::printf("%-28s %9.4f grey levels\n", "whole frame", static_cast<double>(thresholds.whole_frame));
+}
+
+}  // namespace
+
+int calibrate_thresholds(const CalibrateOptions& options) {
+  const VideoNetwork network = load_video_network(options.model, "cpu");
+  const FrameSourceOptions source = source_options(network);
+  std::vector<Array> clips;
+  for (const std::string& clip : options.clips) clips.push_back(read_clip(clip, source, options.max_frames));
+  for (int i = 0; i < options.synthetic; ++i) clips.push_back(synthetic_clip(i, source.size, options.max_frames));
+
+  std::optional<Progress> progress;
+  const SkipCalibration found = about(options.model, [&] {
+    return calibrate_skip(network, clips, options.budget, options.threads, [&](std::size_t done, std::size_t total) {
+      if (!progress) progress.emplace(total);
+      progress->show(done, "thresholds");
+    });
+  });
+  progress.reset();
+  const std::filesystem::path out = options.out.empty() ? options.model : options.out;
+  network.model().with_skip_thresholds(found.thresholds).save(out);
+  print_thresholds(network, found.thresholds);
+  std::printf("\n%.1f %% of the MACs, logits changed by %.4f (budget %g)\n  -> %s\n", 100 * found.mac_fraction,
+              found.logit_change, options.budget, out.c_str());
+  return 0;
+}
+
+}  // namespace voxshift

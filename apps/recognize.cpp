@@ -1,0 +1,248 @@
+// `voxshift recognize`: what happens in a video, frame by frame, or in a clip as a whole.
+#include <voxshift/models/label_smoother.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+
+#include "commands.h"
+#include "recognize_report.h"
+#include "report.h"
+#include "video_files.h"
+
+namespace voxshift {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t interrupted = 0;
+
+/// Ends the work after the frame at hand, so that a camera can be stopped and all results stay; the second one kills.
+void stop_on_interrupt() {
+  std::signal(SIGINT, [](int) {
+    interrupted = 1;
+    std::signal(SIGINT, SIG_DFL);
+  });
+}
+
+std::string class_name(const Model& model, std::int64_t label) {
+  const auto index = static_cast<std::size_t>(label);
+  return index < model.classes().size() ? model.classes()[index].name : std::to_string(label);
+}
+
+/// The results of a stream: lines on the terminal, --json, --annotate, --stats.
+class Results {
+ public:
+  explicit Results(const RecognizeOptions& options) : options_(options), json_(options.json) {
+    if (!options.annotate.empty()) check_video_name(options.annotate);
+  }
+
+  void add(const SourceFrame& frame, const FrameRecord& record, const VideoStream& stream, double frames_per_second) {
+    json_.write(record);
+    stats_.add(record);
+    if (!options_.annotate.empty()) annotate(frame, record, stream, frames_per_second);
+    if (options_.json != "-" && record.label != label_) {
+      std::printf("%9.2f s  frame %-7lld %-40s %.2f\n", record.time, static_cast<long long>(record.frame),
+                  record.label.c_str(), record.score);
+      std::fflush(stdout);
+    }
+    label_ = record.label;
+  }
+
+  /// What is there is kept, whatever ended the work; `error` says what did, else it is empty.
+  void finish(const VideoStream& stream, const std::string& error) {
+    if (video_ && stats_.frames() > 0) video_->finish();
+    if (!options_.stats.empty()) stats_.write(options_.stats, options_.source, stream, options_.skip, error);
+    if (options_.json == "-" || stats_.frames() == 0) return;
+    std::printf("%s\n", stats_.summary().c_str());
+    if (video_) std::printf("  -> %s\n", options_.annotate.c_str());
+  }
+
+  bool changes_label(const std::string& label) const { return label != label_; }
+  RecognizeStats& stats() { return stats_; }
+
+ private:
+  void annotate(const SourceFrame& frame, const FrameRecord& record, const VideoStream& stream,
+                double frames_per_second) {
+    const FrameCost& cost = record.cost;
+    char note[128];
+    std::snprintf(note, sizeof(note), "frame %lld   %.2f s   %.2f ms   %s", static_cast<long long>(record.frame),
+                  record.time, record.milliseconds(),
+                  cost.skipped     ? "skipped"
+                  : cost.key_frame ? "all pixels"
+                                   : "");
+    std::string line = note;
+    if (!cost.skipped && !cost.key_frame) {
+      std::snprintf(note, sizeof(note), "%.0f %% of the MACs", 100 * cost.mac_fraction());
+      line += note;
+    }
+    const bool whole = options_.skip == "off" || (cost.key_frame && !cost.skipped);
+    const Image image = draw_frame({frame.pixels, whole ? std::span<const std::uint8_t>() : stream.changed_pixels(),
+                                    record.label, record.score, line});
+    if (!video_)
+      video_ =
+          std::make_unique<VideoFile>(options_.annotate, VideoFormat{{image.height, image.width}, frames_per_second});
+    video_->write(image.pixels);
+  }
+
+  const RecognizeOptions& options_;
+  JsonLines json_;
+  RecognizeStats stats_;
+  std::unique_ptr<VideoFile> video_;
+  std::string label_;  ///< of the last frame
+};
+
+int recognize_stream(const RecognizeOptions& options, const VideoNetwork& network) {
+  StreamOptions stream_options = parse_skip(options.skip);
+  stream_options.key_frame_interval = options.key_frames;
+  stream_options.threads = options.threads;
+  check<IoError>(stream_options.skip != Skip::kAuto || network.model().skip_thresholds().has_value(),
+                 options.model.string(),
+                 ": --skip auto needs thresholds, and this model was not calibrated: run "
+                 "`voxshift calibrate` on it once");
+  VideoStream stream = about(options.model, [&] { return VideoStream(network, stream_options); });
+  LabelSmoother smoother(options.smooth);
+  FrameSourceOptions frames = source_options(network);
+  frames.latest = true;
+  const std::unique_ptr<FrameReader> source = open_frames(options.source, frames);
+  const double rate = source->frames_per_second() > 0 ? source->frames_per_second() : 25;
+  Results results(options);
+
+  const std::int64_t all = source->frame_count();
+  const std::int64_t wanted = options.max_frames > 0 ? options.max_frames * options.every : all;
+  Progress progress(static_cast<std::size_t>(all > 0 ? std::min(all, wanted) : 0));
+  std::string error;
+  std::int64_t expected = 0;
+  const auto enough = [&] { return options.max_frames > 0 && results.stats().frames() >= options.max_frames; };
+  stop_on_interrupt();
+  try {
+    while (interrupted == 0 && !enough()) {
+      const std::optional<SourceFrame> frame = source->next();
+      if (!frame) break;
+      results.stats().add_dropped(frame->number - expected);
+      expected = frame->number + 1;
+      if (frame->number % options.every != 0 && !source->live()) continue;
+      const FrameResult result = stream.push(frame->pixels);
+      const int label = options.smooth > 1 ? smoother.push(result.logits) : result.label;
+      const FrameRecord record{frame->number, frame->seconds, class_name(network.model(), label),
+                               static_cast<double>(result.scores[static_cast<std::size_t>(label)]), result.cost};
+      if (results.changes_label(record.label)) progress.clear();
+      results.add(*frame, record, stream, rate / options.every);
+      progress.show(static_cast<std::size_t>(frame->number + 1), record.label);
+    }
+  } catch (const std::bad_alloc&) {
+    error = options.source + ": frame " + std::to_string(expected) + ": not enough memory";
+  } catch (const Error& failure) {
+    error = failure.what();
+  }
+  progress.clear();
+  if (!error.empty()) print_error(error.c_str());
+  results.finish(stream, error);
+  if (!error.empty()) return 1;
+  constexpr int kInterrupted = 130;  // as shells say it
+  return interrupted != 0 && !source->live() ? kInterrupted : 0;
+}
+
+/// Number of frames of the source, which is read once for it.
+std::int64_t count_frames(const RecognizeOptions& options, const FrameSourceOptions& frames) {
+  const std::unique_ptr<FrameReader> source = open_frames(options.source, frames);
+  check<IoError>(!source->live(), options.source,
+                 ": this model takes a clip as a whole and cannot run on a camera; an online model can");
+  Progress progress(static_cast<std::size_t>(source->frame_count()));
+  std::int64_t count = 0;
+  while (source->next() && (options.max_frames == 0 || count < options.max_frames))
+    progress.show(static_cast<std::size_t>(++count), "counting");
+  return count;
+}
+
+/// The middle frames of equal parts of the clip, as TSM samples for its tests.
+std::vector<std::int64_t> middle_frames(std::int64_t count, std::int64_t segments) {
+  std::vector<std::int64_t> frames;
+  const double part = static_cast<double>(count) / static_cast<double>(segments);
+  for (std::int64_t s = 0; s < segments; ++s)
+    frames.push_back(static_cast<std::int64_t>(part / 2 + part * static_cast<double>(s)));
+  return frames;
+}
+
+int recognize_whole(const RecognizeOptions& options, const VideoNetwork& network) {
+  const auto needs_online = [&](bool given, const char* option) {
+    check(!given, options.model.string(), ": ", option,
+          " needs an online model; the shift of this one looks at the next frame and takes a clip as a whole");
+  };
+  needs_online(parse_skip(options.skip).skip != Skip::kOff, "--skip");
+  needs_online(options.smooth > 1, "--smooth");
+  needs_online(options.key_frames > 0, "--key-frames");
+  needs_online(options.every > 1, "--every");
+  needs_online(!options.annotate.empty(), "--annotate");
+  needs_online(!options.stats.empty(), "--stats");
+  const FrameSourceOptions frames = source_options(network);
+  const std::int64_t count = count_frames(options, frames);
+  const std::vector<std::int64_t> wanted =
+      middle_frames(count, network.model().profile().frames.value_or(FrameProfile{}).segments);
+
+  const auto segments = static_cast<std::int64_t>(wanted.size());
+  Array clip({segments, frames.size.height, frames.size.width, 3}, DType::kU8);
+  const std::unique_ptr<FrameReader> source = open_frames(options.source, frames);
+  std::optional<SourceFrame> frame;
+  for (std::int64_t s = 0; s < segments; ++s) {
+    while (!frame || frame->number < wanted[static_cast<std::size_t>(s)]) {
+      frame = source->next();
+      check<IoError>(frame.has_value(), options.source, ": the second time it was read it had fewer frames");
+    }
+    std::memcpy(clip.data<std::uint8_t>() + s * frame->pixels.count(), frame->pixels.memory(), frame->pixels.bytes());
+  }
+  const auto start = Clock::now();
+  const Array logits = about(options.model, [&] { return recognize_clip(network, clip, options.threads); });
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+
+  const std::span<const float> values = logits.values<float>();
+  const auto best = std::ranges::max_element(values);
+  double sum = 0;
+  for (const float value : values) sum += std::exp(static_cast<double>(value) - static_cast<double>(*best));
+  const std::string label = class_name(network.model(), best - values.begin());
+  JsonLines(options.json).write_clip(wanted, label, 1 / sum, seconds);
+  if (options.json != "-")
+    std::printf("%s  %.2f  (%lld of %lld frames, %.1f ms)\n", label.c_str(), 1 / sum, static_cast<long long>(segments),
+                static_cast<long long>(count), seconds * 1e3);
+  return 0;
+}
+
+}  // namespace
+
+StreamOptions parse_skip(const std::string& skip) {
+  StreamOptions options;
+  if (skip == "off") return options;
+  if (skip == "exact" || skip == "auto") {
+    options.skip = skip == "exact" ? Skip::kExact : Skip::kAuto;
+    return options;
+  }
+  const auto [end, error] = std::from_chars(skip.data(), skip.data() + skip.size(), options.threshold);
+  check(error == std::errc() && end == skip.data() + skip.size() && std::isfinite(options.threshold) &&
+            options.threshold >= 0,
+        "expected off, exact, auto or a threshold of at least 0, found ", skip);
+  options.skip = Skip::kThreshold;
+  return options;
+}
+
+VideoNetwork load_video_network(const std::filesystem::path& path, const std::string& device) {
+  const Model model = Model::load(path);
+  check<IoError>(model.graph().input == GraphInput::kFrames, path.string(), ": expected a model of video, found ",
+                 model.arch(), ", which labels points (`voxshift segment`)");
+  return about(path, [&] { return VideoNetwork(model, parse_device(device)); });
+}
+
+FrameSourceOptions source_options(const VideoNetwork& network) {
+  const FrameProfile profile = network.model().profile().frames.value_or(FrameProfile{});
+  return {{profile.height, profile.width}, profile.resize, false};
+}
+
+int recognize(const RecognizeOptions& options) {
+  const VideoNetwork network = load_video_network(options.model, options.device);
+  return network.bidirectional() ? recognize_whole(options, network) : recognize_stream(options, network);
+}
+
+}  // namespace voxshift

@@ -1,0 +1,50 @@
+#include "video_files.h"
+
+#include <unistd.h>
+#include <voxshift/tensor/error.h>
+
+#include <system_error>
+
+#include "modules.h"
+
+namespace voxshift {
+
+namespace fs = std::filesystem;
+
+void check_video_name(const fs::path& path) {
+  check(path.extension() == ".mp4" || path.extension() == ".mkv", path.string(),
+        ": expected a name that ends in .mp4 or .mkv");
+}
+
+VideoFile::VideoFile(const fs::path& path, const VideoFormat& format) : path_(path) {
+  check_video_name(path);
+  check<BackendUnavailable>(has_video(), path.string(), ": videos need OpenCV, which this build does not have");
+  std::error_code error;
+  check<IoError>(!fs::is_directory(path, error), path.string(), ": cannot be written: it is a folder");
+  // OpenCV tells the container by the extension, so the temporary name keeps it
+  temporary_ =
+      path.parent_path() / (path.stem().string() + ".part" + std::to_string(::getpid()) + path.extension().string());
+  try {
+    writer_ = create_video(temporary_, format);
+  } catch (const IoError&) {
+    throw IoError(path.string() + ": cannot be written as a video");
+  }
+}
+
+VideoFile::~VideoFile() {
+  writer_.reset();
+  std::error_code ignored;
+  if (!temporary_.empty()) fs::remove(temporary_, ignored);
+}
+
+void VideoFile::finish() {
+  writer_->close();
+  std::error_code error;
+  const std::uintmax_t bytes = fs::file_size(temporary_, error);
+  check<IoError>(!error && bytes > 0, path_.string(), ": the video could not be written whole");
+  fs::rename(temporary_, path_, error);
+  check<IoError>(!error, path_.string(), ": cannot be written: ", error.message());
+  temporary_.clear();
+}
+
+}  // namespace voxshift

@@ -1,0 +1,171 @@
+"""The tables of video."""
+
+from figures import NONE, both, ms, percent, pick, ratio, table, times
+
+SLOPE, OFFSET = 1.2, 0.05  # at MAC fraction f a masked frame takes at most SLOPE f + OFFSET of a dense one
+NAMES = {"tsm-mobilenetv2": "TSM-MobileNetV2", "tsm-resnet50": "TSM-ResNet50"}
+ENGINES = {"onnxruntime f32": "ONNX Runtime f32", "openvino f32": "OpenVINO f32", "openvino bf16": "OpenVINO bf16"}
+MODES = {
+    "off": "`off`", "exact": "`exact`", "0.1": "`0.1`", "0.3": "`0.3`",
+    "auto without whole frames": "`auto`, whole frames never skipped", "auto": "`auto`",
+}
+WEIGHTS = "The weights are random, so the labels mean nothing"
+
+
+def measured(results):
+    """Where video was measured by itself."""
+    whole, video = results["machine"], results.get("video", results["machine"])
+    same = all(whole[key] == video[key] for key in ("commit", "date"))
+    return "" if same else f" Video at {video['commit']}, {video['date']}."
+
+
+def dense(video, arch, width, threads):
+    [entry] = [e for e in pick(video["networks"], arch, threads) if e["width"] == width]
+    return entry
+
+
+def per_threads(write, threads=(1, 2)):
+    return " / ".join(write(count) for count in threads)
+
+
+def of_dense(entry, which="median"):
+    return entry[f"push_{which}_ms"] / entry[f"dense_{which}_ms"]
+
+
+def excess(entry, which="median"):
+    """By how much of a dense frame a masked one is above the line, below when negative."""
+    return of_dense(entry, which) - SLOPE * entry["mac_fraction"]
+
+
+def summary(results):
+    """README's rows: median on 1 / 2 threads."""
+    if "video" not in results:
+        return []
+    video = results["video"]
+
+    def network(threads):
+        return dense(video, "tsm-mobilenetv2", 1, threads)
+
+    def widths(threads):
+        share = {width: dense(video, "tsm-mobilenetv2", width, threads)["of_limit_median"] for width in (0.5, 1, 1.4)}
+        return percent(min(share[0.5], share[1.4]) / share[1])
+
+    rows = [
+        ["TSM-MobileNetV2 1.0, a dense frame, 1 / 2 threads",
+         per_threads(lambda n: ms(network(n)["push_median_ms"])) + " ms", NONE],
+        ["its share of FMA peak, 1 / 2 threads", per_threads(lambda n: percent(network(n)["of_limit_median"])), NONE],
+        ["the same without the shift: time with it, 1 / 2 threads",
+         per_threads(lambda n: times(network(n)["push_median_ms"] / network(n)["plain_median_ms"])), "1.02 x"],
+        ["widths 0.5 and 1.4: share of peak against width 1.0's, lowest, 1 / 2 threads", per_threads(widths), "85 %"],
+        *[["TSM-MobileNetV2 1.0 on AVX2, 1 thread, of AVX2's peak", both(entry), "70 %"]
+          for entry in video.get("networks_avx2", [])],
+        ["masked frames at MAC fraction f: time / dense - 1.2 f, highest, 1 / 2 threads",
+         per_threads(lambda n: f"{max(map(excess, pick(video['masked'], 'masked', n))):.3f}"), "0.05"],
+        ["a frame skipped whole, of a dense one, 1 / 2 threads",
+         per_threads(lambda n: percent(max(map(of_dense, pick(video["masked"], "skipped", n))))), "2 %"],
+        ["state of a stream", f"{network(1)['state_bytes'] / 1e6:.2f} MB", "3 MB"],
+    ]
+    for entry in video.get("skip", {}).get("clips", []):
+        if entry["name"].startswith("skip/carphone/auto/") and entry["on_threads"] == 1:
+            rows.append(["carphone.mp4, `--skip auto`: mean time of a dense frame's, 1 thread",
+                         ratio(entry, "push", "dense"), "0.5 x"])
+    return rows
+
+
+def peer_summary(results):
+    """README's rows beside the engines: our time as a share of the faster one's in f32."""
+    if "video_peers" not in results:
+        return []
+    peers = results["video_peers"]
+    goals = {("tsm-mobilenetv2", 1): "0.97 x", ("tsm-mobilenetv2", 2): "0.94 x", ("tsm-resnet50", 1): "1.2 x",
+             ("tsm-resnet50", 2): "1.2 x"}
+    rows = []
+    for row in peers["networks"]:
+        if row["width"] != 1:
+            continue
+        f32 = {name: peer for name, peer in row["peers"].items()
+               if name == "openvino f32" or (name == "onnxruntime f32" and row["arch"] == "tsm-mobilenetv2")}
+        fastest = min(f32, key=lambda name: f32[name]["median_ms"])
+        threads = f"{row['threads']} thread" + "s" * (row["threads"] > 1)
+        version = peers["versions"][fastest.split()[0]]
+        shares = [max(peer[f"share_{which}"] for peer in f32.values()) for which in ("median", "best")]
+        rows.append([f"{NAMES[row['arch']]} 1.0, {threads}: time of {ENGINES[fastest]} {version}'s without the shift",
+                     " / ".join(map(times, shares)), goals[row["arch"], row["threads"]]])
+    return rows
+
+
+def skip_table(results):
+    """What every mode saves and loses on the clips; README's, too."""
+    if "skip" not in results.get("video", {}):
+        return []
+    skip = results["video"]["skip"]
+
+    def row(entry):
+        _, clip, mode, _ = entry["name"].split("/")
+        return [clip, MODES[mode], f"{entry['on_threads']:.0f}", ms(entry["push_median_ms"]),
+                f"{of_dense(entry):.2f}", f"{entry['mac_fraction']:.3f}", percent(entry["skipped"]),
+                percent(entry["changed_pixels"]), f"{entry['logit_change']:.4f}"]
+
+    context = skip["context"]
+    text = (f"TSM-MobileNetV2 1.0 on {context['clips']}, each mode beside dense frames in turn; ms, share of dense and "
+            "MAC fraction are means over the frames. `auto` was calibrated on synthetic clips only, budget 0.01. "
+            f"{WEIGHTS}; the last column is the relative L2 change of all logits.")
+    header = ["clip", "`--skip`", "threads", "ms", "of dense", "MAC fraction", "frames skipped", "pixels changed",
+              "change of logits"]
+    return [f"### What skipping saves\n\n{text}\n\n" + table(header, list(map(row, skip["clips"])))]
+
+
+def details(results):
+    """The sections of docs/benchmarks.md."""
+    if "video" not in results:
+        return []
+    return [dense_table(results["video"]), masked_table(results["video"]), *skip_table(results), *peers_table(results)]
+
+
+def dense_table(video):
+    def row(entry, target):
+        return [NAMES[entry["name"].split("/")[0]], f"{entry['width']:g}", target, f"{entry['on_threads']:.0f}",
+                ms(entry["push_median_ms"]), ms(entry["push_best_ms"]), ms(entry["plain_median_ms"]),
+                ratio(entry, "push", "plain"), f"{entry['work'] / 1e6:.0f}",
+                f"{2 * entry['limit_per_second'] / 1e9:.0f}", both(entry)]
+
+    rows = [row(e, video["target"]) for e in video["networks"]] + [row(e, "avx2") for e in
+                                                                  video.get("networks_avx2", [])]
+    return ("### Video networks, dense frames\n\nFrom a u8 frame of 224 x 224 to its scores, with the shift, and "
+            f"without it in turn. {WEIGHTS}.\n\n"
+            + table(["network", "width", "target", "threads", "ms, median", "ms, best", "without shift, ms",
+                     "with / without, median / best", "MMAC", "FMA peak, GFLOP/s", "of peak, median / best"], rows))
+
+
+def masked_table(video):
+    rows = [[f"{e['side']:.0f}", f"{e['threshold']:g}" if e["threshold"] else "`exact`", f"{e['on_threads']:.0f}",
+             f"{e['mac_fraction']:.3f}", ms(e["push_median_ms"]), f"{of_dense(e):.3f}",
+             f"{SLOPE * e['mac_fraction'] + OFFSET:.3f}"]
+            for e in video["masked"] if e["name"].startswith("masked/")]
+    skipped = ", ".join(f"{percent(of_dense(e))} on {e['on_threads']:.0f}"
+                        for e in video["masked"] if e["name"].startswith("skipped/"))
+    return ("### Video networks, masked frames\n\nTSM-MobileNetV2 1.0; a square of the frame changes with every frame, "
+            f"nothing else does. A frame skipped whole takes, of a dense one: {skipped} threads.\n\n"
+            + table(["side, pixels", "threshold", "threads", "MAC fraction f", "ms, median", "of dense",
+                     "1.2 f + 0.05"], rows))
+
+
+def peers_table(results):
+    if "video_peers" not in results:
+        return []
+    peers = results["video_peers"]
+    rows = []
+    for row in peers["networks"]:
+        network = f"{row['arch']} {row['width']:g}"
+        for name, peer in row["peers"].items():
+            rows.append([network.replace(row["arch"], NAMES[row["arch"]]), str(row["threads"]),
+                         ms(row["voxshift"]["median_ms"]), ENGINES[name], ms(peer["median_ms"]),
+                         f"{times(peer['share_median'])} / {times(peer['share_best'])}",
+                         f"{peers['different'][network][name]:.1e}"])
+    versions = ", ".join(f"{ENGINES[name + ' f32'].removesuffix(' f32')} {version}"
+                         for name, version in peers["versions"].items())
+    return [f"### Video networks beside engines for images\n\n{versions}; the same weights, batch norm folded, from "
+            "the normalised frame to the logits, without the shift, which ours has. The last column is the largest "
+            "difference of their logits from ours without the shift, relative to the largest.\n\n"
+            + table(["network", "threads", "voxshift, ms", "engine", "engine, ms", "ours of theirs, median / best",
+                     "different"], rows)]

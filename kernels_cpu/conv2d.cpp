@@ -1,0 +1,140 @@
+// Dense 2-D convolution: the product of every output pixel's window, gathered by pointers, with the packed weights.
+#include <voxshift/kernels_cpu/packed_conv2d.h>
+#include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/kernels_cpu/video.h>
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/conv2d.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/pixel_tile.h>
+
+#ifndef VOXSHIFT_KERNELS_CPU_CONV2D
+#define VOXSHIFT_KERNELS_CPU_CONV2D
+namespace voxshift::cpu {
+
+constexpr int kMostPieces = kMostKernel2d * kMostKernel2d;
+
+/// A call of conv2d.
+struct Conv2dJob {
+  const Conv2dLayer& layer;
+  Extent2d in_extent, out_extent;
+  const ImageView& in;
+  const ConstRowView& residual;
+  Pixels pixels;
+  const RowView& out;
+  const float* zeros;  ///< [in channels]: what lies outside the image
+  int pieces;          ///< of the sum of one output
+
+  const PackedConv2d& weights() const { return static_cast<const PackedConv2d&>(*layer.weights); }
+};
+
+}  // namespace voxshift::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+/// Where the pieces of one output's sum lie: piece p of pixel `pixel` starts at pointers[p * kPixelRows].
+void pick_window(const Conv2dJob& job, std::int64_t pixel, const float** pointers) {
+  const Window2d& window = job.layer.window;
+  const std::int64_t top = pixel / job.out_extent.width * window.stride - window.padding;
+  const std::int64_t left = pixel % job.out_extent.width * window.stride - window.padding;
+  if (job.in.border > 0) {
+    const ChannelRun& run = job.in.rows.runs[0];
+    for (std::int64_t i = 0; i < window.kernel; ++i, pointers += kPixelRows)
+      *pointers = run.base + (top + i) * job.in.pitch + left * run.row_stride;
+    return;
+  }
+  for (std::int64_t y = top; y < top + window.kernel; ++y)
+    for (std::int64_t x = left; x < left + window.kernel; ++x) {
+      const bool inside = y >= 0 && y < job.in_extent.height && x >= 0 && x < job.in_extent.width;
+      for (int r = 0; r < job.in.rows.count; ++r, pointers += kPixelRows) {
+        const ChannelRun& run = job.in.rows.runs[static_cast<std::size_t>(r)];
+        *pointers = inside ? run.base + (y * job.in_extent.width + x) * run.row_stride : job.zeros;
+      }
+    }
+}
+
+/// Outputs [first, first + count) of the list for panels [panel, panel_last).
+void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, std::int64_t panel,
+                  std::int64_t panel_last) {
+  const PackedConv2d& weights = job.weights();
+  const Clamp clamp(job.layer.activation);
+  const std::int32_t* const list = job.pixels.rows;
+  const bool strided = list == nullptr && job.layer.window.pointwise();
+  const ChannelRuns& runs = job.in.rows;
+  const float* pointers[kMostPieces * kPixelRows];
+  PickedPiece picked[kMostPieces];
+  for (int p = 0; p < job.pieces; ++p) {
+    const std::int64_t channels = runs.runs[static_cast<std::size_t>(p % runs.count)].channels;
+    picked[p] = {pointers + p * kPixelRows, job.in.border > 0 ? job.layer.window.kernel * channels : channels};
+  }
+  StridedPiece whole[kMostStridedPieces];
+  if (strided)
+    for (int r = 0; r < runs.count; ++r) {
+      const ChannelRun& run = runs.runs[static_cast<std::size_t>(r)];
+      whole[r] = {run.base + first * run.row_stride, run.row_stride, run.channels};
+    }
+  for (; panel < panel_last; panel += kPixelPanels) {
+    TileOut out{static_cast<float*>(job.out.base) + first * job.out.row_stride + panel * kPanel, job.out.row_stride,
+                nullptr, weights.out_channels - panel * kPanel};
+    if (job.residual.base != nullptr) {
+      out.residual = static_cast<const float*>(job.residual.base) + panel * kPanel +
+                     (list != nullptr ? 0 : first * job.residual.row_stride);
+      out.residual_stride = job.residual.row_stride;
+      out.residual_picked = list != nullptr ? list + first : nullptr;
+    }
+    const Panels panels(weights, panel);
+    with_panels(panel_last - panel, [&]<int kPanels>() {
+      if (strided) return strided_tiles<kPanels>(count, whole, runs.count, panels, clamp, out);
+      for (std::int64_t tile = 0, rows = 0; tile < count; tile += rows, out.advance(rows)) {
+        rows = next_tile(count - tile);
+        const std::int64_t i = first + tile;
+        for (std::int64_t r = 0; r < rows; ++r) pick_window(job, list != nullptr ? list[i + r] : i + r, pointers + r);
+        picked_tile<kPanels>(rows, picked, job.pieces, panels, clamp, out);
+      }
+    });
+  }
+}
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace voxshift::cpu {
+HWY_EXPORT(conv2d_block);
+namespace {
+
+// Pixels of one task: their inputs stay in L2 while the panels go by.
+constexpr std::int64_t kBlockPixels = 196;
+
+}  // namespace
+
+void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
+            const ConstRowView& residual, Pixels pixels, const RowView& out) {
+  if (pixels.count == 0) return;
+  const Arena::Mark mark = context.arena->mark();
+  auto* const zeros = context.arena->allocate<float>(layer.in_channels);
+  std::fill_n(zeros, layer.in_channels, 0.0f);
+  const std::int64_t kernel = layer.window.kernel;
+  const auto pieces = static_cast<int>(in.border > 0 ? kernel : kernel * kernel * in.rows.count);
+  const Conv2dJob job{layer, in_extent, layer.window.out(in_extent), in, residual, pixels, out, zeros, pieces};
+  const std::int64_t blocks = (pixels.count + kBlockPixels - 1) / kBlockPixels, panels = job.weights().panels();
+  // Where there are blocks enough for the threads, a block's inputs are read once for all panels; else the pairs of
+  // panels are tasks of their own, and every weight is read by one thread only.
+  constexpr std::int64_t kLeastBlocks = 4;
+  const std::int64_t width = blocks >= kLeastBlocks * context.threads ? panels : 2;
+  const auto conv2d_block = HWY_DYNAMIC_DISPATCH(conv2d_block);
+  parallel_for(context.threads, blocks * ((panels + width - 1) / width), [&](std::int64_t task, int) {
+    const std::int64_t first = task % blocks * kBlockPixels, panel = task / blocks * width;
+    conv2d_block(job, first, std::min(kBlockPixels, pixels.count - first), panel, std::min(panel + width, panels));
+  });
+  context.arena->rewind(mark);
+}
+
+}  // namespace voxshift::cpu
+#endif

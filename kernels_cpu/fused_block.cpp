@@ -1,0 +1,359 @@
+// convolution -> depthwise -> pointwise without writing down what lies between them.
+//
+// The hidden channels are cut into slabs of 32. For a few output rows at a time, and slab by slab, the first
+// convolution fills a ring of hidden rows that stays in L1, and the depthwise convolution reads it at once; what comes
+// out of all slabs, still in L2, goes through the last convolution. Threads split the output rows, and compute hidden
+// rows at their seams twice; where an image has too few rows for that, they split slabs and meet before the last
+// convolution.
+#include <voxshift/kernels_cpu/packed_conv2d.h>
+#include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/kernels_cpu/video.h>
+
+#include <algorithm>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/fused_block.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/depthwise_taps.h>
+#include <voxshift/kernels_cpu/pixel_tile.h>
+
+#ifndef VOXSHIFT_KERNELS_CPU_FUSED_BLOCK
+#define VOXSHIFT_KERNELS_CPU_FUSED_BLOCK
+namespace voxshift::cpu {
+
+constexpr std::int64_t kSlabPanels = 2;
+constexpr std::int64_t kSlab = kSlabPanels * kPanel;
+
+/// A call of fused_block, and how it is cut.
+struct FusedJob {
+  const FusedBlock& block;
+  const ImageView& in;
+  const ConstRowView& residual;
+  const std::uint8_t* hidden_mask;
+  Pixels pixels;
+  const RowView& out;
+  Extent2d hidden = block.hidden(), filtered = block.out();
+  std::int64_t slabs = 0;
+  std::int64_t group_rows = 0;  ///< output rows between two visits of the last convolution
+  std::int64_t ring_rows = 0;   ///< hidden rows that they read
+
+  const PackedConv2d& first() const { return static_cast<const PackedConv2d&>(*block.first.weights); }
+  const PackedDepthwise& filter() const { return static_cast<const PackedDepthwise&>(*block.depthwise.weights); }
+  const PackedConv2d& project() const { return static_cast<const PackedConv2d&>(*block.project.weights); }
+
+  std::int64_t ring_floats() const { return ring_rows * hidden.width * kSlab; }  ///< of one slab
+  std::int64_t channels() const { return slabs * kSlab; }                        ///< of a filtered pixel
+  std::int64_t group_pixels() const { return group_rows * filtered.width; }      ///< at most
+  /// Hidden pixels of a group at most, and one: a list writes a pixel before it knows whether it counts.
+  std::int64_t listed_pixels() const { return ring_rows * hidden.width + 1; }
+  /// Rings of all slabs, and what comes out of them.
+  std::int64_t strip_floats() const { return slabs * ring_floats() + group_pixels() * channels(); }
+
+  /// Hidden rows [first, last) that output row y reads.
+  std::int64_t first_hidden(std::int64_t y) const {
+    return std::max<std::int64_t>(0, y * block.depthwise.window.stride - block.depthwise.window.padding);
+  }
+  std::int64_t last_hidden(std::int64_t y) const {
+    const Window2d& w = block.depthwise.window;
+    return std::clamp<std::int64_t>(y * w.stride - w.padding + w.kernel, 0, hidden.height);
+  }
+  /// Where the outputs of row y begin among the pixels.
+  std::int64_t first_pixel(std::int64_t y) const {
+    if (pixels.rows == nullptr) return y * filtered.width;
+    return std::lower_bound(pixels.rows, pixels.rows + pixels.count, y * filtered.width) - pixels.rows;
+  }
+};
+
+/// Output rows [y_first, y_last), whose pixels are [first, last) of the list, and hidden rows [ready, needed) that they
+/// need and that are not in the ring yet.
+struct RowGroup {
+  std::int64_t y_first, y_last, first, last, ready, needed;
+  const std::int32_t* hidden_rows = nullptr;  ///< active hidden pixels of those rows
+  const std::int32_t* slots = nullptr;        ///< and where they lie in the ring
+  std::int64_t hidden_count = 0;
+};
+
+}  // namespace voxshift::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+/// The first convolution of one slab. Panels beyond the last give nothing: their channels have no weights either.
+class Expand {
+ public:
+  Expand(const FusedJob& job, std::int64_t slab)
+      : job_(job),
+        window_(job.block.first.window),
+        panel_(slab * kSlabPanels),
+        panels_(std::min(kSlabPanels, job.first().panels() - panel_)),
+        clamp_(job.block.first.activation) {}
+
+  /// Hidden pixels [p, p + count) of the image, or of row y where the window is larger than a pixel, to `ring`.
+  void range(std::int64_t p, std::int64_t count, float* ring) const {
+    StridedPiece pieces[kMostStridedPieces];
+    const int n = window_.pointwise() ? channel_runs(p, pieces) : kernel_rows(p, pieces);
+    for_panels({ring, kSlab, nullptr, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
+      strided_tiles<kPanels>(count, pieces, n, panels, clamp_, out);
+    });
+  }
+
+  /// Hidden pixels rows[i], to slots[i] of the ring.
+  void picked(const std::int32_t* rows, const std::int32_t* slots, std::int64_t count, float* ring) const {
+    for (std::int64_t first = 0, height = 0; first < count; first += height) {
+      height = next_tile(count - first);
+      const float* pointers[kMostStridedPieces][kPixelRows];
+      PickedPiece pieces[kMostStridedPieces];
+      int n = 0;
+      for (std::int64_t r = 0; r < height; ++r) {
+        StridedPiece at[kMostStridedPieces];
+        n = window_.pointwise() ? channel_runs(rows[first + r], at) : kernel_rows(rows[first + r], at);
+        for (int i = 0; i < n; ++i) {
+          pointers[i][r] = at[i].base;
+          pieces[i] = {pointers[i], at[i].channels};
+        }
+      }
+      for_panels({ring, kSlab, slots + first, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
+        picked_tile<kPanels>(height, pieces, n, panels, clamp_, out);
+      });
+    }
+  }
+
+ private:
+  int channel_runs(std::int64_t p, StridedPiece* pieces) const {
+    for (int r = 0; r < job_.in.rows.count; ++r) {
+      const ChannelRun& run = job_.in.rows.runs[static_cast<std::size_t>(r)];
+      pieces[r] = {run.base + p * run.row_stride, run.row_stride, run.channels};
+    }
+    return job_.in.rows.count;
+  }
+
+  // A row of the kernel reads kernel * channels numbers that lie side by side in a bordered image.
+  int kernel_rows(std::int64_t p, StridedPiece* pieces) const {
+    const std::int64_t y = p / job_.hidden.width, x = p % job_.hidden.width;
+    const ChannelRun& run = job_.in.rows.runs[0];
+    for (std::int64_t i = 0; i < window_.kernel; ++i)
+      pieces[i] = {run.base + (y * window_.stride - window_.padding + i) * job_.in.pitch +
+                       (x * window_.stride - window_.padding) * run.row_stride,
+                   window_.stride * run.row_stride, window_.kernel * run.channels};
+    return static_cast<int>(window_.kernel);
+  }
+
+  // The slab's panels, as many at a time as a tile takes.
+  template <class Body>
+  HWY_INLINE void for_panels(TileOut out, const Body& body) const {
+    for (std::int64_t p = 0; p < panels_; p += kPixelPanels) {
+      const Panels panels(job_.first(), panel_ + p);
+      with_panels(panels_ - p, [&]<int kPanels>() { body.template operator()<kPanels>(panels, out); });
+      out.out += kPixelPanels * kPanel;
+      out.channels -= kPixelPanels * kPanel;
+    }
+  }
+
+  const FusedJob& job_;
+  const Window2d& window_;
+  std::int64_t panel_, panels_;
+  Clamp clamp_;
+};
+
+/// The depthwise convolution of one slab for a group: pixel i of the group goes to filtered + i * channels.
+template <int kKernel, int kStride>
+HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
+                               float* filtered) {
+  const Clamp clamp(job.block.depthwise.activation);
+  const Window2d& window = job.block.depthwise.window;
+  const Floats d;
+  const std::int64_t out_stride = job.channels(), width = job.filtered.width;
+  const std::int64_t last_channel = std::min(kSlab, job.filter().stride() - slab * kSlab);
+  for (std::int64_t c = 0; c < last_channel; c += kLanes) {
+    Taps<kKernel> taps(job.filter(), slab * kSlab + c, kSlab, job.hidden.width);
+    float* to = filtered + slab * kSlab + c;
+    std::int64_t i = group.first;
+    for (std::int64_t y = group.y_first; y < group.y_last; ++y) {
+      for (int k = 0; k < kKernel; ++k) {
+        const std::int64_t row = y * kStride - window.padding + k;
+        taps.rows[k] =
+            row < 0 || row >= job.hidden.height ? nullptr : ring + row % job.ring_rows * job.hidden.width * kSlab + c;
+      }
+      if (job.pixels.rows == nullptr) {
+        taps.template row<kStride>(width, window.padding, [&](std::int64_t x, FloatVector sum) {
+          hn::Store(clamp.bound(sum), d, to + x * out_stride);
+        });
+        to += width * out_stride;
+        continue;
+      }
+      for (; i < group.last && job.pixels.rows[i] < (y + 1) * width; ++i, to += out_stride)
+        hn::Store(clamp.bound(taps.sum((job.pixels.rows[i] - y * width) * kStride - window.padding)), d, to);
+    }
+    if (!clamp.leaky()) continue;  // apart, so that the loops above are straight
+    float* const all = filtered + slab * kSlab + c;
+    for (float* p = all; p < to; p += out_stride) hn::Store(clamp(hn::Load(d, p)), d, p);
+  }
+}
+
+void fill_and_filter(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring, float* filtered) {
+  const Expand expand(job, slab);
+  if (group.hidden_rows != nullptr) {
+    expand.picked(group.hidden_rows, group.slots, group.hidden_count, ring);
+  } else {
+    const bool by_row = !job.block.first.window.pointwise();
+    for (std::int64_t y = group.ready; y < group.needed;) {
+      const std::int64_t slot = y % job.ring_rows;
+      const std::int64_t rows = by_row ? 1 : std::min(group.needed - y, job.ring_rows - slot);
+      expand.range(y * job.hidden.width, rows * job.hidden.width, ring + slot * job.hidden.width * kSlab);
+      y += rows;
+    }
+  }
+  const bool five = job.block.depthwise.window.kernel == 5, by_two = job.block.depthwise.window.stride == 2;
+  if (five && by_two) return filter_group<5, 2>(job, group, slab, ring, filtered);
+  if (five) return filter_group<5, 1>(job, group, slab, ring, filtered);
+  if (by_two) return filter_group<3, 2>(job, group, slab, ring, filtered);
+  filter_group<3, 1>(job, group, slab, ring, filtered);
+}
+
+/// The last convolution of pixels [first, first + count) of the list, for panels [panel, panel_last).
+void project_pixels(const FusedJob& job, const float* filtered, std::int64_t first, std::int64_t count,
+                    std::int64_t panel, std::int64_t panel_last) {
+  const PackedConv2d& weights = job.project();
+  const Clamp clamp(job.block.project.activation);
+  const std::int32_t* const list = job.pixels.rows;
+  for (; panel < panel_last; panel += kPixelPanels) {
+    const StridedPiece piece{filtered, job.channels(), weights.in_channels};
+    TileOut out{static_cast<float*>(job.out.base) + first * job.out.row_stride + panel * kPanel, job.out.row_stride,
+                nullptr, weights.out_channels - panel * kPanel};
+    if (job.residual.base != nullptr) {
+      out.residual = static_cast<const float*>(job.residual.base) + panel * kPanel +
+                     (list != nullptr ? 0 : first * job.residual.row_stride);
+      out.residual_stride = job.residual.row_stride;
+      out.residual_picked = list != nullptr ? list + first : nullptr;
+    }
+    with_panels(panel_last - panel,
+                [&]<int kPanels>() { strided_tiles<kPanels>(count, &piece, 1, Panels(weights, panel), clamp, out); });
+  }
+}
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace voxshift::cpu {
+HWY_EXPORT(fill_and_filter);
+HWY_EXPORT(project_pixels);
+namespace {
+
+// Bytes of a slab's ring: dense ones share L1 with weights and inputs; of masked ones only a part is touched.
+constexpr std::int64_t kRingBytes = 24 << 10, kMaskedRingBytes = 96 << 10;
+
+/// As many output rows per group as a ring of `bytes` has room for, at most `rows`.
+void choose_group(FusedJob& job, std::int64_t bytes, std::int64_t rows) {
+  const Window2d& window = job.block.depthwise.window;
+  const std::int64_t row_bytes = job.hidden.width * kSlab * static_cast<std::int64_t>(sizeof(float));
+  job.group_rows = std::clamp<std::int64_t>((bytes / row_bytes - window.kernel) / window.stride + 1, 1, rows);
+  job.ring_rows = (job.group_rows - 1) * window.stride + window.kernel;
+}
+
+/// Lists the active hidden pixels that the group adds to the ring.
+void list_hidden(const FusedJob& job, RowGroup& group, std::int32_t* rows, std::int32_t* slots) {
+  const std::int64_t width = job.hidden.width;
+  std::int64_t n = 0;
+  for (std::int64_t y = group.ready; y < group.needed; ++y)
+    for (std::int64_t x = 0; x < width; ++x) {
+      rows[n] = static_cast<std::int32_t>(y * width + x);
+      slots[n] = static_cast<std::int32_t>(y % job.ring_rows * width + x);
+      n += job.hidden_mask[y * width + x];
+    }
+  group.hidden_rows = rows;
+  group.slots = slots;
+  group.hidden_count = n;
+}
+
+/// The next group from output row y on, of at most `most` rows.
+RowGroup next_group(const FusedJob& job, std::int64_t y, std::int64_t y_last, std::int64_t ready) {
+  RowGroup group{};
+  group.y_first = y;
+  group.y_last = std::min(y + job.group_rows, y_last);
+  group.first = job.first_pixel(group.y_first);
+  group.last = job.first_pixel(group.y_last);
+  group.ready = std::max(ready, job.first_hidden(group.y_first));
+  group.needed = job.last_hidden(group.y_last - 1);
+  return group;
+}
+
+/// Threads split rows.
+void run_strips(const Context& context, FusedJob& job, std::int64_t strips) {
+  const std::int64_t height = job.filtered.height;
+  // Room for lists whether there are any or not: a frame of all pixels is to leave as much memory as any other needs.
+  choose_group(job, kMaskedRingBytes, (height + strips - 1) / strips);
+  const std::int64_t listed = job.listed_pixels();
+  const std::int64_t floats = job.strip_floats();
+  if (job.hidden_mask == nullptr) choose_group(job, kRingBytes, (height + strips - 1) / strips);
+  auto* const memory = context.arena->allocate<float>(strips * floats);
+  auto* const lists = context.arena->allocate<std::int32_t>(strips * 2 * listed);
+  const auto fill_and_filter = HWY_DYNAMIC_DISPATCH(fill_and_filter);
+  const auto project_pixels = HWY_DYNAMIC_DISPATCH(project_pixels);
+  parallel_strips(context.threads, strips, [&](std::int64_t strip) {
+    float* const rings = memory + strip * floats;
+    float* const filtered = rings + job.slabs * job.ring_floats();
+    std::int32_t* const rows = lists + strip * 2 * listed;
+    std::int64_t ready = 0;
+    const std::int64_t y_last = height * (strip + 1) / strips;
+    for (std::int64_t y = height * strip / strips; y < y_last; y += job.group_rows) {
+      RowGroup group = next_group(job, y, y_last, ready);
+      if (group.first == group.last) continue;
+      if (job.hidden_mask != nullptr) list_hidden(job, group, rows, rows + listed);
+      for (std::int64_t slab = 0; slab < job.slabs; ++slab)
+        fill_and_filter(job, group, slab, rings + slab * job.ring_floats(), filtered);
+      project_pixels(job, filtered, group.first, group.last - group.first, 0, job.project().panels());
+      ready = group.needed;
+    }
+  });
+}
+
+/// Threads split slabs, then pixels and panels of the last convolution.
+void run_slabs(const Context& context, FusedJob& job) {
+  job.group_rows = job.filtered.height;
+  job.ring_rows = job.hidden.height;
+  RowGroup group = next_group(job, 0, job.filtered.height, 0);
+  auto* const rings = context.arena->allocate<float>(context.threads * job.ring_floats());
+  auto* const filtered = context.arena->allocate<float>(job.group_pixels() * job.channels());
+  const std::int64_t listed = job.listed_pixels();
+  auto* const rows = context.arena->allocate<std::int32_t>(2 * listed);
+  if (job.hidden_mask != nullptr) list_hidden(job, group, rows, rows + listed);
+  const auto fill_and_filter = HWY_DYNAMIC_DISPATCH(fill_and_filter);
+  const auto project_pixels = HWY_DYNAMIC_DISPATCH(project_pixels);
+  parallel_for(context.threads, job.slabs, [&](std::int64_t slab, int thread) {
+    fill_and_filter(job, group, slab, rings + thread * job.ring_floats(), filtered);
+  });
+  constexpr std::int64_t kPixels = 28;
+  const std::int64_t panels = job.project().panels(), pairs = (panels + 1) / 2;
+  const std::int64_t pieces = (job.pixels.count + kPixels - 1) / kPixels;
+  parallel_for(context.threads, pieces * pairs, [&](std::int64_t task, int) {
+    const std::int64_t first = task % pieces * kPixels, panel = task / pieces * 2;
+    project_pixels(job, filtered + first * job.channels(), first, std::min(kPixels, job.pixels.count - first), panel,
+                   std::min(panel + 2, panels));
+  });
+}
+
+}  // namespace
+
+void fused_block(const Context& context, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,
+                 const std::uint8_t* hidden, Pixels pixels, const RowView& out) {
+  if (pixels.count == 0) return;
+  FusedJob job{block, in, residual, hidden, pixels, out};
+  job.slabs = (job.first().panels() + kSlabPanels - 1) / kSlabPanels;
+  const Arena::Mark mark = context.arena->mark();
+  const std::int64_t threads = context.threads;
+  // A strip of fewer rows would compute too many of its hidden rows twice.
+  constexpr std::int64_t kLeastRows = 7;
+  if (threads > 1 && job.filtered.height < kLeastRows * threads) {
+    run_slabs(context, job);
+  } else {
+    run_strips(context, job, threads);
+  }
+  context.arena->rewind(mark);
+}
+
+}  // namespace voxshift::cpu
+#endif

@@ -1,0 +1,38 @@
+// Weights of 2-D convolutions on the CPU.
+#pragma once
+
+#include <voxshift/kernels_cpu/packed_panels.h>
+
+namespace voxshift::cpu {
+
+/// A dense convolution as one product: input number (i * kernel + j) * in_channels + c of a row of the panels is tap
+/// (i, j), channel c. `bias` [panels * 16] is 0 beyond the last channel.
+struct PackedConv2d final : PackedWeights {
+  /// weight [out, in, k, k], bias [out] or null.
+  PackedConv2d(const float* weight, const float* bias, std::int64_t kernel, std::int64_t inputs, std::int64_t outputs);
+  ~PackedConv2d() override;
+
+  std::size_t bytes() const override;
+  std::int64_t panels() const { return panels_of(out_channels); }
+  std::int64_t depth() const { return volume * in_channels; }  ///< numbers that one output sums
+
+  const float* panel(std::int64_t p) const { return data + p * depth() * kPanel; }
+
+  float* data;
+  float* bias;
+};
+
+/// data[t * stride() + c] for tap t = i * kernel + j and channel c; row kernel^2 is the bias. 0 beyond the last
+/// channel.
+struct PackedDepthwise final : PackedWeights {
+  /// weight [channels, 1, k, k], bias [channels] or null.
+  PackedDepthwise(const float* weight, const float* bias, std::int64_t kernel, std::int64_t channels);
+  ~PackedDepthwise() override;
+
+  std::size_t bytes() const override;
+  std::int64_t stride() const { return panels_of(out_channels) * kPanel; }
+
+  float* data;
+};
+
+}  // namespace voxshift::cpu

@@ -1,0 +1,84 @@
+// The contract of video on the CPU: every method stands in a file of its own.
+#include <voxshift/kernels_cpu/packed_conv2d.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/kernels_cpu/video.h>
+
+namespace voxshift::cpu {
+namespace {
+
+class CpuVideoKernels final : public VideoKernels {
+ public:
+  std::shared_ptr<const PackedWeights> pack_conv2d(const float* weight, const float* bias, std::int64_t kernel,
+                                                   std::int64_t in_channels, std::int64_t out_channels) const override {
+    return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
+  }
+  std::shared_ptr<const PackedWeights> pack_depthwise(const float* weight, const float* bias, std::int64_t kernel,
+                                                      std::int64_t channels) const override {
+    return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
+  }
+  void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
+              const ConstRowView& residual, Pixels pixels, const RowView& out) const override {
+    cpu::conv2d(context, layer, in_extent, in, residual, pixels, out);
+  }
+  void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ConstRowView& in,
+                 Pixels pixels, const RowView& out) const override {
+    cpu::depthwise(context, layer, in_extent, in, pixels, out);
+  }
+  void fused_block(const Context& context, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,
+                   const std::uint8_t* hidden, Pixels pixels, const RowView& out) const override {
+    cpu::fused_block(context, block, in, residual, hidden, pixels, out);
+  }
+  void max_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
+                Pixels pixels, const RowView& out) const override {
+    cpu::max_pool(context, window, in_extent, in, pixels, out);
+  }
+  void avg_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
+                Pixels pixels, const RowView& out) const override {
+    cpu::avg_pool(context, window, in_extent, in, pixels, out);
+  }
+  void mean_rows(const Context& context, const ConstRowView& in, float* out) const override {
+    cpu::mean_rows(context, in, out);
+  }
+  void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
+                 const float* shift, Pixels pixels, float* out, std::int64_t pitch) const override {
+    cpu::normalize(context, frame, extent, scale, shift, pixels, out, pitch);
+  }
+  std::int64_t changed_pixels(const Context& context, const std::uint8_t* frame, std::uint8_t* kept,
+                              std::int64_t pixels, const float* threshold, std::uint8_t* mask) const override {
+    return cpu::changed_pixels(context, frame, kept, pixels, threshold, mask);
+  }
+  FrameDifference frame_difference(const Context& context, const std::uint8_t* a, const std::uint8_t* b,
+                                   Extent2d extent) const override {
+    return cpu::frame_difference(context, a, b, extent);
+  }
+  std::int64_t reached(const Context& context, const Window2d& window, Extent2d in_extent, const std::uint8_t* in,
+                       std::uint8_t* out) const override {
+    return cpu::reached(context, window, in_extent, in, out);
+  }
+  std::int64_t needed(const Context& context, const Window2d& window, Extent2d in_extent, const std::uint8_t* out,
+                      std::uint8_t* in) const override {
+    return cpu::needed(context, window, in_extent, out, in);
+  }
+  std::int64_t unite(const Context& context, std::uint8_t* a, const std::uint8_t* b,
+                     std::int64_t pixels) const override {
+    return cpu::unite(context, a, b, pixels);
+  }
+  std::int64_t list(const Context& context, const std::uint8_t* mask, std::int64_t pixels,
+                    std::int32_t* rows) const override {
+    return cpu::list(context, mask, pixels, rows);
+  }
+  std::int64_t commit(const Context& context, const ConstRowView& values, Pixels pixels, float threshold,
+                      const RowView& kept, std::uint8_t* mask) const override {
+    return cpu::commit(context, values, pixels, threshold, kept, mask);
+  }
+};
+
+}  // namespace
+
+const VideoKernels& video_kernels() {
+  choose_target();
+  static const CpuVideoKernels kernels;
+  return kernels;
+}
+
+}  // namespace voxshift::cpu

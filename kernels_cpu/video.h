@@ -1,0 +1,42 @@
+// Methods of the contract in video/kernels.h, one group per file.
+#pragma once
+
+#include <voxshift/video/kernels.h>
+
+namespace voxshift::cpu {
+
+// conv2d.cpp
+void conv2d(const Context&, const Conv2dLayer&, Extent2d in_extent, const ImageView& in, const ConstRowView& residual,
+            Pixels pixels, const RowView& out);
+
+// depthwise.cpp
+void depthwise(const Context&, const Conv2dLayer&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+               const RowView& out);
+
+// fused_block.cpp
+void fused_block(const Context&, const FusedBlock&, const ImageView& in, const ConstRowView& residual,
+                 const std::uint8_t* hidden, Pixels pixels, const RowView& out);
+
+// pool2d.cpp
+void max_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+              const RowView& out);
+void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+              const RowView& out);
+void mean_rows(const Context&, const ConstRowView& in, float* out);
+
+// frame_change.cpp
+void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
+               Pixels pixels, float* out, std::int64_t pitch);
+std::int64_t changed_pixels(const Context&, const std::uint8_t* frame, std::uint8_t* kept, std::int64_t pixels,
+                            const float* threshold, std::uint8_t* mask);
+FrameDifference frame_difference(const Context&, const std::uint8_t* a, const std::uint8_t* b, Extent2d extent);
+
+// pixel_masks.cpp
+std::int64_t reached(const Context&, const Window2d&, Extent2d in_extent, const std::uint8_t* in, std::uint8_t* out);
+std::int64_t needed(const Context&, const Window2d&, Extent2d in_extent, const std::uint8_t* out, std::uint8_t* in);
+std::int64_t unite(const Context&, std::uint8_t* a, const std::uint8_t* b, std::int64_t pixels);
+std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t pixels, std::int32_t* rows);
+std::int64_t commit(const Context&, const ConstRowView& values, Pixels pixels, float threshold, const RowView& kept,
+                    std::uint8_t* mask);
+
+}  // namespace voxshift::cpu

@@ -1,0 +1,96 @@
+// Runs the steps of a video plan, and holds what frames need: the normalised input, the shift's caches, all values.
+#pragma once
+
+#include <voxshift/models/memory_plan.h>
+#include <voxshift/models/video_plan.h>
+#include <voxshift/tensor/runtime.h>
+
+#include <vector>
+
+namespace voxshift {
+
+/// What a step reads and writes: all pixels of its output, or some of them.
+struct StepData {
+  ImageView in;  ///< shifted where the step is
+  ConstRowView residual;
+  const std::uint8_t* hidden = nullptr;  ///< as fused_block() takes it
+  Pixels pixels;
+  RowView out;
+};
+
+void run_step(const Context& context, const VideoPlan& plan, const VideoStep& step, const StepData& data);
+
+/// The network's input: one frame, normalised, in the border of zeros that the plan asks for.
+class InputImage {
+ public:
+  InputImage(const VideoPlan& plan, Device device);
+
+  /// frame u8 [height, width, 3].
+  void set(const Context& context, const std::uint8_t* frame);
+
+  ImageView view() const;
+  std::size_t bytes() const { return image_.bytes(); }
+
+ private:
+  const VideoPlan& plan_;
+  Array image_;  // [height + 2 border, width + 2 border, 3]
+  std::int64_t pitch_, start_;
+};
+
+/// The streaming shift of a plan: per shift the first fold channels of the last frame, zeros at first.
+class ShiftCaches {
+ public:
+  ShiftCaches(const VideoPlan& plan, Device device);
+
+  /// Back to zeros.
+  void reset();
+
+  /// The rows of the shift's value behind the cache.
+  ChannelRuns shifted(int shift, const ConstRowView& in) const;
+
+  /// Keeps the rows of `in` that changed: these pixels, or all.
+  void remember(const Context& context, int shift, const ConstRowView& in, Pixels changed = {});
+
+  std::size_t bytes() const;
+
+ private:
+  const VideoPlan& plan_;
+  std::vector<Array> caches_;  // [pixels, fold]
+};
+
+/// All values of `frames` frames but the input, each where no value alive at the same step lies.
+class FrameMemory {
+ public:
+  FrameMemory(const VideoPlan& plan, std::int64_t frames, Device device);
+
+  /// f32 [pixels, channels] of one frame.
+  RowView rows(int value, std::int64_t frame = 0);
+
+  std::size_t bytes() const { return memory_.bytes(); }
+
+ private:
+  const VideoPlan& plan_;
+  MemoryPlan places_;
+  Array memory_;
+};
+
+/// Frame after frame, all of it: the streaming shift without skipping.
+class DenseFrames {
+ public:
+  DenseFrames(const VideoPlan& plan, Device device);
+
+  /// Gives the logits [classes], which stay until the next call.
+  const float* run(const Context& context, const std::uint8_t* frame);
+
+  void reset() { caches_.reset(); }
+  std::size_t state_bytes() const { return caches_.bytes(); }
+  std::size_t bytes() const { return caches_.bytes() + input_.bytes() + memory_.bytes(); }
+
+ private:
+  const VideoPlan& plan_;
+  InputImage input_;
+  ShiftCaches caches_;
+  FrameMemory memory_;
+};
+
+}  // namespace voxshift

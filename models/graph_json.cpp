@@ -1,0 +1,153 @@
+// Graphs as JSON.
+#include <voxshift/models/json.h>
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+
+bool has_window(Op op) { return op == Op::kConv || op == Op::kConvTranspose; }
+
+bool has_window2d(Op op) { return op == Op::kConv2d || op == Op::kMaxPool2d; }
+
+bool has_count(Op op) { return op == Op::kColumns || op == Op::kFurthestPointSample || op == Op::kGroup; }
+
+Window::Extents extents_from(const json& values, const std::string& node, const char* key, std::size_t dims,
+                             std::int32_t rest) {
+  check(values.is_array() && values.size() == dims, "[graph] ", key, " of node \"", node, "\" expects ", dims,
+        " numbers");
+  Window::Extents result{rest, rest, rest, rest};
+  for (std::size_t d = 0; d < dims; ++d) {
+    check(values[d].is_number_integer() && values[d] >= 0 && values[d] <= std::numeric_limits<std::int32_t>::max(),
+          "[graph] ", key, " of node \"", node, "\" expects whole numbers, found ", values[d].dump());
+    result[d] = values[d].get<std::int32_t>();
+  }
+  return result;
+}
+
+json extents_to_json(const Window::Extents& extents, int dims) {
+  return std::vector<std::int32_t>(extents.begin(), extents.begin() + dims);
+}
+
+Window window_from_json(const json& node, const std::string& node_name, int dims) {
+  const auto d = static_cast<std::size_t>(dims);
+  const auto read = [&](const char* key, std::int32_t usual) {
+    const json fallback = std::vector<std::int32_t>(d, usual);
+    return extents_from(node.value(key, fallback), node_name, key, d, usual == 0 ? 0 : 1);
+  };
+  Window window;
+  window.dims = dims;
+  window.size = read("kernel_size", 1);
+  window.stride = read("stride", 1);
+  window.dilation = read("dilation", 1);
+  window.pad = read("padding", 0);
+  const std::string semantics = node.value("semantics", "floor");
+  check(semantics == "floor" || semantics == "bounded", "[graph] node \"", node_name, "\" has semantics \"", semantics,
+        "\", expected floor or bounded");
+  window.semantics = semantics == "floor" ? Semantics::kFloor : Semantics::kBounded;
+  return window;
+}
+
+std::int64_t whole_number(const json& node, const std::string& node_name, const char* key, const json& fallback) {
+  const json value = node.value(key, fallback);
+  check(value.is_number_integer(), "[graph] ", key, " of node \"", node_name, "\" expects a whole number, found ",
+        value.dump());
+  return value.get<std::int64_t>();
+}
+
+}  // namespace
+
+json to_json(const Graph& graph) {
+  json nodes = json::array();
+  for (const Node& node : graph.nodes) {
+    json entry{{"name", node.name}, {"op", name(node.op)}, {"inputs", node.inputs}};
+    if (!node.parameters.empty()) entry["parameters"] = node.parameters;
+    if (has_window(node.op)) {
+      entry["kernel_size"] = extents_to_json(node.window.size, graph.dims);
+      entry["stride"] = extents_to_json(node.window.stride, graph.dims);
+      entry["dilation"] = extents_to_json(node.window.dilation, graph.dims);
+      if (node.window.semantics == Semantics::kBounded) {
+        entry["semantics"] = "bounded";
+        entry["padding"] = extents_to_json(node.window.pad, graph.dims);
+      }
+    }
+    if (node.op == Op::kBatchNorm) entry["eps"] = node.eps;
+    if (node.op == Op::kLeakyRelu) entry["slope"] = node.slope;
+    if (node.op == Op::kColumns) entry["first"] = node.first;
+    if (has_count(node.op)) entry["count"] = node.count;
+    if (node.op == Op::kGroup) entry["radius"] = node.radius;
+    if (node.op == Op::kVoxelizeDense) {
+      entry["resolution"] = node.grid.resolution;
+      entry["normalize"] = node.grid.normalize;
+      entry["eps"] = node.grid.eps;
+    }
+    if (node.op == Op::kMaxPool2d) entry["kernel_size"] = node.window2d.kernel;
+    if (has_window2d(node.op)) {
+      entry["stride"] = node.window2d.stride;
+      entry["padding"] = node.window2d.padding;
+    }
+    if (node.op == Op::kConv2d) entry["groups"] = node.groups;
+    if (node.op == Op::kTemporalShift) {
+      entry["shift_div"] = node.shift.shift_div;
+      entry["bidirectional"] = node.shift.bidirectional;
+    }
+    nodes.push_back(std::move(entry));
+  }
+  return {{"input", name(graph.input)},
+          {"dims", graph.dims},
+          {"in_channels", graph.in_channels},
+          {"nodes", nodes},
+          {"output", graph.output}};
+}
+
+Graph graph_from_json(const json& document) try {
+  Graph graph;
+  graph.dims = document.at("dims").get<int>();
+  check(graph.dims >= 1 && graph.dims <= kMaxDimensions, "[graph] dims expects 1 to 4, found ", graph.dims);
+  const std::string input = document.value("input", "voxels");
+  const GraphInput inputs[]{GraphInput::kVoxels, GraphInput::kPoints, GraphInput::kFrames};
+  const auto* named =
+      std::find_if(std::begin(inputs), std::end(inputs), [&](GraphInput i) { return input == name(i); });
+  check(named != std::end(inputs), "[graph] input expects voxels, points or frames, found \"", input, "\"");
+  graph.input = *named;
+  graph.in_channels = document.at("in_channels").get<std::int64_t>();
+  graph.output = document.at("output").get<std::string>();
+  for (const json& entry : document.at("nodes")) {
+    Node node;
+    node.name = entry.at("name").get<std::string>();
+    const std::string op = entry.at("op").get<std::string>();
+    const std::optional<Op> known = find_op(op);
+    check(known.has_value(), "[graph] node \"", node.name, "\" has the unknown op \"", op, "\"");
+    node.op = *known;
+    node.inputs = entry.at("inputs").get<std::vector<std::string>>();
+    if (entry.contains("parameters")) node.parameters = entry["parameters"].get<std::map<std::string, std::string>>();
+    if (has_window(node.op)) node.window = window_from_json(entry, node.name, graph.dims);
+    if (node.op != Op::kVoxelizeDense) node.eps = entry.value("eps", node.eps);
+    node.slope = entry.value("slope", node.slope);
+    if (node.op == Op::kColumns) node.first = entry.at("first").get<std::int64_t>();
+    if (has_count(node.op)) node.count = entry.at("count").get<std::int64_t>();
+    if (node.op == Op::kGroup) node.radius = entry.at("radius").get<float>();
+    if (node.op == Op::kVoxelizeDense)
+      node.grid = {entry.at("resolution").get<std::int64_t>(), entry.at("normalize").get<bool>(),
+                   entry.at("eps").get<float>()};
+    if (node.op == Op::kMaxPool2d) node.window2d.kernel = whole_number(entry, node.name, "kernel_size", nullptr);
+    if (has_window2d(node.op)) {
+      node.window2d.stride = whole_number(entry, node.name, "stride", 1);
+      node.window2d.padding = whole_number(entry, node.name, "padding", 0);
+    }
+    if (node.op == Op::kConv2d) node.groups = whole_number(entry, node.name, "groups", 1);
+    if (node.op == Op::kTemporalShift)
+      node.shift = {whole_number(entry, node.name, "shift_div", nullptr), entry.at("bidirectional").get<bool>()};
+    graph.nodes.push_back(std::move(node));
+  }
+  return graph;
+} catch (const json::exception& error) {
+  throw InvalidArgument(std::string("[graph] ") + error.what());
+}
+
+}  // namespace voxshift

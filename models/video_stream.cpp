@@ -1,0 +1,196 @@
+#include <voxshift/models/masked_frames.h>
+#include <voxshift/models/video_stream.h>
+#include <voxshift/video/kernels.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace voxshift {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+void softmax(std::span<const float> logits, std::span<float> scores) {
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  float sum = 0;
+  for (std::size_t c = 0; c < logits.size(); ++c) sum += scores[c] = std::exp(logits[c] - highest);
+  for (float& score : scores) score /= sum;
+}
+
+// The thresholds that the options ask for.
+SkipThresholds thresholds_of(const VideoNetwork& network, const StreamOptions& options) {
+  SkipThresholds thresholds;
+  if (options.skip == Skip::kThreshold) {
+    thresholds.frame = options.threshold;
+    for (const VideoLayer& layer : network.layers()) thresholds.layers[layer.name] = options.threshold;
+  }
+  if (options.skip == Skip::kAuto) {
+    check(options.thresholds || network.model().skip_thresholds(),
+          "[skip] the model has no thresholds, calibrate it first");
+    thresholds = options.thresholds ? *options.thresholds : *network.model().skip_thresholds();
+    if (!options.whole_frames) thresholds.whole_frame = 0;
+  }
+  check_valid(thresholds);
+  return thresholds;
+}
+
+std::vector<float> by_step(const SkipThresholds& thresholds, const VideoPlan& plan) {
+  std::vector<float> result;
+  for (const VideoStep& step : plan.steps) {
+    const auto found = thresholds.layers.find(step.name);
+    result.push_back(found != thresholds.layers.end() ? found->second : 0.0f);
+  }
+  for (const auto& [layer, threshold] : thresholds.layers)
+    check(std::any_of(plan.steps.begin(), plan.steps.end(), [&](const VideoStep& s) { return s.name == layer; }),
+          "[skip] the network has no layer \"", layer, "\"");
+  return result;
+}
+
+}  // namespace
+
+struct VideoStream::Impl {
+  Impl(const VideoNetwork& n, const StreamOptions& o)
+      : network(n),
+        interval(o.key_frame_interval),
+        threads(o.threads > 0 ? o.threads : num_threads()),
+        whole_frame(0),
+        arena(n.device()) {
+    check(!n.bidirectional(), "[stream] the network's shift looks at the next frame: it takes clips, not streams");
+    check(interval >= 0, "[stream] key_frame_interval expects 0 or more, found ", interval);
+    const VideoPlan& plan = n.plan();
+    const SkipThresholds thresholds = thresholds_of(n, o);
+    const auto classes = static_cast<std::size_t>(plan.value(plan.output).channels);
+    logits.resize(classes);
+    scores.resize(classes);
+    cost.dense_macs = n.dense_macs();
+    if (o.skip == Skip::kOff) {
+      dense = std::make_unique<DenseFrames>(plan, n.device());
+      all_changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
+    } else {
+      whole_frame = thresholds.whole_frame;
+      masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan));
+      last_frame = Array({extent().height, extent().width, 3}, DType::kU8);
+      none_changed.assign(static_cast<std::size_t>(extent().pixels()), 0);
+    }
+  }
+
+  Extent2d extent() const { return network.plan().value(network.plan().input).extent; }
+  Context context() { return {network.device(), nullptr, threads, &arena}; }
+
+  void check_frame(const Array& frame) const {
+    check(frame.dtype() == DType::kU8 && frame.rank() == 3 && frame.dim(0) == extent().height &&
+              frame.dim(1) == extent().width && frame.dim(2) == 3 && frame.device() == Device::cpu(),
+          "[stream] a frame expects u8 [", extent().height, ", ", extent().width, ", 3] on the CPU, found ",
+          name(frame.dtype()), " ", to_string(frame.shape()), " on ", name(frame.device()));
+  }
+
+  void run(const std::uint8_t* frame);
+
+  VideoNetwork network;
+  std::int64_t interval;
+  int threads;
+  float whole_frame;
+  Arena arena;
+  std::unique_ptr<DenseFrames> dense;  // one of the two
+  std::unique_ptr<MaskedFrames> masked;
+  Array last_frame;             // of masked frames: the last one processed
+  std::int64_t since_key = -1;  // processed frames since the last key frame; -1: no frame yet
+  std::vector<std::uint8_t> all_changed, none_changed;
+  std::vector<float> logits, scores;
+  int label = 0;
+  FrameCost cost;
+};
+
+void VideoStream::Impl::run(const std::uint8_t* frame) {
+  const std::int64_t dense_macs = cost.dense_macs;
+  cost = {};
+  cost.dense_macs = dense_macs;
+  const float* result = nullptr;
+  if (dense) {
+    result = dense->run(context(), frame);
+    cost.key_frame = true;
+    cost.macs = dense_macs;
+    cost.changed_pixels = extent().pixels();
+  } else {
+    cost.key_frame = since_key < 0 || (interval > 0 && since_key + 1 >= interval);
+    if (since_key >= 0) {
+      const FrameDifference difference =
+          video_kernels(network.device()).frame_difference(context(), frame, last_frame.data<std::uint8_t>(), extent());
+      const bool cut = difference.mean > kCutDifference;
+      cost.skipped = !cut && whole_frame > 0 && difference.block <= whole_frame;
+      cost.key_frame = (cost.key_frame || cut) && !cost.skipped;
+    }
+    if (cost.skipped) return;
+    cost.macs = masked->run(context(), frame, cost.key_frame);
+    cost.changed_pixels = masked->changed_count();
+    std::memcpy(last_frame.memory(), frame, last_frame.bytes());
+    since_key = cost.key_frame ? 0 : since_key + 1;
+    result = static_cast<const float*>(masked->kept(network.plan().output).base);
+  }
+  std::copy_n(result, logits.size(), logits.begin());
+  softmax(logits, scores);
+  label = static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+VideoStream::VideoStream(const VideoNetwork& network, const StreamOptions& options)
+    : impl_(std::make_unique<Impl>(network, options)) {}
+VideoStream::~VideoStream() = default;
+VideoStream::VideoStream(VideoStream&&) noexcept = default;
+VideoStream& VideoStream::operator=(VideoStream&&) noexcept = default;
+
+FrameResult VideoStream::push(const Array& frame) {
+  Impl& s = *impl_;
+  s.check_frame(frame);
+  const auto start = Clock::now();
+  s.run(frame.data<std::uint8_t>());
+  s.arena.reset();
+  s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return {s.label, s.logits, s.scores, s.cost};
+}
+
+void VideoStream::reset() {
+  Impl& s = *impl_;
+  if (s.dense) s.dense->reset();
+  if (s.masked) s.masked->reset();
+  s.since_key = -1;
+}
+
+std::span<const std::uint8_t> VideoStream::changed_pixels() const {
+  const Impl& s = *impl_;
+  if (s.dense) return s.all_changed;
+  return s.cost.skipped ? std::span<const std::uint8_t>(s.none_changed) : s.masked->changed();
+}
+
+const FrameCost& VideoStream::cost() const { return impl_->cost; }
+
+std::size_t VideoStream::state_bytes() const {
+  const Impl& s = *impl_;
+  return s.dense ? s.dense->state_bytes() : s.masked->state_bytes() + s.last_frame.bytes();
+}
+
+std::size_t VideoStream::bytes() const {
+  const Impl& s = *impl_;
+  const std::size_t frames = s.dense ? s.dense->bytes() : s.masked->bytes() + s.last_frame.bytes();
+  return frames + s.arena.bytes() + s.all_changed.size() + s.none_changed.size() +
+         (s.logits.size() + s.scores.size()) * sizeof(float);
+}
+
+const VideoNetwork& VideoStream::network() const { return impl_->network; }
+int VideoStream::threads() const { return impl_->threads; }
+
+Array VideoStream::layer_output(const std::string& layer) const {
+  const Impl& s = *impl_;
+  check(s.masked != nullptr, "[stream] layers of a dense stream share memory, their outputs are not kept");
+  const VideoPlan& plan = s.network.plan();
+  const auto step =
+      std::find_if(plan.steps.begin(), plan.steps.end(), [&](const VideoStep& x) { return x.name == layer; });
+  check(step != plan.steps.end(), "[stream] the network has no layer \"", layer, "\"");
+  const VideoValue& value = plan.value(step->output);
+  Array out({value.extent.height, value.extent.width, value.channels}, DType::kF32);
+  std::memcpy(out.memory(), s.masked->kept(step->output).base, out.bytes());
+  return out;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,54 @@
+#include "loaded_model.h"
+
+#include <voxshift/tensor/runtime.h>
+
+namespace voxshift::python {
+namespace {
+
+int checked(std::optional<int> threads) {
+  check(!threads || (*threads >= 1 && *threads <= 1024), "[Model] threads expects 1 to 1024, found ",
+        threads.value_or(0));
+  return threads.value_or(num_threads());
+}
+
+std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device, int threads) {
+  if (model.profile().frames) return VideoNetwork(model, device);
+  return Session(model, device, threads);
+}
+
+}  // namespace
+
+LoadedModel::LoadedModel(const Model& model, Device device, std::optional<int> threads)
+    : model_(model), device_(device), threads_(checked(threads)), runner_(runner_of(model, device, threads_)) {}
+
+Session& LoadedModel::session(const char* op) {
+  Session* const session = std::get_if<Session>(&runner_);
+  check(session != nullptr, "[", op, "] expects a model for points or voxels, found \"", model_.arch(),
+        "\", which takes video: use VideoStream or Model.recognize");
+  return *session;
+}
+
+const VideoNetwork& LoadedModel::video_network(const char* op) const {
+  const VideoNetwork* const network = std::get_if<VideoNetwork>(&runner_);
+  check(network != nullptr, "[", op, "] expects a model for video, found \"", model_.arch(), "\"");
+  return *network;
+}
+
+Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+  const std::lock_guard lock(mutex_);
+  if (const Array* points = std::get_if<Array>(&x)) return session("forward").forward({*points, row_splits});
+  check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
+  return session("forward").forward(std::get<SparseTensor>(x));
+}
+
+Segmentation LoadedModel::segment(const Array& points, bool scores) {
+  const std::lock_guard lock(mutex_);
+  return session("segment").segment(points, scores);
+}
+
+RunReport LoadedModel::report() {
+  const std::lock_guard lock(mutex_);
+  return session("report").report();
+}
+
+}  // namespace voxshift::python

@@ -1,0 +1,43 @@
+// A model with what runs it: a session, or the network that streams share.
+#pragma once
+
+#include <voxshift/models/session.h>
+#include <voxshift/models/video_network.h>
+
+#include <mutex>
+#include <optional>
+#include <string>
+#include <variant>
+
+namespace voxshift::python {
+
+/// Python threads that run the session of one model take turns; all members that run or read it must be called without
+/// the GIL, which the thread that holds the mutex may need.
+class LoadedModel {
+ public:
+  /// threads empty: num_threads(). Throws InvalidArgument outside 1..1024, BackendUnavailable.
+  LoadedModel(const Model& model, Device device, std::optional<int> threads);
+
+  const Model& model() const { return model_; }
+  Device device() const { return device_; }
+  int threads() const { return threads_; }
+
+  // Of models for points and voxels. Throw InvalidArgument for one for video.
+  Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
+  Segmentation segment(const Array& points, bool scores);
+  RunReport report();
+
+  /// Throws InvalidArgument, which names `op`, for a model that is not for video.
+  const VideoNetwork& video_network(const char* op) const;
+
+ private:
+  Session& session(const char* op);
+
+  Model model_;
+  Device device_;
+  int threads_;
+  std::variant<Session, VideoNetwork> runner_;
+  std::mutex mutex_;
+};
+
+}  // namespace voxshift::python

@@ -1,0 +1,40 @@
+// Rows whose channels lie in several places.
+#pragma once
+
+#include <voxshift/tensor/row_view.h>
+
+#include <array>
+#include <cstdint>
+
+namespace voxshift {
+
+/// `channels` floats of every row; row i starts at base + i * row_stride. A row stride of 0 gives every row the same
+/// ones.
+struct ChannelRun {
+  const float* base = nullptr;
+  std::int64_t row_stride = 0;
+  std::int64_t channels = 0;
+};
+
+/// Rows whose channels are those of up to three runs, one run after the other: a concatenation that is never written
+/// down.
+struct ChannelRuns {
+  std::array<ChannelRun, 3> runs;
+  int count = 0;
+
+  ChannelRuns() = default;
+  ChannelRuns(const ConstRowView& rows) { add({static_cast<const float*>(rows.base), rows.row_stride, rows.channels}); }
+
+  /// Runs without channels are left out.
+  void add(const ChannelRun& run) {
+    if (run.channels > 0) runs[static_cast<std::size_t>(count++)] = run;
+  }
+
+  std::int64_t channels() const {
+    std::int64_t sum = 0;
+    for (int r = 0; r < count; ++r) sum += runs[static_cast<std::size_t>(r)].channels;
+    return sum;
+  }
+};
+
+}  // namespace voxshift

@@ -1,0 +1,72 @@
+// A small network, frames for it, and results of streams that are compared.
+#pragma once
+
+#include <cstring>
+
+#include "video_cases.h"
+
+namespace voxshift {
+
+constexpr std::int64_t kStreamHeight = 26, kStreamWidth = 34;
+
+/// tiny_network() on frames of 26 x 34.
+inline const VideoNetwork& tiny() {
+  static const VideoNetwork network(video_model(tiny_network(), kStreamHeight, kStreamWidth));
+  return network;
+}
+
+inline Clip tiny_clip(int frames, int still = 1) { return {kStreamHeight, kStreamWidth, frames, still}; }
+
+/// Frames that brighten by 5 grey levels every `still` frames, with noise.
+inline Clip brightening_clip(int frames, int still, int noise) {
+  Clip clip = tiny_clip(frames, frames);
+  for (int f = 0; f < frames; ++f)
+    for (std::uint8_t& x : clip.frames[static_cast<std::size_t>(f)])
+      x = static_cast<std::uint8_t>(x / 2 + f / still * 5);
+  return clip.add_noise(noise);
+}
+
+/// The same thresholds for all layers, as SkipThresholds.
+inline SkipThresholds thresholds_of(const VideoNetwork& network, float frame, float layers, float whole_frame) {
+  SkipThresholds result{frame, {}, whole_frame};
+  for (const VideoLayer& layer : network.layers()) result.layers[layer.name] = layers;
+  return result;
+}
+
+inline StreamOptions auto_options(const SkipThresholds& thresholds) {
+  StreamOptions options = options_of(Skip::kAuto);
+  options.thresholds = thresholds;
+  return options;
+}
+
+struct Seen {
+  std::vector<float> logits, scores;
+  int label;
+  FrameCost cost;
+};
+
+inline Seen push(VideoStream& stream, const Array& frame) {
+  const FrameResult result = stream.push(frame);
+  return {floats(result.logits), floats(result.scores), result.label, result.cost};
+}
+
+inline void expect_same(const Seen& a, const Seen& b) {
+  ASSERT_EQ(a.logits.size(), b.logits.size());
+  EXPECT_EQ(std::memcmp(a.logits.data(), b.logits.data(), a.logits.size() * sizeof(float)), 0);
+  EXPECT_EQ(a.label, b.label);
+}
+
+inline void expect_same_cost(const FrameCost& a, const FrameCost& b) {
+  EXPECT_EQ(a.macs, b.macs);
+  EXPECT_EQ(a.skipped, b.skipped);
+  EXPECT_EQ(a.key_frame, b.key_frame);
+  EXPECT_EQ(a.changed_pixels, b.changed_pixels);
+}
+
+/// A frame of one grey level.
+inline Array grey(std::uint8_t level) {
+  return Array::from(std::vector<std::uint8_t>(static_cast<std::size_t>(kStreamHeight * kStreamWidth * 3), level),
+                     {kStreamHeight, kStreamWidth, 3});
+}
+
+}  // namespace voxshift

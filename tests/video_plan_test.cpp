@@ -1,0 +1,315 @@
+// Plans of video networks: what is fused, what it costs, and that it computes what the plain nodes do.
+#include <voxshift/models/evaluate_frames.h>
+
+#include <map>
+
+#include "device_fixture.h"
+#include "video_cases.h"
+
+namespace voxshift {
+namespace {
+
+using Kind = VideoStep::Kind;
+
+std::string letters(const VideoPlan& plan) {
+  const std::map<Kind, char> letter{
+      {Kind::kConv2d, 'c'}, {Kind::kDepthwise, 'd'}, {Kind::kFused, 'f'}, {Kind::kMaxPool, 'p'}, {Kind::kMean, 'm'}};
+  std::string result;
+  for (const VideoStep& step : plan.steps) result += letter.at(step.kind);
+  return result;
+}
+
+VideoPlan plan_of(const Network& network, std::int64_t height = 32, std::int64_t width = 32) {
+  Graph graph = network.graph;
+  check_graph(graph, network.parameters);
+  FrameProfile profile;
+  profile.height = height;
+  profile.width = width;
+  return make_video_plan(graph, network.parameters, profile, Device::cpu());
+}
+
+/// Multiply-adds of all conv2d and linear nodes of a graph, node by node.
+std::int64_t plain_macs(const Network& network, std::int64_t height, std::int64_t width) {
+  std::map<std::string, std::int64_t> heights{{"input", height}}, widths{{"input", width}};
+  std::int64_t macs = 0;
+  for (const Node& node : network.graph.nodes) {
+    std::int64_t h = heights.at(node.inputs[0]), w = widths.at(node.inputs[0]);
+    if (node.op == Op::kConv2d || node.op == Op::kMaxPool2d) {
+      const auto& [kernel, stride, padding] = node.window2d;
+      h = (h + 2 * padding - kernel) / stride + 1;
+      w = (w + 2 * padding - kernel) / stride + 1;
+    }
+    if (node.op == Op::kAvgPool) h = w = 1;
+    if (node.op == Op::kConv2d || node.op == Op::kLinear)
+      macs += h * w * network.parameters.at(node.parameters.at("weight")).count();
+    heights[node.name] = h;
+    widths[node.name] = w;
+  }
+  return macs;
+}
+
+// Structure
+
+TEST(VideoPlan, MobileNetIsBlocks) {
+  const Network network = make_tsm_mobilenetv2({1.0, 27, {}}, 1);
+  const VideoPlan plan = plan_of(network, 224, 224);
+  EXPECT_EQ(letters(plan),
+            "fffffffffffffffff"
+            "cmc");
+  EXPECT_EQ(plan.steps[0].name, "features.1.conv.3");
+  EXPECT_EQ(plan.steps[16].name, "features.17.conv.6");
+  EXPECT_EQ(plan.steps[18].name, "avg_pool");
+  EXPECT_EQ(plan.steps[19].name, "classifier");
+  EXPECT_EQ(plan.value(plan.input).border, 1);
+  std::int64_t macs = 0;
+  std::vector<int> shifted, summed;
+  for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
+    const VideoStep& step = plan.steps[static_cast<std::size_t>(s)];
+    macs += step.macs;
+    if (step.shift >= 0) shifted.push_back(s);
+    if (step.residual >= 0) summed.push_back(s);
+    if (step.shift < 0) continue;
+    EXPECT_EQ(step.residual, step.input) << step.name;
+    EXPECT_EQ(plan.shifts[static_cast<std::size_t>(step.shift)].value, step.input);
+  }
+  EXPECT_EQ(shifted, (std::vector<int>{2, 4, 5, 7, 8, 9, 11, 12, 14, 15}));
+  EXPECT_EQ(summed, shifted);
+  EXPECT_EQ(macs, plain_macs(network, 224, 224));
+  EXPECT_NEAR(static_cast<double>(macs), 299.5e6, 0.05e6);
+}
+
+TEST(VideoPlan, ResNetIsConvolutions) {
+  const Network network = resnet(1.0 / 8);
+  const VideoPlan plan = plan_of(network, 64, 96);
+  const std::string first = "cccc", other = "ccc";
+  std::string expected = "cp";
+  for (const int blocks : {3, 4, 6, 3}) {
+    expected += first;
+    for (int b = 1; b < blocks; ++b) expected += other;
+  }
+  EXPECT_EQ(letters(plan), expected + "mc");
+  EXPECT_EQ(plan.shifts.size(), 16U);
+  EXPECT_EQ(plan.value(plan.input).border, 3);
+  EXPECT_EQ(plan.steps[0].layer.activation.kind, Activation::Kind::kRelu);
+  EXPECT_EQ(plan.value(plan.steps[0].output).extent, (Extent2d{32, 48}));
+  std::int64_t macs = 0;
+  for (const VideoStep& step : plan.steps) macs += step.macs;
+  EXPECT_EQ(macs, plain_macs(network, 64, 96));
+}
+
+TEST(VideoPlan, TinyNetworkHasEveryKind) {
+  const Network network = tiny_network();
+  const VideoPlan plan = plan_of(network);
+  std::vector<std::string> names;
+  for (const VideoStep& step : plan.steps) names.push_back(step.name);
+  EXPECT_EQ(names, (std::vector<std::string>{"stem.project", "a.project", "b.project", "c.conv1", "c.conv2",
+                                             "c.shortcut", "c.conv3", "d.filter", "d.pool", "mean", "classes"}));
+  EXPECT_EQ(letters(plan), "fffccccdpmc");
+}
+
+// Of convolutions in a row, a block takes three, and the next block those behind it.
+TEST(VideoPlan, BlocksDoNotOverlap) {
+  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  std::string x = net.relu("r0", net.conv2d("conv0", kGraphInput, 8, 3, 2));
+  for (int i = 1; i < 5; ++i) {
+    const std::string n = std::to_string(i);
+    x = net.relu("rd" + n, net.conv2d("filter" + n, x, 8, 3, 1, 8));
+    x = net.relu("rp" + n, net.conv2d("point" + n, x, 8, 1));
+  }
+  x = net.add("mean", Op::kAvgPool, {x});
+  const VideoPlan plan = plan_of(net.take(net.linear("classes", x, 5)));
+  EXPECT_EQ(letters(plan), "fdfdcmc");
+}
+
+// A value that something else reads as well must be written down.
+TEST(VideoPlan, ValuesThatAreReadTwiceStay) {
+  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  const std::string first = net.conv2d("first", kGraphInput, 8, 3, 2);
+  const std::string filter = net.conv2d("filter", first, 8, 3, 1, 8);
+  std::string x = net.add("sum", Op::kAdd, {first, net.conv2d("last", filter, 8, 1)});
+  x = net.add("mean", Op::kAvgPool, {x});
+  const VideoPlan plan = plan_of(net.take(net.linear("classes", x, 5)));
+  EXPECT_EQ(letters(plan), "cdcmc");
+  EXPECT_EQ(plan.steps[2].residual, plan.steps[0].output);
+}
+
+// Lifetimes: a value lives until its last reader, the output for ever.
+TEST(VideoPlan, Lifetimes) {
+  const VideoPlan plan = plan_of(tiny_network());
+  for (int v = 0; v < static_cast<int>(plan.values.size()); ++v) {
+    int first = 0, last = -1;
+    for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
+      const VideoStep& step = plan.steps[static_cast<std::size_t>(s)];
+      if (step.output == v) first = s;
+      if (step.input == v || step.residual == v) last = s;
+    }
+    if (v == plan.output) last = static_cast<int>(plan.steps.size());
+    EXPECT_EQ(plan.value(v).first, first);
+    EXPECT_EQ(plan.value(v).last, last);
+  }
+}
+
+// Value
+
+class VideoNetworks : public ::testing::TestWithParam<TemporalShift> {};
+
+INSTANTIATE_TEST_SUITE_P(Shifts, VideoNetworks,
+                         ::testing::Values(TemporalShift{8, false}, TemporalShift{4, false}, TemporalShift{4, true}),
+                         [](const auto& tested) {
+                           return (tested.param.bidirectional ? "Offline" : "Online") +
+                                  std::to_string(tested.param.shift_div);
+                         });
+
+TEST_P(VideoNetworks, FramesOfAClipAreThoseOfThePlainNodes) {
+  struct Case {
+    const char* name;
+    Network network;
+    std::int64_t height, width;
+  };
+  const std::vector<Case> cases{{"tiny", tiny_network(GetParam()), 37, 26},
+                                {"mobilenet", mobilenet(0.5, GetParam()), 64, 48},
+                                {"narrow mobilenet", mobilenet(0.25, GetParam()), 32, 40},
+                                {"resnet", resnet(1.0 / 8, GetParam()), 40, 40}};
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    const OneThread small_ops;
+    const Clip clip(c.height, c.width, 5);
+    const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
+    const VideoNetwork network(video_model(c.network, c.height, c.width));
+    EXPECT_EQ(network.bidirectional(), GetParam().bidirectional);
+    const Array logits = recognize_frames(network, clip.array(), 1);
+    ASSERT_EQ(logits.shape(), (Shape{5, 5}));
+    EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
+    const Array mean = recognize_clip(network, clip.array());
+    ASSERT_EQ(mean.shape(), (Shape{5}));
+    for (std::size_t k = 0; k < 5; ++k) {
+      double sum = 0;
+      for (std::size_t t = 0; t < 5; ++t) sum += logits.values<float>()[t * 5 + k];
+      EXPECT_FLOAT_EQ(mean.values<float>()[k], static_cast<float>(sum / 5));
+    }
+  }
+}
+
+TEST(VideoNetwork, LayersSayWhatTheyAre) {
+  const VideoNetwork network(video_model(tiny_network(), 32, 32));
+  std::vector<std::string> kinds;
+  for (const VideoLayer& layer : network.layers()) kinds.push_back(layer.kind);
+  EXPECT_EQ(kinds, (std::vector<std::string>{"conv-depthwise-project", "expand-depthwise-project",
+                                             "expand-depthwise-project", "pointwise", "conv 3x3 / 2", "conv 1x1 / 2",
+                                             "pointwise", "depthwise 3x3", "max_pool 3x3 / 2", "mean", "linear"}));
+  const VideoLayer& first = network.layers()[0];
+  EXPECT_EQ(first.in_channels, 3);
+  EXPECT_EQ(first.out_channels, 8);
+  EXPECT_EQ(first.out, (Extent2d{16, 16}));
+  EXPECT_EQ(first.macs, 16 * 16 * (27 * 12 + 9 * 12 + 12 * 8));
+  EXPECT_FALSE(first.shifted);
+  EXPECT_TRUE(network.layers()[1].shifted);
+  EXPECT_EQ(network.dense_macs(), plain_macs(tiny_network(), 32, 32));
+}
+
+TEST(VideoNetwork, ThreadsDoNotMatter) {
+  const VideoNetwork network(video_model(tiny_network({4, true}), 37, 26));
+  const Clip clip(37, 26, 3);
+  const Array one = recognize_frames(network, clip.array(), 1);
+  for (const int threads : {2, 3}) expect_same_bits(recognize_frames(network, clip.array(), threads), one);
+}
+
+// Edges
+
+TEST(VideoNetwork, ClipOfOneFrameAndFramesOfOneCell) {
+  const Network plain = tiny_network({4, true});
+  const Clip one(16, 16, 1);
+  const Array expected = evaluate_frames(plain.graph, plain.parameters, one.normalized());
+  const Array logits = recognize_frames(VideoNetwork(video_model(plain, 16, 16)), one.array());
+  EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
+}
+
+// Errors
+
+Network small(const std::function<std::string(NetworkBuilder&, const std::string&)>& middle) {
+  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  std::string x = middle(net, net.conv2d("first", kGraphInput, 8, 3, 2));
+  x = net.add("mean", Op::kAvgPool, {x});
+  return net.take(net.linear("classes", x, 5));
+}
+
+TEST(VideoPlan, RefusesWhatItCannotFuse) {
+  const auto refuses = [](const std::function<std::string(NetworkBuilder&, const std::string&)>& middle,
+                          const std::vector<std::string>& parts) {
+    expect_throw([&] { plan_of(small(middle)); }, parts);
+  };
+  refuses([](NetworkBuilder& net, const std::string& x) { return net.conv2d("odd", x, 8, 3, 1, 2); },
+          {"[video]", "\"odd\"", "groups", "found 2"});
+  refuses([](NetworkBuilder& net, const std::string& x) { return net.norm("late", net.relu("r", x)); },
+          {"[video]", "\"late\" (batch_norm)"});
+  refuses(
+      [](NetworkBuilder& net, const std::string& x) {
+        return net.relu("late", net.max_pool2d("p", x, {2, 2, 0}));
+      },
+      {"[video]", "\"late\" (relu)"});
+  refuses(
+      [](NetworkBuilder& net, const std::string& x) {
+        return net.add("twice", Op::kAdd, {x, x});
+      },
+      {"[video]", "\"twice\" (add)"});
+  refuses(
+      [](NetworkBuilder& net, const std::string& x) {
+        return net.add("sum", Op::kAdd, {x, net.relu("r", net.conv2d("second", x, 8, 1))});
+      },
+      {"[video]", "\"second\"", "activation"});
+  refuses(
+      [](NetworkBuilder& net, const std::string& x) {
+        return net.add("sum", Op::kAdd, {net.max_pool2d("p", x, {3, 1, 1}), net.conv2d("filter", x, 8, 3, 1, 8)});
+      },
+      {"[video]", "\"filter\"", "sum"});
+  refuses([](NetworkBuilder& net,
+             const std::string& x) { return net.conv2d("wide", net.temporal_shift("shift", x, {}), 8, 3); },
+          {"[video]", "\"wide\"", "shift", "pointwise"});
+  refuses(
+      [](NetworkBuilder& net, const std::string& x) {
+        const std::string y = net.temporal_shift("shift", x, {});
+        return net.add("sum", Op::kAdd, {net.conv2d("a", y, 8, 1), net.conv2d("b", y, 8, 1)});
+      },
+      {"[video]", "\"shift\"", "one user"});
+  refuses([](NetworkBuilder& net, const std::string& x) { return net.temporal_shift("shift", x, {}); },
+          {"[video]", "\"mean\"", "shift", "pointwise"});
+  refuses(
+      [](NetworkBuilder& net, const std::string& x) {
+        return net.add("sum", Op::kAdd, {net.max_pool2d("p", x, {2, 2, 0}), net.conv2d("b", x, 8, 1)});
+      },
+      {"[video]", "\"b\"", "different sizes"});
+}
+
+TEST(VideoPlan, RefusesOtherInputsAndOutputs) {
+  NetworkBuilder pooled(GraphInput::kFrames, 3, 1);
+  const Network frame_pool = pooled.take(pooled.max_pool2d("pool", kGraphInput, {2, 2, 0}));
+  expect_throw([&] { plan_of(frame_pool); }, {"[video]", "\"pool\"", "only convolutions"});
+  NetworkBuilder image(GraphInput::kFrames, 3, 1);
+  const Network no_mean = image.take(image.conv2d("conv", kGraphInput, 8, 3));
+  expect_throw([&] { plan_of(no_mean); }, {"[video]", "\"conv\"", "one row per frame"});
+  Network small_frame = tiny_network();
+  for (Node& node : small_frame.graph.nodes)
+    if (node.name == "stem") node.window2d.padding = 0;
+  expect_throw([&] { plan_of(small_frame, 2, 32); }, {"[video]", "too small", "\"stem\""});
+  NetworkBuilder grey(GraphInput::kFrames, 1, 1);
+  const Network one_channel = grey.take(grey.add("mean", Op::kAvgPool, {grey.conv2d("conv", kGraphInput, 8, 3)}));
+  expect_throw([&] { plan_of(one_channel); }, {"[video]", "3 channels", "takes 1"});
+  NetworkBuilder points(GraphInput::kPoints, 3, 1);
+  const Network no_frames = points.take(points.linear("linear", kGraphInput, 8));
+  expect_throw([&] { plan_of(no_frames); }, {"[video]", "does not take frames"});
+}
+
+TEST(VideoNetwork, RefusesOtherClips) {
+  const VideoNetwork network(video_model(tiny_network(), 32, 24));
+  const auto refuses = [&](const Array& frames) {
+    expect_throw([&] { recognize_clip(network, frames); }, {"[recognize]", "u8 [T, 32, 24, 3]", "found"});
+  };
+  refuses(Array({0, 32, 24, 3}, DType::kU8));
+  refuses(Array({2, 24, 32, 3}, DType::kU8));
+  refuses(Array({2, 32, 24, 4}, DType::kU8));
+  refuses(Array({2, 32, 24, 3}, DType::kF32));
+  refuses(Array({32, 24, 3}, DType::kU8));
+}
+
+}  // namespace
+}  // namespace voxshift

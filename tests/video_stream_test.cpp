@@ -1,0 +1,192 @@
+// Streams: the same results as whole clips, on any number of threads, side by side and after a reset.
+#include <voxshift/models/evaluate_frames.h>
+
+#include <limits>
+#include <utility>
+
+#include "device_fixture.h"
+#include "stream_cases.h"
+
+namespace voxshift {
+namespace {
+
+// Structure
+
+TEST(VideoStream, State) {
+  const VideoNetwork network(video_model(make_tsm_mobilenetv2({1.0, 27, {}}, 1), 224, 224));
+  const VideoStream off(network), exact(network, options_of(Skip::kExact));
+  EXPECT_EQ(off.state_bytes(), 27048U * 4);
+  EXPECT_GT(exact.state_bytes(), 2'500'000U);
+  EXPECT_LE(exact.state_bytes(), 3'000'000U);
+  EXPECT_GT(exact.bytes(), exact.state_bytes());
+  EXPECT_EQ(VideoStream(network, options_of(Skip::kOff, 0, 3)).threads(), 3);
+  EXPECT_EQ(off.network().dense_macs(), network.dense_macs());
+}
+
+TEST(VideoStream, ResultOfAFrame) {
+  VideoStream stream(tiny());
+  const Seen seen = push(stream, tiny_clip(1).frame(0));
+  ASSERT_EQ(seen.logits.size(), 5U);
+  std::size_t highest = 0;
+  double sum = 0;
+  for (std::size_t c = 0; c < 5; ++c) {
+    if (seen.logits[c] > seen.logits[highest]) highest = c;
+    sum += std::exp(static_cast<double>(seen.logits[c]));
+  }
+  EXPECT_EQ(seen.label, static_cast<int>(highest));
+  for (std::size_t c = 0; c < 5; ++c) EXPECT_NEAR(seen.scores[c], std::exp(seen.logits[c]) / sum, 1e-6);
+  EXPECT_EQ(seen.cost.macs, tiny().dense_macs());
+  EXPECT_EQ(seen.cost.dense_macs, tiny().dense_macs());
+  EXPECT_EQ(seen.cost.mac_fraction(), 1);
+  EXPECT_TRUE(seen.cost.key_frame);
+  EXPECT_FALSE(seen.cost.skipped);
+  EXPECT_EQ(seen.cost.changed_pixels, kStreamHeight * kStreamWidth);
+  EXPECT_GT(seen.cost.seconds, 0);
+  for (const std::uint8_t changed : stream.changed_pixels()) EXPECT_EQ(changed, 1);
+}
+
+// Value
+
+TEST(VideoStream, FramesAreThoseOfTheClip) {
+  struct Case {
+    const char* name;
+    Network network;
+    std::int64_t height, width;
+  };
+  for (const Case& c :
+       {Case{"tiny", tiny_network(), kStreamHeight, kStreamWidth}, Case{"mobilenet", mobilenet(0.5), 40, 32}}) {
+    SCOPED_TRACE(c.name);
+    const OneThread small_ops;
+    const Clip clip(c.height, c.width, 40);
+    const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
+    const VideoNetwork network(video_model(c.network, c.height, c.width));
+    VideoStream stream(network, options_of(Skip::kOff));
+    for (std::size_t f = 0; f < clip.count(); ++f) {
+      const float* row = expected.data<float>() + f * 5;
+      EXPECT_LE(relative_change(push(stream, clip.frame(f)).logits, {row, row + 5}), 1e-5) << "frame " << f;
+    }
+  }
+}
+
+// Identities
+
+TEST(VideoStream, ResetIsANewStream) {
+  const Clip clip = tiny_clip(4).add_noise(4);
+  for (const StreamOptions& options :
+       {options_of(Skip::kOff), options_of(Skip::kExact), options_of(Skip::kThreshold, 0.3f),
+        auto_options(thresholds_of(tiny(), 0.1f, 0.1f, 2))}) {
+    VideoStream used(tiny(), options), fresh(tiny(), options);
+    for (std::size_t f = 0; f < clip.count(); ++f) push(used, clip.frame(clip.count() - 1 - f));
+    used.reset();
+    for (std::size_t f = 0; f < clip.count(); ++f) {
+      const Seen a = push(used, clip.frame(f)), b = push(fresh, clip.frame(f));
+      expect_same(a, b);
+      expect_same_cost(a.cost, b.cost);
+    }
+  }
+}
+
+TEST(VideoStream, ThreadsDoNotMatter) {
+  const Clip clip = tiny_clip(5).add_noise(4);
+  for (const Skip skip : {Skip::kOff, Skip::kExact, Skip::kThreshold}) {
+    VideoStream one(tiny(), options_of(skip, 0.2f, 1)), two(tiny(), options_of(skip, 0.2f, 2)),
+        three(tiny(), options_of(skip, 0.2f, 3));
+    for (std::size_t f = 0; f < clip.count(); ++f) {
+      const Seen expected = push(one, clip.frame(f));
+      for (VideoStream* stream : {&two, &three}) {
+        const Seen seen = push(*stream, clip.frame(f));
+        expect_same(seen, expected);
+        expect_same_cost(seen.cost, expected.cost);
+      }
+    }
+  }
+}
+
+TEST(VideoStream, StreamsOfOneNetworkDoNotMeet) {
+  std::vector<Clip> clips;
+  std::vector<StreamOptions> options;
+  for (unsigned s = 0; s < 6; ++s) {
+    clips.push_back(
+        Clip(kStreamHeight, kStreamWidth, 5, 1 + static_cast<int>(s) % 2, s).add_noise(static_cast<int>(s)));
+    options.push_back(options_of(s % 3 == 0 ? Skip::kOff : s % 3 == 1 ? Skip::kExact : Skip::kThreshold, 0.2f));
+  }
+  std::vector<std::vector<Seen>> alone(clips.size());
+  for (std::size_t s = 0; s < clips.size(); ++s) {
+    VideoStream stream(tiny(), options[s]);
+    for (std::size_t f = 0; f < clips[s].count(); ++f) alone[s].push_back(push(stream, clips[s].frame(f)));
+  }
+  std::vector<VideoStream> streams;
+  {
+    const VideoNetwork copy = tiny();  // streams outlive the network they were made of
+    for (const StreamOptions& o : options) streams.emplace_back(copy, o);
+  }
+  for (std::size_t f = 0; f < 5; ++f)
+    for (std::size_t s = 0; s < streams.size(); ++s) {
+      const Seen seen = push(streams[s], clips[s].frame(f));
+      expect_same(seen, alone[s][f]);
+      expect_same_cost(seen.cost, alone[s][f].cost);
+    }
+}
+
+// Errors
+
+TEST(VideoStream, ABadFrameLeavesTheStreamAsItWas) {
+  const Clip clip = tiny_clip(4);
+  for (const Skip skip : {Skip::kOff, Skip::kExact}) {
+    VideoStream stream(tiny(), options_of(skip)), other(tiny(), options_of(skip));
+    for (std::size_t f = 0; f < clip.count(); ++f) {
+      for (const Array& bad :
+           {Array({kStreamHeight, kStreamWidth, 3}, DType::kF32), Array({kStreamHeight, kStreamWidth, 1}, DType::kU8),
+            Array({kStreamHeight, kStreamWidth, 4}, DType::kU8), Array({kStreamHeight, kStreamWidth}, DType::kU8),
+            Array({kStreamWidth, kStreamHeight, 3}, DType::kU8), Array({1, kStreamHeight, kStreamWidth, 3}, DType::kU8),
+            Array({0, 0, 3}, DType::kU8), Array()})
+        expect_throw([&] { stream.push(bad); }, {"[stream]", "u8 [26, 34, 3]", "found"});
+      const Seen seen = push(stream, clip.frame(f)), expected = push(other, clip.frame(f));
+      expect_same(seen, expected);
+      expect_same_cost(seen.cost, expected.cost);
+    }
+  }
+}
+
+TEST(VideoStream, BadOptions) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const float bad : {-0.1f, infinity, -infinity, std::nanf("")})
+    expect_throw([&] { VideoStream(tiny(), options_of(Skip::kThreshold, bad)); }, {"[skip]", "finite"});
+  for (const SkipThresholds& bad :
+       {SkipThresholds{-1, {}, 0}, SkipThresholds{0, {}, std::nanf("")}, SkipThresholds{0, {{"classes", infinity}}, 0}})
+    expect_throw([&] { VideoStream(tiny(), auto_options(bad)); }, {"[skip]", "finite"});
+  expect_throw([&] { VideoStream(tiny(), auto_options({0, {{"nowhere", 1.0f}}, 0})); }, {"[skip]", "\"nowhere\""});
+  expect_throw([&] { VideoStream(tiny(), options_of(Skip::kAuto)); }, {"[skip]", "no thresholds"});
+  StreamOptions interval;
+  interval.key_frame_interval = -1;
+  expect_throw([&] { VideoStream(tiny(), interval); }, {"key_frame_interval", "-1"});
+  const VideoNetwork clips(video_model(tiny_network({4, true}), kStreamHeight, kStreamWidth));
+  expect_throw([&] { VideoStream stream(clips); }, {"[stream]", "next frame"});
+}
+
+TEST(VideoStream, LayerOutput) {
+  VideoStream off(tiny()), exact(tiny(), options_of(Skip::kExact));
+  expect_throw([&] { off.layer_output("classes"); }, {"[stream]", "dense"});
+  expect_throw([&] { exact.layer_output("nowhere"); }, {"[stream]", "\"nowhere\""});
+  const Seen seen = push(exact, tiny_clip(1).frame(0));
+  const Array logits = exact.layer_output("classes");
+  EXPECT_EQ(logits.shape(), (Shape{1, 1, 5}));
+  EXPECT_EQ(floats(logits.values<float>()), seen.logits);
+  EXPECT_EQ(exact.layer_output("b.project").shape(), (Shape{7, 9, 12}));
+}
+
+// The model's own thresholds are used unless others are given.
+TEST(VideoStream, ThresholdsOfTheModel) {
+  const Model model = tiny().model().with_skip_thresholds(thresholds_of(tiny(), 0.2f, 0.2f, 2));
+  VideoStream own(VideoNetwork(model), options_of(Skip::kAuto)), given(tiny(), auto_options(*model.skip_thresholds()));
+  const Clip clip = brightening_clip(6, 2, 1);
+  for (std::size_t f = 0; f < clip.count(); ++f) {
+    const Seen a = push(own, clip.frame(f)), b = push(given, clip.frame(f));
+    expect_same(a, b);
+    expect_same_cost(a.cost, b.cost);
+    EXPECT_EQ(a.cost.skipped, f % 2 == 1);
+  }
+}
+
+}  // namespace
+}  // namespace voxshift

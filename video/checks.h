@@ -1,0 +1,64 @@
+// Checks that the ops on images share.
+#pragma once
+
+#include <voxshift/tensor/array.h>
+#include <voxshift/tensor/error.h>
+#include <voxshift/tensor/row_view.h>
+#include <voxshift/video/window2d.h>
+
+#include <cstdint>
+#include <limits>
+
+namespace voxshift {
+
+/// Pixels are numbered in 32 bits.
+constexpr std::int64_t kMostPixels = std::numeric_limits<std::int32_t>::max();
+
+inline void check_image(const char* op, const Array& x) {
+  check(x.dtype() == DType::kF32 && x.rank() == 3 && x.count() > 0, "[", op, "] x expects f32 [H, W, C], found ",
+        name(x.dtype()), " ", to_string(x.shape()));
+}
+
+inline Extent2d extent_of(const Array& image) { return {image.dim(0), image.dim(1)}; }
+
+/// The output's extent of a window of a valid kernel size, which must have pixels.
+inline Extent2d checked_out(const char* op, const Window2d& window, Extent2d in) {
+  check(in.height >= 1 && in.width >= 1 && in.height <= kMostPixels && in.width <= kMostPixels / in.height, "[", op,
+        "] an image expects 1 to 2^31 - 1 pixels, found ", in.height, " x ", in.width);
+  check(window.stride >= 1, "[", op, "] stride expects at least 1, found ", window.stride);
+  check(window.padding >= 0 && window.padding <= kMostPixels, "[", op, "] padding expects 0 to 2^31 - 1, found ",
+        window.padding);
+  check(in.height + 2 * window.padding >= window.kernel && in.width + 2 * window.padding >= window.kernel, "[", op,
+        "] kernel ", window.kernel, " is larger than the image ", in.height, " x ", in.width, " with padding ",
+        window.padding);
+  const Extent2d out = window.out(in);
+  check(out.width <= kMostPixels / out.height, "[", op, "] an output expects at most 2^31 - 1 pixels, found ",
+        out.height, " x ", out.width);
+  return out;
+}
+
+/// Of a pooling: every window has a pixel inside the image.
+inline Extent2d checked_pool_out(const char* op, const Window2d& window, Extent2d in) {
+  check(window.kernel >= 1, "[", op, "] kernel expects at least 1, found ", window.kernel);
+  check(window.padding <= window.kernel / 2, "[", op, "] padding expects at most half the kernel ", window.kernel,
+        ", found ", window.padding);
+  return checked_out(op, window, in);
+}
+
+/// An f32 image [out.height, out.width, channels] beside x.
+inline void check_out(const char* op, const Array& out, Extent2d extent, std::int64_t channels, Device device) {
+  const Shape shape{extent.height, extent.width, channels};
+  check(out.dtype() == DType::kF32 && out.shape() == shape && out.device() == device, "[", op, "] out expects f32 ",
+        to_string(shape), " on ", name(device), ", found ", name(out.dtype()), " ", to_string(out.shape()), " on ",
+        name(out.device()));
+}
+
+/// The pixels of an image as rows.
+inline RowView pixels_of(Array& image) {
+  return {image.memory(), image.dim(2), image.dim(0) * image.dim(1), image.dim(2), image.dtype()};
+}
+inline ConstRowView pixels_of(const Array& image) {
+  return {image.memory(), image.dim(2), image.dim(0) * image.dim(1), image.dim(2), image.dtype()};
+}
+
+}  // namespace voxshift

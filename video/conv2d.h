@@ -1,0 +1,31 @@
+// 2-D convolution on images with channels last.
+#pragma once
+
+#include <voxshift/tensor/array.h>
+#include <voxshift/tensor/epilogue.h>
+#include <voxshift/video/window2d.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace voxshift {
+
+struct Conv2dOptions {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t groups = 1;  ///< input channels for depthwise
+  Activation activation;
+};
+
+/// out = act(conv(x, weight) + bias), as torch.nn.functional.conv2d (correlation, zero padding), channels last.
+/// x f32 [H, W, Cin]; weight f32 [Cout, Cin / groups, k, k] as in torch; bias f32 [Cout]. Gives f32 [H', W', Cout] with
+/// H' = floor((H + 2 padding - k) / stride) + 1. Packs the weight per call; a stream packs once. Throws InvalidArgument
+/// for other shapes or dtypes, groups that do not divide the channels, and an output without pixels.
+Array conv2d(const Array& x, const Array& weight, const std::optional<Array>& bias = {},
+             const Conv2dOptions& options = {});
+
+/// The same into `out` f32 [H', W', Cout].
+void conv2d_into(Array& out, const Array& x, const Array& weight, const std::optional<Array>& bias,
+                 const Conv2dOptions& options);
+
+}  // namespace voxshift

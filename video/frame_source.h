@@ -1,0 +1,56 @@
+// Frames of a file, a folder of images or a camera, through OpenCV. Part of the optional target voxshift::frames.
+#pragma once
+
+#include <voxshift/tensor/array.h>
+#include <voxshift/video/window2d.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace voxshift {
+
+struct FrameSourceOptions {
+  Extent2d size{224, 224};    ///< of the frames that are given
+  std::int64_t resize = 256;  ///< the shorter side is scaled to this before the middle is cut out
+  bool latest = false;        ///< cameras: drop frames that were not taken in time, so that the newest one is given
+};
+
+/// One frame: resized, cut, RGB.
+struct SourceFrame {
+  Array pixels;             ///< u8 [height, width, 3]
+  std::int64_t number = 0;  ///< from 0, dropped ones counted
+  double seconds = 0;       ///< time since the first frame: the file's, or the camera's clock
+};
+
+/// Opens videos (what OpenCV's backends read), folders of images (.png .jpg .jpeg .bmp in the order of their names, 25
+/// a second) and cameras ("0", "1", .., "/dev/video0" or a stream's address with "://"). Grey images become three equal
+/// channels; an alpha channel is dropped. Frames are resized by area where they shrink, else bilinearly.
+/// OpenCV and FFmpeg are kept silent; libpng, libjpeg and camera drivers write to standard error by themselves.
+class FrameSource {
+ public:
+  /// Throws IoError "SOURCE: .." for what cannot be opened or holds no frame, InvalidArgument for a size below 1 or
+  /// above `resize`, and a `resize` above 4096.
+  FrameSource(const std::string& source, const FrameSourceOptions& options);
+  ~FrameSource();
+  FrameSource(FrameSource&&) noexcept;
+  FrameSource& operator=(FrameSource&&) noexcept;
+
+  /// The next frame; nothing at the end. Throws IoError "SOURCE: frame N: .." for a truncated file, an image that is
+  /// none, a frame of another size than the first one, a camera that vanished. The memory is reused by the next call.
+  std::optional<SourceFrame> next();
+
+  /// As the file says, else 0.
+  double frames_per_second() const;
+  std::int64_t frame_count() const;
+
+  /// Whether frames come as long as somebody films: a camera or a live stream.
+  bool live() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace voxshift

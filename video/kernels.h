@@ -1,0 +1,107 @@
+// Contract of video: 2-D convolution and pooling on rows, and what changed from frame to frame.
+//
+// An image of height x width is rows: pixel (y, x) is row y * width + x. A mask has one byte per pixel, 1 where the
+// pixel is active and 0 elsewhere.
+#pragma once
+
+#include <voxshift/tensor/runtime.h>
+#include <voxshift/video/layers.h>
+
+#include <cstdint>
+#include <memory>
+
+namespace voxshift {
+
+/// Statistics of one frame against another, in grey levels.
+struct FrameDifference {
+  float mean = 0;   ///< mean absolute difference of all channels of all pixels
+  float block = 0;  ///< largest absolute difference of the means of any channel over any 16 x 16 block
+};
+
+/// Kernels of video. Features are f32, frames u8 [height, width, 3]. An output is one sum whatever the mask or the
+/// number of threads: the bias, then offset by offset in row-major order, then input channels in order.
+class VideoKernels {
+ public:
+  virtual ~VideoKernels() = default;
+
+  /// Packs weight f32 [out, in, k, k] with bias [out] or null.
+  virtual std::shared_ptr<const PackedWeights> pack_conv2d(const float* weight, const float* bias, std::int64_t kernel,
+                                                           std::int64_t in_channels,
+                                                           std::int64_t out_channels) const = 0;
+
+  /// Packs weight f32 [channels, 1, k, k] with bias [channels] or null.
+  virtual std::shared_ptr<const PackedWeights> pack_depthwise(const float* weight, const float* bias,
+                                                              std::int64_t kernel, std::int64_t channels) const = 0;
+
+  /// out[i] = act(bias + sum over offsets and channels of in * W + residual[p]) for p = pixels[i]; pixels beyond the
+  /// image count as 0. `residual` (its base may be null) has a row for every output pixel; `out` has pixels.count rows.
+  virtual void conv2d(const Context&, const Conv2dLayer&, Extent2d in_extent, const ImageView& in,
+                      const ConstRowView& residual, Pixels pixels, const RowView& out) const = 0;
+
+  /// The same, channel by channel: out[i, c] = act(bias[c] + sum over offsets of in[.., c] * W[c]).
+  virtual void depthwise(const Context&, const Conv2dLayer&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+                         const RowView& out) const = 0;
+
+  /// The block's outputs at `pixels`, plus residual[p] after the last convolution. `hidden` is the mask of the hidden
+  /// pixels that these outputs read; null where pixels are all.
+  virtual void fused_block(const Context&, const FusedBlock&, const ImageView& in, const ConstRowView& residual,
+                           const std::uint8_t* hidden, Pixels pixels, const RowView& out) const = 0;
+
+  /// out[i, c] = the maximum, or the mean, over the window's pixels inside the image.
+  virtual void max_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+                        const RowView& out) const = 0;
+  virtual void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+                        const RowView& out) const = 0;
+
+  /// out[c] = mean over all rows of in, summed in order of the rows. out f32 [in.channels].
+  virtual void mean_rows(const Context&, const ConstRowView& in, float* out) const = 0;
+
+  /// Pixel (y, x), channel c of `out`, whose pixels start at out + y * pitch + x * 3, is frame[y, x, c] * scale[c] +
+  /// shift[c] for `pixels` of the frame.
+  virtual void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale,
+                         const float* shift, Pixels pixels, float* out, std::int64_t pitch) const = 0;
+
+  /// mask[p] = whether any channel of pixel p differs from kept[p] by more than `threshold[c]` grey levels, for 3
+  /// channels; where it does, kept[p] = frame[p]. Returns the number of active pixels.
+  virtual std::int64_t changed_pixels(const Context&, const std::uint8_t* frame, std::uint8_t* kept,
+                                      std::int64_t pixels, const float* threshold, std::uint8_t* mask) const = 0;
+
+  /// How far two frames are apart.
+  virtual FrameDifference frame_difference(const Context&, const std::uint8_t* a, const std::uint8_t* b,
+                                           Extent2d extent) const = 0;
+
+  /// out[q] = 1 for every output pixel q whose window has an active pixel of `in`. Returns their number.
+  virtual std::int64_t reached(const Context&, const Window2d&, Extent2d in_extent, const std::uint8_t* in,
+                               std::uint8_t* out) const = 0;
+
+  /// in[p] = 1 for every input pixel p in the window of an active pixel of `out`. Returns their number.
+  virtual std::int64_t needed(const Context&, const Window2d&, Extent2d in_extent, const std::uint8_t* out,
+                              std::uint8_t* in) const = 0;
+
+  /// a[p] |= b[p]. Returns the number of active pixels.
+  virtual std::int64_t unite(const Context&, std::uint8_t* a, const std::uint8_t* b, std::int64_t pixels) const = 0;
+
+  /// rows = the active pixels in ascending order; returns their number. `rows` has room for all pixels.
+  virtual std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t pixels,
+                            std::int32_t* rows) const = 0;
+
+  /// Row i of `values` is the new value of pixel p = rows[i]. Where it lies within `threshold` of kept[p] in every
+  /// channel, |values[i, c] - kept[p, c]| <= threshold, kept[p] stays and mask[p] = 0; elsewhere (also where a value is
+  /// NaN) kept[p] = values[i] and mask[p] = 1. mask is 0 at all other pixels of `kept`. Returns the number of active
+  /// pixels. At threshold 0 every kept value equals the new one.
+  virtual std::int64_t commit(const Context&, const ConstRowView& values, Pixels pixels, float threshold,
+                              const RowView& kept, std::uint8_t* mask) const = 0;
+};
+
+namespace cpu {
+const VideoKernels& video_kernels();
+}
+namespace cuda {
+const VideoKernels& video_kernels();
+}
+
+inline const VideoKernels& video_kernels(Device device) {
+  return on<VideoKernels>(device, cpu::video_kernels, cuda::video_kernels);
+}
+
+}  // namespace voxshift
