@@ -1,9 +1,13 @@
-// Everything that is public.
+// Everything that is public, but for voxshift/video/frame_source.h, which needs the target voxshift::frames.
 #pragma once
 
+#include <voxshift/models/calibrate_skip.h>
 #include <voxshift/models/confusion.h>
+#include <voxshift/models/label_smoother.h>
 #include <voxshift/models/protocol.h>
 #include <voxshift/models/session.h>
+#include <voxshift/models/video_network.h>
+#include <voxshift/models/video_stream.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>
@@ -15,8 +19,13 @@
 #include <voxshift/sparse_conv/conv.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/synth/video.h>
+#include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/tensor/array.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>
 #include <voxshift/tensor/version.h>
+#include <voxshift/video/conv2d.h>
+#include <voxshift/video/masked_layer.h>
+#include <voxshift/video/pool2d.h>

@@ -17,6 +17,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
+/// Outputs that are summed side by side: 12 lie inside an image of width 14, 54 inside one of 56.
+constexpr int kTogether = 6;
+
 /// Weights of a kKernel x kKernel filter for kLanes channels, and the image rows that one output row reads: pixel x of
 /// rows[i] starts at rows[i] + x * pixel_stride; a row outside the image is null.
 template <int kKernel>
@@ -34,9 +37,22 @@ struct Taps {
     bias = hn::Load(d, weights.data + kKernel * kKernel * weights.stride() + channel);
   }
 
+  /// Whether all taps of kCount neighbouring outputs lie inside the image, the leftmost one at `left`.
+  template <int kCount, int kStride>
+  HWY_INLINE bool inside(std::int64_t left) const {
+    return left >= 0 && left + (kCount - 1) * kStride + kKernel <= width && rows[0] != nullptr &&
+           rows[kKernel - 1] != nullptr;
+  }
+
   /// The sum whose leftmost tap is at `left`, which may lie outside.
+  template <int kStride>
   HWY_INLINE FloatVector sum(std::int64_t left) const {
     const Floats d;
+    if (inside<1, kStride>(left)) {
+      FloatVector one[1];
+      sums<1, kStride, true>(left, one);
+      return one[0];
+    }
     FloatVector acc = bias;
 #pragma GCC unroll 5
     for (int i = 0; i < kKernel; ++i) {
@@ -84,20 +100,19 @@ struct Taps {
  private:
   template <int kStride, bool kWhole, class Store>
   HWY_INLINE void row_of(std::int64_t out_width, std::int64_t padding, const Store& store) const {
-    constexpr int kCount = 6;  // 12 outputs inside an image of width 14, 54 inside one of 56
     // outputs [first, last) have all of their taps between the edges
     const std::int64_t first = std::min(out_width, (padding + kStride - 1) / kStride);
     const std::int64_t last =
         width + padding < kKernel ? first : std::clamp((width + padding - kKernel) / kStride + 1, first, out_width);
     std::int64_t x = 0;
-    for (; x < first; ++x) store(x, sum(x * kStride - padding));
-    for (; x + kCount <= last; x += kCount) {
-      FloatVector acc[kCount];
-      sums<kCount, kStride, kWhole>(x * kStride - padding, acc);
+    for (; x < first; ++x) store(x, sum<kStride>(x * kStride - padding));
+    for (; x + kTogether <= last; x += kTogether) {
+      FloatVector acc[kTogether];
+      sums<kTogether, kStride, kWhole>(x * kStride - padding, acc);
 #pragma GCC unroll 8
-      for (int n = 0; n < kCount; ++n) store(x + n, acc[n]);
+      for (int n = 0; n < kTogether; ++n) store(x + n, acc[n]);
     }
-    for (; x < out_width; ++x) store(x, sum(x * kStride - padding));
+    for (; x < out_width; ++x) store(x, sum<kStride>(x * kStride - padding));
   }
 };
 

@@ -11,6 +11,8 @@
 #include <voxshift/kernels_cpu/video.h>
 
 #include <algorithm>
+#include <cstring>
+#include <new>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/fused_block.cpp"
@@ -51,6 +53,26 @@ struct FusedJob {
   /// Rings of all slabs, and what comes out of them.
   std::int64_t strip_floats() const { return slabs * ring_floats() + group_pixels() * channels(); }
 
+  /// The sum of a hidden pixel p has pieces: the runs of its channels, or the rows of the kernel, whose channels lie
+  /// side by side in a bordered image. Piece i starts here, and for pixel p + 1 of the same row a distance later.
+  int pieces() const { return pointwise() ? in.rows.count : static_cast<int>(block.first.window.kernel); }
+  const float* start(int i, std::int64_t p) const {
+    const ChannelRun& run = in.rows.runs[pointwise() ? static_cast<std::size_t>(i) : 0];
+    if (pointwise()) return run.base + p * run.row_stride;
+    const Window2d& window = block.first.window;
+    return run.base + (p / hidden.width * window.stride - window.padding + i) * in.pitch +
+           (p % hidden.width * window.stride - window.padding) * run.row_stride;
+  }
+  std::int64_t distance(int i) const {
+    return pointwise() ? in.rows.runs[static_cast<std::size_t>(i)].row_stride
+                       : block.first.window.stride * in.rows.runs[0].row_stride;
+  }
+  std::int64_t piece_channels(int i) const {
+    return pointwise() ? in.rows.runs[static_cast<std::size_t>(i)].channels
+                       : block.first.window.kernel * in.rows.runs[0].channels;
+  }
+  bool pointwise() const { return block.first.window.pointwise(); }
+
   /// Hidden rows [first, last) that output row y reads.
   std::int64_t first_hidden(std::int64_t y) const {
     return std::max<std::int64_t>(0, y * block.depthwise.window.stride - block.depthwise.window.padding);
@@ -58,6 +80,11 @@ struct FusedJob {
   std::int64_t last_hidden(std::int64_t y) const {
     const Window2d& w = block.depthwise.window;
     return std::clamp<std::int64_t>(y * w.stride - w.padding + w.kernel, 0, hidden.height);
+  }
+  /// The output row at which a strip begins: all have about equally many pixels.
+  std::int64_t first_row(std::int64_t strip, std::int64_t strips) const {
+    if (pixels.rows == nullptr || strip == strips) return filtered.height * strip / strips;
+    return strip == 0 ? 0 : pixels.rows[pixels.count * strip / strips] / filtered.width;
   }
   /// Where the outputs of row y begin among the pixels.
   std::int64_t first_pixel(std::int64_t y) const {
@@ -70,9 +97,9 @@ struct FusedJob {
 /// need and that are not in the ring yet.
 struct RowGroup {
   std::int64_t y_first, y_last, first, last, ready, needed;
-  const std::int32_t* hidden_rows = nullptr;  ///< active hidden pixels of those rows
-  const std::int32_t* slots = nullptr;        ///< and where they lie in the ring
-  std::int64_t hidden_count = 0;
+  std::int64_t hidden_count = 0;         ///< active hidden pixels of those rows
+  const std::int32_t* slots = nullptr;   ///< [hidden_count]: where they lie in the ring; null where all are active
+  const float* const* starts = nullptr;  ///< [pieces, hidden_count]: where the pieces of their sums start
 };
 
 }  // namespace voxshift::cpu
@@ -86,61 +113,33 @@ class Expand {
  public:
   Expand(const FusedJob& job, std::int64_t slab)
       : job_(job),
-        window_(job.block.first.window),
         panel_(slab * kSlabPanels),
         panels_(std::min(kSlabPanels, job.first().panels() - panel_)),
         clamp_(job.block.first.activation) {}
 
-  /// Hidden pixels [p, p + count) of the image, or of row y where the window is larger than a pixel, to `ring`.
+  /// Hidden pixels [p, p + count) of the image, or of one row where the window is larger than a pixel, to `ring`.
   void range(std::int64_t p, std::int64_t count, float* ring) const {
     StridedPiece pieces[kMostStridedPieces];
-    const int n = window_.pointwise() ? channel_runs(p, pieces) : kernel_rows(p, pieces);
+    for (int i = 0; i < job_.pieces(); ++i) pieces[i] = {job_.start(i, p), job_.distance(i), job_.piece_channels(i)};
     for_panels({ring, kSlab, nullptr, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
-      strided_tiles<kPanels>(count, pieces, n, panels, clamp_, out);
+      strided_tiles<kPanels>(count, pieces, job_.pieces(), panels, clamp_, out);
     });
   }
 
-  /// Hidden pixels rows[i], to slots[i] of the ring.
-  void picked(const std::int32_t* rows, const std::int32_t* slots, std::int64_t count, float* ring) const {
-    for (std::int64_t first = 0, height = 0; first < count; first += height) {
-      height = next_tile(count - first);
-      const float* pointers[kMostStridedPieces][kPixelRows];
-      PickedPiece pieces[kMostStridedPieces];
-      int n = 0;
-      for (std::int64_t r = 0; r < height; ++r) {
-        StridedPiece at[kMostStridedPieces];
-        n = window_.pointwise() ? channel_runs(rows[first + r], at) : kernel_rows(rows[first + r], at);
-        for (int i = 0; i < n; ++i) {
-          pointers[i][r] = at[i].base;
-          pieces[i] = {pointers[i], at[i].channels};
-        }
-      }
-      for_panels({ring, kSlab, slots + first, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
-        picked_tile<kPanels>(height, pieces, n, panels, clamp_, out);
+  /// The listed hidden pixels of a group, to their slots of the ring.
+  void listed(const RowGroup& group, float* ring) const {
+    PickedPiece pieces[kMostStridedPieces];
+    for (std::int64_t first = 0, height = 0; first < group.hidden_count; first += height) {
+      height = next_tile(group.hidden_count - first);
+      for (int i = 0; i < job_.pieces(); ++i)
+        pieces[i] = {group.starts + i * group.hidden_count + first, job_.piece_channels(i)};
+      for_panels({ring, kSlab, group.slots + first, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
+        picked_tile<kPanels>(height, pieces, job_.pieces(), panels, clamp_, out);
       });
     }
   }
 
  private:
-  int channel_runs(std::int64_t p, StridedPiece* pieces) const {
-    for (int r = 0; r < job_.in.rows.count; ++r) {
-      const ChannelRun& run = job_.in.rows.runs[static_cast<std::size_t>(r)];
-      pieces[r] = {run.base + p * run.row_stride, run.row_stride, run.channels};
-    }
-    return job_.in.rows.count;
-  }
-
-  // A row of the kernel reads kernel * channels numbers that lie side by side in a bordered image.
-  int kernel_rows(std::int64_t p, StridedPiece* pieces) const {
-    const std::int64_t y = p / job_.hidden.width, x = p % job_.hidden.width;
-    const ChannelRun& run = job_.in.rows.runs[0];
-    for (std::int64_t i = 0; i < window_.kernel; ++i)
-      pieces[i] = {run.base + (y * window_.stride - window_.padding + i) * job_.in.pitch +
-                       (x * window_.stride - window_.padding) * run.row_stride,
-                   window_.stride * run.row_stride, window_.kernel * run.channels};
-    return static_cast<int>(window_.kernel);
-  }
-
   // The slab's panels, as many at a time as a tile takes.
   template <class Body>
   HWY_INLINE void for_panels(TileOut out, const Body& body) const {
@@ -153,7 +152,6 @@ class Expand {
   }
 
   const FusedJob& job_;
-  const Window2d& window_;
   std::int64_t panel_, panels_;
   Clamp clamp_;
 };
@@ -184,8 +182,25 @@ HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::
         to += width * out_stride;
         continue;
       }
-      for (; i < group.last && job.pixels.rows[i] < (y + 1) * width; ++i, to += out_stride)
-        hn::Store(clamp.bound(taps.sum((job.pixels.rows[i] - y * width) * kStride - window.padding)), d, to);
+      const std::int32_t* const list = job.pixels.rows;
+      const std::int64_t row_end = (y + 1) * width;
+      while (i < group.last && list[i] < row_end) {
+        const std::int64_t left = (list[i] - y * width) * kStride - window.padding;
+        const bool together = i + kTogether <= group.last && list[i + kTogether - 1] == list[i] + kTogether - 1 &&
+                              list[i + kTogether - 1] < row_end;
+        if (together && taps.template inside<kTogether, kStride>(left)) {
+          FloatVector acc[kTogether];
+          taps.template sums<kTogether, kStride, true>(left, acc);
+#pragma GCC unroll 8
+          for (int n = 0; n < kTogether; ++n) hn::Store(clamp.bound(acc[n]), d, to + n * out_stride);
+          i += kTogether;
+          to += kTogether * out_stride;
+        } else {
+          hn::Store(clamp.bound(taps.template sum<kStride>(left)), d, to);
+          ++i;
+          to += out_stride;
+        }
+      }
     }
     if (!clamp.leaky()) continue;  // apart, so that the loops above are straight
     float* const all = filtered + slab * kSlab + c;
@@ -195,13 +210,12 @@ HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::
 
 void fill_and_filter(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring, float* filtered) {
   const Expand expand(job, slab);
-  if (group.hidden_rows != nullptr) {
-    expand.picked(group.hidden_rows, group.slots, group.hidden_count, ring);
+  if (group.slots != nullptr) {
+    expand.listed(group, ring);
   } else {
-    const bool by_row = !job.block.first.window.pointwise();
     for (std::int64_t y = group.ready; y < group.needed;) {
       const std::int64_t slot = y % job.ring_rows;
-      const std::int64_t rows = by_row ? 1 : std::min(group.needed - y, job.ring_rows - slot);
+      const std::int64_t rows = job.pointwise() ? std::min(group.needed - y, job.ring_rows - slot) : 1;
       expand.range(y * job.hidden.width, rows * job.hidden.width, ring + slot * job.hidden.width * kSlab);
       y += rows;
     }
@@ -254,19 +268,42 @@ void choose_group(FusedJob& job, std::int64_t bytes, std::int64_t rows) {
   job.ring_rows = (job.group_rows - 1) * window.stride + window.kernel;
 }
 
+/// Room for the lists of a group.
+struct Lists {
+  std::int32_t *rows, *slots;
+  const float** starts;
+
+  Lists(const FusedJob& job, Arena& arena)
+      : rows(arena.allocate<std::int32_t>(job.listed_pixels())),
+        slots(arena.allocate<std::int32_t>(job.listed_pixels())),
+        starts(arena.allocate<const float*>(job.pieces() * job.listed_pixels())) {}
+};
+
 /// Lists the active hidden pixels that the group adds to the ring.
-void list_hidden(const FusedJob& job, RowGroup& group, std::int32_t* rows, std::int32_t* slots) {
+void list_hidden(const FusedJob& job, RowGroup& group, const Lists& lists) {
   const std::int64_t width = job.hidden.width;
   std::int64_t n = 0;
-  for (std::int64_t y = group.ready; y < group.needed; ++y)
-    for (std::int64_t x = 0; x < width; ++x) {
-      rows[n] = static_cast<std::int32_t>(y * width + x);
-      slots[n] = static_cast<std::int32_t>(y % job.ring_rows * width + x);
-      n += job.hidden_mask[y * width + x];
+  for (std::int64_t y = group.ready; y < group.needed; ++y) {
+    const std::uint8_t* const mask = job.hidden_mask + y * width;
+    for (std::int64_t x = 0; x < width;) {
+      std::uint64_t eight = 0;
+      if (x + 8 <= width && (std::memcpy(&eight, mask + x, 8), eight == 0)) {
+        x += 8;
+        continue;
+      }
+      for (const std::int64_t end = std::min(x + 8, width); x < end; ++x) {
+        lists.rows[n] = static_cast<std::int32_t>(y * width + x);
+        lists.slots[n] = static_cast<std::int32_t>(y % job.ring_rows * width + x);
+        n += mask[x];
+      }
     }
-  group.hidden_rows = rows;
-  group.slots = slots;
+  }
+  const float** start = lists.starts;
+  for (int i = 0; i < job.pieces(); ++i)
+    for (std::int64_t p = 0; p < n; ++p) *start++ = job.start(i, lists.rows[p]);
   group.hidden_count = n;
+  group.slots = lists.slots;
+  group.starts = lists.starts;
 }
 
 /// The next group from output row y on, of at most `most` rows.
@@ -286,23 +323,22 @@ void run_strips(const Context& context, FusedJob& job, std::int64_t strips) {
   const std::int64_t height = job.filtered.height;
   // Room for lists whether there are any or not: a frame of all pixels is to leave as much memory as any other needs.
   choose_group(job, kMaskedRingBytes, (height + strips - 1) / strips);
-  const std::int64_t listed = job.listed_pixels();
   const std::int64_t floats = job.strip_floats();
+  auto* const lists = context.arena->allocate<Lists>(strips);
+  for (std::int64_t strip = 0; strip < strips; ++strip) new (lists + strip) Lists(job, *context.arena);
   if (job.hidden_mask == nullptr) choose_group(job, kRingBytes, (height + strips - 1) / strips);
   auto* const memory = context.arena->allocate<float>(strips * floats);
-  auto* const lists = context.arena->allocate<std::int32_t>(strips * 2 * listed);
   const auto fill_and_filter = HWY_DYNAMIC_DISPATCH(fill_and_filter);
   const auto project_pixels = HWY_DYNAMIC_DISPATCH(project_pixels);
   parallel_strips(context.threads, strips, [&](std::int64_t strip) {
     float* const rings = memory + strip * floats;
     float* const filtered = rings + job.slabs * job.ring_floats();
-    std::int32_t* const rows = lists + strip * 2 * listed;
     std::int64_t ready = 0;
-    const std::int64_t y_last = height * (strip + 1) / strips;
-    for (std::int64_t y = height * strip / strips; y < y_last; y += job.group_rows) {
+    const std::int64_t y_last = job.first_row(strip + 1, strips);
+    for (std::int64_t y = job.first_row(strip, strips); y < y_last; y += job.group_rows) {
       RowGroup group = next_group(job, y, y_last, ready);
       if (group.first == group.last) continue;
-      if (job.hidden_mask != nullptr) list_hidden(job, group, rows, rows + listed);
+      if (job.hidden_mask != nullptr) list_hidden(job, group, lists[strip]);
       for (std::int64_t slab = 0; slab < job.slabs; ++slab)
         fill_and_filter(job, group, slab, rings + slab * job.ring_floats(), filtered);
       project_pixels(job, filtered, group.first, group.last - group.first, 0, job.project().panels());
@@ -318,9 +354,8 @@ void run_slabs(const Context& context, FusedJob& job) {
   RowGroup group = next_group(job, 0, job.filtered.height, 0);
   auto* const rings = context.arena->allocate<float>(context.threads * job.ring_floats());
   auto* const filtered = context.arena->allocate<float>(job.group_pixels() * job.channels());
-  const std::int64_t listed = job.listed_pixels();
-  auto* const rows = context.arena->allocate<std::int32_t>(2 * listed);
-  if (job.hidden_mask != nullptr) list_hidden(job, group, rows, rows + listed);
+  const Lists lists(job, *context.arena);
+  if (job.hidden_mask != nullptr) list_hidden(job, group, lists);
   const auto fill_and_filter = HWY_DYNAMIC_DISPATCH(fill_and_filter);
   const auto project_pixels = HWY_DYNAMIC_DISPATCH(project_pixels);
   parallel_for(context.threads, job.slabs, [&](std::int64_t slab, int thread) {
@@ -344,13 +379,17 @@ void fused_block(const Context& context, const FusedBlock& block, const ImageVie
   FusedJob job{block, in, residual, hidden, pixels, out};
   job.slabs = (job.first().panels() + kSlabPanels - 1) / kSlabPanels;
   const Arena::Mark mark = context.arena->mark();
-  const std::int64_t threads = context.threads;
+  // Where little is left to compute, waking the other threads takes longer than doing it.
+  constexpr std::int64_t kLeastWork = 200'000;  // multiply-adds of the last convolution
+  const std::int64_t work = pixels.count * block.project.in_channels * block.project.out_channels;
+  const int threads = hidden != nullptr && work < kLeastWork ? 1 : context.threads;
+  const Context with{context.device, context.stream, threads, context.arena};
   // A strip of fewer rows would compute too many of its hidden rows twice.
   constexpr std::int64_t kLeastRows = 7;
-  if (threads > 1 && job.filtered.height < kLeastRows * threads) {
-    run_slabs(context, job);
+  if (context.threads > 1 && job.filtered.height < kLeastRows * context.threads) {
+    run_slabs(with, job);
   } else {
-    run_strips(context, job, threads);
+    run_strips(with, job, threads);
   }
   context.arena->rewind(mark);
 }

@@ -13,7 +13,6 @@ constexpr std::int64_t kMostChannels = 1 << 13;
 
 constexpr std::int64_t kMostSamples = 1 << 16;
 constexpr std::int64_t kMostResolution = 256;
-constexpr std::int64_t kMostKernel2d = 31;
 constexpr std::int64_t kMostStride2d = 8;
 
 // The networks that an op is for, by their input.

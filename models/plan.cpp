@@ -382,6 +382,7 @@ class Planner {
 
 Plan make_plan(const Graph& graph, const Parameters& parameters, const std::map<std::string, std::int64_t>& channels,
                Device device, Passes passes) {
+  check(graph.input != GraphInput::kFrames, "[plan] the network takes frames, which a VideoStream runs");
   return Planner(graph, parameters, channels, device).make(passes);
 }
 

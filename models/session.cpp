@@ -1,11 +1,11 @@
 #include <voxshift/models/cloud_blocks.h>
 #include <voxshift/models/executor.h>
 #include <voxshift/models/session.h>
+#include <voxshift/models/softmax.h>
 #include <voxshift/rows/kernels.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 namespace voxshift {
 namespace {
@@ -13,13 +13,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-void softmax(const float* logits, std::int64_t classes, float* scores) {
-  const float highest = *std::max_element(logits, logits + classes);
-  float sum = 0;
-  for (std::int64_t c = 0; c < classes; ++c) sum += scores[c] = std::exp(logits[c] - highest);
-  for (std::int64_t c = 0; c < classes; ++c) scores[c] /= sum;
-}
 
 }  // namespace
 
@@ -61,8 +54,10 @@ struct Session::Impl {
     for (std::int64_t i = 0; i < count; ++i) out[rows[i]] = labels[inverse != nullptr ? inverse[i] : i];
     if (result.scores.count() == 0) return;
     auto* scores = result.scores.data<float>();
+    const auto width = static_cast<std::size_t>(classes());
     for (std::int64_t i = 0; i < count; ++i)
-      softmax(logits + (inverse != nullptr ? inverse[i] : i) * classes(), classes(), scores + rows[i] * classes());
+      softmax({logits + (inverse != nullptr ? inverse[i] : i) * classes(), width},
+              {scores + rows[i] * classes(), width});
   }
 
   Model model;
@@ -80,7 +75,7 @@ Session& Session::operator=(Session&&) noexcept = default;
 Array Session::forward(const SparseTensor& x) {
   Impl& s = *impl_;
   const Graph& graph = s.model.graph();
-  check(graph.input == GraphInput::kVoxels, "[forward] the model takes points, not voxels");
+  check(graph.input == GraphInput::kVoxels, "[forward] the model takes ", name(graph.input), ", not voxels");
   check(x.channels() == graph.in_channels && x.dims() == graph.dims, "[forward] the model takes ", graph.in_channels,
         " channels on ", graph.dims, " axes, the tensor has ", x.channels(), " on ", x.dims());
   check(x.device() == device(), "[forward] the tensor is on ", name(x.device()), ", the session on ", name(device()));
@@ -93,7 +88,7 @@ Array Session::forward(const SparseTensor& x) {
 Array Session::forward(const PointSet& points) {
   Impl& s = *impl_;
   const Graph& graph = s.model.graph();
-  check(graph.input == GraphInput::kPoints, "[forward] the model takes voxels, not points");
+  check(graph.input == GraphInput::kPoints, "[forward] the model takes ", name(graph.input), ", not points");
   const PointSet clouds = checked(points, "forward", "points");
   check(clouds.points.dim(1) == graph.in_channels, "[forward] the model takes ", graph.in_channels,
         " channels, points have ", clouds.points.dim(1));

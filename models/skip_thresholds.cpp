@@ -25,9 +25,9 @@ json to_json(const SkipThresholds& thresholds) {
 }
 
 SkipThresholds skip_thresholds_from_json(const json& document) try {
-  const SkipThresholds thresholds{document.at("frame").get<float>(),
-                                  document.at("layers").get<std::map<std::string, float>>(),
-                                  document.at("whole_frame").get<float>()};
+  SkipThresholds thresholds{document.at("frame").get<float>(),
+                            document.at("layers").get<std::map<std::string, float>>(),
+                            document.at("whole_frame").get<float>()};
   check_valid(thresholds);
   return thresholds;
 } catch (const json::exception& error) {

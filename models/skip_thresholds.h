@@ -17,7 +17,8 @@ struct SkipThresholds {
   std::map<std::string, float> layers;
 
   /// A frame is skipped whole when no 16 x 16 block's mean differs from that of the last processed frame by more than
-  /// so many grey levels. 0 skips none.
+  /// so many grey levels, and once as many frames as the network has shifts have been processed since the first one or
+  /// a cut: until then its result is still on the way to the new scene. 0 skips none.
   float whole_frame = 0;
 
   bool operator==(const SkipThresholds&) const = default;

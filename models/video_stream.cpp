@@ -1,23 +1,16 @@
 #include <voxshift/models/masked_frames.h>
+#include <voxshift/models/softmax.h>
 #include <voxshift/models/video_stream.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 
 namespace voxshift {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-void softmax(std::span<const float> logits, std::span<float> scores) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  float sum = 0;
-  for (std::size_t c = 0; c < logits.size(); ++c) sum += scores[c] = std::exp(logits[c] - highest);
-  for (float& score : scores) score /= sum;
-}
 
 // The thresholds that the options ask for.
 SkipThresholds thresholds_of(const VideoNetwork& network, const StreamOptions& options) {
@@ -86,6 +79,9 @@ struct VideoStream::Impl {
           name(frame.dtype()), " ", to_string(frame.shape()), " on ", name(frame.device()));
   }
 
+  // Every cache of the shift holds the scene: a change takes a frame to get past each of them.
+  bool warm() const { return since_cut > static_cast<std::int64_t>(network.plan().shifts.size()); }
+
   void run(const std::uint8_t* frame);
 
   VideoNetwork network;
@@ -97,6 +93,7 @@ struct VideoStream::Impl {
   std::unique_ptr<MaskedFrames> masked;
   Array last_frame;             // of masked frames: the last one processed
   std::int64_t since_key = -1;  // processed frames since the last key frame; -1: no frame yet
+  std::int64_t since_cut = 0;   // processed frames since the last reset or cut
   std::vector<std::uint8_t> all_changed, none_changed;
   std::vector<float> logits, scores;
   int label = 0;
@@ -119,10 +116,12 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
       const FrameDifference difference =
           video_kernels(network.device()).frame_difference(context(), frame, last_frame.data<std::uint8_t>(), extent());
       const bool cut = difference.mean > kCutDifference;
-      cost.skipped = !cut && whole_frame > 0 && difference.block <= whole_frame;
+      if (cut) since_cut = 0;
+      cost.skipped = warm() && whole_frame > 0 && difference.block <= whole_frame;
       cost.key_frame = (cost.key_frame || cut) && !cost.skipped;
     }
     if (cost.skipped) return;
+    ++since_cut;
     cost.macs = masked->run(context(), frame, cost.key_frame);
     cost.changed_pixels = masked->changed_count();
     std::memcpy(last_frame.memory(), frame, last_frame.bytes());
@@ -155,6 +154,8 @@ void VideoStream::reset() {
   if (s.dense) s.dense->reset();
   if (s.masked) s.masked->reset();
   s.since_key = -1;
+  s.since_cut = 0;
+  s.cost = {.dense_macs = s.cost.dense_macs};
 }
 
 std::span<const std::uint8_t> VideoStream::changed_pixels() const {

@@ -15,16 +15,17 @@ enum class Skip {
   kOff,        ///< nothing: every frame is dense
   kExact,      ///< what did not change at all: the same bits as kOff
   kThreshold,  ///< what changed by at most `threshold`, at the frame and at every layer
-  kAuto,       ///< by the model's calibrated thresholds, and whole frames
+  kAuto,       ///< by the model's calibrated thresholds, and whole frames like the last processed one, once as many
+               ///< frames as the network has shifts have been processed after the first one or a cut
 };
 
 struct StreamOptions {
   Skip skip = Skip::kOff;
-  float threshold = 0;                       ///< kThreshold: as SkipThresholds::frame and ::layers
-  std::optional<SkipThresholds> thresholds;  ///< kAuto: in place of the model's
-  bool whole_frames = true;                  ///< kAuto: also skip whole frames
-  std::int64_t key_frame_interval = 0;       ///< every so many processed frames one is dense; 0: only where needed
-  int threads = 0;                           ///< 0: num_threads()
+  float threshold = 0;                            ///< kThreshold: as SkipThresholds::frame and ::layers
+  std::optional<SkipThresholds> thresholds = {};  ///< kAuto: in place of the model's
+  bool whole_frames = true;                       ///< kAuto: also skip whole frames
+  std::int64_t key_frame_interval = 0;            ///< every so many processed frames one is dense; 0: only where needed
+  int threads = 0;                                ///< 0: num_threads()
 };
 
 /// What one frame cost.

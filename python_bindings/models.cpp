@@ -28,7 +28,7 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
                                     std::uint64_t seed, const std::string& device, Threads threads, const Word& profile,
                                     const std::optional<std::filesystem::path>& config,
                                     const std::optional<Parameters>& parameters, const std::string& shift) {
-  check(!classes || *classes >= 1, "[new] classes expects 1 to 255, found ", classes.value_or(0));
+  check(!classes || *classes >= 1, "[new] classes expects 1 to 255, on video 1 to 8192, found ", classes.value_or(0));
   check(shift == "online" || shift == "offline", "[new] shift expects \"online\" or \"offline\", found \"", shift,
         "\"");
   ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
@@ -113,7 +113,7 @@ constexpr const char* kNewDoc = R"(A network with random weights as torchsparse 
 
 arch: "minkunet", "spvcnn", "spvnas", "pvcnn" (S3DIS), "pvcnn-shapenet", "pvcnn++" (S3DIS), "pointnet++" (ShapeNet),
 "tsm-mobilenetv2" or "tsm-resnet50" (Jester). Its batch-norm statistics are those of one synthetic scan or clip. width:
-factor of all channel counts, 1/32 to 8, of TSM 1/16 to 4. classes: 1 to 65535, of points at most 255, the
+factor of all channel counts, 1/32 to 8, of TSM 1/16 to 4. classes: 1 to 255, on video 1 to 8192, the
 architecture's own unless given; those of known data sets take their names and colours. profile: preprocessing, the
 architecture's own unless given. config: path of an SPVNAS net.config. parameters: {name: float32 array}, trained
 tensors in place of random ones, named and laid out as the architecture's. shift: of networks on video, "online" for

@@ -149,6 +149,59 @@ TEST_P(Conv2dTest, PixelListsHaveTheBitsOfTheWholeImage) {
     }
 }
 
+// Three to five panels of 16 outputs, on more pixels than a tile, and a task, takes: each tile of a panel begins where
+// the last one ended. All pixels and some, with a residual and without, of one run of channels and of two.
+TEST_P(Conv2dTest, ManyPanelsOnManyPixels) {
+  const VideoKernels& kernels = video_kernels(device());
+  const Image in = whole_image(29, 31, 7, 17);
+  const Array x = array(in);
+  ImageView one, two;
+  one.rows.add({x.data<float>(), 7, 7});
+  two.rows.add({x.data<float>(), 7, 3});
+  two.rows.add({x.data<float>() + 3, 7, 4});
+  for (const Square& w : {Square{1, 1, 0}, Square{1, 2, 0}, Square{3, 1, 1}, Square{3, 2, 1}})
+    for (const std::int64_t channels : {33, 40, 48, 49, 80}) {
+      SCOPED_TRACE(describe(in, w) + ", " + std::to_string(channels) + " outputs");
+      const auto weight = whole_numbers(channels * 7 * w.kernel * w.kernel, 18), bias = whole_numbers(channels, 19);
+      const Image expected = oracle::conv2d(in, weight, bias, channels, w).value;
+      const Image residual = whole_image(expected.height, expected.width, channels, 20);
+      const Array added = array(residual), weights = vector(weight), biases = vector(bias);
+      const Conv2dLayer layer{{w.kernel, w.stride, w.padding},
+                              7,
+                              channels,
+                              kernels.pack_conv2d(weights.data<float>(), biases.data<float>(), w.kernel, 7, channels),
+                              {}};
+      const std::int64_t count = expected.height * expected.width;
+      const ConstRowView sums{added.memory(), channels, count, channels, DType::kF32};
+      std::vector<std::int32_t> all, most;
+      for (std::int32_t p = 0; p < count; ++p) {
+        all.push_back(p);
+        if (p % 13 != 4) most.push_back(p);
+      }
+      const Array list = Array::from(most, {static_cast<std::int64_t>(most.size())}).to(device());
+      for (const bool some : {false, true})
+        for (const bool add : {false, true})
+          for (const ImageView* view : {&one, &two})
+            for (const int threads : {1, 2}) {
+              const std::vector<std::int32_t>& pixels = some ? most : all;
+              const auto rows = static_cast<std::int64_t>(pixels.size());
+              Arena scratch(device());
+              Array out({rows, channels}, DType::kF32, device());
+              kernels.conv2d({device(), nullptr, threads, &scratch}, layer, {29, 31}, *view,
+                             add ? sums : ConstRowView{}, {some ? list.data<std::int32_t>() : nullptr, rows},
+                             rows_of(out));
+              const auto values = host<float>(out);
+              for (std::size_t i = 0; i < values.size(); ++i) {
+                const std::size_t c = i % static_cast<std::size_t>(channels);
+                const std::size_t at =
+                    static_cast<std::size_t>(pixels[i / static_cast<std::size_t>(channels)] * channels) + c;
+                ASSERT_EQ(values[i], expected.values[at] + (add ? residual.values[at] : 0))
+                    << "channel " << c << ", some " << some << ", residual " << add << ", " << threads << " threads";
+              }
+            }
+    }
+}
+
 TEST_P(Conv2dTest, SameBitsOnAnyNumberOfThreads) {
   for (const Channels& c : kChannels) {
     const Square w{3, 1, 1};

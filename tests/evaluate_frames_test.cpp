@@ -13,14 +13,13 @@ namespace {
 
 /// Frames of a clip with channels last.
 struct Clip {
-  Clip(int frames_, int height_, int width_, int channels_)
-      : frames(frames_), height(height_), width(width_), channels(channels_) {
-    values.resize(static_cast<std::size_t>(frames * height * width * channels));
-  }
+  Clip(int n, int h, int w, int c) : frames(n), height(h), width(w), channels(c), values(index(n, 0, 0, 0)) {}
   bool inside(int t, int y, int x) const { return t >= 0 && t < frames && y >= 0 && y < height && x >= 0 && x < width; }
-  float& at(int t, int y, int x, int c) {
-    return values[static_cast<std::size_t>(((t * height + y) * width + x) * channels + c)];
+  std::size_t index(int t, int y, int x, int c) const {
+    const int at = ((t * height + y) * width + x) * channels + c;
+    return static_cast<std::size_t>(at);
   }
+  float& at(int t, int y, int x, int c) { return values[index(t, y, x, c)]; }
   float get(int t, int y, int x, int c) const {
     return inside(t, y, x) ? const_cast<Clip*>(this)->at(t, y, x, c) : 0.0f;
   }

@@ -212,7 +212,8 @@ TEST_P(MaskedLayerTest, SlowChangesAddUp) {
   for (int step = 1; step <= 20; ++step) {
     image.at(0, 1, 0) = step * 0.125;
     EXPECT_EQ(layer.push(pixels_of(image, {1})).size(), step % 5 == 0 ? 1 : 0) << "step " << step;
-    EXPECT_EQ(host<float>(layer.output()), (std::vector<float>{0, static_cast<float>(step / 5 * 0.625)}));
+    const int updates = step / 5;
+    EXPECT_EQ(host<float>(layer.output()), (std::vector<float>{0, static_cast<float>(updates) * 0.625F}));
   }
 }
 

@@ -214,6 +214,9 @@ TEST_P(SessionTest, PlansThatAreRefused) {
   refused([&](auto& b) { return b.cat({in, b.conv(in, 4, 2, 2)}); }, {"\"cat1\"", "different coordinates"});
   refused([&](auto& b) { return b.conv_transpose(in, 4); }, {"\"conv_transpose0\"", "no convolution"});
   refused([&](auto& b) { return b.conv_transpose(b.conv(in, 4, 2, 2), 4, 3, 3); }, {"no convolution"});
+  Graph frames;
+  frames.input = GraphInput::kFrames;
+  expect_throw([&] { make_plan(frames, {}, {}, device()); }, {"[plan]", "takes frames", "VideoStream"});
 }
 
 TEST_P(SessionTest, InputsThatAreRefused) {

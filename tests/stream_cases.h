@@ -9,6 +9,8 @@ namespace voxshift {
 
 constexpr std::int64_t kStreamHeight = 26, kStreamWidth = 34;
 
+constexpr int kTinyShifts = 2;  ///< of tiny_network()
+
 /// tiny_network() on frames of 26 x 34.
 inline const VideoNetwork& tiny() {
   static const VideoNetwork network(video_model(tiny_network(), kStreamHeight, kStreamWidth));
@@ -61,6 +63,11 @@ inline void expect_same_cost(const FrameCost& a, const FrameCost& b) {
   EXPECT_EQ(a.skipped, b.skipped);
   EXPECT_EQ(a.key_frame, b.key_frame);
   EXPECT_EQ(a.changed_pixels, b.changed_pixels);
+}
+
+/// Pushes the frame so often that a stream over tiny() may skip whole frames from the next processed one on.
+inline void settle(VideoStream& stream, const Array& frame) {
+  for (int f = 0; f < kTinyShifts; ++f) EXPECT_FALSE(stream.push(frame).cost.skipped);
 }
 
 /// A frame of one grey level.

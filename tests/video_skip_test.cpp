@@ -215,6 +215,7 @@ TEST(VideoSkip, WholeFramesAreSkipped) {
   const Clip clip = brightening_clip(12, 3, 2);
   const SkipThresholds thresholds = thresholds_of(tiny(), 0, 0, 3);
   VideoStream stream(tiny(), auto_options(thresholds)), exact(tiny(), options_of(Skip::kExact));
+  settle(stream, clip.frame(0)), settle(exact, clip.frame(0));
   Seen last;
   for (std::size_t f = 0; f < clip.count(); ++f) {
     const Seen seen = push(stream, clip.frame(f));
@@ -236,12 +237,44 @@ TEST(VideoSkip, WholeFramesAreSkipped) {
   StreamOptions every = auto_options(thresholds);
   every.whole_frames = false;
   VideoStream processed(tiny(), every);
+  settle(processed, clip.frame(0));
   for (std::size_t f = 0; f < clip.count(); ++f) EXPECT_FALSE(push(processed, clip.frame(f)).cost.skipped);
+}
+
+// A scene takes a frame to get past each shift: only then is its result the one that it would keep.
+TEST(VideoSkip, NoneIsSkippedUntilTheSceneIsPastTheShifts) {
+  for (const auto& [plain, shifts] : {std::pair{tiny_network(), kTinyShifts}, std::pair{mobilenet(0.25), 10}}) {
+    SCOPED_TRACE(shifts);
+    const VideoNetwork network(video_model(plain, kStreamHeight, kStreamWidth));
+    const SkipThresholds thresholds = thresholds_of(network, 0, 0, 3);
+    VideoStream stream(network, auto_options(thresholds)), exact(network, options_of(Skip::kExact));
+    const auto expect_scene = [&, wait = shifts](const Array& frame) {
+      Seen last;
+      for (int f = 0; f <= wait; ++f) {
+        const Seen seen = push(stream, frame), expected = push(exact, frame);
+        expect_same(seen, expected);
+        expect_same_cost(seen.cost, expected.cost);
+        EXPECT_FALSE(seen.cost.skipped) << "frame " << f;
+        EXPECT_TRUE(f == 0 || seen.logits != last.logits) << "frame " << f;
+        last = seen;
+      }
+      for (int f = 0; f < 3; ++f) {
+        const Seen seen = push(stream, frame);
+        EXPECT_TRUE(seen.cost.skipped);
+        expect_same(seen, push(exact, frame));
+      }
+    };
+    expect_scene(tiny_clip(1).frame(0));
+    expect_scene(grey(230));  // a cut
+    stream.reset(), exact.reset();
+    expect_scene(grey(230));
+  }
 }
 
 // Compared with the last processed frame, not the last one received: a slow change is seen in the end.
 TEST(VideoSkip, SlowChangesAreSeen) {
   VideoStream stream(tiny(), auto_options(thresholds_of(tiny(), 0, 0, 3)));
+  settle(stream, grey(100));
   for (int f = 0; f < 13; ++f)
     EXPECT_EQ(push(stream, grey(static_cast<std::uint8_t>(100 + f))).cost.skipped, f % 4 != 0) << "frame " << f;
 }
@@ -252,6 +285,7 @@ TEST(VideoSkip, ACutIsAKeyFrame) {
        {options_of(Skip::kExact), options_of(Skip::kThreshold, 10), auto_options(thresholds_of(tiny(), 1, 1, 250))}) {
     VideoStream stream(tiny(), options);
     EXPECT_TRUE(push(stream, grey(50)).cost.key_frame);
+    settle(stream, grey(50));
     EXPECT_FALSE(push(stream, grey(static_cast<std::uint8_t>(50 + cut))).cost.key_frame);
     const std::uint8_t last = options.skip == Skip::kAuto ? 50 : static_cast<std::uint8_t>(50 + cut);
     const Seen seen = push(stream, grey(static_cast<std::uint8_t>(last + cut + 1)));
@@ -268,10 +302,12 @@ TEST(VideoSkip, KeyFramesByTheInterval) {
   options.key_frame_interval = 3;
   Watched watched(options);
   const Clip clip = brightening_clip(18, 2, 2);  // every other frame is skipped and does not count
-  for (std::size_t f = 0; f < clip.count(); ++f) {
-    const FrameCost cost = watched.push(clip.frame(f));
-    EXPECT_EQ(cost.skipped, f % 2 == 1) << "frame " << f;
-    EXPECT_EQ(cost.key_frame, f % 6 == 0) << "frame " << f;
+  int processed = 0;
+  for (int f = -kTinyShifts; f < 18; ++f) {
+    const FrameCost cost = watched.push(clip.frame(static_cast<std::size_t>(std::max(f, 0))));
+    EXPECT_EQ(cost.skipped, f > 0 && f % 2 == 1) << "frame " << f;
+    EXPECT_EQ(cost.key_frame, !cost.skipped && processed % 3 == 0) << "frame " << f;
+    if (!cost.skipped) ++processed;
     if (!cost.key_frame) continue;
     EXPECT_EQ(cost.macs, tiny().dense_macs());
     EXPECT_LE(worst_error(watched, network), 0);  // nothing is left out

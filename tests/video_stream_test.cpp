@@ -78,6 +78,8 @@ TEST(VideoStream, ResetIsANewStream) {
     VideoStream used(tiny(), options), fresh(tiny(), options);
     for (std::size_t f = 0; f < clip.count(); ++f) push(used, clip.frame(clip.count() - 1 - f));
     used.reset();
+    expect_same_cost(used.cost(), fresh.cost());
+    EXPECT_EQ(used.cost().dense_macs, tiny().dense_macs());
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const Seen a = push(used, clip.frame(f)), b = push(fresh, clip.frame(f));
       expect_same(a, b);
@@ -180,6 +182,7 @@ TEST(VideoStream, ThresholdsOfTheModel) {
   const Model model = tiny().model().with_skip_thresholds(thresholds_of(tiny(), 0.2f, 0.2f, 2));
   VideoStream own(VideoNetwork(model), options_of(Skip::kAuto)), given(tiny(), auto_options(*model.skip_thresholds()));
   const Clip clip = brightening_clip(6, 2, 1);
+  settle(own, clip.frame(0)), settle(given, clip.frame(0));
   for (std::size_t f = 0; f < clip.count(); ++f) {
     const Seen a = push(own, clip.frame(f)), b = push(given, clip.frame(f));
     expect_same(a, b);

@@ -131,7 +131,9 @@ def test_other_class_counts(random):
     [
         ({"arch": "resnet"}, "unknown architecture"),
         ({"width": 0}, "width expects"),
-        ({"classes": 256}, "classes expects 1 to 255"),
+        ({"classes": 256}, "classes expects 1 to 255, found 256"),
+        ({"classes": 0}, "classes expects 1 to 255, on video 1 to 8192, found 0"),
+        ({"arch": "tsm-resnet50", "classes": 8193}, "classes expects 1 to 8192, found 8193"),
         ({"threads": 0}, "threads expects 1 to 1024, found 0"),
         ({"threads": -1}, "threads expects 1 to 1024, found -1"),
         ({"device": "tpu"}, "expected cpu, cuda or cuda:N"),

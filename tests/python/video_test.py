@@ -1,5 +1,6 @@
-"""Video: ops on images, streams that share a model, clips, calibration, synthetic clips."""
+"""Video: streams that share a model, clips, calibration, synthetic clips."""
 
+import json
 import threading
 
 import numpy as np
@@ -25,6 +26,21 @@ def calibrated(model):
     clips = [vs.synth_video(1, frames=2)[0], vs.synth_video(2, frames=1)[0]]
     found = vs.calibrate_skip(model, clips, budget=0.05, progress=lambda done, total: calls.append((done, total)))
     return (*found, calls)
+
+
+@pytest.fixture(scope="module")
+def model_that_skips(model, tmp_path_factory):
+    """The model with thresholds for whole frames only, written into its file's header."""
+    path = tmp_path_factory.mktemp("skip") / "model.safetensors"
+    model.save(path)
+    content = path.read_bytes()
+    tensors = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:tensors])
+    header["__metadata__"]["voxshift.skip"] = json.dumps({"frame": 0, "layers": {}, "whole_frame": 2})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[tensors:])
+    return vs.Model.load(path, threads=1)
 
 
 def logits_of(stream, pixels):
@@ -156,18 +172,21 @@ def test_calibration(calibrated, model, pixels, tmp_path):
     )
 
 
-def test_whole_frames_are_skipped_only_when_wanted(calibrated, pixels):
-    auto = calibrated[0]
-    whole, never = vs.VideoStream(auto, skip="auto"), vs.VideoStream(auto, skip="auto", whole_frames=False)
-    first = whole.push(pixels[0])
-    never.push(pixels[0])
-    for _ in range(2):
-        result = whole.push(pixels[0])
-        if auto.skip_thresholds["whole_frame"] > 0:
+def test_whole_frames_are_skipped_only_when_wanted(model_that_skips, pixels):
+    whole = vs.VideoStream(model_that_skips, skip="auto")
+    never = vs.VideoStream(model_that_skips, skip="auto", whole_frames=False)
+    shifts = sum(layer["shifted"] for layer in model_that_skips.video_layers)
+    for frame in (pixels[0], 255 - pixels[0]):  # a cut
+        for _ in range(shifts + 1):
+            result = whole.push(frame)
+            assert not result.cost.skipped
+        for _ in range(2):
+            last, result = result, whole.push(frame)
             assert result.cost.skipped and result.cost.macs == 0
-            np.testing.assert_array_equal(result.logits, first.logits)
+            np.testing.assert_array_equal(result.logits, last.logits)
             assert not whole.changed_pixels.any()
-        assert not never.push(pixels[0]).cost.skipped
+        for _ in range(shifts + 3):
+            assert not never.push(frame).cost.skipped
 
 
 def test_key_frames_by_interval(model, pixels):
@@ -238,111 +257,6 @@ def test_threads_that_share_a_stream_take_turns(model, pixels):
     for _ in range(30):
         alone.push(pixels[0])
     np.testing.assert_array_equal(stream.push(pixels[1]).logits, alone.push(pixels[1]).logits)
-
-
-# Ops.
-
-
-def convolved(x, weight, bias, stride, padding, groups):
-    k, cin = weight.shape[2], weight.shape[1]
-    x = np.pad(x.astype(np.float64), ((padding, padding), (padding, padding), (0, 0)))
-    height, width = ((n - k) // stride + 1 for n in x.shape[:2])
-    out = np.zeros((height, width, len(weight)))
-    for o in range(len(weight)):
-        first = o // (len(weight) // groups) * cin
-        for y in range(height):
-            for z in range(width):
-                window = x[y * stride : y * stride + k, z * stride : z * stride + k, first : first + cin]
-                out[y, z, o] = (window.transpose(2, 0, 1) * weight[o]).sum() + bias[o]
-    return out
-
-
-@pytest.mark.parametrize(
-    "k, stride, padding, groups", [(1, 1, 0, 1), (3, 2, 1, 1), (3, 1, 1, 12), (5, 2, 2, 12), (3, 1, 0, 4)]
-)
-def test_conv2d(random, k, stride, padding, groups):
-    x = random.standard_normal((9, 11, 12)).astype(np.float32)
-    weight = random.standard_normal((24 if groups < 12 else 12, 12 // groups, k, k)).astype(np.float32)
-    bias = random.standard_normal(len(weight)).astype(np.float32)
-    expected = convolved(x, weight, bias, stride, padding, groups)
-    options = {"stride": stride, "padding": padding, "groups": groups}
-    np.testing.assert_allclose(vs.conv2d(x, weight, bias, **options), expected, rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(
-        vs.conv2d(x, weight, bias, activation="relu6", **options), expected.clip(0, 6), rtol=1e-4, atol=1e-4
-    )
-
-
-def windows(x, k, stride, padding):
-    """float64 [H', W', k * k, C], NaN outside."""
-    x = np.pad(x.astype(np.float64), ((padding,) * 2, (padding,) * 2, (0, 0)), constant_values=np.nan)
-    seen = np.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(0, 1))[::stride, ::stride]
-    return seen.reshape(*seen.shape[:3], k * k).transpose(0, 1, 3, 2)
-
-
-@pytest.mark.parametrize("k, stride, padding", [(3, 2, 1), (2, None, 0), (3, 1, 0)])
-def test_pooling(random, k, stride, padding):
-    x = random.standard_normal((8, 10, 5)).astype(np.float32)
-    seen = windows(x, k, stride or k, padding)
-    np.testing.assert_array_equal(vs.max_pool2d(x, k, stride, padding), np.nanmax(seen, axis=2))
-    np.testing.assert_allclose(vs.avg_pool2d(x, k, stride, padding), np.nanmean(seen, axis=2), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(vs.global_avg_pool2d(x), x.mean(axis=(0, 1)), rtol=1e-4, atol=1e-6)
-
-
-def test_temporal_shift(random):
-    x = random.standard_normal((6, 2, 16)).astype(np.float32)  # two clips of three frames
-    both, one = np.zeros_like(x), np.zeros_like(x)
-    for clip in (slice(0, 3), slice(3, 6)):
-        y, b, o = x[clip], both[clip], one[clip]
-        b[:-1, :, :2], b[1:, :, 2:4], b[:, :, 4:] = y[1:, :, :2], y[:-1, :, 2:4], y[:, :, 4:]
-        o[1:, :, :2], o[:, :, 2:] = y[:-1, :, :2], y[:, :, 2:]
-    np.testing.assert_array_equal(vs.temporal_shift(x, 3), both)
-    np.testing.assert_array_equal(vs.temporal_shift(x, 3, bidirectional=False), one)
-    shift = vs.StreamingShift()
-    for clip in (slice(0, 3), slice(3, 6)):
-        np.testing.assert_array_equal(np.stack([shift.push(frame) for frame in x[clip]]), one[clip])
-        shift.reset()
-    assert vs.StreamingShift(4).push(x[0, :, :8]).shape == (2, 8)
-
-
-def pixels_of(image, mask):
-    y, z = np.nonzero(mask)
-    return vs.SparseTensor(np.stack([0 * y, y, z], axis=1).astype(np.int32), image[y, z])
-
-
-@pytest.mark.parametrize("kind", ["conv2d", "max_pool2d", "avg_pool2d"])
-def test_masked_layer_is_the_dense_one(random, kind):
-    image = random.standard_normal((7, 9, 4)).astype(np.float32)
-    weight = random.standard_normal((6, 4, 3, 3)).astype(np.float32)
-    if kind == "conv2d":
-        layer = vs.MaskedLayer.conv2d(7, 9, weight, stride=2, padding=1)
-        dense = lambda x: vs.conv2d(x, weight, stride=2, padding=1)  # noqa: E731
-    else:
-        layer = getattr(vs.MaskedLayer, kind)(7, 9, 4, 3, 2, 1)
-        dense = lambda x: getattr(vs, kind)(x, 3, 2, 1)  # noqa: E731
-    layer.push(pixels_of(image, np.ones((7, 9))))
-    np.testing.assert_array_equal(layer.output(), dense(image))
-    assert layer.macs() == layer.dense_macs() == (4 * 5 * 6 * 4 * 9 if kind == "conv2d" else 0)
-    before = layer.output()
-    mask = np.zeros((7, 9))
-    mask[2, 3] = 1
-    image[2, 3] += 1
-    changed = layer.push(pixels_of(image, mask))
-    np.testing.assert_array_equal(layer.output(), dense(image))
-    assert changed.shape == layer.output().shape[:2]
-    where = (layer.output() != before).any(axis=2)
-    np.testing.assert_array_equal(changed.coords[:, 1:], np.argwhere(where))
-    np.testing.assert_array_equal(changed.feats, layer.output()[where])
-    assert layer.macs() < layer.dense_macs() or kind != "conv2d"
-    layer.reset()
-    assert len(layer.push(pixels_of(image, np.ones((7, 9))))) > len(changed)
-
-
-def test_label_smoother():
-    smoother = vs.LabelSmoother(2)
-    one, two = np.float32([1, 0]), np.float32([0, 1.5])
-    assert [smoother.push(logits) for logits in (one, two, two, two)] == [0, 0, 1, 1]
-    smoother.reset()
-    assert smoother.push(one) == 0
 
 
 # Synthetic clips.
@@ -451,26 +365,7 @@ def test_models_are_told_apart(model, small_model, synthetic_points, pixels):
         vs.Model.new("tsm-mobilenetv2", shift="sideways")
 
 
-def test_bad_images():
-    x, weight = np.zeros((4, 4, 3), np.float32), np.zeros((2, 3, 3, 3), np.float32)
-    for call in (
-        lambda: vs.conv2d(x[0], weight),
-        lambda: vs.conv2d(x, weight[:, :2]),
-        lambda: vs.conv2d(x, weight, stride=0),
-        lambda: vs.conv2d(x, weight, groups=2),
-        lambda: vs.conv2d(x.astype(np.float16), weight),
-        lambda: vs.conv2d(x[:2, :2], weight),
-        lambda: vs.max_pool2d(x, 0),
-        lambda: vs.avg_pool2d(x, 5),
-        lambda: vs.temporal_shift(x, 3),
-        lambda: vs.temporal_shift(x, 2, shift_div=0),
-        lambda: vs.StreamingShift(0),
-        lambda: vs.MaskedLayer.conv2d(4, 4, weight, threshold=-1),
-        lambda: vs.MaskedLayer.max_pool2d(4, 4, 3, 2, threshold=float("nan")),
-        lambda: vs.LabelSmoother(0),
-        lambda: vs.LabelSmoother().push(x),
-        lambda: vs.synth_video(0, label=99),
-        lambda: vs.synth_video(0, frames=0),
-    ):
-        with pytest.raises(ValueError, match=r"\["):
-            call()
+@pytest.mark.parametrize("options", [{"label": 99}, {"frames": 0}])
+def test_bad_synthetic_clips(options):
+    with pytest.raises(ValueError, match=r"\["):
+        vs.synth_video(0, **options)
