@@ -100,7 +100,7 @@ Pass pass_over(VideoStream& stream, const Clip& clip) {
     pass.logits.insert(pass.logits.end(), result.logits.begin(), result.logits.end());
     pass.mac_fraction += result.cost.mac_fraction();
     pass.skipped += result.cost.skipped ? 1 : 0;
-    pass.changed += static_cast<double>(result.cost.changed_pixels) / static_cast<double>(frame.count() / 3);
+    pass.changed += static_cast<double>(result.cost.changed_pixels) / static_cast<double>(frame.dim(0) * frame.dim(1));
   }
   const auto count = static_cast<double>(clip.frames.size());
   pass.mac_fraction /= count, pass.skipped /= count, pass.changed /= count;

@@ -36,7 +36,8 @@ std::vector<float> by_step(const SkipThresholds& thresholds, const VideoPlan& pl
     result.push_back(found != thresholds.layers.end() ? found->second : 0.0f);
   }
   for (const auto& [layer, threshold] : thresholds.layers)
-    check(std::any_of(plan.steps.begin(), plan.steps.end(), [&](const VideoStep& s) { return s.name == layer; }),
+    check(std::any_of(plan.steps.begin(), plan.steps.end(),
+                      [&name = layer](const VideoStep& s) { return s.name == name; }),
           "[skip] the network has no layer \"", layer, "\"");
   return result;
 }
