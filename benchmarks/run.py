@@ -105,10 +105,14 @@ def segment_command(build, scan, model, scans):
 
 
 def arm_prediction():
-    text = checked([ROOT / "scripts" / "arm_throughput.sh"])
-    rows = re.findall(r"^\s*(\d+) x 16\s+\d+\s+[\d.]+\s+([\d.]+)%\s+(\d+)$", text, re.MULTILINE)
-    return [{"tile_rows": int(tile), "of_peak": float(share) / 100, "stack_accesses": int(stack)}
-            for tile, share, stack in rows]
+    text, rows = checked([ROOT / "scripts" / "arm_throughput.sh"]), []
+    for line in text.splitlines():
+        if title := re.match(r"(\w.*): \S+ of kernels_cpu/\S+$", line):
+            loop = title[1]
+        elif found := re.match(r"\s*(\d+)\s+\d+\s+[\d.]+\s+([\d.]+)%\s+(\d+)$", line):
+            rows.append({"loop": loop, "tile_rows": int(found[1]), "of_peak": float(found[2]) / 100,
+                         "stack_accesses": int(found[3])})
+    return rows
 
 
 def measure_video(options):
@@ -161,9 +165,6 @@ def measure(options):
     if options.build_time:
         say("clean build of library and command")
         results["build_seconds"] = clean_build_seconds()
-    if options.arm:
-        say("prediction for Arm")
-        results["arm"] = arm_prediction()
     return results
 
 
@@ -184,6 +185,9 @@ def main():
         say(f"building in {options.build}")
         build_in(options.build, "-DVOXSHIFT_BENCHMARKS=ON")
         results |= measure_video(options) if options.only else measure(options)
+        if options.arm:
+            say("prediction for Arm")
+            results["arm"] = arm_prediction()
     if options.quick:
         print(tables.summary(results), tables.details(results), sep="\n\n")
         return

@@ -109,6 +109,7 @@ void add_masked(const Options& options, const Model& model, std::int64_t side, f
     state.counters["side"] = static_cast<double>(side);
     state.counters["threshold"] = threshold;
     state.counters["mac_fraction"] = some.stream().cost().mac_fraction();
+    state.counters["state_bytes"] = static_cast<double>(some.stream().state_bytes());
     report_time(state, "push", result.timings[0]);
     report_time(state, "dense", result.timings[1]);
     return result.timings[0].median;
@@ -132,6 +133,7 @@ void add_skipped(const Options& options, const Model& model, int threads) {
                         return std::vector<double>{none.run(), all.run()};
                       });
                   state.counters["on_threads"] = threads;
+                  state.counters["state_bytes"] = static_cast<double>(none.stream().state_bytes());
                   report_time(state, "push", result.timings[0]);
                   report_time(state, "dense", result.timings[1]);
                   return result.timings[0].median;

@@ -1,6 +1,7 @@
 // What skipping saves and loses: every mode beside dense frames in turn, on the clips of VOXSHIFT_DATA, else on a
 // synthetic one. The thresholds of `auto` are calibrated on other synthetic clips.
 #include <voxshift/models/calibrate_skip.h>
+#include <voxshift/synth/video.h>
 #include <voxshift/video/frame_source.h>
 
 #include <algorithm>
@@ -151,6 +152,24 @@ void add_mode(const Options& options, const VideoNetwork& network, const Clip& c
   });
 }
 
+// By how much the logits of a picture that stands still change with the sensor's noise.
+double noise_change(const VideoNetwork& network) {
+  const FrameProfile& profile = *network.model().profile().frames;
+  SynthVideoOptions still;
+  still.height = profile.height, still.width = profile.width;
+  still.frames = kCalibrationFrames;
+  still.label = static_cast<int>(std::ranges::find(synth_video_classes(), "still") - synth_video_classes().begin());
+  std::vector<double> logits[2];
+  for (const bool noisy : {false, true}) {
+    still.noise = noisy ? SynthVideoOptions().noise : 0;
+    const SynthClip clip = synth_video(1, still);
+    VideoStream stream(network);
+    const Array frames = Array::from(clip.frames, {clip.count, clip.height, clip.width, 3});
+    logits[noisy ? 1 : 0] = pass_over(stream, {"still", frames_of(frames)}).logits;
+  }
+  return relative_change(logits[1], logits[0]);
+}
+
 void add(const Options& options) {
   static const Model model = video_model("tsm-mobilenetv2", 1);
   static const std::vector<Clip> clips = load_clips(model);
@@ -159,6 +178,7 @@ void add(const Options& options) {
   std::string names;
   for (const Clip& clip : clips) names += (names.empty() ? "" : ", ") + clip.name;
   benchmark::AddCustomContext("clips", names);
+  benchmark::AddCustomContext("calibration noise", std::to_string(noise_change(network)));
   for (const int threads : options.threads)
     for (const Clip& clip : clips)
       for (const Mode& mode : modes) add_mode(options, network, clip, mode, threads);

@@ -1,4 +1,5 @@
 // Frames on the CPU: normalised, and compared with each other.
+#include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pixel_runs.h>
 #include <voxshift/kernels_cpu/video.h>
 
@@ -148,12 +149,15 @@ std::int64_t largest_sum(const std::int16_t* difference, std::int64_t columns) {
 
 }  // namespace
 
-void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
-               Pixels pixels, float* out, std::int64_t pitch) {
+void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
+               const float* shift, Pixels pixels, float* out, std::int64_t pitch) {
   const auto normalize_bytes = HWY_DYNAMIC_DISPATCH(normalize_bytes);
-  for_pixel_runs(pixels, extent.width, 0, pixels.count, [&](const PixelRun& run) {
-    normalize_bytes(frame + (run.y * extent.width + run.x) * kChannels, run.count * kChannels, scale, shift,
-                    out + run.y * pitch + run.x * kChannels);
+  const std::int64_t piece = (pixels.count + context.threads - 1) / context.threads;
+  parallel_ranges(context.threads, pixels.count, piece, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    for_pixel_runs(pixels, extent.width, first, last, [&](const PixelRun& run) {
+      normalize_bytes(frame + (run.y * extent.width + run.x) * kChannels, run.count * kChannels, scale, shift,
+                      out + run.y * pitch + run.x * kChannels);
+    });
   });
 }
 

@@ -379,17 +379,12 @@ void fused_block(const Context& context, const FusedBlock& block, const ImageVie
   FusedJob job{block, in, residual, hidden, pixels, out};
   job.slabs = (job.first().panels() + kSlabPanels - 1) / kSlabPanels;
   const Arena::Mark mark = context.arena->mark();
-  // Where little is left to compute, waking the other threads takes longer than doing it.
-  constexpr std::int64_t kLeastWork = 200'000;  // multiply-adds of the last convolution
-  const std::int64_t work = pixels.count * block.project.in_channels * block.project.out_channels;
-  const int threads = hidden != nullptr && work < kLeastWork ? 1 : context.threads;
-  const Context with{context.device, context.stream, threads, context.arena};
   // A strip of fewer rows would compute too many of its hidden rows twice.
   constexpr std::int64_t kLeastRows = 7;
   if (context.threads > 1 && job.filtered.height < kLeastRows * context.threads) {
-    run_slabs(with, job);
+    run_slabs(context, job);
   } else {
-    run_strips(with, job, threads);
+    run_strips(context, job, context.threads);
   }
   context.arena->rewind(mark);
 }

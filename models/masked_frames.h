@@ -28,6 +28,9 @@ class MaskedFrames {
   std::span<const std::uint8_t> changed() const;
   std::int64_t changed_count() const { return active(plan_.input); }
 
+  /// u8 [height, width, 3]: the last frame where its pixels were taken, elsewhere older ones.
+  const std::uint8_t* kept_frame() const { return frame_.data<std::uint8_t>(); }
+
   /// The kept values of a step's output.
   ConstRowView kept(int value) const;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -65,7 +66,7 @@ struct VideoStream::Impl {
     } else {
       whole_frame = thresholds.whole_frame;
       masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan));
-      last_frame = Array({extent().height, extent().width, 3}, DType::kU8);
+      if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8);
       none_changed.assign(static_cast<std::size_t>(extent().pixels()), 0);
     }
   }
@@ -80,6 +81,11 @@ struct VideoStream::Impl {
           name(frame.dtype()), " ", to_string(frame.shape()), " on ", name(frame.device()));
   }
 
+  // The last processed frame. Without a threshold all of its pixels were kept.
+  const std::uint8_t* last() const {
+    return last_frame.count() > 0 ? std::as_const(last_frame).data<std::uint8_t>() : masked->kept_frame();
+  }
+
   // Every cache of the shift holds the scene: a change takes a frame to get past each of them.
   bool warm() const { return since_cut > static_cast<std::int64_t>(network.plan().shifts.size()); }
 
@@ -92,7 +98,7 @@ struct VideoStream::Impl {
   Arena arena;
   std::unique_ptr<DenseFrames> dense;  // one of the two
   std::unique_ptr<MaskedFrames> masked;
-  Array last_frame;             // of masked frames: the last one processed
+  Array last_frame;             // where the frame has a threshold: the last one processed
   std::int64_t since_key = -1;  // processed frames since the last key frame; -1: no frame yet
   std::int64_t since_cut = 0;   // processed frames since the last reset or cut
   std::vector<std::uint8_t> all_changed, none_changed;
@@ -115,7 +121,7 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     cost.key_frame = since_key < 0 || (interval > 0 && since_key + 1 >= interval);
     if (since_key >= 0) {
       const FrameDifference difference =
-          video_kernels(network.device()).frame_difference(context(), frame, last_frame.data<std::uint8_t>(), extent());
+          video_kernels(network.device()).frame_difference(context(), frame, last(), extent());
       const bool cut = difference.mean > kCutDifference;
       if (cut) since_cut = 0;
       cost.skipped = warm() && whole_frame > 0 && difference.block <= whole_frame;
@@ -125,7 +131,7 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     ++since_cut;
     cost.macs = masked->run(context(), frame, cost.key_frame);
     cost.changed_pixels = masked->changed_count();
-    std::memcpy(last_frame.memory(), frame, last_frame.bytes());
+    if (last_frame.count() > 0) std::memcpy(last_frame.memory(), frame, last_frame.bytes());
     since_key = cost.key_frame ? 0 : since_key + 1;
     result = static_cast<const float*>(masked->kept(network.plan().output).base);
   }
