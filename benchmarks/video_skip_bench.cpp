@@ -30,9 +30,8 @@ struct Mode {
   StreamOptions options;
 };
 
-// `voxshift calibrate`'s default, and one that random weights can keep: the noise of a camera alone changes their
-// logits by more than 1 %.
-constexpr double kBudgets[] = {0.01, 0.2};
+// `voxshift calibrate`'s default, and about what the noise of a camera alone does to the logits of random weights.
+constexpr double kBudgets[] = {0.01, 0.3};
 
 std::vector<Clip> load_clips(const Model& model) {
   const char* const data = std::getenv("VOXSHIFT_DATA");
