@@ -30,7 +30,7 @@ struct Mode {
   StreamOptions options;
 };
 
-// `voxshift calibrate`'s default, and about what the noise of a camera alone does to the logits of random weights.
+// `voxshift calibrate`'s default, and less than the noise of a camera alone changes the logits of random weights.
 constexpr double kBudgets[] = {0.01, 0.3};
 
 std::vector<Clip> load_clips(const Model& model) {

@@ -114,7 +114,7 @@ def skip_table(results):
             "MAC fraction are means over the frames. `auto` was calibrated on synthetic clips only. "
             f"{WEIGHTS}; the last column is the relative L2 change of all logits. The noise of a simulated camera "
             f"alone changes those of a still picture by {percent(float(context['calibration noise']))}: the default "
-            "budget of 0.01 allows nothing to be skipped, 0.3 is about that noise.")
+            "budget of 0.01 allows nothing to be skipped, 0.3 is still less than that noise.")
     header = ["clip", "`--skip`", "threads", "ms", "of dense", "MAC fraction", "frames skipped", "pixels changed",
               "change of logits"]
     return [f"### What skipping saves\n\n{text}\n\n" + table(header, list(map(row, skip["clips"])))]
