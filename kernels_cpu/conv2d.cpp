@@ -80,14 +80,7 @@ void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, 
       whole[r] = {run.base + first * run.row_stride, run.row_stride, run.channels};
     }
   for (; panel < panel_last; panel += kPixelPanels) {
-    TileOut out{static_cast<float*>(job.out.base) + first * job.out.row_stride + panel * kPanel, job.out.row_stride,
-                nullptr, weights.out_channels - panel * kPanel};
-    if (job.residual.base != nullptr) {
-      out.residual = static_cast<const float*>(job.residual.base) + panel * kPanel +
-                     (list != nullptr ? 0 : first * job.residual.row_stride);
-      out.residual_stride = job.residual.row_stride;
-      out.residual_picked = list != nullptr ? list + first : nullptr;
-    }
+    TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
     const Panels panels(weights, panel);
     with_panels(panel_last - panel, [&]<int kPanels>() {
       if (strided) return strided_tiles<kPanels>(count, whole, runs.count, panels, clamp, out);

@@ -232,17 +232,9 @@ void project_pixels(const FusedJob& job, const float* filtered, std::int64_t fir
                     std::int64_t panel, std::int64_t panel_last) {
   const PackedConv2d& weights = job.project();
   const Clamp clamp(job.block.project.activation);
-  const std::int32_t* const list = job.pixels.rows;
   for (; panel < panel_last; panel += kPixelPanels) {
     const StridedPiece piece{filtered, job.channels(), weights.in_channels};
-    TileOut out{static_cast<float*>(job.out.base) + first * job.out.row_stride + panel * kPanel, job.out.row_stride,
-                nullptr, weights.out_channels - panel * kPanel};
-    if (job.residual.base != nullptr) {
-      out.residual = static_cast<const float*>(job.residual.base) + panel * kPanel +
-                     (list != nullptr ? 0 : first * job.residual.row_stride);
-      out.residual_stride = job.residual.row_stride;
-      out.residual_picked = list != nullptr ? list + first : nullptr;
-    }
+    const TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
     with_panels(panel_last - panel,
                 [&]<int kPanels>() { strided_tiles<kPanels>(count, &piece, 1, Panels(weights, panel), clamp, out); });
   }

@@ -187,6 +187,23 @@ struct TileOut {
   }
 };
 
+/// Outputs from entry `first` of `pixels` on, and from panel `panel` on: `out` has a row for every entry, `residual`
+/// for every pixel of the image.
+HWY_INLINE TileOut tile_out(const RowView& out, const ConstRowView& residual, const Pixels& pixels, std::int64_t first,
+                            std::int64_t panel) {
+  TileOut to{static_cast<float*>(out.base) + first * out.row_stride + panel * kPanel, out.row_stride, nullptr,
+             out.channels - panel * kPanel};
+  if (residual.base == nullptr) return to;
+  to.residual = static_cast<const float*>(residual.base) + panel * kPanel;
+  to.residual_stride = residual.row_stride;
+  if (pixels.rows != nullptr) {
+    to.residual_picked = pixels.rows + first;
+  } else {
+    to.residual += first * residual.row_stride;
+  }
+  return to;
+}
+
 /// What pixel_tile leaves out of its straight path: residuals, the end of the channels, the leaky activation.
 inline HWY_NOINLINE void finish_tile(const float* sums, int rows, std::int64_t width, const Clamp& clamp,
                                      const TileOut& out) {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <functional>
 
+#include "built_network.h"
 #include "device_fixture.h"
 
 namespace voxshift {
@@ -22,18 +23,6 @@ std::int64_t parameter_count(const Network& network) {
 
 /// Thousands, rounded, as publications give them.
 std::int64_t thousands(std::int64_t count) { return (count + 500) / 1000; }
-
-const Node& node_of(const Network& network, const std::string& name) {
-  const auto found = std::find_if(network.graph.nodes.begin(), network.graph.nodes.end(),
-                                  [&](const Node& node) { return node.name == name; });
-  EXPECT_NE(found, network.graph.nodes.end()) << name;
-  return *found;
-}
-
-Shape shape(const Network& network, const std::string& name) {
-  const auto found = network.parameters.find(name);
-  return found == network.parameters.end() ? Shape{} : found->second.shape();
-}
 
 /// check_graph finds no fault, and the output has this many channels.
 void expect_logits(Network network, std::int64_t classes) {

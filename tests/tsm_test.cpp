@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "built_network.h"
 #include "device_fixture.h"
 
 namespace voxshift {
@@ -19,18 +20,6 @@ std::int64_t parameter_count(const Network& network) {
   for (const auto& [name, tensor] : network.parameters)
     if (name.find(".running_") == std::string::npos) count += tensor.count();
   return count;
-}
-
-const Node& node_of(const Network& network, const std::string& name) {
-  const auto found = std::find_if(network.graph.nodes.begin(), network.graph.nodes.end(),
-                                  [&](const Node& node) { return node.name == name; });
-  EXPECT_NE(found, network.graph.nodes.end()) << name;
-  return *found;
-}
-
-Shape shape(const Network& network, const std::string& name) {
-  const auto found = network.parameters.find(name);
-  return found == network.parameters.end() ? Shape{} : found->second.shape();
 }
 
 Names shifted(const Network& network) {
