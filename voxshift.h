@@ -15,8 +15,10 @@
 #include <voxshift/point_voxel/sampling.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/ops.h>
+#include <voxshift/rows/training.h>
 #include <voxshift/sparse_conv/combine.h>
 #include <voxshift/sparse_conv/conv.h>
+#include <voxshift/sparse_conv/conv_backward.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>

@@ -43,7 +43,7 @@ function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
   foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
-            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE
+            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE PATTERN "conv_plan.h" EXCLUDE
             PATTERN "frame_source.h" EXCLUDE PATTERN "latest_frame.h" EXCLUDE)
   endforeach()
   if(TARGET voxshift_frames)

@@ -43,17 +43,29 @@ HWY_INLINE void with_activation(Activation::Kind kind, const Body& body) {
   }
 }
 
+/// AVX2 and AVX-512 skip masked lanes in memory; elsewhere Highway reads whole vectors and blends.
+#undef VOXSHIFT_MASKED_MEMORY
+#define VOXSHIFT_MASKED_MEMORY (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL)
+
 /// The first `count` lanes at p; the rest is 0.
 HWY_INLINE FloatVector load_some(const float* p, std::int64_t count) {
+#if VOXSHIFT_MASKED_MEMORY
+  return hn::MaskedLoad(hn::FirstN(Floats(), static_cast<std::size_t>(count)), Floats(), p);
+#else
   HWY_ALIGN float lanes[kLanes] = {};
   std::copy_n(p, count, lanes);
   return hn::Load(Floats(), lanes);
+#endif
 }
 
 HWY_INLINE void store_some(FloatVector x, float* p, std::int64_t count) {
+#if VOXSHIFT_MASKED_MEMORY
+  hn::BlendedStore(x, hn::FirstN(Floats(), static_cast<std::size_t>(count)), Floats(), p);
+#else
   HWY_ALIGN float lanes[kLanes];
   hn::Store(x, Floats(), lanes);
   std::copy_n(lanes, count, p);
+#endif
 }
 
 /// acc[r] = bias, or 0.

@@ -119,34 +119,42 @@ HWY_NOINLINE void multiply_panels(const Product& product, std::int64_t panel, co
   tail<kPanels>(product, panel, in_rows, out_rows, count);
 }
 
-/// acc[out_rows[p] - first_out] += in[in_rows[p]] * W for all p of [0, count). Every out row occurs once.
-HWY_INLINE void multiply(const Product& product, const std::int32_t* in_rows, const std::int32_t* out_rows,
-                         std::int64_t count) {
-  if (count == 0) return;
-  for (std::int64_t panel = 0; panel < product.panels;) {
-    const std::int64_t left = product.panels - panel;
+/// Calls body.template operator()<P>(panel) for tiles of P panels that cover [0, panels), the widest first.
+template <class Body>
+HWY_INLINE void for_panels(std::int64_t panels, const Body& body) {
+  for (std::int64_t panel = 0; panel < panels;) {
+    const std::int64_t left = panels - panel;
     if constexpr (kMostPanels == 4) {
       if (left >= 4 && left != 5) {
-        multiply_panels<4>(product, panel, in_rows, out_rows, count);
+        body.template operator()<4>(panel);
         panel += 4;
         continue;
       }
       if (left == 3 || left == 5) {
-        multiply_panels<3>(product, panel, in_rows, out_rows, count);
+        body.template operator()<3>(panel);
         panel += 3;
         continue;
       }
     }
     if constexpr (kMostPanels >= 2) {
       if (left >= 2) {
-        multiply_panels<2>(product, panel, in_rows, out_rows, count);
+        body.template operator()<2>(panel);
         panel += 2;
         continue;
       }
     }
-    multiply_panels<1>(product, panel, in_rows, out_rows, count);
+    body.template operator()<1>(panel);
     ++panel;
   }
+}
+
+/// acc[out_rows[p] - first_out] += in[in_rows[p]] * W for all p of [0, count). Every out row occurs once.
+HWY_INLINE void multiply(const Product& product, const std::int32_t* in_rows, const std::int32_t* out_rows,
+                         std::int64_t count) {
+  if (count == 0) return;
+  for_panels(product.panels, [&]<int kPanels>(std::int64_t panel) {
+    multiply_panels<kPanels>(product, panel, in_rows, out_rows, count);
+  });
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE

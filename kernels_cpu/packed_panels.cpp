@@ -4,14 +4,19 @@
 
 namespace voxshift::cpu {
 
-PackedPanels::PackedPanels(const float* weight, std::int64_t offsets, std::int64_t inputs, std::int64_t outputs)
+PackedPanels::PackedPanels(const float* weight, std::int64_t offsets, std::int64_t inputs, std::int64_t outputs,
+                           WeightOrder order)
     : PackedWeights(offsets, inputs, outputs), data(static_cast<float*>(runtime().allocate(Device::cpu(), bytes()))) {
   float* to = data;
   for (std::int64_t k = 0; k < volume; ++k)
     for (std::int64_t first = 0; first < out_channels; first += kPanel) {
       const std::int64_t present = std::min(kPanel, out_channels - first);
       for (std::int64_t i = 0; i < in_channels; ++i, to += kPanel) {
-        std::copy_n(weight + (k * in_channels + i) * out_channels + first, present, to);
+        if (order == WeightOrder::kInOut) {
+          std::copy_n(weight + (k * in_channels + i) * out_channels + first, present, to);
+        } else {
+          for (std::int64_t o = 0; o < present; ++o) to[o] = weight[(k * out_channels + first + o) * in_channels + i];
+        }
         std::fill_n(to + present, kPanel - present, 0.0f);
       }
     }

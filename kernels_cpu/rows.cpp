@@ -1,7 +1,9 @@
 // Ops on rows on the CPU.
+#include <voxshift/kernels_cpu/batch_norm.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/rows/kernels.h>
 
 #include <algorithm>
@@ -54,11 +56,12 @@ void linear_block(const ConstRowView& in, const PackedPanels& weights, const Epi
   with_activation(epilogue.activation.kind, FinishRows{epilogue, acc, stride, first, last - first, out});
 }
 
-/// out[c] = act(a[c] * scale[c] + b[c]) for one row; absent operands are null.
+/// out[c] = act(a[c] * scale[c] + shift[c] + residual[c]) for one row; absent operands are null.
 struct ElementwiseRow {
   const float* a;
   const float* scale;
-  const float* b;
+  const float* shift;
+  const float* residual;
   std::int64_t channels;
   float slope;
   float* out;
@@ -71,21 +74,23 @@ struct ElementwiseRow {
     for (; c + kLanes <= channels; c += kLanes) {
       FloatVector x = hn::LoadU(d, a + c);
       if (scale) x = hn::Mul(x, hn::LoadU(d, scale + c));
-      if (b) x = hn::Add(x, hn::LoadU(d, b + c));
+      if (shift) x = hn::Add(x, hn::LoadU(d, shift + c));
+      if (residual) x = hn::Add(x, hn::LoadU(d, residual + c));
       hn::StoreU(activate<kKind>(x, slopes), d, out + c);
     }
     if (c == channels) return;
     const std::int64_t left = channels - c;
     FloatVector x = load_some(a + c, left);
     if (scale) x = hn::Mul(x, load_some(scale + c, left));
-    if (b) x = hn::Add(x, load_some(b + c, left));
+    if (shift) x = hn::Add(x, load_some(shift + c, left));
+    if (residual) x = hn::Add(x, load_some(residual + c, left));
     store_some(activate<kKind>(x, slopes), out + c, left);
   }
 };
 
-void elementwise_row(const float* a, const float* scale, const float* b, std::int64_t channels,
-                     const Activation& activation, float* out) {
-  with_activation(activation.kind, ElementwiseRow{a, scale, b, channels, activation.slope, out});
+void elementwise_row(const float* a, const float* scale, const float* shift, const float* residual,
+                     std::int64_t channels, const Activation& activation, float* out) {
+  with_activation(activation.kind, ElementwiseRow{a, scale, shift, residual, channels, activation.slope, out});
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE
@@ -119,6 +124,11 @@ class CpuRowKernels final : public RowKernels {
     return std::make_shared<const PackedPanels>(weight, 1, in_channels, out_channels);
   }
 
+  std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t in_channels,
+                                                       std::int64_t out_channels) const override {
+    return std::make_shared<const PackedPanels>(weight, 1, in_channels, out_channels, WeightOrder::kOutIn);
+  }
+
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
               const RowView& out) const override {
     const auto& panels = static_cast<const PackedPanels&>(weights);
@@ -134,17 +144,11 @@ class CpuRowKernels final : public RowKernels {
   }
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,
-              Activation activation, const RowView& out) const override {
-    const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
-    for_rows(context, out.count,
-             [&](std::int64_t i) { elementwise_row(row(in, i), scale, shift, out.channels, activation, row(out, i)); });
-  }
-
-  void add(const Context& context, const ConstRowView& a, const ConstRowView& b, Activation activation,
-           const RowView& out) const override {
+              const ConstRowView& residual, Activation activation, const RowView& out) const override {
     const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
     for_rows(context, out.count, [&](std::int64_t i) {
-      elementwise_row(row(a, i), nullptr, row(b, i), out.channels, activation, row(out, i));
+      elementwise_row(row(in, i), scale, shift, residual.base ? row(residual, i) : nullptr, out.channels, activation,
+                      row(out, i));
     });
   }
 
@@ -172,6 +176,25 @@ class CpuRowKernels final : public RowKernels {
       const float* from = row(in, rows[i]);
       for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
     });
+  }
+
+  void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
+                       float* out) const override {
+    const PairList all{nullptr, nullptr, in.count};
+    cpu::weight_gradient(context, in, grad, &all, 1, out);
+  }
+
+  void sum_rows(const Context& context, const ConstRowView& in, float* out) const override {
+    cpu::sum_rows(context, in, out);
+  }
+
+  void moments(const Context& context, const ConstRowView& in, float* mean, float* variance) const override {
+    cpu::moments(context, in, mean, variance);
+  }
+
+  void batch_norm_backward(const Context& context, const BatchNormBackward& norm, const RowView& grad_in,
+                           const RowView& grad_residual, float* grad_weight, float* grad_bias) const override {
+    cpu::batch_norm_backward(context, norm, grad_in, grad_residual, grad_weight, grad_bias);
   }
 };
 

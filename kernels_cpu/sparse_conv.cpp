@@ -4,6 +4,7 @@
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/sparse_conv/kernels.h>
 
 #include <algorithm>
@@ -82,6 +83,12 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     return std::make_shared<const PackedPanels>(weight, volume, in_channels, out_channels);
   }
 
+  std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t volume,
+                                                       std::int64_t in_channels,
+                                                       std::int64_t out_channels) const override {
+    return std::make_shared<const PackedPanels>(weight, volume, in_channels, out_channels, WeightOrder::kOutIn);
+  }
+
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
     const auto& panels = static_cast<const PackedPanels&>(weights);
@@ -94,6 +101,11 @@ class CpuSparseConvKernels final : public SparseConvKernels {
       conv_block(block, b * rows, std::min(out.count, (b + 1) * rows), acc + thread * rows * stride);
     });
     context.arena->rewind(mark);
+  }
+
+  void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
+                       const KernelMapView& map, float* out) const override {
+    cpu::weight_gradient(context, in, grad, map.pairs, map.volume, out);
   }
 
   void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,

@@ -73,4 +73,15 @@ std::array<std::uint8_t, 3> spread_colour(std::size_t index) {
   return {channel(0), channel(1), channel(2)};
 }
 
+std::vector<ClassInfo> classes_for(std::size_t count, bool video) {
+  using Tables = std::vector<const std::vector<ClassInfo>*>;
+  for (const auto* known : video ? Tables{&jester_classes(), &kinetics_classes()}
+                                 : Tables{&semantic_kitti_classes(), &nuscenes_classes(), &waymo_classes()})
+    if (count == known->size()) return *known;
+  std::vector<ClassInfo> classes;
+  for (std::size_t i = 0; i < count; ++i)
+    classes.push_back({"class " + std::to_string(i), static_cast<std::uint32_t>(video ? i : i + 1), spread_colour(i)});
+  return classes;
+}
+
 }  // namespace voxshift

@@ -36,6 +36,10 @@ const std::vector<ClassInfo>& jester_classes();
 /// The 400 actions of the Kinetics-400 dataset in alphabetical order, as TSM numbers them. Raw ids are the positions.
 const std::vector<ClassInfo>& kinetics_classes();
 
+/// The classes of the data set that has so many: 19, 16 and 22 are SemanticKITTI's, nuScenes' and Waymo's, on video 27
+/// and 400 Jester's and Kinetics'; else numbered ones.
+std::vector<ClassInfo> classes_for(std::size_t count, bool video);
+
 /// Colours for tables that have none: neighbours in the table are told apart.
 std::array<std::uint8_t, 3> spread_colour(std::size_t index);
 

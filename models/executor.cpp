@@ -186,13 +186,13 @@ void Executor::run_step(const Step& step, const Span& span) {
     case StepKind::kLinear:
       return rows.linear(context(), x, *step.weights, epilogue, y);
     case StepKind::kAffine:
-      return rows.affine(context(), x, values(step.scale), values(step.shift), step.activation, y);
+      return rows.affine(context(), x, values(step.scale), values(step.shift), {}, step.activation, y);
     case StepKind::kAdd:
-      return rows.add(context(), x, other, step.activation, y);
+      return rows.affine(context(), x, nullptr, nullptr, other, step.activation, y);
     case StepKind::kSigmoid:
       return rows.sigmoid(context(), x, y);
     case StepKind::kCoordinates:
-      return rows.affine(context(), out.points.columns(0, 3), nullptr, nullptr, {}, y);
+      return rows.affine(context(), out.points.columns(0, 3), nullptr, nullptr, {}, {}, y);
     case StepKind::kReduce:
       return coordinate_kernels(device_).reduce(context(), x, link.parents, step.reduce, y);
     case StepKind::kInterpolate:
@@ -216,7 +216,7 @@ void Executor::run_scale(const Step& step, const ConstRowView& x, const RowView&
   for (std::size_t b = 0; b + 1 < splits.size(); ++b) {
     const std::int64_t first = splits[b], count = splits[b + 1] - splits[b];
     const auto* scale = static_cast<const float*>(factors.rows(static_cast<std::int64_t>(b), 1).base);
-    row_kernels(device_).affine(context(), x.rows(first, count), scale, nullptr, {}, y.rows(first, count));
+    row_kernels(device_).affine(context(), x.rows(first, count), scale, nullptr, {}, {}, y.rows(first, count));
   }
 }
 

@@ -94,6 +94,11 @@ struct Graph {
 
 constexpr const char* kGraphInput = "input";
 
+/// The graph as the JSON text of a model file, and back. graph_from_text throws InvalidArgument naming what is missing
+/// or of the wrong type; it does not know the parameters, so check_graph must follow.
+std::string to_text(const Graph& graph);
+Graph graph_from_text(const std::string& text);
+
 using Parameters = std::map<std::string, Array>;
 
 /// Sorts the nodes and checks names, ops, arity and cycles, and each parameter's presence, dtype f32 and shape. A

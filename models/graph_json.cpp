@@ -150,4 +150,12 @@ Graph graph_from_json(const json& document) try {
   throw InvalidArgument(std::string("[graph] ") + error.what());
 }
 
+std::string to_text(const Graph& graph) { return to_json(graph).dump(); }
+
+Graph graph_from_text(const std::string& text) {
+  const json document = json::parse(text, nullptr, false);
+  check(!document.is_discarded(), "[graph] the text is not JSON");
+  return graph_from_json(document);
+}
+
 }  // namespace voxshift

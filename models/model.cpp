@@ -73,18 +73,6 @@ Model from_file(const SafeTensors& file) {
 
 bool on_frames(const Graph& graph) { return graph.input == GraphInput::kFrames; }
 
-// The classes of the data set that has so many, else numbered ones.
-std::vector<ClassInfo> classes_for(std::size_t count, bool video) {
-  using Tables = std::vector<const std::vector<ClassInfo>*>;
-  for (const auto* known : video ? Tables{&jester_classes(), &kinetics_classes()}
-                                 : Tables{&semantic_kitti_classes(), &nuscenes_classes(), &waymo_classes()})
-    if (count == known->size()) return *known;
-  std::vector<ClassInfo> classes;
-  for (std::size_t i = 0; i < count; ++i)
-    classes.push_back({"class " + std::to_string(i), static_cast<std::uint32_t>(video ? i : i + 1), spread_colour(i)});
-  return classes;
-}
-
 // An architecture by name, and what it is made of where the spec does not say.
 struct Architecture {
   const char* name;
@@ -265,6 +253,10 @@ std::int64_t Model::parameter_count() const {
     for (const auto& [role, tensor] : node.parameters)
       if (!role.starts_with("running_")) count += parameters_.at(tensor).count();
   return count;
+}
+
+Model Model::with_parameters(Parameters parameters) const {
+  return {arch_, graph_, std::move(parameters), profile_, classes_, skip_thresholds_};
 }
 
 Model Model::with_profile(Profile profile) const {

@@ -66,6 +66,10 @@ class Model {
   /// Trained numbers: all parameters but running statistics.
   std::int64_t parameter_count() const;
 
+  /// The same network with other weights under the same names. Throws InvalidArgument for missing ones and other
+  /// shapes.
+  Model with_parameters(Parameters parameters) const;
+
   /// The same network behind another preprocessing. Throws InvalidArgument when its channels are not the network's.
   Model with_profile(Profile profile) const;
 

@@ -136,7 +136,7 @@ void Session::Impl::segment_voxels(const Array& points, Segmentation& result) {
   const VoxelRows voxels = voxelize_rows(in_place, {rows_of(points).columns(0, channels), splits, 1}, profile.voxelize);
   executor.geometry().set_voxels(voxels.level, std::nullopt);
   const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
-  rows.affine(executor.context(), input, profile.scale.data(), nullptr, {}, input);
+  rows.affine(executor.context(), input, profile.scale.data(), nullptr, {}, {}, input);
   RunReport& report = executor.report();
   report.dropped_points = n - voxels.points;
   report.voxelize_seconds = seconds_since(start);

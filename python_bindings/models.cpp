@@ -1,7 +1,11 @@
 // Model: a network with what runs it.
 #include <pybind11/stl/filesystem.h>
 
+#include <array>
 #include <memory>
+#include <tuple>
+#include <variant>
+#include <vector>
 
 #include "arrays.h"
 #include "bindings.h"
@@ -34,6 +38,34 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
   ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
   spec.bidirectional = shift == "offline";
   return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads);
+}
+
+using ClassTable = std::vector<std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>>;
+
+std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& classes, bool video) {
+  if (const auto* count = std::get_if<std::size_t>(&classes)) return classes_for(*count, video);
+  std::vector<ClassInfo> table;
+  for (const auto& [name, raw_id, rgb] : std::get<ClassTable>(classes)) table.push_back({name, raw_id, rgb});
+  return table;
+}
+
+std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters, const std::string& profile,
+                                        const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
+                                        const std::string& device, Threads threads) {
+  const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
+  const py::gil_scoped_release without_gil;
+  const Graph network = graph_from_text(text);
+  const Model model(arch, network, parameters, find_profile(profile),
+                    class_table(classes, network.input == GraphInput::kFrames));
+  return std::make_unique<LoadedModel>(model, parse_device(device), threads);
+}
+
+py::object graph(const LoadedModel& model) {
+  return py::module_::import("json").attr("loads")(to_text(model.model().graph()));
+}
+
+std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Parameters& parameters) {
+  return std::make_unique<LoadedModel>(model.model().with_parameters(parameters), model.device(), model.threads());
 }
 
 py::object segment(LoadedModel& model, const Array& points, bool scores) {
@@ -120,6 +152,12 @@ tensors in place of random ones, named and laid out as the architecture's. shift
 streams, "offline" for whole clips, whose frames also see the next one. Raises ValueError for others, OSError for a bad
 file.)";
 
+constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
+
+graph: dict {input, dims, in_channels, nodes, output}. parameters: {name: float32 array}. profile: preprocessing, a known
+name or the path of a JSON file. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits.
+arch: any name. Raises ValueError for a graph that does not fit the tensors, OSError for a bad file.)";
+
 constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
 
 x: a SparseTensor for networks on voxels; points float32 [N, C] with all input channels, x y z first, for networks on
@@ -156,12 +194,18 @@ void bind_models(py::module_& m) {
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
                   "parameters"_a = py::none(), "shift"_a = "online", WithoutGil(), kNewDoc)
+      .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
+                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), kFromGraphDoc)
+      .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),
+           "The same network with other weights {name: float32 array} under the same names. Raises ValueError for\n"
+           "missing ones and other shapes.")
       .def(
           "save", [](const LoadedModel& model, const std::filesystem::path& path) { model.model().save(path); },
           "path"_a, WithoutGil(), "Writes a .safetensors file whole or not at all. Raises OSError.")
       .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
       .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
       .def("segment", &segment, "points"_a, "scores"_a = false, kSegmentDoc)
+      .def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
       .def_property_readonly("report", &report, kReportDoc)
       .def_property_readonly(
           "classes", [](const LoadedModel& model) { return model.model().classes(); }, "list of ClassInfo by train id.")

@@ -1,7 +1,9 @@
 // Ops on sparse tensors and on rows.
 #include <pybind11/stl.h>
 #include <voxshift/rows/ops.h>
+#include <voxshift/rows/training.h>
 #include <voxshift/sparse_conv/combine.h>
+#include <voxshift/sparse_conv/conv_backward.h>
 #include <voxshift/sparse_conv/pool.h>
 
 #include "arrays.h"
@@ -112,10 +114,59 @@ constexpr const char* kAffineDoc =
 
 x: float32 [N, C]. scale, shift: float32 [C]. A missing scale is 1, a missing shift 0; activation as in conv. Raises ValueError for other shapes or dtypes.)";
 
+using ConvBackwardOp = ConvGradients(const SparseTensor&, const Array&, const Array&, const ConvOptions&,
+                                     WantedGradients);
+
+void bind_conv_backward(py::module_& m, const char* op, ConvBackwardOp* run, const char* doc) {
+  m.def(
+      op,
+      [op, run](const SparseTensor& x, const Array& weight, const Array& grad, const Axes& kernel_size,
+                const Axes& stride, const Axes& dilation, const Axes& padding, const std::string& semantics,
+                bool input_gradient, bool weight_gradient) {
+        const auto gradients =
+            run(x, weight, grad, window_options(op, kernel_size, stride, dilation, padding, semantics),
+                {input_gradient, weight_gradient});
+        return std::pair(gradients.input, gradients.weight);
+      },
+      "x"_a, "weight"_a, "grad"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
+      "semantics"_a = "floor", "input_gradient"_a = true, "weight_gradient"_a = true, WithoutGil(), doc);
+}
+
+constexpr const char* kConvBackwardDoc =
+    R"(Gradients of conv for grad float32 [No, Cout], that of its result's features before activation.
+
+Gives (input float32 [N, Cin], weight float32 [K, Cin, Cout]); input_gradient and weight_gradient say which, None for the
+other. A bias has the gradient sum_rows(grad), a residual has grad. Other arguments as given to conv; the kernel map is
+the one that conv left with x. Raises ValueError for wrong shapes, dtypes or options.)";
+
+constexpr const char* kLinearBackwardDoc =
+    R"(Gradients of linear for grad float32 [N, Cout], that of its result before activation.
+
+Gives (input float32 [N, Cin], weight float32 [Cin, Cout]); input_gradient and weight_gradient say which, None for the
+other. A bias has the gradient sum_rows(grad). Raises ValueError for wrong shapes or dtypes.)";
+
+constexpr const char* kBatchNormDoc =
+    R"(Batch normalisation in training mode over all rows (Ioffe and Szegedy, ICML 2015).
+
+(out, mean, variance) with out = act(weight * (x - mean) / sqrt(variance + eps) + bias + residual): x, residual and out
+float32 [N, C], the others float32 [C]; the variance is biased. activation as in conv. Raises ValueError for wrong
+shapes, dtypes or eps.)";
+
+constexpr const char* kBatchNormBackwardDoc =
+    R"(Gradients of batch_norm for grad float32 [N, C], that of its out: (x, weight, bias, residual).
+
+out, mean and variance are batch_norm's results, eps and activation what it was given. The last is None unless
+residual_gradient is set. Raises ValueError for wrong shapes, dtypes or eps.)";
+
 void bind_sparse_conv(py::module_& m) {
   bind_conv(m, "conv", conv, kConvDoc);
   bind_conv(m, "conv_transpose", conv_transpose, kConvTransposeDoc);
   bind_conv(m, "generative_conv_transpose", generative_conv_transpose, kGenerativeDoc);
+  bind_conv_backward(m, "conv_backward", conv_backward, kConvBackwardDoc);
+  bind_conv_backward(m, "conv_transpose_backward", conv_transpose_backward,
+                     "Gradients of conv_transpose, as those of conv_backward.");
+  bind_conv_backward(m, "generative_conv_transpose_backward", generative_conv_transpose_backward,
+                     "Gradients of generative_conv_transpose, as those of conv_backward.");
   m.def(
       "kernel_map",
       [](const SparseTensor& x, const Axes& kernel_size, const Axes& stride, const Axes& dilation, const Axes& padding,
@@ -174,12 +225,48 @@ void bind_rows(py::module_& m) {
         "uint8 [N]: the lowest channel that holds a row's maximum; x float32 [N, C] with 1 to 256 channels.");
 }
 
+void bind_training(py::module_& m) {
+  m.def(
+      "linear_backward",
+      [](const Array& x, const Array& weight, const Array& grad, bool input_gradient, bool weight_gradient) {
+        const auto gradients = linear_backward(x, weight, grad, {input_gradient, weight_gradient});
+        return std::pair(gradients.input, gradients.weight);
+      },
+      "x"_a, "weight"_a, "grad"_a, "input_gradient"_a = true, "weight_gradient"_a = true, WithoutGil(),
+      kLinearBackwardDoc);
+  m.def("sum_rows", &sum_rows, "x"_a, WithoutGil(),
+        "float32 [C]: the sum of x float32 [N, C] over all rows, the gradient of a bias.");
+  m.def(
+      "batch_norm",
+      [](const Array& x, const Array& weight, const Array& bias, float eps, const std::optional<Array>& residual,
+         const Word& activation, float negative_slope) {
+        const BatchNorm norm =
+            batch_norm(x, weight, bias, {eps, residual, activation_of("batch_norm", activation, negative_slope)});
+        return std::tuple(norm.out, norm.mean, norm.variance);
+      },
+      "x"_a, "weight"_a, "bias"_a, py::arg_v("eps", 1e-5f, "1e-05"), "residual"_a = py::none(),
+      "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), kBatchNormDoc);
+  m.def(
+      "batch_norm_backward",
+      [](const Array& x, const Array& out, const Array& grad, const Array& mean, const Array& variance,
+         const Array& weight, float eps, const Word& activation, float negative_slope, bool residual_gradient) {
+        const auto gradients =
+            batch_norm_backward(x, weight, {out, mean, variance}, grad, eps,
+                                activation_of("batch_norm_backward", activation, negative_slope), residual_gradient);
+        return std::tuple(gradients.input, gradients.weight, gradients.bias, gradients.residual);
+      },
+      "x"_a, "out"_a, "grad"_a, "mean"_a, "variance"_a, "weight"_a, py::arg_v("eps", 1e-5f, "1e-05"),
+      "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), "residual_gradient"_a = false,
+      WithoutGil(), kBatchNormBackwardDoc);
+}
+
 }  // namespace
 
 void bind_ops(py::module_& m) {
   bind_sparse_conv(m);
   bind_combine(m);
   bind_rows(m);
+  bind_training(m);
 }
 
 }  // namespace voxshift::python

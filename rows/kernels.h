@@ -9,6 +9,15 @@
 
 namespace voxshift {
 
+/// What batch normalisation in training mode, out = act(weight * (in - mean) / sqrt(variance + eps) + bias + residual),
+/// leaves for its gradient. `out` tells the activation's derivative and may be absent without one.
+struct BatchNormBackward {
+  ConstRowView in, out, grad;             ///< grad: of out
+  const float *mean, *variance, *weight;  ///< [channels]
+  float eps;
+  Activation activation;
+};
+
 /// Kernels on rows of features. All views of a call have the same count unless said otherwise; features are f32.
 class RowKernels {
  public:
@@ -18,17 +27,18 @@ class RowKernels {
   virtual std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t in_channels,
                                                     std::int64_t out_channels) const = 0;
 
+  /// Packs W from its transpose f32 [out_channels, in_channels].
+  virtual std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t in_channels,
+                                                               std::int64_t out_channels) const = 0;
+
   /// out[i] = act(in[i] W + bias + residual[i]), summed over input channels in order.
   virtual void linear(const Context&, const ConstRowView& in, const PackedWeights&, const Epilogue&,
                       const RowView& out) const = 0;
 
-  /// out[i, c] = act(in[i, c] * scale[c] + shift[c]); a null scale is 1, a null shift is 0. in may be out.
-  virtual void affine(const Context&, const ConstRowView& in, const float* scale, const float* shift, Activation,
-                      const RowView& out) const = 0;
-
-  /// out[i] = act(a[i] + b[i]). Either may be out.
-  virtual void add(const Context&, const ConstRowView& a, const ConstRowView& b, Activation,
-                   const RowView& out) const = 0;
+  /// out[i, c] = act(in[i, c] * scale[c] + shift[c] + residual[i, c]); a null scale is 1, a null shift or residual.base
+  /// is 0. in or residual may be out.
+  virtual void affine(const Context&, const ConstRowView& in, const float* scale, const float* shift,
+                      const ConstRowView& residual, Activation, const RowView& out) const = 0;
 
   /// out[i, c] = 1 / (1 + exp(-in[i, c])). in may be out.
   virtual void sigmoid(const Context&, const ConstRowView& in, const RowView& out) const = 0;
@@ -38,6 +48,21 @@ class RowKernels {
 
   /// out[i] = in[rows[i]] for the count of `out`; -1 gives zeros.
   virtual void gather(const Context&, const ConstRowView& in, const std::int32_t* rows, const RowView& out) const = 0;
+
+  /// out[i, o] = sum over rows r of in[r, i] * grad[r, o]: the gradient of linear()'s weight.
+  virtual void weight_gradient(const Context&, const ConstRowView& in, const ConstRowView& grad, float* out) const = 0;
+
+  /// out[c] = sum over rows of in[.., c]: the gradient of a bias.
+  virtual void sum_rows(const Context&, const ConstRowView& in, float* out) const = 0;
+
+  /// Mean and biased variance of every channel over all rows; 0 without rows.
+  virtual void moments(const Context&, const ConstRowView& in, float* mean, float* variance) const = 0;
+
+  /// With g = grad * act'(.): grad_bias = sum of g, grad_weight = sum of g x^, x^ = (in - mean) / sqrt(variance + eps),
+  /// grad_residual = g where its base is not null, and
+  /// grad_in = weight / sqrt(variance + eps) * (g - mean of g - x^ * mean of (g x^)).
+  virtual void batch_norm_backward(const Context&, const BatchNormBackward&, const RowView& grad_in,
+                                   const RowView& grad_residual, float* grad_weight, float* grad_bias) const = 0;
 };
 
 namespace cpu {

@@ -45,7 +45,7 @@ Array affine(const Array& x, const std::optional<Array>& scale, const std::optio
   const float* shifts = channel_vector("affine", "shift", shift, x.dim(1), x.device());
   Array out(x.shape(), DType::kF32, x.device());
   const Context context{x.device(), nullptr, num_threads(), nullptr};
-  row_kernels(x.device()).affine(context, rows_of(x), scales, shifts, activation, rows_of(out));
+  row_kernels(x.device()).affine(context, rows_of(x), scales, shifts, {}, activation, rows_of(out));
   return out;
 }
 

@@ -38,7 +38,7 @@ SparseTensor cat(const std::vector<SparseTensor>& tensors) {
   std::int64_t first = 0;
   for (const SparseTensor& x : tensors) {
     row_kernels(out.device())
-        .affine(context, rows_of(x.features()), nullptr, nullptr, {}, rows_of(out).columns(first, x.channels()));
+        .affine(context, rows_of(x.features()), nullptr, nullptr, {}, {}, rows_of(out).columns(first, x.channels()));
     first += x.channels();
   }
   return tensors[0].with_features(out);
@@ -49,7 +49,8 @@ SparseTensor add(const SparseTensor& a, const SparseTensor& b, Activation activa
   check(a.channels() == b.channels(), "[add] tensors have ", a.channels(), " and ", b.channels(), " channels");
   Array out({a.size(), a.channels()}, DType::kF32, a.device());
   const Context context{out.device(), nullptr, num_threads(), nullptr};
-  row_kernels(out.device()).add(context, rows_of(a.features()), rows_of(b.features()), activation, rows_of(out));
+  row_kernels(out.device())
+      .affine(context, rows_of(a.features()), nullptr, nullptr, rows_of(b.features()), activation, rows_of(out));
   return a.with_features(out);
 }
 

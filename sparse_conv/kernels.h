@@ -20,10 +20,20 @@ class SparseConvKernels {
   virtual std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t volume, std::int64_t in_channels,
                                                     std::int64_t out_channels) const = 0;
 
+  /// Packs W from the transposes of its offsets, f32 [volume, out_channels, in_channels].
+  virtual std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t volume,
+                                                               std::int64_t in_channels,
+                                                               std::int64_t out_channels) const = 0;
+
   /// out[o] = act(sum_k sum_{(i, o) in map_k} in[i] W[k] + bias + residual[o]). One accumulator per output element:
   /// offsets in order, then input channels. An output row without pairs is act(bias + residual).
   virtual void conv(const Context&, const ConstRowView& in, const KernelMapView&, const PackedWeights&, const Epilogue&,
                     const RowView& out) const = 0;
+
+  /// out[k] = sum_{(i, o) in map_k} in[i]^T grad[o], f32 [volume, in.channels, grad.channels]: the gradient of conv()'s
+  /// weight. That of its input is conv() on the map in the other direction with transposed weights.
+  virtual void weight_gradient(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapView&,
+                               float* out) const = 0;
 
   /// out[o] = max, sum or mean of in[i] over all pairs (i, o), offsets in order; the mean divides by the pairs present.
   /// An output row without pairs is 0.

@@ -122,19 +122,21 @@ TEST_P(RowsTest, ColumnSlicesOfWiderRows) {
     const Array b = array(other);
 
     Array wide = array(wide_in);
-    kernels.affine(context(), rows_of(b), nullptr, nullptr, {}, rows_of(wide).columns(2, width));
+    kernels.affine(context(), rows_of(b), nullptr, nullptr, {}, {}, rows_of(wide).columns(2, width));
     expect_slice(wide, other);
 
     wide = array(wide_in);  // in place
-    kernels.add(context(), rows_of(wide).columns(2, width), rows_of(b), {}, rows_of(wide).columns(2, width));
+    kernels.affine(context(), rows_of(wide).columns(2, width), nullptr, nullptr, rows_of(b), {},
+                   rows_of(wide).columns(2, width));
     expect_slice(wide, oracle::plus(in, other));
 
     wide = array(wide_in);
-    kernels.add(context(), rows_of(b), rows_of(wide).columns(2, width), {}, rows_of(wide).columns(2, width));
+    kernels.affine(context(), rows_of(b), nullptr, nullptr, rows_of(wide).columns(2, width), {},
+                   rows_of(wide).columns(2, width));
     expect_slice(wide, oracle::plus(in, other));
 
     wide = array(wide_in);
-    kernels.affine(context(), rows_of(wide).columns(2, width), nullptr, nullptr, {Kind::kRelu, 0},
+    kernels.affine(context(), rows_of(wide).columns(2, width), nullptr, nullptr, {}, {Kind::kRelu, 0},
                    rows_of(wide).columns(2, width));
     expect_slice(wide, oracle::apply(in, [](double v) { return v > 0 ? v : 0; }));
 

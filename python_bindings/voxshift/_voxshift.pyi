@@ -201,6 +201,17 @@ class Model:
         parameters: Optional[dict[str, _Array]] = None,
         shift: _Shift = "online",
     ) -> Model: ...
+    @staticmethod
+    def from_graph(
+        graph: dict[str, Any],
+        parameters: dict[str, _Array],
+        profile: str = "spvnas",
+        classes: Union[int, list[tuple[str, int, tuple[int, int, int]]]] = 19,
+        arch: str = "custom",
+        device: str = "cpu",
+        threads: Optional[int] = None,
+    ) -> Model: ...
+    def with_parameters(self, parameters: dict[str, _Array]) -> Model: ...
     def save(self, path: _Path) -> None: ...
     def parameters(self) -> dict[str, NDArray[np.float32]]: ...
     def forward(
@@ -392,6 +403,42 @@ def kernel_map(
     padding: _Axes = 0,
     semantics: _Semantics = "floor",
 ) -> NDArray[np.int32]: ...
+def conv_backward(
+    x: SparseTensor,
+    weight: _Array,
+    grad: _Array,
+    kernel_size: _Axes = 3,
+    stride: _Axes = 1,
+    dilation: _Axes = 1,
+    padding: _Axes = 0,
+    semantics: _Semantics = "floor",
+    input_gradient: bool = True,
+    weight_gradient: bool = True,
+) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
+def conv_transpose_backward(
+    x: SparseTensor,
+    weight: _Array,
+    grad: _Array,
+    kernel_size: _Axes = 3,
+    stride: _Axes = 1,
+    dilation: _Axes = 1,
+    padding: _Axes = 0,
+    semantics: _Semantics = "floor",
+    input_gradient: bool = True,
+    weight_gradient: bool = True,
+) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
+def generative_conv_transpose_backward(
+    x: SparseTensor,
+    weight: _Array,
+    grad: _Array,
+    kernel_size: _Axes = 3,
+    stride: _Axes = 1,
+    dilation: _Axes = 1,
+    padding: _Axes = 0,
+    semantics: _Semantics = "floor",
+    input_gradient: bool = True,
+    weight_gradient: bool = True,
+) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
 def max_pool(
     x: SparseTensor,
     kernel_size: _Axes,
@@ -441,6 +488,31 @@ def affine(
     activation: _Activation = None,
     negative_slope: float = 0.01,
 ) -> NDArray[np.float32]: ...
+def linear_backward(
+    x: _Array, weight: _Array, grad: _Array, input_gradient: bool = True, weight_gradient: bool = True
+) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
+def sum_rows(x: _Array) -> NDArray[np.float32]: ...
+def batch_norm(
+    x: _Array,
+    weight: _Array,
+    bias: _Array,
+    eps: float = 1e-5,
+    residual: Optional[_Array] = None,
+    activation: _Activation = None,
+    negative_slope: float = 0.01,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
+def batch_norm_backward(
+    x: _Array,
+    out: _Array,
+    grad: _Array,
+    mean: _Array,
+    variance: _Array,
+    weight: _Array,
+    eps: float = 1e-5,
+    activation: _Activation = None,
+    negative_slope: float = 0.01,
+    residual_gradient: bool = False,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], Optional[NDArray[np.float32]]]: ...
 def argmax(x: _Array) -> NDArray[np.uint8]: ...
 def voxelize(
     points: _Array,

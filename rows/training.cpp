@@ -1,0 +1,121 @@
+#include <voxshift/rows/kernels.h>
+#include <voxshift/rows/training.h>
+
+#include <cmath>
+#include <utility>
+#include <vector>
+
+namespace voxshift {
+namespace {
+
+void check_matrix(const char* op, const char* what, const Array& x) {
+  check(x.dtype() == DType::kF32 && x.rank() == 2, "[", op, "] ", what, " expects f32 [N, C], found ", name(x.dtype()),
+        " ", to_string(x.shape()));
+}
+
+// `what` has this shape, and lies where x does.
+void check_like(const char* op, const char* what, const Array& values, const Shape& shape, Device device) {
+  check(values.dtype() == DType::kF32 && values.shape() == shape, "[", op, "] ", what, " expects f32 ",
+        to_string(shape), ", found ", name(values.dtype()), " ", to_string(values.shape()));
+  check(values.device() == device, "[", op, "] ", what, " is on ", name(values.device()), ", x is on ", name(device));
+}
+
+}  // namespace
+
+LinearGradients linear_backward(const Array& x, const Array& weight, const Array& grad, WantedGradients wanted) {
+  check_matrix("linear_backward", "x", x);
+  check_matrix("linear_backward", "weight", weight);
+  check_like("linear_backward", "weight", weight, {x.dim(1), weight.dim(1)}, x.device());
+  check_like("linear_backward", "grad", grad, {x.dim(0), weight.dim(1)}, x.device());
+  const auto& kernels = row_kernels(x.device());
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  LinearGradients gradients;
+  if (wanted.input) {
+    gradients.input.emplace(x.shape(), DType::kF32, x.device());
+    const auto packed = kernels.pack_transposed(weight.data<float>(), weight.dim(1), weight.dim(0));
+    kernels.linear(context, rows_of(grad), *packed, {}, rows_of(*gradients.input));
+  }
+  if (wanted.weight) {
+    gradients.weight.emplace(weight.shape(), DType::kF32, x.device());
+    kernels.weight_gradient(context, rows_of(x), rows_of(grad), gradients.weight->data<float>());
+  }
+  return gradients;
+}
+
+Array sum_rows(const Array& x) {
+  check_matrix("sum_rows", "x", x);
+  Array out({x.dim(1)}, DType::kF32, x.device());
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  row_kernels(x.device()).sum_rows(context, rows_of(x), out.data<float>());
+  return out;
+}
+
+BatchNorm batch_norm(const Array& x, const Array& weight, const Array& bias, const BatchNormOptions& options) {
+  check_matrix("batch_norm", "x", x);
+  const std::int64_t channels = x.dim(1);
+  check_like("batch_norm", "weight", weight, {channels}, x.device());
+  check_like("batch_norm", "bias", bias, {channels}, x.device());
+  check(options.eps > 0, "[batch_norm] eps must be above 0, found ", options.eps);
+  ConstRowView residual;
+  if (options.residual) {
+    check_like("batch_norm", "residual", *options.residual, x.shape(), x.device());
+    residual = rows_of(*options.residual);
+  }
+  const auto& kernels = row_kernels(x.device());
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  BatchNorm result{Array(x.shape(), DType::kF32, x.device()), Array({channels}, DType::kF32, x.device()),
+                   Array({channels}, DType::kF32, x.device())};
+  kernels.moments(context, rows_of(x), result.mean.data<float>(), result.variance.data<float>());
+
+  // act(x * scale + shift + residual)
+  const Array means = result.mean.to(Device::cpu()), variances = result.variance.to(Device::cpu());
+  const Array weights = weight.to(Device::cpu()), biases = bias.to(Device::cpu());
+  std::vector<float> scale(static_cast<std::size_t>(channels)), shift(scale.size());
+  for (std::size_t c = 0; c < scale.size(); ++c) {
+    const double factor =
+        weights.values<float>()[c] / std::sqrt(static_cast<double>(variances.values<float>()[c]) + options.eps);
+    scale[c] = static_cast<float>(factor);
+    shift[c] = static_cast<float>(biases.values<float>()[c] - means.values<float>()[c] * factor);
+  }
+  const Array scales = Array::from(scale, {channels}).to(x.device()),
+              shifts = Array::from(shift, {channels}).to(x.device());
+  kernels.affine(context, rows_of(x), scales.data<float>(), shifts.data<float>(), residual, options.activation,
+                 rows_of(result.out));
+  return result;
+}
+
+BatchNormGradients batch_norm_backward(const Array& x, const Array& weight, const BatchNorm& forward, const Array& grad,
+                                       float eps, const Activation& activation, bool residual_gradient) {
+  constexpr const char* op = "batch_norm_backward";
+  check_matrix(op, "x", x);
+  const std::int64_t channels = x.dim(1);
+  check_like(op, "weight", weight, {channels}, x.device());
+  check_like(op, "mean", forward.mean, {channels}, x.device());
+  check_like(op, "variance", forward.variance, {channels}, x.device());
+  check_like(op, "out", forward.out, x.shape(), x.device());
+  check_like(op, "grad", grad, x.shape(), x.device());
+  check(eps > 0, "[batch_norm_backward] eps must be above 0, found ", eps);
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  const auto empty = [&](const Shape& shape) { return Array(shape, DType::kF32, x.device()); };
+  BatchNormGradients gradients{empty(x.shape()), empty({channels}), empty({channels}), std::nullopt};
+  if (residual_gradient) gradients.residual = empty(x.shape());
+  const BatchNormBackward norm{rows_of(x),
+                               rows_of(forward.out),
+                               rows_of(grad),
+                               forward.mean.data<float>(),
+                               forward.variance.data<float>(),
+                               weight.data<float>(),
+                               eps,
+                               activation};
+  row_kernels(x.device())
+      .batch_norm_backward(context, norm, rows_of(gradients.input),
+                           gradients.residual ? rows_of(*gradients.residual) : RowView(),
+                           gradients.weight.data<float>(), gradients.bias.data<float>());
+  return gradients;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,52 @@
+#include <voxshift/sparse_conv/conv_backward.h>
+#include <voxshift/sparse_conv/conv_plan.h>
+#include <voxshift/sparse_conv/kernels.h>
+
+namespace voxshift {
+namespace {
+
+ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, const Array& weight, const Array& grad,
+                  WantedGradients wanted) {
+  const Shape expected{plan.out->size(), weight.dim(2)};
+  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", op, "] grad expects f32 ", to_string(expected),
+        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  check(grad.device() == x.device(), "[", op, "] grad is on ", name(grad.device()), ", tensor is on ",
+        name(x.device()));
+  const auto& kernels = sparse_conv_kernels(x.device());
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  ConvGradients gradients;
+  if (wanted.input) {
+    const auto packed = kernels.pack_transposed(weight.data<float>(), weight.dim(0), weight.dim(2), weight.dim(1));
+    gradients.input.emplace(Shape{x.size(), x.channels()}, DType::kF32, x.device());
+    kernels.conv(context, rows_of(grad), plan.backward(), *packed, {}, rows_of(*gradients.input));
+  }
+  if (wanted.weight) {
+    gradients.weight.emplace(weight.shape(), DType::kF32, x.device());
+    kernels.weight_gradient(context, rows_of(x.features()), rows_of(grad), plan.forward(),
+                            gradients.weight->data<float>());
+  }
+  return gradients;
+}
+
+}  // namespace
+
+ConvGradients conv_backward(const SparseTensor& x, const Array& weight, const Array& grad, const ConvOptions& options,
+                            WantedGradients wanted) {
+  constexpr const char* op = "conv_backward";
+  return run(op, plan_conv(op, x, weight, options), x, weight, grad, wanted);
+}
+
+ConvGradients conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
+                                      const ConvOptions& options, WantedGradients wanted) {
+  constexpr const char* op = "conv_transpose_backward";
+  return run(op, plan_conv_transpose(op, x, weight, options), x, weight, grad, wanted);
+}
+
+ConvGradients generative_conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
+                                                 const ConvOptions& options, WantedGradients wanted) {
+  constexpr const char* op = "generative_conv_transpose_backward";
+  return run(op, plan_generative_conv_transpose(op, x, weight, options), x, weight, grad, wanted);
+}
+
+}  // namespace voxshift

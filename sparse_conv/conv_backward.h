@@ -1,0 +1,28 @@
+// Gradients of the convolutions on sparse tensors.
+#pragma once
+
+#include <voxshift/rows/training.h>
+#include <voxshift/sparse_conv/conv.h>
+
+namespace voxshift {
+
+struct ConvGradients {
+  std::optional<Array> input;   ///< f32 [N, Cin], of x's features
+  std::optional<Array> weight;  ///< f32 [K, Cin, Cout]
+};
+
+/// Gradients of conv(x, weight, options) for grad f32 [No, Cout], that of the features of its result before activation:
+///   input[i] = sum of grad[o] W[k]^T and weight[k] = sum of x[i]^T grad[o] over the pairs (k, i, o) of the kernel map.
+/// That of a bias is sum_rows(grad), that of a residual is grad itself. Reads kernel_size, stride, dilation, padding
+/// and semantics of the options. The kernel map is the one that the forward op left in x's cache. Throws
+/// InvalidArgument for other shapes, dtypes or devices.
+ConvGradients conv_backward(const SparseTensor& x, const Array& weight, const Array& grad,
+                            const ConvOptions& options = {}, WantedGradients wanted = {});
+
+/// The same of conv_transpose() and generative_conv_transpose().
+ConvGradients conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
+                                      const ConvOptions& options, WantedGradients wanted = {});
+ConvGradients generative_conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
+                                                 const ConvOptions& options, WantedGradients wanted = {});
+
+}  // namespace voxshift
