@@ -1,4 +1,4 @@
-// Sums over rows, channel by channel, and the gradient of batch normalisation on the CPU. A chunk of rows stays in the
+// Sums over rows, channel by channel, batch normalisation and its gradient on the CPU. A chunk of rows stays in the
 // cache while its columns are summed in registers, a few vectors of them at a time.
 #include <voxshift/kernels_cpu/batch_norm.h>
 #include <voxshift/kernels_cpu/parallel.h>
@@ -96,6 +96,57 @@ void moments_chunk(const ConstRowView& in, float* mean, float* spread) {
   for_columns(in.channels, MomentsChunk{in, mean, spread});
 }
 
+/// out = act((x - mean) scale + bias + residual) for rows [first, last)
+template <Activation::Kind kKind>
+struct NormalizeRows {
+  const ConstRowView& in;
+  const float *mean, *scale;
+  const BatchNormLayer& layer;
+  const ConstRowView& residual;
+  std::int64_t first, last;
+  const RowView& out;
+
+  template <int kVectors>
+  HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
+    const Floats d;
+    const FloatVector slope = hn::Set(d, layer.activation.slope);
+    FloatVector m[kVectors], s[kVectors], b[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      m[v] = load_lanes(mean + column + v * kLanes, count);
+      s[v] = load_lanes(scale + column + v * kLanes, count);
+      b[v] = load_lanes(layer.bias + column + v * kLanes, count);
+    }
+    for (std::int64_t i = first; i < last; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const std::int64_t c = column + v * kLanes;
+        FloatVector y = hn::MulAdd(hn::Sub(load_lanes(row_at(in, i, c), count), m[v]), s[v], b[v]);
+        if (residual.base) y = hn::Add(y, load_lanes(row_at(residual, i, c), count));
+        store_lanes(activate<kKind>(y, slope), static_cast<float*>(out.base) + i * out.row_stride + c, count);
+      }
+    }
+  }
+};
+
+struct NormalizeRowsOf {
+  const ConstRowView& in;
+  const float *mean, *scale;
+  const BatchNormLayer& layer;
+  const ConstRowView& residual;
+  std::int64_t first, last;
+  const RowView& out;
+
+  template <Activation::Kind kKind>
+  HWY_INLINE void run() const {
+    for_columns(in.channels, NormalizeRows<kKind>{in, mean, scale, layer, residual, first, last, out});
+  }
+};
+
+void normalize_rows(const ConstRowView& in, const float* mean, const float* scale, const BatchNormLayer& layer,
+                    const ConstRowView& residual, std::int64_t first, std::int64_t last, const RowView& out) {
+  with_activation(layer.activation.kind, NormalizeRowsOf{in, mean, scale, layer, residual, first, last, out});
+}
+
 /// grad * act'(.) where act gave y
 template <Activation::Kind kKind>
 HWY_INLINE FloatVector before_activation(FloatVector grad, FloatVector y, FloatVector slope) {
@@ -127,7 +178,7 @@ struct BackwardSums {
   template <int kVectors>
   HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
     const Floats d;
-    const FloatVector slope = hn::Set(d, norm.activation.slope);
+    const FloatVector slope = hn::Set(d, norm.layer.activation.slope);
     FloatVector mean[kVectors], sums[kVectors], products[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       mean[v] = load_lanes(norm.mean + column + v * kLanes, count);
@@ -160,7 +211,7 @@ struct BackwardRows {
   template <int kVectors>
   HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
     const Floats d;
-    const FloatVector slope = hn::Set(d, norm.activation.slope);
+    const FloatVector slope = hn::Set(d, norm.layer.activation.slope);
     FloatVector a[kVectors], b[kVectors], c[kVectors], m[kVectors];
     for (int v = 0; v < kVectors; ++v) {
       a[v] = load_lanes(scale + column + v * kLanes, count);
@@ -195,7 +246,7 @@ struct BackwardSumsOf {
 };
 
 void backward_sums(const BatchNormBackward& norm, std::int64_t first, std::int64_t last, float* sum, float* product) {
-  with_activation(norm.activation.kind, BackwardSumsOf{norm, first, last, sum, product});
+  with_activation(norm.layer.activation.kind, BackwardSumsOf{norm, first, last, sum, product});
 }
 
 struct BackwardRowsOf {
@@ -212,7 +263,8 @@ struct BackwardRowsOf {
 
 void backward_rows(const BatchNormBackward& norm, const float* scale, const float* shift, const float* slant,
                    std::int64_t first, std::int64_t last, const RowView& grad_in, const RowView& grad_residual) {
-  with_activation(norm.activation.kind, BackwardRowsOf{norm, scale, shift, slant, first, last, grad_in, grad_residual});
+  with_activation(norm.layer.activation.kind,
+                  BackwardRowsOf{norm, scale, shift, slant, first, last, grad_in, grad_residual});
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE
@@ -222,6 +274,7 @@ HWY_AFTER_NAMESPACE();
 namespace voxshift::cpu {
 HWY_EXPORT(sum_chunk);
 HWY_EXPORT(moments_chunk);
+HWY_EXPORT(normalize_rows);
 HWY_EXPORT(backward_sums);
 HWY_EXPORT(backward_rows);
 namespace {
@@ -250,22 +303,6 @@ class PartialSums {
   float* sums_;
 };
 
-}  // namespace
-
-void sum_rows(const Context& context, const ConstRowView& in, float* out) {
-  const Arena::Mark mark = context.arena->mark();
-  const auto sum_chunk = HWY_DYNAMIC_DISPATCH(sum_chunk);
-  const PartialSums sums(
-      context, in.count, in.channels,
-      [&](std::int64_t first, std::int64_t last, float* sum, float*) { sum_chunk(in.rows(first, last - first), sum); });
-  for (std::int64_t c = 0; c < in.channels; ++c) {
-    double sum = 0;
-    for (std::int64_t chunk = 0; chunk < sums.chunks(); ++chunk) sum += sums.first(chunk, c);
-    out[c] = static_cast<float>(sum);
-  }
-  context.arena->rewind(mark);
-}
-
 // Chan et al. (1979): means and squared deviations of two samples give those of both.
 void moments(const Context& context, const ConstRowView& in, float* mean, float* variance) {
   const Arena::Mark mark = context.arena->mark();
@@ -289,6 +326,36 @@ void moments(const Context& context, const ConstRowView& in, float* mean, float*
   context.arena->rewind(mark);
 }
 
+}  // namespace
+
+void sum_rows(const Context& context, const ConstRowView& in, float* out) {
+  const Arena::Mark mark = context.arena->mark();
+  const auto sum_chunk = HWY_DYNAMIC_DISPATCH(sum_chunk);
+  const PartialSums sums(
+      context, in.count, in.channels,
+      [&](std::int64_t first, std::int64_t last, float* sum, float*) { sum_chunk(in.rows(first, last - first), sum); });
+  for (std::int64_t c = 0; c < in.channels; ++c) {
+    double sum = 0;
+    for (std::int64_t chunk = 0; chunk < sums.chunks(); ++chunk) sum += sums.first(chunk, c);
+    out[c] = static_cast<float>(sum);
+  }
+  context.arena->rewind(mark);
+}
+
+void batch_norm(const Context& context, const ConstRowView& in, const BatchNormLayer& layer,
+                const ConstRowView& residual, const RowView& out, float* mean, float* variance) {
+  const Arena::Mark mark = context.arena->mark();
+  moments(context, in, mean, variance);
+  auto* scale = context.arena->allocate<float>(in.channels);
+  for (std::int64_t c = 0; c < in.channels; ++c)
+    scale[c] = static_cast<float>(layer.weight[c] / std::sqrt(static_cast<double>(variance[c]) + layer.eps));
+  const auto normalize_rows = HWY_DYNAMIC_DISPATCH(normalize_rows);
+  parallel_ranges(context.threads, in.count, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    normalize_rows(in, mean, scale, layer, residual, first, last, out);
+  });
+  context.arena->rewind(mark);
+}
+
 void batch_norm_backward(const Context& context, const BatchNormBackward& norm, const RowView& grad_in,
                          const RowView& grad_residual, float* grad_weight, float* grad_bias) {
   const std::int64_t rows = norm.in.count, channels = norm.in.channels;
@@ -308,10 +375,10 @@ void batch_norm_backward(const Context& context, const BatchNormBackward& norm, 
       sum += sums.first(chunk, c);
       product += sums.second(chunk, c);
     }
-    const double inverse = 1 / std::sqrt(static_cast<double>(norm.variance[c]) + norm.eps);
+    const double inverse = 1 / std::sqrt(static_cast<double>(norm.variance[c]) + norm.layer.eps);
     grad_bias[c] = static_cast<float>(sum);
     grad_weight[c] = static_cast<float>(product * inverse);
-    scale[c] = static_cast<float>(norm.weight[c] * inverse);
+    scale[c] = static_cast<float>(norm.layer.weight[c] * inverse);
     shift[c] = static_cast<float>(rows > 0 ? sum / n : 0);
     slant[c] = static_cast<float>(rows > 0 ? product * inverse * inverse / n : 0);
   }

@@ -188,8 +188,9 @@ class CpuRowKernels final : public RowKernels {
     cpu::sum_rows(context, in, out);
   }
 
-  void moments(const Context& context, const ConstRowView& in, float* mean, float* variance) const override {
-    cpu::moments(context, in, mean, variance);
+  void batch_norm(const Context& context, const ConstRowView& in, const BatchNormLayer& layer,
+                  const ConstRowView& residual, const RowView& out, float* mean, float* variance) const override {
+    cpu::batch_norm(context, in, layer, residual, out, mean, variance);
   }
 
   void batch_norm_backward(const Context& context, const BatchNormBackward& norm, const RowView& grad_in,

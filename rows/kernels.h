@@ -9,13 +9,19 @@
 
 namespace voxshift {
 
-/// What batch normalisation in training mode, out = act(weight * (in - mean) / sqrt(variance + eps) + bias + residual),
-/// leaves for its gradient. `out` tells the activation's derivative and may be absent without one.
-struct BatchNormBackward {
-  ConstRowView in, out, grad;             ///< grad: of out
-  const float *mean, *variance, *weight;  ///< [channels]
+/// Batch normalisation in training mode. weight, bias [channels]; the gradient does not read the bias.
+struct BatchNormLayer {
+  const float *weight, *bias;
   float eps;
   Activation activation;
+};
+
+/// What the gradient of batch_norm() reads: the operands and results of the forward op, and the gradient of `out`.
+/// `out` tells the activation's derivative and may be absent without one.
+struct BatchNormBackward {
+  BatchNormLayer layer;
+  ConstRowView in, out, grad;
+  const float *mean, *variance;
 };
 
 /// Kernels on rows of features. All views of a call have the same count unless said otherwise; features are f32.
@@ -55,8 +61,10 @@ class RowKernels {
   /// out[c] = sum over rows of in[.., c]: the gradient of a bias.
   virtual void sum_rows(const Context&, const ConstRowView& in, float* out) const = 0;
 
-  /// Mean and biased variance of every channel over all rows; 0 without rows.
-  virtual void moments(const Context&, const ConstRowView& in, float* mean, float* variance) const = 0;
+  /// mean, variance [channels] of `in` over all rows, the variance biased, 0 without rows; and
+  /// out = act(weight * (in - mean) / sqrt(variance + eps) + bias + residual).
+  virtual void batch_norm(const Context&, const ConstRowView& in, const BatchNormLayer&, const ConstRowView& residual,
+                          const RowView& out, float* mean, float* variance) const = 0;
 
   /// With g = grad * act'(.): grad_bias = sum of g, grad_weight = sum of g x^, x^ = (in - mean) / sqrt(variance + eps),
   /// grad_residual = g where its base is not null, and

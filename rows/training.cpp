@@ -1,10 +1,6 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/rows/training.h>
 
-#include <cmath>
-#include <utility>
-#include <vector>
-
 namespace voxshift {
 namespace {
 
@@ -63,27 +59,14 @@ BatchNorm batch_norm(const Array& x, const Array& weight, const Array& bias, con
     check_like("batch_norm", "residual", *options.residual, x.shape(), x.device());
     residual = rows_of(*options.residual);
   }
-  const auto& kernels = row_kernels(x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   BatchNorm result{Array(x.shape(), DType::kF32, x.device()), Array({channels}, DType::kF32, x.device()),
                    Array({channels}, DType::kF32, x.device())};
-  kernels.moments(context, rows_of(x), result.mean.data<float>(), result.variance.data<float>());
-
-  // act(x * scale + shift + residual)
-  const Array means = result.mean.to(Device::cpu()), variances = result.variance.to(Device::cpu());
-  const Array weights = weight.to(Device::cpu()), biases = bias.to(Device::cpu());
-  std::vector<float> scale(static_cast<std::size_t>(channels)), shift(scale.size());
-  for (std::size_t c = 0; c < scale.size(); ++c) {
-    const double factor =
-        weights.values<float>()[c] / std::sqrt(static_cast<double>(variances.values<float>()[c]) + options.eps);
-    scale[c] = static_cast<float>(factor);
-    shift[c] = static_cast<float>(biases.values<float>()[c] - means.values<float>()[c] * factor);
-  }
-  const Array scales = Array::from(scale, {channels}).to(x.device()),
-              shifts = Array::from(shift, {channels}).to(x.device());
-  kernels.affine(context, rows_of(x), scales.data<float>(), shifts.data<float>(), residual, options.activation,
-                 rows_of(result.out));
+  const BatchNormLayer layer{weight.data<float>(), bias.data<float>(), options.eps, options.activation};
+  row_kernels(x.device())
+      .batch_norm(context, rows_of(x), layer, residual, rows_of(result.out), result.mean.data<float>(),
+                  result.variance.data<float>());
   return result;
 }
 
@@ -103,14 +86,12 @@ BatchNormGradients batch_norm_backward(const Array& x, const Array& weight, cons
   const auto empty = [&](const Shape& shape) { return Array(shape, DType::kF32, x.device()); };
   BatchNormGradients gradients{empty(x.shape()), empty({channels}), empty({channels}), std::nullopt};
   if (residual_gradient) gradients.residual = empty(x.shape());
-  const BatchNormBackward norm{rows_of(x),
+  const BatchNormBackward norm{{weight.data<float>(), nullptr, eps, activation},
+                               rows_of(x),
                                rows_of(forward.out),
                                rows_of(grad),
                                forward.mean.data<float>(),
-                               forward.variance.data<float>(),
-                               weight.data<float>(),
-                               eps,
-                               activation};
+                               forward.variance.data<float>()};
   row_kernels(x.device())
       .batch_norm_backward(context, norm, rows_of(gradients.input),
                            gradients.residual ? rows_of(*gradients.residual) : RowView(),
