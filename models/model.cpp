@@ -65,7 +65,7 @@ Model from_file(const SafeTensors& file) {
   if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey));
   return {arch == file.metadata.end() ? "custom" : arch->second,
           graph_from_json(graph),
-          file.tensors,
+          widened(file.tensors),
           profile_from_json(metadata(file, "voxshift.profile")),
           classes_from_json(metadata(file, "voxshift.classes")),
           std::move(skip)};
@@ -236,8 +236,9 @@ Model Model::create(const ModelSpec& spec) {
           classes_for(static_cast<std::size_t>(classes), arch.video)};
 }
 
-void Model::save(const std::filesystem::path& path) const {
-  SafeTensors file{parameters_,
+void Model::save(const std::filesystem::path& path, DType dtype) const {
+  check(dtype == DType::kF32 || dtype == DType::kF16, "[save] expected f32 or f16, found ", name(dtype));
+  SafeTensors file{dtype == DType::kF16 ? halved(parameters_) : parameters_,
                    {{"voxshift.format", kFormat},
                     {"voxshift.arch", arch_},
                     {"voxshift.graph", voxshift::to_json(graph_).dump()},

@@ -39,7 +39,7 @@ class Model {
   Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
         std::optional<SkipThresholds> skip_thresholds = {});
 
-  /// Reads a `.safetensors` file with voxshift's metadata. Throws IoError "FILE: what is wrong".
+  /// Reads a `.safetensors` file with voxshift's metadata and f32 or f16 tensors. Throws IoError "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
 
   /// A network with random weights as torchsparse or torchvision initialise them, and batch-norm statistics of
@@ -48,8 +48,9 @@ class Model {
   /// a width or class count out of range, a profile or tensors that do not fit the network; IoError for a bad file.
   static Model create(const ModelSpec& spec);
 
-  /// Writes the file whole or not at all. Throws IoError.
-  void save(const std::filesystem::path& path) const;
+  /// Writes the file whole or not at all, its tensors as f32 or rounded to f16. Throws IoError, and InvalidArgument for
+  /// a number beyond f16's range.
+  void save(const std::filesystem::path& path, DType dtype = DType::kF32) const;
 
   const std::string& arch() const { return arch_; }
   const Graph& graph() const { return graph_; }

@@ -200,8 +200,13 @@ void bind_models(py::module_& m) {
            "The same network with other weights {name: float32 array} under the same names. Raises ValueError for\n"
            "missing ones and other shapes.")
       .def(
-          "save", [](const LoadedModel& model, const std::filesystem::path& path) { model.model().save(path); },
-          "path"_a, WithoutGil(), "Writes a .safetensors file whole or not at all. Raises OSError.")
+          "save",
+          [](const LoadedModel& model, const std::filesystem::path& path, bool half) {
+            model.model().save(path, half ? DType::kF16 : DType::kF32);
+          },
+          "path"_a, "half"_a = false, WithoutGil(),
+          "Writes a .safetensors file whole or not at all; half: its tensors rounded to float16. Raises OSError, and\n"
+          "ValueError for a number beyond float16's range.")
       .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
       .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
       .def("segment", &segment, "points"_a, "scores"_a = false, kSegmentDoc)

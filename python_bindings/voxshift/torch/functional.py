@@ -1,0 +1,194 @@
+"""Operators with gradients on torch tensors.
+
+Each runs the voxshift operator of its name and, going back, its `_backward`; memory is shared, not copied. Gradients of
+gradients are not defined.
+"""
+
+import torch
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+import voxshift as vs
+
+_CONVS = {
+    "conv": (vs.conv, vs.conv_backward),
+    "conv_transpose": (vs.conv_transpose, vs.conv_transpose_backward),
+    "generative_conv_transpose": (vs.generative_conv_transpose, vs.generative_conv_transpose_backward),
+}
+
+
+def array(op, what, tensor):
+    """The numpy array on a tensor's memory, contiguous. Raises ValueError unless it is float32 on the CPU."""
+    if tensor is None:
+        return None
+    if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
+        raise vs.InvalidArgument(
+            f"[{op}] {what} expects float32 on the CPU, found {str(tensor.dtype)[6:]} on {tensor.device}"
+        )
+    return tensor.detach().contiguous().numpy()
+
+
+def tensor_of(values):
+    return None if values is None else torch.from_numpy(values)
+
+
+class _Conv(Function):
+    @staticmethod
+    def forward(ctx, feats, weight, bias, base, op, options):
+        x = base.with_features(array(op, "feats", feats))
+        y = _CONVS[op][0](x, array(op, "weight", weight), bias=array(op, "bias", bias), **options)
+        ctx.save_for_backward(feats, weight)
+        ctx.base, ctx.op, ctx.options = base, op, options
+        return tensor_of(y.feats), y.with_features(y.feats[:, :0])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, _):
+        feats, weight = ctx.saved_tensors
+        needs_feats, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        gradient = array(ctx.op, "grad", grad)
+        of_feats, of_weight = None, None
+        if needs_feats or needs_weight:
+            x = ctx.base.with_features(array(ctx.op, "feats", feats))
+            of_feats, of_weight = _CONVS[ctx.op][1](
+                x,
+                array(ctx.op, "weight", weight),
+                gradient,
+                input_gradient=needs_feats,
+                weight_gradient=needs_weight,
+                **ctx.options,
+            )
+        of_bias = vs.sum_rows(gradient) if needs_bias else None
+        return tensor_of(of_feats), tensor_of(of_weight), tensor_of(of_bias), None, None, None
+
+
+def conv3d(x, weight, bias=None, kernel_size=3, stride=1, dilation=1, padding=0, semantics="floor", op="conv"):
+    """voxshift.conv of a SparseTensor, or with op="conv_transpose" or "generative_conv_transpose" of that name.
+
+    weight: float32 [K, Cin, Cout], or [Cin, Cout] where K is 1. bias: float32 [Cout]. In any number of dimensions, as
+    the other arguments and the result are voxshift's. Raises ValueError for wrong shapes, dtypes or options.
+    """
+    if weight.dim() == 2:
+        weight = weight.unsqueeze(0)
+    options = {
+        "kernel_size": kernel_size,
+        "stride": stride,
+        "dilation": dilation,
+        "padding": padding,
+        "semantics": semantics,
+    }
+    feats, base = _Conv.apply(x.feats, weight, bias, x.base, op, options)
+    return x.on(base, feats)
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return tensor_of(vs.linear(*(array("linear", n, t) for n, t in (("x", x), ("weight", weight.t()), ("bias", bias)))))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        gradient = array("linear", "grad", grad)
+        of_x, of_weight = vs.linear_backward(
+            array("linear", "x", x),
+            array("linear", "weight", weight.t()),
+            gradient,
+            input_gradient=ctx.needs_input_grad[0],
+            weight_gradient=ctx.needs_input_grad[1],
+        )
+        of_bias = vs.sum_rows(gradient) if ctx.needs_input_grad[2] else None
+        return tensor_of(of_x), None if of_weight is None else tensor_of(of_weight).t(), tensor_of(of_bias)
+
+
+def linear(x, weight, bias=None):
+    """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]."""
+    return _Linear.apply(x, weight, bias)
+
+
+class _BatchNorm(Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, residual, eps, activation, slope):
+        op = "batch_norm"
+        out, mean, variance = map(
+            tensor_of,
+            vs.batch_norm(
+                array(op, "x", x),
+                array(op, "weight", weight),
+                array(op, "bias", bias),
+                eps=eps,
+                residual=array(op, "residual", residual),
+                activation=activation,
+                negative_slope=slope,
+            ),
+        )
+        ctx.save_for_backward(x, weight, out, mean, variance)
+        ctx.options = eps, activation, slope
+        ctx.mark_non_differentiable(mean, variance)
+        return out, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, _mean, _variance):
+        x, weight, out, mean, variance = (array("batch_norm", "x", t) for t in ctx.saved_tensors)
+        eps, activation, slope = ctx.options
+        gradients = vs.batch_norm_backward(
+            x,
+            out,
+            array("batch_norm", "grad", grad),
+            mean,
+            variance,
+            weight,
+            eps=eps,
+            activation=activation,
+            negative_slope=slope,
+            residual_gradient=ctx.needs_input_grad[3],
+        )
+        return (*map(tensor_of, gradients), None, None, None)
+
+
+def batch_norm(
+    x,
+    running_mean,
+    running_var,
+    weight,
+    bias,
+    training=False,
+    momentum=0.1,
+    eps=1e-5,
+    residual=None,
+    activation=None,
+    negative_slope=0.01,
+):
+    """act(norm(x) + residual) for x float32 [N, C], with torch.nn.functional.batch_norm's arguments.
+
+    In training the statistics are those of all rows, and the running ones follow them (the variance unbiased); else the
+    running ones are used. activation: None, "relu", "relu6" or "leaky_relu" with negative_slope.
+    """
+    if training:
+        out, mean, variance = _BatchNorm.apply(x, weight, bias, residual, eps, activation, negative_slope)
+        with torch.no_grad():
+            rows = x.shape[0]
+            running_mean.lerp_(mean, momentum)
+            running_var.lerp_(variance * (rows / max(rows - 1, 1)), momentum)
+        return out
+    scale = weight * torch.rsqrt(running_var + eps)
+    out = torch.addcmul(bias - running_mean * scale, x, scale)
+    if residual is not None:
+        out = out + residual
+    return _ACTIVATIONS[activation](out, negative_slope)
+
+
+_ACTIVATIONS = {
+    None: lambda x, slope: x,
+    "relu": lambda x, slope: torch.relu(x),
+    "relu6": lambda x, slope: torch.nn.functional.relu6(x),
+    "leaky_relu": lambda x, slope: torch.nn.functional.leaky_relu(x, slope),
+}
+
+
+def activate(x, activation, negative_slope=0.01):
+    """The activation of this name; None is the identity."""
+    return _ACTIVATIONS[activation](x, negative_slope)

@@ -1,0 +1,124 @@
+"""torch.nn modules of the operators; argument names are torchsparse's."""
+
+import math
+
+import torch
+from torch import nn
+
+from voxshift.torch import functional
+
+
+def _per_axis(value, dims):
+    return [value] * dims if isinstance(value, int) else list(value)
+
+
+class Conv3d(nn.Module):
+    """Sparse convolution, weights `kernel` [K, Cin, Cout] ([Cin, Cout] where K is 1) initialised as torchsparse does.
+
+    Stride 1 is submanifold; a larger stride gives unique(floor(c / stride)). transposed: back onto the coordinates that a
+    convolution of this stride came from. generative: makes all coordinates that a tap reaches. padding belongs to
+    semantics="bounded" (spconv). Takes and gives a SparseTensor.
+    """
+
+    dims = 3
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        stride=1,
+        padding=0,
+        dilation=1,
+        bias=False,
+        transposed=False,
+        generative=False,
+        semantics="floor",
+    ):
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.kernel_size = _per_axis(kernel_size, self.dims)
+        self.stride = _per_axis(stride, self.dims)
+        self.padding = _per_axis(padding, self.dims)
+        self.dilation = _per_axis(dilation, self.dims)
+        self.semantics = semantics
+        self.op = "generative_conv_transpose" if generative else "conv_transpose" if transposed else "conv"
+        volume = math.prod(self.kernel_size)
+        bound = 1 / math.sqrt((in_channels if self.op == "conv" else out_channels) * volume)
+        shape = (in_channels, out_channels) if volume == 1 else (volume, in_channels, out_channels)
+        self.kernel = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
+
+    def forward(self, x):
+        return functional.conv3d(
+            x,
+            self.kernel,
+            self.bias,
+            kernel_size=self.kernel_size,
+            stride=self.stride,
+            dilation=self.dilation,
+            padding=self.padding,
+            semantics=self.semantics,
+            op=self.op,
+        )
+
+    def extra_repr(self):
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, op={self.op}"
+        )
+
+
+class SubMConv3d(Conv3d):
+    """Convolution that keeps the coordinates (spconv's name for stride 1)."""
+
+    def __init__(self, in_channels, out_channels, kernel_size=3, dilation=1, bias=False):
+        super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, bias=bias)
+
+
+class ConvTranspose3d(Conv3d):
+    """Convolution back onto the coordinates that one of the same stride came from."""
+
+    def __init__(self, in_channels, out_channels, kernel_size=2, stride=2, bias=False, generative=False):
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, bias=bias, transposed=True, generative=generative
+        )
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all rows, with torch.nn.BatchNorm1d's parameters and running statistics.
+
+    activation: None, "relu", "relu6" or "leaky_relu", applied in the same pass, after an optional residual:
+    forward(x, residual=None) on SparseTensors.
+    """
+
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, activation=None, negative_slope=0.01):
+        super().__init__()
+        self.eps, self.momentum, self.activation, self.negative_slope = eps, momentum, activation, negative_slope
+        self.weight = nn.Parameter(torch.ones(num_features))
+        self.bias = nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def forward(self, x, residual=None):
+        return x.with_feats(
+            functional.batch_norm(
+                x.feats,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=self.training,
+                momentum=self.momentum,
+                eps=self.eps,
+                residual=None if residual is None else residual.feats,
+                activation=self.activation,
+                negative_slope=self.negative_slope,
+            )
+        )
+
+
+class ReLU(nn.Module):
+    """max(x, 0) on a SparseTensor."""
+
+    def forward(self, x):
+        return x.with_feats(torch.relu(x.feats))

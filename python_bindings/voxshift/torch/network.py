@@ -1,0 +1,199 @@
+"""Whole networks: the graph of a voxshift model, run with gradients."""
+
+import torch
+from torch import nn
+
+import voxshift as vs
+from voxshift.torch import functional
+from voxshift.torch.sparse_tensor import SparseTensor, cat
+
+_ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu"}
+
+
+class _Step:
+    """A node of the graph, and what was fused into it: batch_norm with a sum and an activation."""
+
+    def __init__(self, node):
+        self.op, self.inputs, self.output = node["op"], list(node["inputs"]), node["name"]
+        self.node, self.parameters = node, node.get("parameters", {})
+        self.activation, self.slope = None, 0.01
+        self.residual = None
+        self.last_used = []  # values that no later step reads
+
+
+def _fuse(nodes):
+    """Steps in the nodes' order. batch_norm -> [add] -> activation becomes one step, at the place of its last node."""
+    users = {}
+    for node in nodes:
+        for value in node["inputs"]:
+            users.setdefault(value, []).append(node)
+    only_user = {value: users[value][0] for value in users if len(users[value]) == 1}
+    fused, steps = set(), {}
+    for node in nodes:
+        if node["name"] in fused:
+            continue
+        step = _Step(node)
+        if node["op"] == "batch_norm":
+            following = only_user.get(node["name"])
+            after = following and only_user.get(following["name"])
+            if following and following["op"] == "add" and after and after["op"] in _ACTIVATIONS:
+                step.residual = next(value for value in following["inputs"] if value != node["name"])
+                step.inputs.append(step.residual)
+                fused.add(following["name"])
+                following = after
+            if following and following["op"] in _ACTIVATIONS:
+                step.activation, step.slope = following["op"], following.get("slope", 0.01)
+                step.output = following["name"]
+                fused.add(following["name"])
+        steps[step.output] = step
+    order = [steps[node["name"]] for node in nodes if node["name"] in steps]
+    return order
+
+
+class Network(nn.Module):
+    """The network of a voxshift.Model as a module with gradients.
+
+    state_dict has the names of the model file: weights and biases are parameters, running statistics buffers. forward
+    takes what the network takes, a SparseTensor for networks on voxels, and gives the logits, a tensor [N, classes] with
+    rows in the order of x's.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        graph = model.graph
+        self.output = graph["output"]
+        self._places = {}
+        statistics = {
+            name
+            for node in graph["nodes"]
+            for role, name in node.get("parameters", {}).items()
+            if role.startswith("running_")
+        }
+        for name, values in model.parameters().items():
+            self._register(name, torch.from_numpy(values.copy()), name in statistics)
+        self.steps = _fuse(graph["nodes"])
+        self._find_last_uses()
+
+    def _register(self, name, values, is_buffer):
+        *path, leaf = name.split(".")
+        module = self
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, nn.Module())
+            module = module._modules[part]
+        if is_buffer:
+            module.register_buffer(leaf, values)
+        else:
+            module.register_parameter(leaf, nn.Parameter(values))
+        self._places[name] = (module, leaf)
+
+    def _find_last_uses(self):
+        seen = {self.output}
+        for step in reversed(self.steps):
+            step.last_used = [value for value in dict.fromkeys(step.inputs) if value not in seen]
+            seen.update(step.inputs)
+
+    def tensor(self, name):
+        """The parameter or buffer of this name."""
+        module, leaf = self._places[name]
+        return getattr(module, leaf)
+
+    def reset_statistics(self):
+        """Running means 0 and variances 1, as before training."""
+        for step in self.steps:
+            if step.op == "batch_norm":
+                self.tensor(step.parameters["running_mean"]).zero_()
+                self.tensor(step.parameters["running_var"]).fill_(1)
+        return self
+
+    def forward(self, x):
+        values = {"input": x}
+        for step in self.steps:
+            inputs = [values[name] for name in step.inputs]
+            roles = {role: self.tensor(name) for role, name in step.parameters.items()}
+            values[step.output] = _RUN[step.op](self, step, inputs, roles)
+            for name in step.last_used:
+                del values[name]
+        out = values[self.output]
+        return out.feats if isinstance(out, SparseTensor) else out
+
+    def to_model(self):
+        """A voxshift.Model with the present weights."""
+        return self.model.with_parameters({name: self.tensor(name).detach().numpy() for name in self._places})
+
+
+def _conv(op):
+    def run(net, step, inputs, roles):
+        node = step.node
+        return functional.conv3d(
+            inputs[0],
+            roles["weight"],
+            roles.get("bias"),
+            kernel_size=node["kernel_size"],
+            stride=node["stride"],
+            dilation=node["dilation"],
+            padding=node.get("padding", 0),
+            semantics=node.get("semantics", "floor"),
+            op=op,
+        )
+
+    return run
+
+
+def _batch_norm(net, step, inputs, roles):
+    residual = inputs[1].feats if step.residual else None
+    out = functional.batch_norm(
+        inputs[0].feats,
+        roles["running_mean"],
+        roles["running_var"],
+        roles["weight"],
+        roles["bias"],
+        training=net.training and roles["weight"].requires_grad,
+        eps=step.node["eps"],
+        residual=residual,
+        activation=step.activation,
+        negative_slope=step.slope,
+    )
+    return inputs[0].with_feats(out)
+
+
+def _linear(net, step, inputs, roles):
+    return inputs[0].with_feats(functional.linear(inputs[0].feats, roles["weight"], roles.get("bias")))
+
+
+def _activation(name):
+    def run(net, step, inputs, roles):
+        return inputs[0].with_feats(functional.activate(inputs[0].feats, name, step.node.get("slope", 0.01)))
+
+    return run
+
+
+_RUN = {
+    "conv": _conv("conv"),
+    "conv_transpose": _conv("conv_transpose"),
+    "batch_norm": _batch_norm,
+    "linear": _linear,
+    "add": lambda net, step, inputs, roles: inputs[0] + inputs[1],
+    "cat": lambda net, step, inputs, roles: cat(inputs),
+    **{name: _activation(name) for name in _ACTIVATIONS},
+}
+
+
+def MinkUNet(width=1.0, classes=19, seed=0):
+    """MinkUNet with random weights (Choy et al., CVPR 2019; spvnas' blocks), channels `width` times the published ones."""
+    return Network(vs.Model.new("minkunet", width=width, classes=classes, seed=seed)).reset_statistics()
+
+
+def load(path):
+    """The network of a model file. Raises OSError for a file that is no such model."""
+    return Network(vs.Model.load(path))
+
+
+def save(network, path, half=False):
+    """Writes a model file that runs with the network's logits, whole or not at all.
+
+    half: weights as float16, which halves the file; logits then differ by their rounding. Raises OSError, and ValueError
+    for weights beyond float16's range.
+    """
+    network.to_model().save(path, half=half)

@@ -1,0 +1,80 @@
+"""Sparse tensors whose features carry gradients."""
+
+import torch
+
+import voxshift as vs
+from voxshift.torch.functional import array
+
+
+class SparseTensor:
+    """Coordinates, and features float32 [N, C] that carry gradients; names and argument order are torchsparse's.
+
+    feats: torch float32 [N, C]. coords: int32 [N, 1 + D], batch first, in units of their own grid. stride: size of a grid
+    cell in cells of the network's input. shape: extent per axis, for bounded convolutions. Rows come to lie in
+    lexicographic order of their coordinates; where they do not already, feats is permuted, and `inverse` tells where each
+    given row went. Raises ValueError for other shapes or dtypes and for repeated coordinates.
+    """
+
+    def __init__(self, feats, coords, stride=1, shape=None):
+        array("SparseTensor", "feats", feats)
+        coords = coords.numpy() if isinstance(coords, torch.Tensor) else coords
+        self.base = vs.SparseTensor(coords, torch.empty(len(coords), 0).numpy(), stride=stride, shape=shape)
+        if len(feats) != self.base.size:
+            raise vs.InvalidArgument(f"[SparseTensor] {self.base.size} coordinates, but {len(feats)} rows of feats")
+        self.inverse = torch.from_numpy(self.base.inverse).long()
+        identity = torch.arange(len(self.inverse))
+        if not torch.equal(self.inverse, identity):
+            order = torch.empty_like(self.inverse)
+            order[self.inverse] = identity
+            feats = feats[order]
+        self.feats = feats
+
+    @classmethod
+    def _of(cls, base, feats):
+        x = cls.__new__(cls)
+        x.base, x.feats, x.inverse = base, feats, torch.empty(0, dtype=torch.long)
+        return x
+
+    def on(self, base, feats):
+        """Features on the coordinates of `base`, a voxshift.SparseTensor that an operator made of this one."""
+        return SparseTensor._of(base, feats)
+
+    def with_feats(self, feats):
+        """The same coordinates with other features [N, C']."""
+        return SparseTensor._of(self.base, feats)
+
+    @property
+    def coords(self):
+        return torch.from_numpy(self.base.coords.copy())
+
+    @property
+    def stride(self):
+        return self.base.stride
+
+    F = property(lambda self: self.feats)
+    C = property(lambda self: self.coords)
+    s = property(lambda self: self.stride)
+
+    def __len__(self):
+        return len(self.feats)
+
+    def __add__(self, other):
+        _check_together("add", (self, other))
+        return self.with_feats(self.feats + other.feats)
+
+    def __repr__(self):
+        return f"SparseTensor(size={len(self)}, channels={self.feats.shape[1]}, stride={self.stride})"
+
+
+def _check_together(op, tensors):
+    first = tensors[0]
+    for x in tensors[1:]:
+        if len(x) != len(first) or x.stride != first.stride:
+            raise vs.InvalidArgument(f"[{op}] expects tensors on the same coordinates, found {first} and {x}")
+
+
+def cat(tensors):
+    """Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise."""
+    tensors = list(tensors)
+    _check_together("cat", tensors)
+    return tensors[0].with_feats(torch.cat([x.feats for x in tensors], dim=1))
