@@ -17,10 +17,10 @@ namespace {
 
 using Corners = std::pair<std::array<float, 3>, std::array<float, 3>>;
 
-py::tuple scan(std::uint64_t seed) {
+py::tuple scan(std::uint64_t seed, bool vary_sensor) {
   SynthScan made = [&] {
     const py::gil_scoped_release without_gil;
-    return synth_lidar(seed);
+    return synth_lidar(seed, {vary_sensor});
   }();
   const auto n = static_cast<std::int64_t>(made.labels.size());
   return py::make_tuple(array_of(std::move(made.points), {n, 4}), array_of(std::move(made.labels), {n}));
@@ -45,10 +45,13 @@ features float32 [N, C], inverse int32 [N], the voxel of each point, -1 for none
 "sum", taken in the order of the points; a voxel without points gets 0 (torchsparse's spvoxelize). Raises ValueError.)";
 
 constexpr const char* kSynthDoc =
-    R"(One scan of a simulated 64-beam LiDAR in a random street; the same seed gives the same bits.
+    R"(One scan of a simulated LiDAR in a random street; the same arguments give the same bits.
+
+The sensor is an HDL-64E 1.73 m over the road, as KITTI's; with vary_sensor its height, tilt, beams, noise and lost
+returns differ from seed to seed, as training for an unknown sensor wants them.
 
 Returns (points, labels): points float32 [N, 4], x y z in metres in the sensor's frame and remission in [0, 1], and
-labels uint32 [N], raw SemanticKITTI ids.)";
+labels uint32 [N], raw SemanticKITTI ids, 99 for things without a class.)";
 
 }  // namespace
 
@@ -80,7 +83,7 @@ void bind_points(py::module_& m) {
         return voxelize_features(features, inverse, voxels, reduce_of("voxelize_features", reduce));
       },
       "features"_a, "inverse"_a, "voxels"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesDoc);
-  m.def("synth_lidar", &scan, "seed"_a, kSynthDoc);
+  m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, kSynthDoc);
 }
 
 }  // namespace voxshift::python

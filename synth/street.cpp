@@ -1,307 +1,422 @@
-// Objects of the street, one function per kind, and their places.
+// Layouts: roads and their sides first, since the ground follows from them, then what stands on it.
+#include <voxshift/synth/objects.h>
 #include <voxshift/synth/street.h>
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
 #include <utility>
+#include <vector>
 
 namespace voxshift {
 namespace {
 
-using Shape = Part::Shape;
-
 constexpr double kPi = std::numbers::pi;
-constexpr double kOpaque = std::numeric_limits<double>::infinity();
-constexpr double kSceneRadius = 80;  // m, the sensor's range: objects are placed up to here
+constexpr double kSceneRadius = 80;     // m, the sensor's range: objects are placed up to here
+constexpr double kClearOfSensor = 2.6;  // m, no object's centre is nearer
 
-// Remissions are set so that scans show KITTI's distribution: median 0.3, 90 % of the returns below 0.5, signs at 1.
-// Extinctions (1 / m): a beam goes 0.25 m into a hedge, 0.4 m into a bush, 2 m into a crown, 3 m into undergrowth.
-constexpr Material kBark{SemanticId::kTrunk, 0.35, kOpaque};
-constexpr Material kBush{SemanticId::kVegetation, 0.4, 2.5};
-constexpr Material kHedge{SemanticId::kVegetation, 0.4, 4};
-constexpr Material kCrown{SemanticId::kVegetation, 0.45, 0.5};
-constexpr Material kThicket{SemanticId::kVegetation, 0.4, 0.3};
-constexpr Material kWire{SemanticId::kFence, 0.4, 8};  // 0.06 m thick: stops 4 of 10 beams
-constexpr Material kFencePost{SemanticId::kFence, 0.4, kOpaque};
-constexpr Material kMetalPole{SemanticId::kPole, 0.45, kOpaque};
-constexpr Material kSignFace{SemanticId::kTrafficSign, 1.0, kOpaque};
-constexpr Material kWalker{SemanticId::kPerson, 0.35, kOpaque};
-constexpr Material kRider{SemanticId::kBicyclist, 0.35, kOpaque};
-constexpr Material kBicycle{SemanticId::kBicyclist, 0.4, 8};
-constexpr Material kGlass{SemanticId::kCar, 0.15, 4};  // beams return from the seats behind the windows
-constexpr Material kWheel{SemanticId::kCar, 0.1, kOpaque};
+struct Range {
+  double low, high;
+};
 
-/// A point on the ground and the heading there.
-struct Place {
-  double x, y, yaw;
+/// What a kind of street is like. Lengths in metres, shares in 0..1.
+struct Style {
+  double share;  // of all scenes
+  Range half_width, kerb, sidewalk;
+  double verge;                 // share of sides with grass between kerb and sidewalk
+  double sidewalk_share;        // of sides that have one
+  double parking_lane, parked;  // share of sides with a lane; share of its places that are taken
+  double double_parked;         // cars on the carriageway or half on the sidewalk, share of places
+  double built;                 // share of plots with a house
+  Range setback, plot, height;
+  double closed;        // share of fronts with a hedge, fence or wall
+  double garden;        // bushes and trees per plot
+  double street_trees;  // share of sides with a row of trees
+  double bank;          // highest slope of open ground
+  double rails;         // share of sides with a guard rail
+  double background;    // share of far cells with trees or thickets
+  int side_roads, traffic, people;
+};
 
-  /// The place `along` metres ahead of this one and `across` metres to its left.
-  Place moved(double along, double across) const {
-    return {x + along * std::cos(yaw) - across * std::sin(yaw), y + along * std::sin(yaw) + across * std::cos(yaw),
-            yaw};
-  }
+constexpr Style kStyles[] = {
+    // residential street with gardens
+    {0.34,    {2.4, 4}, {0.03, 0.14}, {1, 2.6}, 0.2,  0.85, 0.6, 0.5,  0.12, 0.85, {2, 10},
+     {9, 18}, {4, 9},   0.5,          3,        0.25, 0.08, 0,   0.45, 2,    2,    3},
+    // town: facades at the sidewalk
+    {0.2,     {2.8, 5.5}, {0.06, 0.16}, {1.5, 4}, 0.1,  1,    0.7, 0.65, 0.1, 0.9, {0, 0.8},
+     {8, 22}, {8, 20},    0.1,          0.4,      0.35, 0.02, 0,   0.2,  2,   3,   6},
+    // suburb: hedges, walls, big trees, houses set back
+    {0.22,     {2.2, 3.5}, {0, 0.1}, {1, 2}, 0.45, 0.6,  0.2, 0.4, 0.12, 0.7, {6, 25},
+     {14, 30}, {4, 8},     0.55,     6,      0.4,  0.15, 0,   0.6, 2,    1,   2},
+    // fields and woods
+    {0.14,     {2.3, 3.8}, {0, 0.03}, {1.2, 2}, 0.8, 0.12, 0.05, 0.3, 0.04, 0.08, {10, 40},
+     {25, 60}, {4, 8},     0.12,      2,        0.3, 0.35, 0.12, 0.5, 1,    2,    1},
+    // wide road
+    {0.1,      {5, 9},  {0, 0.14}, {1.5, 3}, 0.7, 0.4,  0.1, 0.4,  0.02, 0.3, {8, 40},
+     {20, 45}, {6, 16}, 0.25,      2,        0.3, 0.25, 0.4, 0.45, 1,    6,   1},
+};
+
+struct Plot {
+  std::size_t road;
+  bool left;
+  double begin, end;  // along the road
+  Span drive;         // empty: none
 };
 
 class StreetBuilder {
  public:
-  explicit StreetBuilder(Random& random) : random_(random), scene_{Ground(random), {}} {}
+  StreetBuilder(Random& random, double sensor_height)
+      : random_(random), style_(pick_style()), objects_(random, lay_out(sensor_height)) {}
 
   Scene build() {
-    for (const int side : {-1, 1}) {
-      line_with_plots(side);
-      line_with_poles(side);
-      park_cars(side);
-      people_sidewalk(side);
-    }
-    fill_road();
+    for (const Plot& plot : plots_) furnish(plot);
+    for (std::size_t road = 0; road < roads().size(); ++road)
+      for (const bool left : {false, true}) line(road, left);
+    fill_roads();
     scatter_vegetation();
-    return std::move(scene_);
+    return objects_.take();
   }
 
  private:
-  // --- one function per kind of object; lengths in metres ---------------------------------------------------------
+  double draw(Range range) { return random_.uniform(range.low, range.high); }
 
-  // A facade with bays and porches that break its plane.
-  void add_building(Place at, double length, double depth) {
-    const double half_height = random_.uniform(3.5, 6);
-    const Material wall{SemanticId::kBuilding, random_.uniform(0.25, 0.45), kOpaque};
-    constexpr double kCellar = 2;  // keeps the wall closed down to sloping ground
-    add(Shape::kBox, at, half_height - kCellar, {length / 2, depth / 2, half_height}, wall);
-    const int bays = random_.integer(2, 5);
-    for (int i = 0; i < bays; ++i) {
-      const double along = random_.uniform(-0.45, 0.45) * length, across = random_.chance(0.5) ? depth / 2 : -depth / 2;
-      const Vec3 half{random_.uniform(0.4, 1.4), random_.uniform(0.15, 0.8), random_.uniform(0.8, 2)};
-      add(Shape::kBox, at.moved(along, across), half.z, half, wall);
-    }
+  Style pick_style() {
+    double pick = random_.uniform(0, 1);
+    for (const Style& style : kStyles)
+      if ((pick -= style.share) < 0) return style;
+    return kStyles[0];
   }
 
-  // A low wall, or posts and wire.
-  void add_fence(Place at, double length) {
-    const double half_height = random_.uniform(0.4, 0.8);
-    if (random_.chance(0.3)) {
-      const Material wall{SemanticId::kFence, random_.uniform(0.3, 0.45), kOpaque};
-      add(Shape::kBox, at, half_height, {length / 2, 0.1, half_height}, wall);
-      return;
+  // --- roads and ground -------------------------------------------------------------------------------------------
+
+  RoadSide side() {
+    RoadSide side;
+    side.kerb_height = draw(style_.kerb);
+    if (random_.chance(style_.verge)) side.verge = random_.uniform(0.4, 3);
+    if (random_.chance(style_.sidewalk_share)) side.sidewalk = draw(style_.sidewalk);
+    if (random_.chance(style_.parking_lane)) {
+      const double begin = random_.uniform(-70, 10);
+      side.parking = {begin, begin + random_.uniform(20, 80)};
+      side.parking_width = random_.uniform(1.9, 2.5);
     }
-    add(Shape::kBox, at, half_height, {length / 2, 0.03, half_height}, kWire);
-    constexpr double kPostSpacing = 2.5;
-    for (double along = -length / 2; along <= length / 2; along += kPostSpacing) {
-      add(Shape::kCylinder, at.moved(along, 0), half_height, {0.05, 0.05, half_height + 0.1}, kFencePost);
-    }
+    if (style_.setback.high < 2) side.open = SemanticId::kSidewalk;  // a town is paved
+    return side;
   }
 
-  // A row of overlapping ellipsoids.
-  void add_hedge(Place at, double length) {
-    const double half_height = random_.uniform(0.4, 0.8);
-    constexpr double kSpacing = 0.7;
-    for (double along = -length / 2; along <= length / 2; along += kSpacing) {
-      const double across = random_.uniform(-0.15, 0.15);
-      const Vec3 half{kSpacing, random_.uniform(0.4, 0.7), half_height * random_.uniform(0.8, 1.2)};
-      add(Shape::kEllipsoid, at.moved(along, across), 0.8 * half.z, half, kHedge);
-    }
-  }
-
-  // `count` spheres spread normally about a point `height` over the ground.
-  struct Spread {
-    double across, up;  // standard deviations
-  };
-  void add_clump(Place at, int count, double height, Spread spread, double smallest, double largest,
-                 Material material) {
+  Ground lay_out(double sensor_height) {
+    Road main;
+    main.half_width = draw(style_.half_width);
+    main.y = main.half_width * random_.uniform(0.25, 0.6);  // the sensor drives on the right
+    main.heading = random_.uniform(-0.04, 0.04);
+    main.curvature = random_.chance(0.3) ? random_.either_sign(1.0 / 200, 1.0 / 60) : random_.uniform(-1, 1) / 500;
+    main.sides = {side(), side()};
+    std::vector<Road> roads{main};
+    const int count = random_.integer(0, style_.side_roads);
     for (int i = 0; i < count; ++i) {
-      const double radius = random_.uniform(smallest, largest);
-      const Vec3 offset{spread.across * random_.normal(), spread.across * random_.normal(),
-                        spread.up * random_.normal()};
-      add(Shape::kEllipsoid, at.moved(offset.x, offset.y), height + offset.z, {radius, radius, radius}, material);
+      const auto [x, y, heading] = main.at(random_.either_sign(i == 0 ? 6 : 15, 60), 0);
+      Road branch;
+      branch.x = x;
+      branch.y = y;
+      branch.heading = heading + random_.either_sign(0.38, 0.62) * kPi;
+      branch.half_width = random_.uniform(2, 3.6);
+      branch.curvature = random_.uniform(-1, 1) / 200;
+      branch.extent = {random_.chance(0.35) ? -90.0 : 0.0, 90};
+      branch.sides = {side(), side()};
+      roads.push_back(branch);
     }
-  }
-
-  void add_bush(Place at) { add_clump(at, random_.integer(2, 5), 0.5, {0.6, 0.2}, 0.3, 0.8, kBush); }
-
-  // Undergrowth and low branches of the background.
-  void add_thicket(Place at) { add_clump(at, random_.integer(2, 4), 1, {2, 0.6}, 0.5, 1.8, kThicket); }
-
-  void add_tree(Place at) {
-    const double radius = random_.uniform(0.1, 0.25), crown_height = random_.uniform(3, 5);
-    add(Shape::kCylinder, at, crown_height / 2, {radius, radius, crown_height / 2 + 0.3}, kBark);
-    add_clump(at, random_.integer(14, 22), crown_height, {1, 0.8}, 0.3, 0.8, kCrown);
-  }
-
-  void add_car(Place at) {
-    const Material paint{SemanticId::kCar, random_.uniform(0.05, 0.5), kOpaque};
-    const double half_length = random_.uniform(1.9, 2.3), half_width = random_.uniform(0.8, 0.9);
-    add(Shape::kBox, at, 0.6, {half_length, half_width, 0.35}, paint);
-    add(Shape::kBox, at, 1.2, {0.55 * half_length, 0.85 * half_width, 0.25}, kGlass);
-    add(Shape::kBox, at, 1.45, {0.5 * half_length, 0.8 * half_width, 0.04}, paint);  // roof
-    for (const double axle : {-0.62 * half_length, 0.62 * half_length}) {
-      add(Shape::kBox, at.moved(axle, 0), 0.15, {0.3, 0.95 * half_width, 0.2}, kWheel);
+    std::vector<Patch> patches;
+    for (std::size_t road = 0; road < roads.size(); ++road)
+      for (const bool left : {false, true}) divide(roads, road, left, patches);
+    std::array<Bank, 2> banks{};
+    for (Bank& bank : banks) {
+      bank.slope = random_.uniform(-style_.bank, style_.bank);
+      bank.height = random_.uniform(0.2, 3.5);
     }
+    const double roughness = random_.uniform(0.01, random_.chance(0.3) ? 0.25 : 0.08);
+    return {random_, sensor_height, roughness, banks, std::move(roads), std::move(patches)};
   }
 
-  void add_truck(Place at) {
-    const Material paint{SemanticId::kTruck, random_.uniform(0.2, 0.5), kOpaque};
-    constexpr double kHalfLength = 3.2, kCabHalfLength = 0.9, kGap = 0.2, kHalfWidth = 1.15;
-    add(Shape::kBox, at, 2.0, {kHalfLength, kHalfWidth, 1.2}, paint);
-    add(Shape::kBox, at, 0.6, {kHalfLength - 0.3, 0.9 * kHalfWidth, 0.25}, paint);  // chassis
-    add(Shape::kBox, at.moved(kHalfLength + kGap + kCabHalfLength, 0), 1.4, {kCabHalfLength, kHalfWidth, 1}, paint);
-  }
-
-  void add_person(Place at) {
-    add(Shape::kCylinder, at, 0.4, {0.12, 0.16, 0.4}, kWalker);  // legs
-    add_upper_body(at, 0.8, kWalker);
-  }
-
-  void add_bicyclist(Place at) {
-    add(Shape::kBox, at, 0.5, {0.85, 0.08, 0.45}, kBicycle);
-    add_upper_body(at, 0.9, kRider);
-  }
-
-  void add_upper_body(Place at, double hip_height, Material clothes) {
-    add(Shape::kEllipsoid, at, hip_height + 0.3, {0.18, 0.25, 0.4}, clothes);
-    add(Shape::kEllipsoid, at, hip_height + 0.8, {0.11, 0.11, 0.14}, clothes);
-  }
-
-  void add_pole(Place at) {
-    constexpr double kRadius = 0.07, kHalfHeight = 3;  // a street lamp
-    add(Shape::kCylinder, at, kHalfHeight, {kRadius, kRadius, kHalfHeight}, kMetalPole);
-  }
-
-  // A plate that faces along the road, on a thin post.
-  void add_traffic_sign(Place at) {
-    add(Shape::kCylinder, at, 1.2, {0.04, 0.04, 1.2}, kMetalPole);
-    add(Shape::kBox, at, 2.2, {0.06, 0.35, 0.35}, kSignFace);
-  }
-
-  // --- where they stand -------------------------------------------------------------------------------------------
-
-  // Gardens along one side of the road. Boundaries and setbacks alternate, so that every seed has near and far ones.
-  void line_with_plots(int side) {
-    double x = -kSceneRadius + random_.uniform(0, 10);
-    for (int plot = random_.integer(0, 3); x < kSceneRadius; ++plot) {
-      const double length = random_.uniform(10, 18), middle = x + length / 2;
-      constexpr double kPath = 1, kCornerClear = 6;  // m, between plots and beside the side street
-      x += length + kPath;
-      if (near_side_street(middle, length / 2 + kCornerClear)) continue;
-      const double front =
-          ground().half_width() + Ground::kParkingWidth + ground().sidewalk_width() + random_.uniform(0.5, 2);
-      const auto garden = [&](double along, double behind_front) {
-        return beside_centre_line(middle, side * (front + behind_front)).moved(along, 0);
-      };
-
-      const double drive = (random_.chance(0.5) ? 0.25 : -0.25) * length;  // the other half of the front is open
-      if (plot % 2 == 0) {
-        add_hedge(garden(drive, 0), length / 2);
-      } else {
-        add_fence(garden(drive, 0), length / 2);
+  // Plots along one side, with drives, and car parks.
+  void divide(const std::vector<Road>& roads, std::size_t road, bool left, std::vector<Patch>& patches) {
+    const RoadSide& side = roads[road].sides[left];
+    const double last = road == 0 ? kSceneRadius : 55;
+    double u = road == 0 ? -kSceneRadius : roads[0].half_width + 6;
+    while (u < last) {
+      Plot plot{road, left, u, u + draw(style_.plot), {}};
+      u = plot.end;
+      if (road == 0 && near_branch(roads, plot)) continue;
+      const double length = plot.end - plot.begin;
+      if (style_.setback.high > 2 && random_.chance(0.6)) {
+        const double begin = plot.begin + random_.uniform(0.02, 0.7) * length, width = random_.uniform(2.6, 4.5);
+        plot.drive = {begin, begin + width};
+        patches.push_back({road,
+                           left,
+                           plot.drive,
+                           {side.paved(), side.paved() + random_.uniform(4, 12)},
+                           random_.chance(0.75) ? SemanticId::kParking : SemanticId::kSidewalk});
+      } else if (random_.chance(0.06)) {  // car park along the plot
+        plot.drive = {plot.begin, plot.end};
+        patches.push_back({road, left, plot.drive, {side.paved(), side.paved() + 5.5}, SemanticId::kParking});
       }
-
-      const double depth = random_.uniform(7, 11), width = random_.uniform(0.5, 0.8) * length;
-      const double setback = plot / 2 % 2 == 0 ? random_.uniform(8, 18) : random_.uniform(20, 35);
-      Place house = garden(0, setback + depth / 2);
-      house.yaw += random_.uniform(-0.1, 0.1);
-      add_building(house, width, depth);
-
-      const auto spot = [&](double nearest, double farthest) {
-        const double along = random_.uniform(-0.5, 0.5) * length;
-        return garden(along, random_.uniform(nearest, farthest));
-      };
-      if (random_.chance(0.7)) add_tree(spot(1.5, 5));
-      for (int bush = 0; bush < 2; ++bush) add_bush(spot(1, 6));
+      plots_.push_back(plot);
     }
   }
 
-  // Lamps along the kerb, and signs at the side street.
-  void line_with_poles(int side) {
-    constexpr double kLampSpacing = 25, kFromKerb = 0.5, kSignFromSideStreet = 5;
-    for (double x = -kSceneRadius + random_.uniform(0, kLampSpacing); x < kSceneRadius; x += kLampSpacing) {
-      if (!near_side_street(x, kSignFromSideStreet)) add_pole(beside_kerb(x, side, kFromKerb));
+  static bool near_branch(const std::vector<Road>& roads, const Plot& plot) {
+    for (std::size_t r = 1; r < roads.size(); ++r) {
+      const double at = roads[0].locate(roads[r].x, roads[r].y).u, clear = roads[r].half_width + 5;
+      if (at > plot.begin - clear && at < plot.end + clear) return true;
     }
-    for (const double offset : {-kSignFromSideStreet, kSignFromSideStreet}) {
-      add_traffic_sign(beside_kerb(ground().side_street() + offset, side, kFromKerb));
+    return false;
+  }
+
+  // --- what stands on plots ---------------------------------------------------------------------------------------
+
+  void furnish(const Plot& plot) {
+    const double length = plot.end - plot.begin, middle = (plot.begin + plot.end) / 2;
+    const double front = roads()[plot.road].sides[plot.left].paved();
+    const double setback = draw(style_.setback);
+    if (random_.chance(style_.built)) {
+      const double depth = random_.uniform(7, 13);
+      const double width =
+          style_.setback.high < 2 ? length * random_.uniform(0.9, 1.02) : length * random_.uniform(0.45, 0.85);
+      Place at = beyond_kerb(plot.road, plot.left, middle + random_.uniform(-0.1, 0.1) * length, front + setback);
+      if (plot.left) at = at.turned(kPi);
+      if (style_.setback.high > 2) at = at.turned(random_.uniform(-0.06, 0.06));
+      if (fits(at, width, depth)) objects_.house(at, width, depth, draw(style_.height));
+    }
+    if (random_.chance(style_.closed)) close_front(plot, front + random_.uniform(0.1, 0.6));
+    const int plants = static_cast<int>(style_.garden * random_.uniform(0.3, 1.5));
+    for (int i = 0; i < plants; ++i) plant(spot(plot, front + 0.8, front + std::max(3.0, setback)));
+    if (random_.chance(0.25 * style_.closed)) objects_.shed(spot(plot, front + 3, front + setback + 6));
+    // Boundaries between gardens.
+    if (style_.setback.high > 2 && random_.chance(style_.closed)) {
+      const double deep = setback + 6;
+      const Place at = beyond_kerb(plot.road, plot.left, plot.end, front + deep / 2 + 0.5).turned(kPi / 2);
+      if (free(at, deep / 2)) boundary(at, deep);
+    }
+    if (plot.drive.end > plot.drive.begin) {
+      const bool park = plot.drive.end - plot.drive.begin > 6;
+      for (double u = plot.drive.begin + 1.4; u < plot.drive.end - 1; u += 2.7)
+        if (random_.chance(park ? 0.65 : 0.35))
+          park_at(beyond_kerb(plot.road, plot.left, u, front + random_.uniform(2.5, 3.5)).turned(kPi / 2));
     }
   }
 
-  // A car right beside the sensor would hide a third of the scene, so none parks there.
-  void park_cars(int side) {
-    constexpr double kSpacing = 5.6, kOccupied = 0.45, kKeptClear = 5, kCornerClear = 7;
-    const Ground::Span lane = ground().parking(side);
-    for (double x = lane.begin + kSpacing / 2; x < lane.end - kSpacing / 2; x += kSpacing) {
-      if (std::abs(x) < kKeptClear || near_side_street(x, kCornerClear) || !random_.chance(kOccupied)) continue;
-      Place place = beside_kerb(x, side, -Ground::kParkingWidth / 2);
-      place.yaw += random_.uniform(-0.03, 0.03);
-      add_car(place);
+  // A boundary on either side of the drive.
+  void close_front(const Plot& plot, double beyond) {
+    const Span whole{plot.begin + 0.2, plot.end - 0.2};
+    const bool open = plot.drive.end > plot.drive.begin;
+    for (const Span& part :
+         {Span{whole.begin, open ? plot.drive.begin : whole.end}, Span{open ? plot.drive.end : whole.end, whole.end}}) {
+      if (part.end - part.begin < 1) continue;
+      const Place at = beyond_kerb(plot.road, plot.left, (part.begin + part.end) / 2, beyond);
+      if (free(at, 0.3)) boundary(at, part.end - part.begin);
     }
   }
 
-  void people_sidewalk(int side) {
-    constexpr int kPeople = 4;
-    for (int i = 0; i < kPeople; ++i) {
-      const double x = random_.either_sign(5, 35);
-      Place place = beside_kerb(x, side, random_.uniform(0.5, 1.3));
-      place.yaw = random_.uniform(0, kPi);
-      add_person(place);
+  void boundary(Place at, double length) {
+    const double kind = random_.uniform(0, 1);
+    if (kind < 0.42) {
+      objects_.hedge(at, length, random_.uniform(0.5, 2), random_.uniform(0.5, 1.5));
+    } else if (kind < 0.75) {
+      objects_.fence(at, length, random_.uniform(0.6, 1.6));
+      if (random_.chance(0.4))
+        objects_.hedge(at.moved(0, random_.either_sign(0.4, 0.7)), length * random_.uniform(0.4, 1),
+                       random_.uniform(0.6, 1.8), 0.6);
+    } else {
+      objects_.wall(at, length, random_.uniform(0.3, 1.8));
+    }
+    if (random_.chance(0.3)) objects_.weeds(at.moved(random_.uniform(-0.4, 0.4) * length, 0.3), 1);
+  }
+
+  void plant(Place at) {
+    if (!free(at, 0.5)) return;
+    const double kind = random_.uniform(0, 1);
+    if (kind < 0.5) {
+      objects_.bush(at, random_.uniform(0.3, 1.5));
+    } else if (kind < 0.85) {
+      objects_.tree(at, random_.uniform(3, 12));
+    } else {
+      objects_.conifer(at, random_.uniform(2, 12));
     }
   }
 
-  // Moving traffic: cars before and behind in the sensor's lane, a car and a truck in the other, bicyclists.
-  void fill_road() {
-    const double lane = ground().half_width() / 2, edge = ground().half_width() - 0.6;
-    add_car(beside_centre_line(random_.uniform(-45, -25), -lane));
-    add_car(beside_centre_line(random_.uniform(12, 35), -lane));
-    add_car(beside_centre_line(random_.uniform(-30, -15), lane));
-    Place truck = beside_centre_line(random_.uniform(14, 30), lane);
-    truck.yaw += kPi;
-    add_truck(truck);
-    add_bicyclist(beside_centre_line(random_.uniform(-12, -7), -edge));
-    add_bicyclist(beside_centre_line(random_.uniform(7, 12), edge));
+  // --- along the roads --------------------------------------------------------------------------------------------
+
+  void line(std::size_t road, bool left) {
+    const RoadSide& side = roads()[road].sides[left];
+    const double first = road == 0 ? -kSceneRadius : roads()[0].half_width + 4, last = road == 0 ? kSceneRadius : 55;
+    // Parked cars, all one way or mixed.
+    for (double u = first; u < last; u += random_.uniform(5.2, 6.6)) {
+      const bool lane = side.parking.holds(u);
+      if (!random_.chance(lane ? style_.parked : style_.double_parked)) continue;
+      const double width = lane ? -side.parking_width / 2 : random_.uniform(-1.1, side.verge > 0 ? -0.9 : 0.6);
+      park_at(beyond_kerb(road, left, u, width).turned(left == random_.chance(0.85) ? kPi : 0.0));
+    }
+    const double behind = side.sidewalk > 0 ? random_.uniform(0.3, 0.7) : random_.uniform(0.6, 1.5);
+    for (double u = first + random_.uniform(0, 25); u < last; u += random_.uniform(18, 38)) {
+      const Place at = beyond_kerb(road, left, u, behind);
+      if (!free(at, 0.3)) continue;
+      const double kind = random_.uniform(0, 1);
+      if (kind < 0.5) {
+        objects_.lamp(at);
+      } else if (kind < 0.8) {
+        objects_.traffic_sign(at.turned(left ? kPi : 0));
+      } else {
+        objects_.pole(at, random_.uniform(0.8, 1.2), random_.uniform(0.04, 0.08));  // bollard
+      }
+    }
+    const auto beside = [&](double low, double high) {
+      return beyond_kerb(road, left, random_.uniform(first, last), random_.uniform(low, high));
+    };
+    if (road > 0)
+      for (const double clear : {1.5, 3.5})
+        objects_.traffic_sign(beyond_kerb(road, left, roads()[0].half_width + clear, 0.6));
+    if (random_.chance(style_.street_trees)) {
+      const double spacing = random_.uniform(7, 16), height = random_.uniform(5, 16);
+      const double across = side.verge > 1 ? side.verge / 2 : side.paved() + random_.uniform(0.4, 2);
+      for (double u = first; u < last; u += spacing) {
+        const Place at = beyond_kerb(road, left, u, across);
+        if (free(at, 0.3)) objects_.tree(at, height * random_.uniform(0.8, 1.2));
+      }
+    }
+    if (random_.chance(style_.rails))
+      objects_.guard_rail(beyond_kerb(road, left, random_.uniform(-40, 40), 0.6), random_.uniform(30, 90));
+    // Growth that closes the road in.
+    const int thickets = random_.integer(0, style_.built < 0.8 ? 3 : 1);
+    for (int i = 0; i < thickets; ++i) {
+      const double depth = random_.uniform(2, 12), length = random_.uniform(8, 45);
+      const Place at =
+          beyond_kerb(road, left, random_.uniform(first, last), side.paved() + depth / 2 + random_.uniform(0.5, 6));
+      if (free(at, depth / 2)) objects_.thicket(at, length, depth, random_.uniform(3, 12));
+    }
+    const int weeds = random_.integer(0, 8);
+    for (int i = 0; i < weeds; ++i)
+      objects_.weeds(beside(side.paved() + 0.2, side.paved() + 4), random_.uniform(0.3, 2));
+    const int things = random_.integer(0, 4);
+    for (int i = 0; i < things; ++i) {
+      const Place at = beside(0.4, side.paved() + 1.5);
+      if (free(at, 0.5)) objects_.clutter(at);
+    }
+    const int people = random_.integer(0, style_.people);
+    for (int i = 0; i < people; ++i) {
+      const Place at = beside(0.3, std::max(1.0, side.paved()));
+      if (free(at, 0.4)) objects_.person(at.turned(random_.uniform(0, 2 * kPi)));
+    }
   }
 
-  // Trees and thickets of the background, one in each cell of a polar grid, so that no seed is bare or overgrown.
+  // Moving traffic in both lanes; what would stand on the sensor is left out.
+  void fill_roads() {
+    const Road& main = roads()[0];
+    for (int i = random_.integer(0, style_.traffic); i > 0; --i) {
+      const bool oncoming = random_.chance(0.55);
+      const double lateral = (oncoming ? 1 : -1) * main.half_width * random_.uniform(0.4, 0.6);
+      const double u = random_.either_sign(7, 60);
+      Place at = on_road(0, u, lateral);
+      if (oncoming) at = at.turned(kPi);
+      if (!clear_of_sensor(at, 4)) continue;
+      const double kind = random_.uniform(0, 1);
+      if (kind < 0.7) {
+        objects_.car(at);
+      } else if (kind < 0.85) {
+        objects_.van(at);
+      } else {
+        objects_.truck(at);
+      }
+    }
+    for (int i = random_.integer(0, 3); i > 0; --i) {
+      const double lateral = random_.either_sign(0.6, 0.9) * main.half_width;
+      const Place at = on_road(0, random_.either_sign(4, 35), lateral);
+      if (clear_of_sensor(at, kClearOfSensor)) objects_.bicyclist(at.turned(lateral > 0 ? kPi : 0));
+    }
+  }
+
+  void park_at(Place at) {
+    if (!clear_of_sensor(at, kClearOfSensor) || !free_of_carriageway(at)) return;
+    at = at.turned(random_.uniform(-0.04, 0.04));
+    const double kind = random_.uniform(0, 1);
+    if (kind < 0.86) {
+      objects_.car(at);
+    } else if (kind < 0.97) {
+      objects_.van(at);
+    } else {
+      objects_.truck(at);
+    }
+  }
+
+  // The background: trees and thickets in the cells of a polar grid.
   void scatter_vegetation() {
-    constexpr int kSectors = 36, kRings = 10;
-    constexpr double kNearest = 18, kRingWidth = (kSceneRadius - kNearest) / kRings, kFromSidewalk = 2.5, kTrees = 0.3;
-    for (int sector = 0; sector < kSectors; ++sector) {
+    constexpr int kSectors = 30, kRings = 8;
+    constexpr double kNearest = 14, kRingWidth = (kSceneRadius - kNearest) / kRings;
+    const double density = style_.background * random_.uniform(0.3, 1.3);
+    for (int sector = 0; sector < kSectors; ++sector)
       for (int ring = 0; ring < kRings; ++ring) {
         const double angle = (sector + random_.uniform(0, 1)) * 2 * kPi / kSectors;
         const double radius = kNearest + (ring + random_.uniform(0, 1)) * kRingWidth;
-        const Place place{radius * std::cos(angle), radius * std::sin(angle), 0};
-        if (ground().beyond_kerb(place.x, place.y) < ground().sidewalk_width() + kFromSidewalk) continue;
-        if (random_.chance(kTrees)) {
-          add_tree(place);
+        const Place at{radius * std::cos(angle), radius * std::sin(angle), random_.uniform(0, kPi)};
+        if (!random_.chance(density) || ground().beyond_sidewalk(at.x, at.y) < 3.5) continue;
+        const double kind = random_.uniform(0, 1);
+        if (kind < 0.45) {
+          objects_.tree(at, random_.uniform(5, 18));
+        } else if (kind < 0.55) {
+          objects_.conifer(at, random_.uniform(4, 16));
         } else {
-          add_thicket(place);
+          objects_.thicket(at, random_.uniform(4, 14), random_.uniform(3, 6), random_.uniform(3, 8));
         }
       }
-    }
   }
 
-  // --- helpers ----------------------------------------------------------------------------------------------------
+  // --- places -----------------------------------------------------------------------------------------------------
 
-  const Ground& ground() const { return scene_.ground; }
+  const Ground& ground() const { return objects_.ground(); }
+  const std::vector<Road>& roads() const { return ground().roads(); }
 
-  bool near_side_street(double x, double distance) const { return std::abs(x - ground().side_street()) < distance; }
-
-  // Heading along the road, `offset` metres to the left of its centre line.
-  Place beside_centre_line(double x, double offset) const {
-    return {x, ground().centre_line(x) + offset, ground().heading(x)};
+  Place on_road(std::size_t road, double u, double lateral) const {
+    const auto [x, y, heading] = roads()[road].at(u, lateral);
+    return {x, y, heading};
   }
 
-  Place beside_kerb(double x, int side, double distance) const {
-    return beside_centre_line(x, side * (ground().kerb_offset(x, side) + distance));
+  Place beyond_kerb(std::size_t road, bool left, double u, double beyond) const {
+    return on_road(road, u, (left ? 1 : -1) * (roads()[road].kerb(u, left) + beyond));
   }
 
-  // `height` is that of the part's centre over the ground.
-  void add(Shape shape, Place at, double height, Vec3 half_extent, Material material) {
-    scene_.parts.emplace_back(shape, Vec3{at.x, at.y, ground().height(at.x, at.y) + height}, half_extent, at.yaw,
-                              material);
+  Place spot(const Plot& plot, double nearest, double farthest) {
+    const double u = random_.uniform(plot.begin, plot.end);
+    return beyond_kerb(plot.road, plot.left, u, random_.uniform(nearest, farthest));
+  }
+
+  static bool clear_of_sensor(Place at, double distance) { return std::hypot(at.x, at.y) > distance; }
+
+  /// Whether a thing of this radius stands beside all roads and away from the sensor.
+  bool free(Place at, double radius) const {
+    return clear_of_sensor(at, kClearOfSensor + radius) && ground().beyond_kerb(at.x, at.y) > radius * 0.3 + 0.1;
+  }
+
+  /// Whether no road runs through a house of this front.
+  bool fits(Place front, double length, double depth) const {
+    for (const double along : {-0.5, -0.25, 0.0, 0.25, 0.5})
+      for (const double across : {0.0, -0.5, -1.0})
+        if (!free(front.moved(along * length, across * depth), 0.8)) return false;
+    return true;
+  }
+
+  /// Parked cars keep the middle of every road open.
+  bool free_of_carriageway(Place at) const {
+    return std::all_of(roads().begin(), roads().end(), [&](const Road& road) {
+      const Road::Place place = road.locate(at.x, at.y);
+      return !road.extent.holds(place.u) || std::abs(place.lateral) > road.half_width - 1.3;
+    });
   }
 
   Random& random_;
-  Scene scene_;
+  Style style_;
+  std::vector<Plot> plots_;
+  ObjectBuilder objects_;
 };
 
 }  // namespace
 
-Scene make_street(Random& random) { return StreetBuilder(random).build(); }
+Scene make_street(Random& random, double sensor_height) { return StreetBuilder(random, sensor_height).build(); }
 
 }  // namespace voxshift

@@ -1,19 +1,13 @@
-// The random street scene: which objects stand where.
+// Random street scenes: which roads there are and which objects stand where.
 #pragma once
 
 #include <voxshift/synth/scene.h>
 
-#include <vector>
-
 namespace voxshift {
 
-struct Scene {
-  Ground ground;
-  std::vector<Part> parts;
-};
-
-/// A street with buildings, fences, hedges, trees, parked and moving vehicles, people, poles and signs. Counts are
-/// nearly fixed and places are stratified, so that scans of different streets have similar numbers of voxels.
-Scene make_street(Random& random);
+/// A scene around the sensor, which is `sensor_height` metres over the road it drives on: a residential street, a town
+/// street between facades, a suburb of gardens, a road through fields and woods, or a wide road with guard rails; with
+/// side roads, parked and moving traffic, and vegetation up to the sensor's range.
+Scene make_street(Random& random, double sensor_height);
 
 }  // namespace voxshift

@@ -35,6 +35,8 @@ def _fuse(nodes):
         step = _Step(node)
         if node["op"] == "batch_norm":
             following = only_user.get(node["name"])
+            if following and following["name"] in fused:  # the other term of a sum
+                following = None
             after = following and only_user.get(following["name"])
             if following and following["op"] == "add" and after and after["op"] in _ACTIVATIONS:
                 step.residual = next(value for value in following["inputs"] if value != node["name"])
