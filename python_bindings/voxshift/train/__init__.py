@@ -1,0 +1,1 @@
+"""Programs that train voxshift's networks: `python -m voxshift.train lidar`, `python -m voxshift.train video`."""

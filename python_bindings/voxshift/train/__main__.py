@@ -1,0 +1,34 @@
+"""python -m voxshift.train PROGRAM ...; --help says more."""
+
+import argparse
+import sys
+
+from voxshift.train import lidar
+from voxshift.train.loop import Failure
+
+PROGRAMS = {"lidar": lidar}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m voxshift.train", description=__doc__)
+    programs = parser.add_subparsers(dest="program", required=True, metavar="PROGRAM")
+    for name, module in PROGRAMS.items():
+        program = programs.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
+        module.add_arguments(program)
+    options = parser.parse_args(arguments)
+    try:
+        PROGRAMS[options.program].run(options)
+    except Failure as failure:
+        print(f"voxshift.train: {failure}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"voxshift.train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("voxshift.train: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Trains MinkUNet or SPVCNN to label LiDAR scans: on simulated ones, or on a folder in SemanticKITTI's layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import voxshift as vs
+import voxshift.torch as vst
+from voxshift.train import loop, scans
+
+SUMMARY = "train a network that labels LiDAR scans"
+
+
+def add_arguments(parser):
+    loop.add_arguments(parser, steps=6000, lr=2e-3, batch_size=2)
+    add = parser.add_argument
+    add("--arch", choices=["minkunet", "spvcnn"], default="minkunet", help="(default %(default)s)")
+    add("--width", type=float, default=0.25, help="factor of all channel counts (default %(default)s)")
+    add("--init", type=Path, metavar="MODEL", help="start from this model file instead of random weights")
+    add("--data", type=Path, action="append", metavar="DIR", help="labelled scans in SemanticKITTI's layout; repeatable")
+    add("--val-data", type=Path, action="append", metavar="DIR", help="labelled scans to evaluate on")
+    add("--val-scans", type=loop.positive, default=8, help="scans an evaluation uses (default %(default)s)")
+    add("--reuse", type=loop.positive, default=3, help="sectors taken of each simulated scan (default %(default)s)")
+    add("--sector", type=float, default=0.35, help="share of a scan's turn in an example (default %(default)s)")
+    add("--label-smoothing", type=float, default=0.05, help="(default %(default)s)")
+    add("--trainable", choices=["all", "bias", "head", "bias+head"], default="all",
+        help="tensors that change: the others need no gradient and less memory (default %(default)s)")
+    add("--freeze-norm", action="store_true", help="keep batch norm's statistics and weights")
+    add("--float32", action="store_true", help="write the weights as float32 instead of float16")
+
+
+def new_network(options):
+    if options.init:
+        return vst.load(options.init)
+    return vst.Network(vs.Model.new(options.arch, width=options.width, seed=options.seed)).reset_statistics()
+
+
+def choose_trainable(network, options):
+    """requires_grad as --trainable and --freeze-norm say; batch norm without gradient also keeps its statistics."""
+    head = network.steps[-1].parameters.values()
+    norms = {name for step in network.steps if step.op == "batch_norm" for name in step.parameters.values()}
+    wanted = options.trainable.split("+")
+    for name, p in network.named_parameters():
+        chosen = "all" in wanted or ("bias" in wanted and name.endswith(".bias")) or ("head" in wanted and name in head)
+        p.requires_grad_(chosen and not (options.freeze_norm and name in norms))
+
+
+def class_weights(dataset, classes, scans_used=12):
+    """Inverse square root of each class's share of the labels, 1 on average; 0 for classes without a label."""
+    counts = np.zeros(256)
+    for i in range(scans_used):
+        counts += np.bincount(dataset[i][1], minlength=256)
+    counts = counts[:classes]
+    weights = np.where(counts > 0, 1 / np.sqrt(np.maximum(counts, 1) / max(counts.sum(), 1) + 1e-3), 0)
+    return torch.tensor(weights / weights[weights > 0].mean(), dtype=torch.float32)
+
+
+def evaluation(validation, count, classes, report=None):
+    """network -> mIoU over the classes present, accuracy, and each class's IoU, on whole scans."""
+
+    def evaluate(network):
+        model = network.to_model()
+        matrix = np.zeros((len(classes), len(classes)), np.int64)  # truth, prediction
+        for i in range(count):
+            points, labels = validation[i]
+            predicted = model.segment(points)
+            known = (labels != scans.IGNORED) & (predicted != scans.IGNORED)
+            pairs = labels[known].astype(np.int64) * len(classes) + predicted[known]
+            matrix += np.bincount(pairs, minlength=matrix.size).reshape(matrix.shape)
+        right, truth = np.diag(matrix), matrix.sum(axis=1)
+        union = truth + matrix.sum(axis=0) - right
+        present = truth > 0
+        iou = right[present] / union[present]
+        metrics = {"miou": float(iou.mean()), "accuracy": float(right.sum() / max(truth.sum(), 1))}
+        metrics.update({c.name: round(float(v), 4) for c, v in zip(np.array(classes, object)[present], iou)})
+        return metrics
+
+    return evaluate
+
+
+def run(options):
+    torch.manual_seed(options.seed)
+    network = new_network(options)
+    profile = network.model.profile
+    if "voxel_size" not in profile:
+        raise loop.Failure(f"{options.init}: a network on voxels is wanted")
+    choose_trainable(network, options)
+    classes = network.model.classes
+    source = (scans.FolderScans(options.data, classes) if options.data
+              else scans.SimulatedScans(options.seed << 24, classes))
+    validation = (scans.FolderScans(options.val_data, classes) if options.val_data
+                  else scans.SimulatedScans(scans.HELD_OUT, classes, vary_sensor=False))
+    count = min(options.val_scans, len(validation)) if options.val_data else options.val_scans
+    weights = class_weights(source, len(classes))
+    dataset = scans.Examples(source, options.seed, 1 if options.data else options.reuse, options.sector,
+                             profile["voxel_size"])
+    criterion = torch.nn.CrossEntropyLoss(weights, ignore_index=scans.IGNORED, label_smoothing=options.label_smoothing)
+
+    def loss(net, batch):
+        coords, feats, labels = batch
+        x = vst.SparseTensor(feats, coords)
+        return criterion(net(x), labels)
+
+    held = [validation[i] for i in range(count)]
+    rows = loop.train(
+        loop.Task(network, dataset, scans.collate, loss, evaluation(held, count, classes),
+                  lambda net, path: vst.save(net, path, half=not options.float32), "miou"),
+        options,
+    )
+    if rows:
+        loop.write_atomically(options.out / "metrics.json",
+                              lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n"))
+        print(f"\n{options.out / 'model.safetensors'}: {rows[-1]['step']} steps, {rows[-1]['seconds'] / 60:.0f} minutes")
+        for name, value in rows[-1].items():
+            if name in {c.name for c in classes} | {"miou", "accuracy"}:
+                print(f"  {name:15s} {100 * value:5.1f} %")

@@ -1,0 +1,277 @@
+"""The training loop: schedule, averaged weights, checkpoints, metrics.
+
+A program gives `train` a Task: a network, batches by step, a loss and an evaluation. All data are a pure function of
+(seed, step), so a run that is resumed, or has another number of worker processes or threads, gives the same bits.
+"""
+
+import csv
+import math
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import torch
+
+import voxshift as vs
+
+
+class Failure(Exception):
+    """What ends a program with status 1 and one line."""
+
+
+@dataclass
+class Task:
+    """What is trained.
+
+    network: a torch module. dataset: item i is one example, a pure function of i; a batch of step s has the items s * B ..
+    s * B + B - 1. collate: list of examples -> batch. loss: (network, batch) -> scalar tensor. evaluate: network -> {name:
+    number}, called with the averaged weights in evaluation mode. export: (network, path) writes the model file.
+    score: the name of the metric that the progress line shows.
+    """
+
+    network: torch.nn.Module
+    dataset: Any
+    collate: Callable
+    loss: Callable
+    evaluate: Callable
+    export: Callable
+    score: str
+
+
+def add_arguments(parser, steps, lr, batch_size):
+    """The options that all programs share."""
+    add = parser.add_argument
+    add("--out", type=Path, required=True, metavar="DIR", help="where the model, checkpoints and metrics go")
+    add("--steps", type=positive, default=steps, help="optimiser steps (default %(default)s)")
+    add("--batch-size", type=positive, default=batch_size, help="examples per step (default %(default)s)")
+    add("--lr", type=float, default=lr, help="highest learning rate (default %(default)s)")
+    add("--weight-decay", type=float, default=0.01, help="of AdamW (default %(default)s)")
+    add("--warmup", type=float, default=0.05, help="share of the steps until --lr (default %(default)s)")
+    add("--ema", type=float, default=0.998, help="decay of the averaged weights, 0 for none (default %(default)s)")
+    add("--clip", type=float, default=10.0, help="largest norm of the gradient (default %(default)s)")
+    add("--seed", type=int, default=0, help="of weights and data (default %(default)s)")
+    add("--workers", type=int, default=1, help="processes that make data, 0 for none (default %(default)s)")
+    add("--threads", type=positive, default=vs.num_threads(), help="of the operators (default %(default)s)")
+    add("--eval-every", type=positive, default=1000, metavar="STEPS", help="(default %(default)s)")
+    add("--checkpoint-every", type=positive, default=500, metavar="STEPS", help="(default %(default)s)")
+    add("--resume", action="store_true", help="go on from DIR/checkpoint.pt, to the bit as if never interrupted")
+
+
+def positive(text):
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+class _Batches(torch.utils.data.Sampler):
+    """Indices of the batches of the steps first .. last - 1."""
+
+    def __init__(self, first, last, size):
+        super().__init__(None)
+        self.first, self.last, self.size = first, last, size
+
+    def __iter__(self):
+        return (list(range(s * self.size, (s + 1) * self.size)) for s in range(self.first, self.last))
+
+    def __len__(self):
+        return self.last - self.first
+
+
+def learning_rate(step, options):
+    """Linear to the top during the warm-up, then half a cosine down to 1 % of it."""
+    warmup = max(1, round(options.warmup * options.steps))
+    if step < warmup:
+        return options.lr * (step + 1) / warmup
+    done = (step - warmup) / max(1, options.steps - warmup)
+    return options.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+
+
+class _Average:
+    """Exponentially averaged weights; running statistics are those of the network."""
+
+    def __init__(self, network, decay):
+        self.decay = decay
+        self.weights = {name: p.detach().clone() for name, p in network.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, network, step):
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, p in network.named_parameters():
+            self.weights[name].lerp_(p, 1 - decay)
+
+    def applied(self, network):
+        """Within the context the network has the averaged weights."""
+        return _Swapped(network, self.weights)
+
+
+class _Swapped:
+    def __init__(self, network, weights):
+        self.network, self.weights = network, weights
+
+    def _swap(self):
+        for name, p in self.network.named_parameters():
+            own = p.data
+            p.data = self.weights[name]
+            self.weights[name] = own
+
+    def __enter__(self):
+        self.training = self.network.training
+        self.network.eval()
+        self._swap()
+
+    def __exit__(self, *_):
+        self._swap()
+        self.network.train(self.training)
+
+
+def write_atomically(path, write):
+    """write(temporary path), then a rename: a failure leaves what was there. Raises Failure."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        write(temporary)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch.save gives a RuntimeError for a full disk
+        temporary.unlink(missing_ok=True)
+        kept = ", the one before is kept" if path.exists() else ""
+        raise Failure(f"{path}: cannot be written: {str(error).splitlines()[0]}{kept}") from error
+
+
+def train(task, options):
+    """Trains to the last step and writes model.safetensors, checkpoint.pt, metrics.csv and metrics.png in options.out."""
+    torch.set_num_threads(1)  # torch's sums depend on its threads; voxshift's operators have their own
+    vs.set_num_threads(options.threads)
+    random.seed(options.seed)
+    np.random.seed(options.seed % 2**32)
+    torch.manual_seed(options.seed)
+    out = options.out
+    out.mkdir(parents=True, exist_ok=True)
+    network = task.network.train()
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=options.weight_decay)
+    average = _Average(network, options.ema)
+    checkpoint = out / "checkpoint.pt"
+    first, seconds, rows = 0, 0.0, []
+    if options.resume:
+        first, seconds, rows = _restore(checkpoint, network, optimizer, average)
+    loader = torch.utils.data.DataLoader(
+        task.dataset,
+        batch_sampler=_Batches(first, options.steps, options.batch_size),
+        collate_fn=task.collate,
+        num_workers=options.workers,
+        multiprocessing_context="spawn" if options.workers else None,
+        prefetch_factor=4 if options.workers else 2,
+    )
+    began = time.monotonic() - seconds
+    smooth = None
+    bar = _bar(first, options.steps)
+    for step, batch in enumerate(loader, first):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, options)
+        optimizer.zero_grad(set_to_none=True)
+        loss = task.loss(network, batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            kept = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
+            raise Failure(f"the loss is {value} at step {step}; {kept}")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, options.clip)
+        optimizer.step()
+        average.update(network, step)
+        smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
+        bar.update(1)
+        bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
+        done = step + 1
+        if done % options.eval_every == 0 or done == options.steps:
+            with average.applied(network):
+                metrics = task.evaluate(network)
+            rows.append({"step": done, "seconds": round(time.monotonic() - began, 1), "lr": learning_rate(step, options),
+                         "loss": round(smooth, 5), **metrics})
+            bar.write(f"step {done}: loss {smooth:.3f}, {task.score} {100 * metrics[task.score]:.1f} %")
+            _write_metrics(out, rows, task.score)
+        if done % options.checkpoint_every == 0 or done == options.steps:
+            state = {
+                "step": done,
+                "seconds": time.monotonic() - began,
+                "rows": rows,
+                "network": network.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "average": average.weights,
+            }
+            write_atomically(checkpoint, lambda path: torch.save(state, path))
+            with average.applied(network):
+                task.export(network, out / "model.safetensors")
+    bar.close()
+    return rows
+
+
+def _restore(checkpoint, network, optimizer, average):
+    try:
+        state = torch.load(checkpoint, map_location="cpu")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+    except FileNotFoundError as error:
+        raise Failure(f"{checkpoint}: there is no checkpoint to resume from") from error
+    except (RuntimeError, KeyError, ValueError, EOFError) as error:
+        raise Failure(f"{checkpoint}: not a checkpoint of this network: {str(error).splitlines()[0]}") from error
+    average.weights = state["average"]
+    return state["step"], state["seconds"], state["rows"]
+
+
+class _Silent:
+    """Stands in for a progress bar where there is no terminal or no tqdm; evaluations are still told."""
+
+    def update(self, _):
+        pass
+
+    def set_postfix(self, **_):
+        pass
+
+    def write(self, line):
+        print(line, flush=True)
+
+    def close(self):
+        pass
+
+
+def _bar(first, steps):
+    import sys
+
+    if sys.stderr.isatty():
+        try:
+            from tqdm import tqdm
+        except ImportError:
+            return _Silent()
+        return tqdm(initial=first, total=steps, unit="step", smoothing=0.05)
+    return _Silent()
+
+
+def _write_metrics(out, rows, score):
+    def table(path):
+        with open(path, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_atomically(out / "metrics.csv", table)
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    figure = Figure(figsize=(8, 4))
+    left = figure.subplots()
+    steps = [row["step"] for row in rows]
+    left.plot(steps, [row["loss"] for row in rows], color="tab:blue")
+    left.set_xlabel("step")
+    left.set_ylabel("training loss", color="tab:blue")
+    right = left.twinx()
+    right.plot(steps, [100 * row[score] for row in rows], color="tab:orange", marker=".")
+    right.set_ylabel(f"{score}, %", color="tab:orange")
+    figure.tight_layout()
+    write_atomically(out / "metrics.png", lambda path: figure.savefig(path, format="png", dpi=120))

@@ -1,0 +1,138 @@
+"""Labelled scans: simulated ones, folders in SemanticKITTI's layout, and what training does to them."""
+
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import voxshift as vs
+from voxshift.train.loop import Failure
+
+IGNORED = 255
+HELD_OUT = 1 << 32  # seeds of simulated scans that no training uses begin here
+
+
+def train_ids(raw, classes):
+    """uint8 train ids of raw labels: positions in `classes`, 255 for what is none of them. Moving objects count as standing."""
+    table = np.full(1 << 16, IGNORED, np.uint8)
+    for train_id, info in enumerate(classes):
+        table[info.raw_id] = train_id
+    for moving, still in {252: 10, 253: 31, 254: 30, 255: 32, 256: 16, 257: 13, 258: 18, 259: 20}.items():
+        if table[moving] == IGNORED:
+            table[moving] = table[still]
+    return table[np.asarray(raw) & 0xFFFF]
+
+
+class SimulatedScans:
+    """Scan `index` is vs.synth_lidar(first + index): points float32 [N, 4], train ids uint8 [N]."""
+
+    def __init__(self, first, classes, vary_sensor=True):
+        self.first, self.classes, self.vary_sensor = first, [_Class(c.raw_id) for c in classes], vary_sensor
+
+    def __getitem__(self, index):
+        points, raw = vs.synth_lidar(self.first + index, vary_sensor=self.vary_sensor)
+        return points, train_ids(raw, self.classes)
+
+
+class _Class:
+    """What of a ClassInfo goes to worker processes."""
+
+    def __init__(self, raw_id):
+        self.raw_id = raw_id
+
+
+class FolderScans:
+    """The labelled scans of DIR/velodyne and DIR/labels, or DIR/sequences/*/velodyne and labels, in the order of their names.
+
+    Raises Failure for a folder without scans, a missing label file, one whose length is not the scan's, and an empty
+    scan; for labels above 65535 in their lower half there is no need: the upper half is the instance.
+    """
+
+    def __init__(self, folders, classes):
+        self.classes = [_Class(c.raw_id) for c in classes]
+        self.scans = []
+        for folder in folders:
+            found = sorted(Path(folder).glob("velodyne/*.bin")) + sorted(Path(folder).glob("sequences/*/velodyne/*.bin"))
+            if not found:
+                raise Failure(f"{folder}: no velodyne/*.bin and no sequences/*/velodyne/*.bin")
+            self.scans += found
+        for scan in self.scans:
+            labels = self.label_file(scan)
+            if not labels.exists():
+                raise Failure(f"{labels}: missing, the labels of {scan}")
+            points, label_bytes = scan.stat().st_size / 16, labels.stat().st_size
+            if points == 0:
+                raise Failure(f"{scan}: an empty scan")
+            if label_bytes != 4 * points:
+                raise Failure(f"{labels}: {label_bytes / 4:g} labels, but {scan} has {points:g} points")
+
+    @staticmethod
+    def label_file(scan):
+        return scan.parent.parent / "labels" / (scan.stem + ".label")
+
+    def __len__(self):
+        return len(self.scans)
+
+    def __getitem__(self, index):
+        scan = self.scans[index % len(self.scans)]
+        points = np.fromfile(scan, np.float32).reshape(-1, 4)
+        return points, train_ids(np.fromfile(self.label_file(scan), np.uint32), self.classes)
+
+
+def augment(points, labels, random, share):
+    """A sector of `share` of the turn, seen by another sensor: turned, mirrored, scaled, shifted, thinned and noisy.
+
+    The remission is scaled and shifted, and at times replaced by noise: sensors differ in it more than in anything else.
+    """
+    azimuth = np.arctan2(points[:, 1], points[:, 0])
+    kept = np.isfinite(points).all(axis=1)
+    if share < 1:
+        kept &= (azimuth - random.uniform(0, 2 * np.pi)) % (2 * np.pi) < 2 * np.pi * share
+    kept &= random.random(len(points)) > random.uniform(0, 0.25) * (random.random() < 0.5)
+    points, labels = points[kept].copy(), labels[kept]
+    turn, sign, scale = random.uniform(0, 2 * np.pi), random.choice([-1.0, 1.0]), random.uniform(0.95, 1.05)
+    c, s = np.cos(turn), np.sin(turn)
+    rotation = np.array([[c, -s * sign, 0], [s, c * sign, 0], [0, 0, 1]]) * scale
+    points[:, :3] = points[:, :3] @ rotation.T
+    points[:, :3] += random.normal(0, 1, (len(points), 3)) * random.uniform(0, 0.015)
+    points[:, 2] += random.normal(0, 0.06)
+    remission = points[:, 3] * random.uniform(0.6, 1.4) + random.normal(0, 0.05)
+    if random.random() < 0.4:
+        remission = np.full(len(points), random.uniform(0.1, 0.5)) + random.normal(0, 0.1, len(points))
+    points[:, 3] = np.clip(remission, 0, 1)
+    return points.astype(np.float32), labels
+
+
+class Examples(torch.utils.data.Dataset):
+    """Example i of a training: voxels of an augmented sector of a scan, a pure function of (seed, i).
+
+    Scans are used `reuse` times each, in groups of 8 whose turns alternate, so that a worker makes each of them once.
+    """
+
+    GROUP = 8
+
+    def __init__(self, scans, seed, reuse, share, voxel_size):
+        self.scans, self.seed, self.reuse, self.share, self.voxel_size = scans, seed, reuse, share, voxel_size
+        self.recent = OrderedDict()
+
+    def __getitem__(self, i):
+        group, place = divmod(i, self.GROUP * self.reuse)
+        points, labels = self._scan(group * self.GROUP + place % self.GROUP)
+        points, labels = augment(points, labels, np.random.default_rng([self.seed, i]), self.share)
+        cells = np.rint(points[:, :3] / np.float32(self.voxel_size)).astype(np.int32)
+        _, first = np.unique(cells @ np.array([1 << 40, 1 << 20, 1]), return_index=True)
+        return torch.from_numpy(cells[first]), torch.from_numpy(points[first]), torch.from_numpy(labels[first])
+
+    def _scan(self, index):
+        if index not in self.recent:
+            self.recent[index] = self.scans[index]
+            if len(self.recent) > self.GROUP:
+                self.recent.popitem(last=False)
+        return self.recent[index]
+
+
+def collate(examples):
+    """(coords int32 [N, 4] batch first, features float32 [N, 4], labels int64 [N]) in the order of the coordinates."""
+    coords = torch.cat([torch.nn.functional.pad(cells, (1, 0), value=b) for b, (cells, _, _) in enumerate(examples)])
+    return coords, torch.cat([f for _, f, _ in examples]), torch.cat([l for _, _, l in examples]).long()
