@@ -468,6 +468,36 @@ def sum_pool(
 def global_max_pool(x: SparseTensor) -> NDArray[np.float32]: ...
 def global_avg_pool(x: SparseTensor) -> NDArray[np.float32]: ...
 def global_sum_pool(x: SparseTensor) -> NDArray[np.float32]: ...
+def max_pool_backward(
+    x: SparseTensor,
+    grad: _Array,
+    kernel_size: _Axes,
+    stride: _Axes = 1,
+    dilation: _Axes = 1,
+    padding: _Axes = 0,
+    semantics: _Semantics = "floor",
+) -> NDArray[np.float32]: ...
+def avg_pool_backward(
+    x: SparseTensor,
+    grad: _Array,
+    kernel_size: _Axes,
+    stride: _Axes = 1,
+    dilation: _Axes = 1,
+    padding: _Axes = 0,
+    semantics: _Semantics = "floor",
+) -> NDArray[np.float32]: ...
+def sum_pool_backward(
+    x: SparseTensor,
+    grad: _Array,
+    kernel_size: _Axes,
+    stride: _Axes = 1,
+    dilation: _Axes = 1,
+    padding: _Axes = 0,
+    semantics: _Semantics = "floor",
+) -> NDArray[np.float32]: ...
+def global_max_pool_backward(x: SparseTensor, grad: _Array) -> NDArray[np.float32]: ...
+def global_avg_pool_backward(x: SparseTensor, grad: _Array) -> NDArray[np.float32]: ...
+def global_sum_pool_backward(x: SparseTensor, grad: _Array) -> NDArray[np.float32]: ...
 def cat(tensors: Sequence[SparseTensor]) -> SparseTensor: ...
 def add(
     a: SparseTensor, b: SparseTensor, activation: _Activation = None, negative_slope: float = 0.01
