@@ -1,11 +1,8 @@
 // Gradients of pooling over kernel maps and over segments.
 #pragma once
 
-#include <voxshift/sparse_conv/pooling.h>
-#include <voxshift/tensor/kernel_map.h>
-#include <voxshift/tensor/reduce.h>
-#include <voxshift/tensor/row_view.h>
-#include <voxshift/tensor/runtime.h>
+#include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/tensor/kernels.h>
 
 namespace voxshift::cpu {
 
