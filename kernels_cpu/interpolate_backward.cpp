@@ -88,10 +88,9 @@ void interpolate_backward(const Context& context, const ConstRowView& grad, cons
       sum_entries(grad, entries, first, last, past_caches, out);
     });
   };
-  if (weights) {
+  if (weights) {  // x | -1 is -1
     sum(by_segment(
-        context, grad.count * k, out.count,
-        [=](std::int64_t e) { return weights[e] != 0 ? indices[e] : std::int32_t{-1}; },
+        context, grad.count * k, out.count, [=](std::int64_t e) { return indices[e] | -std::int32_t{weights[e] == 0}; },
         [=](std::int64_t e) {
           return WeightedRow{static_cast<std::int32_t>(e / k), weights[e]};
         }));

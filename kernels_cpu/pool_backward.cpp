@@ -134,10 +134,17 @@ void map_shares(const Shares& shares, const KernelMapView& map, std::int64_t blo
 /// winners of the segments [first, last); `best` has room for the maxima of one.
 void segment_winners(const ConstRowView& in, const SegmentedItems<std::int32_t>& rows, std::int64_t first,
                      std::int64_t last, std::int64_t stride, float* best, std::int32_t* winners) {
+  constexpr std::int64_t kAhead = 4;  // rows, which lie anywhere: asked for before they are needed
+  constexpr std::int64_t kLine = 64 / sizeof(float);
+  const std::int64_t all = rows.splits[last];
   for (std::int64_t s = first; s < last; ++s) {
     std::int32_t* const winner = winners + s * stride;
     std::fill_n(winner, stride, -1);
-    for (std::int64_t p = rows.splits[s]; p < rows.splits[s + 1]; ++p) claim(in, rows.items[p], best, winner);
+    for (std::int64_t p = rows.splits[s]; p < rows.splits[s + 1]; ++p) {
+      if (p + kAhead < all)
+        for (std::int64_t c = 0; c < in.channels; c += kLine) hwy::Prefetch(row_at(in, rows.items[p + kAhead]) + c);
+      claim(in, rows.items[p], best, winner);
+    }
   }
 }
 
