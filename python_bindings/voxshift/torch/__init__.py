@@ -11,8 +11,9 @@ except ImportError as error:
 
 from voxshift.torch.functional import batch_norm, conv3d, linear
 from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, ReLU, SubMConv3d
-from voxshift.torch.network import MinkUNet, Network, load, save
+from voxshift.torch.network import MinkUNet, Network, TSMMobileNetV2, load, save
 from voxshift.torch.sparse_tensor import SparseTensor, cat
+from voxshift.torch.video import conv2d, temporal_shift
 
 __all__ = [
     "BatchNorm",
@@ -23,10 +24,13 @@ __all__ = [
     "ReLU",
     "SparseTensor",
     "SubMConv3d",
+    "TSMMobileNetV2",
     "batch_norm",
     "cat",
+    "conv2d",
     "conv3d",
     "linear",
     "load",
     "save",
+    "temporal_shift",
 ]
