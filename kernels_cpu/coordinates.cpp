@@ -2,7 +2,9 @@
 #include <voxshift/kernels_cpu/hash_table.h>
 #include <voxshift/kernels_cpu/kernel_map.h>
 #include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/radix_sort.h>
+#include <voxshift/kernels_cpu/segments.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
@@ -124,9 +126,9 @@ std::int64_t sort_unique_as(const Context& context, const Form& form, std::int64
   return unique;
 }
 
-// Reduces the segments [first, last): segment s holds the rows order[end[s - 1]] .. order[end[s] - 1].
+// Reduces the rows of the segments [first, last).
 template <Reduce kReduce>
-void reduce_segments(const ConstRowView& in, const std::int32_t* order, const std::int32_t* end, std::int64_t first,
+void reduce_segments(const ConstRowView& in, const SegmentedItems<std::int32_t>& rows, std::int64_t first,
                      std::int64_t last, const RowView& out) {
   constexpr std::int64_t kAhead = 4;  // rows, which lie anywhere: asked for before they are needed
   constexpr std::int64_t kLine = 64 / sizeof(float);
@@ -134,13 +136,13 @@ void reduce_segments(const ConstRowView& in, const std::int32_t* order, const st
     return base + i * stride;
   };
   const std::int64_t channels = in.channels;
-  std::int64_t next = first == 0 ? 0 : end[first - 1];
-  const std::int64_t all = end[last - 1];
+  const std::int32_t* const order = rows.items;
+  const std::int64_t all = rows.splits[last];
   for (std::int64_t s = first; s < last; ++s) {
     float* const to = static_cast<float*>(out.base) + s * out.row_stride;
-    const std::int64_t begin = next;
-    if (begin == end[s]) std::fill_n(to, channels, 0.0f);
-    for (; next < end[s]; ++next) {
+    const std::int64_t begin = rows.splits[s], end = rows.splits[s + 1];
+    if (begin == end) std::fill_n(to, channels, 0.0f);
+    for (std::int64_t next = begin; next < end; ++next) {
       if (next + kAhead < all)
         for (std::int64_t c = 0; c < channels; c += kLine) __builtin_prefetch(row(order[next + kAhead]) + c);
       const float* const x = row(order[next]);
@@ -153,8 +155,8 @@ void reduce_segments(const ConstRowView& in, const std::int32_t* order, const st
       if constexpr (kReduce == Reduce::kSum || kReduce == Reduce::kMean)
         for (std::int64_t c = 0; c < channels; ++c) to[c] += x[c];
     }
-    if (kReduce == Reduce::kMean && next > begin + 1)
-      for (std::int64_t c = 0; c < channels; ++c) to[c] /= static_cast<float>(next - begin);
+    if (kReduce == Reduce::kMean && end > begin + 1)
+      for (std::int64_t c = 0; c < channels; ++c) to[c] /= static_cast<float>(end - begin);
   }
 }
 
@@ -286,20 +288,19 @@ class CpuCoordinateKernels final : public CoordinateKernels {
   void reduce(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,
               const RowView& out) const override {
     const Arena::Mark mark = context.arena->mark();
-    auto* end =
-        context.arena->allocate<std::int32_t>(out.count + 1);  // first where segments begin, then where they end
-    auto* order = context.arena->allocate<std::int32_t>(in.count);
-    std::fill_n(end, out.count + 1, 0);
-    for (std::int64_t i = 0; i < in.count; ++i)
-      if (segment[i] >= 0) ++end[segment[i] + 1];
-    for (std::int64_t s = 0; s < out.count; ++s) end[s + 1] += end[s];
-    for (std::int64_t i = 0; i < in.count; ++i)
-      if (segment[i] >= 0) order[end[segment[i]]++] = static_cast<std::int32_t>(i);
+    const auto rows = by_segment(
+        context, in.count, out.count, [=](std::int64_t i) { return segment[i]; },
+        [](std::int64_t i) { return static_cast<std::int32_t>(i); });
     const auto reduce_segments = segment_reducer(reduce);
     parallel_ranges(context.threads, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-      reduce_segments(in, order, end, first, last, out);
+      reduce_segments(in, rows, first, last, out);
     });
     context.arena->rewind(mark);
+  }
+
+  void reduce_backward(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,
+                       const ConstRowView& grad, const RowView& out) const override {
+    cpu::reduce_backward(context, in, segment, reduce, grad, out);
   }
 };
 

@@ -11,11 +11,9 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/interpolate.cpp"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-#include <voxshift/kernels_cpu/block_rows.h>
-#include <voxshift/kernels_cpu/matmul.h>
+#include <voxshift/kernels_cpu/mix_rows.h>
 
 #ifndef VOXSHIFT_KERNELS_CPU_INTERPOLATE
 #define VOXSHIFT_KERNELS_CPU_INTERPOLATE
@@ -30,7 +28,7 @@ struct Interpolated {
   const float* weights;
   std::int64_t k;
   RowView out;
-  bool past_caches;  ///< whether the output is written past the caches; its rows are aligned to 64 bytes then
+  bool past_caches;
 };
 
 }  // namespace voxshift::cpu
@@ -43,46 +41,11 @@ namespace voxshift::cpu::HWY_NAMESPACE {
 struct Mixture {
   const float* rows[kMostMixed];
   float weights[kMostMixed];
-  int count;
+  std::int64_t count;
+
+  HWY_INLINE const float* row(std::int64_t j) const { return rows[j]; }
+  HWY_INLINE float weight(std::int64_t j) const { return weights[j]; }
 };
-
-/// out[c] = sum_j weights[j] * rows[j][c] for the kVectors * kLanes channels from c on. kPast: written past the caches,
-/// `out` is aligned.
-template <int kVectors, bool kPast>
-HWY_INLINE void mix_vectors(const Mixture& mixture, std::int64_t c, float* out) {
-  const Floats d;
-  FloatVector acc[kVectors];
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) acc[v] = hn::Zero(d);
-  for (int j = 0; j < mixture.count; ++j) {
-    const FloatVector w = hn::Set(d, mixture.weights[j]);
-    const float* const x = mixture.rows[j] + c;
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[v] = hn::MulAdd(w, hn::LoadU(d, x + v * kLanes), acc[v]);
-  }
-#pragma GCC unroll 8
-  for (int v = 0; v < kVectors; ++v) {
-    if constexpr (kPast) {
-      hn::Stream(acc[v], d, out + c + v * kLanes);
-    } else {
-      hn::StoreU(acc[v], d, out + c + v * kLanes);
-    }
-  }
-}
-
-template <bool kPast>
-HWY_INLINE void mix(const Mixture& mixture, std::int64_t channels, float* out) {
-  constexpr int kWide = 4;
-  std::int64_t c = 0;
-  for (; c + kWide * kLanes <= channels; c += kWide * kLanes) mix_vectors<kWide, kPast>(mixture, c, out);
-  for (; c + kLanes <= channels; c += kLanes) mix_vectors<1, kPast>(mixture, c, out);
-  if (c == channels) return;
-  if (channels >= kLanes) return mix_vectors<1, false>(mixture, channels - kLanes, out);  // some channels once more
-  FloatVector acc = hn::Zero(Floats());
-  for (int j = 0; j < mixture.count; ++j)
-    acc = hn::MulAdd(hn::Set(Floats(), mixture.weights[j]), load_some(mixture.rows[j], channels), acc);
-  store_some(acc, out, channels);
-}
 
 /// Rows [first, last) of interpolate().
 template <bool kPast>
@@ -127,7 +90,6 @@ namespace {
 
 constexpr std::int64_t kGrain = 4096;
 constexpr int kCorners = 8;
-constexpr std::int64_t kCaches = std::int64_t{1} << 24;  // an output beyond this is not in a cache when it is read
 
 // weights[j] = product of 1 - f and f where indices[j] is present, else 0; z fastest.
 void corner_weights(const std::array<float, 3>& f, const std::int32_t* indices, Trilinear mode, float* weights) {
@@ -306,9 +268,7 @@ void interpolate(const Context& context, const ConstRowView& in, const std::int3
                  std::int64_t k, const RowView& out) {
   choose_target();
   const auto mix_rows = HWY_DYNAMIC_DISPATCH(mix_rows);
-  const bool aligned = reinterpret_cast<std::uintptr_t>(out.base) % 64 == 0 && out.row_stride % 16 == 0;
-  const bool large = out.count * out.channels * static_cast<std::int64_t>(sizeof(float)) > kCaches;
-  const Interpolated op{in, indices, weights, k, out, aligned && large};
+  const Interpolated op{in, indices, weights, k, out, writes_past_caches(out)};
   parallel_ranges(context.threads, out.count, kGrain / 4,
                   [&](std::int64_t first, std::int64_t last, std::int64_t) { mix_rows(op, first, last); });
 }

@@ -60,6 +60,10 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
                    std::int64_t k, const RowView& out) const override {
     cpu::interpolate(context, in, indices, weights, k, out);
   }
+  void interpolate_backward(const Context& context, const ConstRowView& grad, const std::int32_t* indices,
+                            const float* weights, std::int64_t k, const RowView& out) const override {
+    cpu::interpolate_backward(context, grad, indices, weights, k, out);
+  }
 };
 
 }  // namespace

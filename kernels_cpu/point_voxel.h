@@ -35,6 +35,10 @@ void link(const Context&, const Level& fine, const Level& coarse, const Window::
 void interpolate(const Context&, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                  std::int64_t k, const RowView& out);
 
+// interpolate_backward.cpp
+void interpolate_backward(const Context&, const ConstRowView& grad, const std::int32_t* indices, const float* weights,
+                          std::int64_t k, const RowView& out);
+
 // dense_grid.cpp
 void dense_grid_coords(const Context&, const Clouds& points, std::int64_t resolution, bool normalize, float eps,
                        float* coords);

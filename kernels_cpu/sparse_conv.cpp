@@ -3,6 +3,7 @@
 // zero. A block belongs to one thread and takes its offsets in order: the same bits for any number of threads.
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/sparse_conv/kernels.h>
@@ -131,6 +132,11 @@ class CpuSparseConvKernels final : public SparseConvKernels {
           for (std::int64_t c = 0; c < out.channels; ++c) row(out, o)[c] /= static_cast<float>(present[o]);
     });
     context.arena->rewind(mark);
+  }
+
+  void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
+                     const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
+    cpu::pool_backward(context, in, grad, map, pooling, out);
   }
 
  private:

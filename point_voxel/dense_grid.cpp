@@ -4,7 +4,6 @@
 
 #include <cmath>
 #include <limits>
-#include <utility>
 
 namespace voxshift {
 namespace {
@@ -29,6 +28,41 @@ void check_coords(const Array& coords, std::int64_t resolution, const char* op) 
     check(std::isnan(c) || (c >= 0 && c <= highest), "[", op, "] coords must lie in [0, ", highest, "], found ", c);
 }
 
+// f32 [N, C] with a row for each of the coordinates.
+void check_rows(const char* op, const char* what, const Array& rows, const PointSet& coords) {
+  const std::int64_t n = coords.points.dim(0);
+  check(rows.dtype() == DType::kF32 && rows.rank() == 2 && rows.dim(0) == n, "[", op, "] ", what, " expects f32 [", n,
+        ", C], found ", name(rows.dtype()), " ", to_string(rows.shape()));
+  check(rows.device() == coords.points.device(), "[", op, "] ", what, " is on ", name(rows.device()), ", coords is on ",
+        name(coords.points.device()));
+}
+
+// f32 [B, R, R, R, C] with a grid for each of the clouds, whose coordinates lie in it. Returns its cells.
+std::int64_t check_grid(const char* op, const char* what, const Array& grid, const PointSet& coords,
+                        const Clouds& clouds) {
+  check(grid.dtype() == DType::kF32 && grid.rank() == 5 && grid.dim(2) == grid.dim(1) && grid.dim(3) == grid.dim(1),
+        "[", op, "] ", what, " expects f32 [B, R, R, R, C], found ", name(grid.dtype()), " ", to_string(grid.shape()));
+  check(grid.dim(0) == clouds.count, "[", op, "] ", what, " has ", grid.dim(0), " clouds, coords has ", clouds.count);
+  check(grid.device() == coords.points.device(), "[", op, "] ", what, " is on ", name(grid.device()), ", coords is on ",
+        name(coords.points.device()));
+  const std::int64_t cells = cells_of(clouds, grid.dim(1), op);
+  check_coords(coords.points, grid.dim(1), op);
+  return cells;
+}
+
+// The mixture of 8 cells at each coordinate, in context.arena.
+struct Corners {
+  std::int32_t* indices;  // [N, 8]
+  float* weights;         // [N, 8]
+};
+
+Corners corners_of(const Context& context, const Clouds& clouds, std::int64_t resolution) {
+  const std::int64_t n = clouds.points.count;
+  const Corners corners{context.arena->allocate<std::int32_t>(8 * n), context.arena->allocate<float>(8 * n)};
+  point_voxel_kernels(context.device).dense_corners(context, clouds, resolution, corners.indices, corners.weights);
+  return corners;
+}
+
 }  // namespace
 
 Array dense_grid_coords(const PointSet& points, const DenseGridOptions& options) {
@@ -47,15 +81,12 @@ Array dense_grid_coords(const PointSet& points, const DenseGridOptions& options)
 }
 
 Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t resolution) {
-  const PointSet set = checked(coords, "voxelize_dense", "coords");
+  constexpr const char* op = "voxelize_dense";
+  const PointSet set = checked(coords, op, "coords");
   const Clouds clouds = clouds_of(set);
-  const std::int64_t n = set.points.dim(0), cells = cells_of(clouds, resolution, "voxelize_dense");
-  check(features.dtype() == DType::kF32 && features.rank() == 2 && features.dim(0) == n,
-        "[voxelize_dense] features expects f32 [", n, ", C], found ", name(features.dtype()), " ",
-        to_string(features.shape()));
-  check(features.device() == set.points.device(), "[voxelize_dense] features is on ", name(features.device()),
-        ", coords is on ", name(set.points.device()));
-  check_coords(set.points, resolution, "voxelize_dense");
+  const std::int64_t n = set.points.dim(0), cells = cells_of(clouds, resolution, op);
+  check_rows(op, "features", features, set);
+  check_coords(set.points, resolution, op);
   const Device device = features.device();
   const std::int64_t channels = features.dim(1);
   Array grid({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
@@ -68,28 +99,54 @@ Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t
   return grid;
 }
 
-Array devoxelize_dense(const Array& grid, const PointSet& coords) {
-  const PointSet set = checked(coords, "devoxelize_dense", "coords");
+Array voxelize_dense_backward(const PointSet& coords, const Array& grad) {
+  constexpr const char* op = "voxelize_dense_backward";
+  const PointSet set = checked(coords, op, "coords");
   const Clouds clouds = clouds_of(set);
-  const std::int64_t n = set.points.dim(0), resolution = grid.dim(1), channels = grid.dim(4);
-  check(grid.dtype() == DType::kF32 && grid.rank() == 5 && grid.dim(2) == resolution && grid.dim(3) == resolution,
-        "[devoxelize_dense] grid expects f32 [B, R, R, R, C], found ", name(grid.dtype()), " ",
-        to_string(grid.shape()));
-  check(grid.dim(0) == clouds.count, "[devoxelize_dense] grid has ", grid.dim(0), " clouds, coords has ", clouds.count);
-  check(grid.device() == set.points.device(), "[devoxelize_dense] grid is on ", name(grid.device()), ", coords is on ",
-        name(set.points.device()));
-  const std::int64_t cells = cells_of(clouds, resolution, "devoxelize_dense");
-  check_coords(set.points, resolution, "devoxelize_dense");
+  const std::int64_t cells = check_grid(op, "grad", grad, set, clouds);
+  const std::int64_t n = set.points.dim(0), resolution = grad.dim(1), channels = grad.dim(4);
+  const Device device = grad.device();
+  Array out({n, channels}, DType::kF32, device);
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  auto* cell = scratch.allocate<std::int32_t>(n);
+  point_voxel_kernels(device).dense_cells(context, clouds, resolution, cell);
+  coordinate_kernels(device).reduce_backward(context, {}, cell, Reduce::kMean,
+                                             {grad.memory(), channels, cells, channels, DType::kF32}, rows_of(out));
+  return out;
+}
+
+Array devoxelize_dense(const Array& grid, const PointSet& coords) {
+  constexpr const char* op = "devoxelize_dense";
+  const PointSet set = checked(coords, op, "coords");
+  const Clouds clouds = clouds_of(set);
+  const std::int64_t cells = check_grid(op, "grid", grid, set, clouds);
+  const std::int64_t n = set.points.dim(0), channels = grid.dim(4);
   const Device device = grid.device();
   Array out({n, channels}, DType::kF32, device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
-  const auto& kernels = point_voxel_kernels(device);
-  auto* indices = scratch.allocate<std::int32_t>(8 * n);
-  auto* weights = scratch.allocate<float>(8 * n);
-  kernels.dense_corners(context, clouds, resolution, indices, weights);
-  kernels.interpolate(context, {grid.memory(), channels, cells, channels, DType::kF32}, indices, weights, 8,
-                      rows_of(out));
+  const Corners corners = corners_of(context, clouds, grid.dim(1));
+  point_voxel_kernels(device).interpolate(context, {grid.memory(), channels, cells, channels, DType::kF32},
+                                          corners.indices, corners.weights, 8, rows_of(out));
+  return out;
+}
+
+Array devoxelize_dense_backward(const PointSet& coords, const Array& grad, std::int64_t resolution) {
+  constexpr const char* op = "devoxelize_dense_backward";
+  const PointSet set = checked(coords, op, "coords");
+  const Clouds clouds = clouds_of(set);
+  const std::int64_t cells = cells_of(clouds, resolution, op);
+  check_rows(op, "grad", grad, set);
+  check_coords(set.points, resolution, op);
+  const Device device = grad.device();
+  const std::int64_t channels = grad.dim(1);
+  Array out({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  const Corners corners = corners_of(context, clouds, resolution);
+  point_voxel_kernels(device).interpolate_backward(context, rows_of(grad), corners.indices, corners.weights, 8,
+                                                   {out.memory(), channels, cells, channels, DType::kF32});
   return out;
 }
 

@@ -26,8 +26,16 @@ Array dense_grid_coords(const PointSet& points, const DenseGridOptions& options)
 /// avg_voxelize.
 Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t resolution);
 
+/// Gradient f32 [N, C] of the features, not of the coordinates, for grad f32 [B, R, R, R, C], that of voxelize_dense(
+/// features, coords, R). Throws InvalidArgument.
+Array voxelize_dense_backward(const PointSet& coords, const Array& grad);
+
 /// f32 [N, C]: trilinear mixture of the 8 cells around each coordinate; NaN coordinates give 0. grid f32
 /// [B, R, R, R, C]. Source: PVCNN's trilinear_devoxelize.
 Array devoxelize_dense(const Array& grid, const PointSet& coords);
+
+/// Gradient f32 [B, R, R, R, C] of the grid, not of the coordinates, for grad f32 [N, C], that of
+/// devoxelize_dense(grid, coords) with R = resolution. Throws InvalidArgument.
+Array devoxelize_dense_backward(const PointSet& coords, const Array& grad, std::int64_t resolution);
 
 }  // namespace voxshift

@@ -4,6 +4,10 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/error.h>
 
+#include <algorithm>
+#include <limits>
+#include <string>
+
 namespace voxshift {
 namespace {
 
@@ -16,6 +20,30 @@ void check_rows(const char* op, const char* what, const Array& rows, std::int64_
 void check_device(const char* op, const char* what, const Array& array, Device device) {
   check(array.device() == device, "[", op, "] ", what, " is on ", name(array.device()), ", indices are on ",
         name(device));
+}
+
+// The gradient of features whose rows at `indices` are the last columns of grad, from column `first` on.
+Array picked_backward(const char* op, const Array& indices, const Array& grad, std::int64_t first, std::int64_t rows) {
+  check(rows >= 0 && rows <= std::numeric_limits<std::int32_t>::max(), "[", op, "] rows must be 0..2^31 - 1, found ",
+        rows);
+  const Shape& picked = indices.shape();
+  const bool fits = grad.rank() == indices.rank() + 1 && grad.shape().back() >= first &&
+                    std::equal(picked.begin(), picked.end(), grad.shape().begin());
+  std::string expected = to_string(picked);
+  expected.pop_back();
+  check(grad.dtype() == DType::kF32 && fits, "[", op, "] grad expects f32 ", expected, first > 0 ? ", 3 + C]" : ", C]",
+        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  const Device device = indices.device();
+  check_device(op, "grad", grad, device);
+  check_row_indices(indices, rows, op, "indices");
+  const std::int64_t width = grad.shape().back(), channels = width - first;
+  Array out({rows, channels}, DType::kF32, device);
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  const ConstRowView view{grad.memory(), width, indices.count(), width, DType::kF32};
+  point_voxel_kernels(device).interpolate_backward(context, view.columns(first, channels), indices.data<std::int32_t>(),
+                                                   nullptr, 1, rows_of(out));
+  return out;
 }
 
 }  // namespace
@@ -35,6 +63,13 @@ Array gather(const Array& features, const Array& indices) {
   const Context context{device, nullptr, num_threads(), nullptr};
   row_kernels(device).gather(context, rows_of(features), indices.data<std::int32_t>(), rows);
   return out;
+}
+
+Array gather_backward(const Array& indices, const Array& grad, std::int64_t rows) {
+  check(indices.dtype() == DType::kI32 && (indices.rank() == 1 || indices.rank() == 2),
+        "[gather_backward] indices expects i32 [M] or [M, U], found ", name(indices.dtype()), " ",
+        to_string(indices.shape()));
+  return picked_backward("gather_backward", indices, grad, 0, rows);
 }
 
 Array group(const Array& points, const Array& centers, const Array& indices, const std::optional<Array>& features) {
@@ -61,6 +96,12 @@ Array group(const Array& points, const Array& centers, const Array& indices, con
                                     indices.dim(1), rows,
                                     {out.memory(), out.dim(2), indices.count(), out.dim(2), DType::kF32});
   return out;
+}
+
+Array group_backward(const Array& indices, const Array& grad, std::int64_t rows) {
+  check(indices.dtype() == DType::kI32 && indices.rank() == 2, "[group_backward] indices expects i32 [M, U], found ",
+        name(indices.dtype()), " ", to_string(indices.shape()));
+  return picked_backward("group_backward", indices, grad, 3, rows);
 }
 
 }  // namespace voxshift

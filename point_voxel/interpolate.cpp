@@ -24,6 +24,37 @@ Array mixed(const Array& features, const Interpolation& interpolation) {
   return out;
 }
 
+// And back: the gradient of the features.
+Array shared_out(const Interpolation& interpolation, const Array& grad) {
+  const Array &indices = interpolation.indices, &weights = interpolation.weights;
+  Arena scratch(grad.device());
+  const Context context{grad.device(), nullptr, num_threads(), &scratch};
+  Array out({interpolation.rows, grad.dim(1)}, DType::kF32, grad.device());
+  point_voxel_kernels(context.device)
+      .interpolate_backward(context, rows_of(grad), indices.data<std::int32_t>(), weights.data<float>(), indices.dim(1),
+                            rows_of(out));
+  return out;
+}
+
+void check_grad(const char* op, const Array& grad, std::int64_t rows, Device device) {
+  check(grad.dtype() == DType::kF32 && grad.rank() == 2 && grad.dim(0) == rows, "[", op, "] grad expects f32 [", rows,
+        ", C], found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  check(grad.device() == device, "[", op, "] grad is on ", name(grad.device()), ", not on ", name(device));
+}
+
+void check_interpolation(const char* op, const Interpolation& interpolation, const char* operand, Device device) {
+  const auto& [indices, weights, rows] = interpolation;
+  check(indices.dtype() == DType::kI32 && indices.rank() == 2 && indices.dim(1) >= 1 && indices.dim(1) <= kMostRows,
+        "[", op, "] indices expects i32 [N, K] with K = 1..", kMostRows, ", found ", name(indices.dtype()), " ",
+        to_string(indices.shape()));
+  check(weights.dtype() == DType::kF32 && weights.shape() == indices.shape(), "[", op, "] weights expects f32 ",
+        to_string(indices.shape()), ", found ", name(weights.dtype()), " ", to_string(weights.shape()));
+  check(indices.device() == device && weights.device() == device, "[", op, "] ", operand,
+        ", indices and weights must be on one device, found ", name(device), ", ", name(indices.device()), " and ",
+        name(weights.device()));
+  check_row_indices(indices, rows, op, "indices");
+}
+
 }  // namespace
 
 Interpolation trilinear(const SparseTensor& voxels, const Array& points, Trilinear mode) {
@@ -51,6 +82,12 @@ Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode
   return mixed(voxels.features(), trilinear(voxels, points, mode));
 }
 
+Array devoxelize_backward(const SparseTensor& voxels, const Array& points, const Array& grad, Trilinear mode) {
+  const Interpolation interpolation = trilinear(voxels, points, mode);
+  check_grad("devoxelize_backward", grad, points.dim(0), points.device());
+  return shared_out(interpolation, grad);
+}
+
 Interpolation three_nearest(const PointSet& points, const PointSet& centers) {
   const PointSet from = checked(centers, "three_nearest", "centers"), to = checked(points, "three_nearest", "points");
   check_same_clouds(to, from, "three_nearest", "points and centers");
@@ -65,20 +102,20 @@ Interpolation three_nearest(const PointSet& points, const PointSet& centers) {
 }
 
 Array interpolate(const Array& features, const Interpolation& interpolation) {
-  const auto& [indices, weights, rows] = interpolation;
+  const std::int64_t rows = interpolation.rows;
   check(features.dtype() == DType::kF32 && features.rank() == 2, "[interpolate] features expects f32 [", rows,
         ", C], found ", name(features.dtype()), " ", to_string(features.shape()));
   check(features.dim(0) == rows, "[interpolate] the indices speak of ", rows, " rows, features has ", features.dim(0));
-  check(indices.dtype() == DType::kI32 && indices.rank() == 2 && indices.dim(1) >= 1 && indices.dim(1) <= kMostRows,
-        "[interpolate] indices expects i32 [N, K] with K = 1..", kMostRows, ", found ", name(indices.dtype()), " ",
-        to_string(indices.shape()));
-  check(weights.dtype() == DType::kF32 && weights.shape() == indices.shape(), "[interpolate] weights expects f32 ",
-        to_string(indices.shape()), ", found ", name(weights.dtype()), " ", to_string(weights.shape()));
-  check(indices.device() == features.device() && weights.device() == features.device(),
-        "[interpolate] features, indices and weights must be on one device, found ", name(features.device()), ", ",
-        name(indices.device()), " and ", name(weights.device()));
-  check_row_indices(indices, rows, "interpolate", "indices");
+  check_interpolation("interpolate", interpolation, "features", features.device());
   return mixed(features, interpolation);
+}
+
+Array interpolate_backward(const Interpolation& interpolation, const Array& grad) {
+  constexpr const char* op = "interpolate_backward";
+  check(interpolation.rows >= 0, "[", op, "] the indices speak of ", interpolation.rows, " rows");
+  check_interpolation(op, interpolation, "grad", interpolation.indices.device());
+  check_grad(op, grad, interpolation.indices.dim(0), interpolation.indices.device());
+  return shared_out(interpolation, grad);
 }
 
 }  // namespace voxshift

@@ -29,6 +29,11 @@ Interpolation trilinear(const SparseTensor& voxels, const Array& points, Triline
 /// Features of the voxels at the points, f32 [N, C]: interpolate(voxels.features(), trilinear(voxels, points, mode)).
 Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode = Trilinear::kRenormalized);
 
+/// Gradient f32 [V, C] of the voxels' features, not of where the points lie, for grad f32 [N, C], that of
+/// devoxelize(voxels, points, mode): interpolate_backward(trilinear(voxels, points, mode), grad).
+Array devoxelize_backward(const SparseTensor& voxels, const Array& points, const Array& grad,
+                          Trilinear mode = Trilinear::kRenormalized);
+
 /// The three nearest centers of each point by (squared distance, index) with weights in proportion to 1 / d^2, d^2
 /// clamped to [1e-10, 1e10], that sum to 1. With fewer than three centers the missing ones have d^2 = 1e10 and the
 /// index of the cloud's first center; without any, -1 and 0. Points that are not finite have -1 and 0. Source:
@@ -38,5 +43,10 @@ Interpolation three_nearest(const PointSet& points, const PointSet& centers);
 /// Applies an interpolation, K = 1..8, to features f32 [rows, C]. Gives f32 [N, C]. Throws InvalidArgument when the
 /// features have another number of rows and for indices out of range.
 Array interpolate(const Array& features, const Interpolation& interpolation);
+
+/// Gradient f32 [rows, C] of the features, not of the weights, for grad f32 [N, C], that of interpolate(features,
+/// interpolation): the sum of weights[i, j] * grad[i] over all (i, j), ascending, whose index is the row. Throws
+/// InvalidArgument for another grad and for indices out of range.
+Array interpolate_backward(const Interpolation& interpolation, const Array& grad);
 
 }  // namespace voxshift

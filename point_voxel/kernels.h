@@ -90,6 +90,11 @@ class PointVoxelKernels {
   /// 0 add nothing. indices, weights [out.count, k].
   virtual void interpolate(const Context&, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                            std::int64_t k, const RowView& out) const = 0;
+
+  /// The adjoint: out[s] = sum of weights[i, j] * grad[i] over all (i, j), ascending, with indices[i, j] == s; any k.
+  /// An index -1 and a weight 0 add nothing; null weights are 1, as for picked rows. indices, weights [grad.count, k].
+  virtual void interpolate_backward(const Context&, const ConstRowView& grad, const std::int32_t* indices,
+                                    const float* weights, std::int64_t k, const RowView& out) const = 0;
 };
 
 namespace cpu {

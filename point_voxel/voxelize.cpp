@@ -57,6 +57,13 @@ void write_features(const Context& context, const ConstRowView& points, const Ce
   coordinate_kernels(context.device).reduce(context, rows, cells.inverse, reduce, out);
 }
 
+void check_inverse(const char* op, const Array& inverse, std::int64_t n, std::int64_t voxels, Reduce reduce) {
+  check(inverse.dtype() == DType::kI32 && inverse.rank() == 1 && inverse.dim(0) == n, "[", op,
+        "] inverse expects i32 [", n, "], found ", name(inverse.dtype()), " ", to_string(inverse.shape()));
+  check(reduce != Reduce::kNone, "[", op, "] reduce must say how points of a voxel become one row");
+  check_row_indices(inverse, voxels, op, "inverse");
+}
+
 }  // namespace
 
 VoxelRows voxelize_rows(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
@@ -94,24 +101,45 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
 }
 
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels, Reduce reduce) {
-  check(features.dtype() == DType::kF32 && features.rank() == 2,
-        "[voxelize_features] features expects f32 [N, C], found ", name(features.dtype()), " ",
-        to_string(features.shape()));
-  const std::int64_t n = features.dim(0);
-  check(inverse.dtype() == DType::kI32 && inverse.rank() == 1 && inverse.dim(0) == n,
-        "[voxelize_features] inverse expects i32 [", n, "], found ", name(inverse.dtype()), " ",
-        to_string(inverse.shape()));
-  check(features.device() == inverse.device(), "[voxelize_features] features is on ", name(features.device()),
+  constexpr const char* op = "voxelize_features";
+  check(features.dtype() == DType::kF32 && features.rank() == 2, "[", op, "] features expects f32 [N, C], found ",
+        name(features.dtype()), " ", to_string(features.shape()));
+  check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(), "[", op,
+        "] voxels must be 0..2^31 - 1, found ", voxels);
+  check_inverse(op, inverse, features.dim(0), voxels, reduce);
+  check(features.device() == inverse.device(), "[", op, "] features is on ", name(features.device()),
         ", inverse is on ", name(inverse.device()));
-  check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(),
-        "[voxelize_features] voxels must be 0..2^31 - 1, found ", voxels);
-  check(reduce != Reduce::kNone, "[voxelize_features] reduce must say how points of a voxel become one row");
-  check_row_indices(inverse, voxels, "voxelize_features", "inverse");
   const Device device = features.device();
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
   Array out({voxels, features.dim(1)}, DType::kF32, device);
   coordinate_kernels(device).reduce(context, rows_of(features), inverse.data<std::int32_t>(), reduce, rows_of(out));
+  return out;
+}
+
+Array voxelize_features_backward(const std::optional<Array>& features, const Array& inverse, const Array& grad,
+                                 Reduce reduce) {
+  constexpr const char* op = "voxelize_features_backward";
+  check(grad.dtype() == DType::kF32 && grad.rank() == 2, "[", op, "] grad expects f32 [voxels, C], found ",
+        name(grad.dtype()), " ", to_string(grad.shape()));
+  check_inverse(op, inverse, inverse.rank() == 1 ? inverse.dim(0) : 0, grad.dim(0), reduce);
+  const Device device = grad.device();
+  check(inverse.device() == device, "[", op, "] grad is on ", name(device), ", inverse is on ", name(inverse.device()));
+  const Shape shape{inverse.dim(0), grad.dim(1)};
+  ConstRowView in{};
+  if (reduce == Reduce::kMax) {
+    check(features.has_value(), "[", op, "] the maximum needs the features");
+    check(features->dtype() == DType::kF32 && features->shape() == shape, "[", op, "] features expects f32 ",
+          to_string(shape), ", found ", name(features->dtype()), " ", to_string(features->shape()));
+    check(features->device() == device, "[", op, "] grad is on ", name(device), ", features is on ",
+          name(features->device()));
+    in = rows_of(*features);
+  }
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  Array out(shape, DType::kF32, device);
+  coordinate_kernels(device).reduce_backward(context, in, inverse.data<std::int32_t>(), reduce, rows_of(grad),
+                                             rows_of(out));
   return out;
 }
 

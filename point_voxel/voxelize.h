@@ -38,6 +38,13 @@ inline Voxels voxelize(const Array& points, const VoxelizeOptions& options = {})
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels,
                         Reduce reduce = Reduce::kMean);
 
+/// Gradient f32 [N, C] of the features for grad f32 [voxels, C], that of voxelize_features(features, inverse, voxels,
+/// reduce); inverse tells nothing of where points lie, so there is none of coordinates. A maximum's goes, channel by
+/// channel, to the point that has it, among equal ones to the lowest; it alone needs the features. Throws
+/// InvalidArgument as voxelize_features, and for another grad.
+Array voxelize_features_backward(const std::optional<Array>& features, const Array& inverse, const Array& grad,
+                                 Reduce reduce = Reduce::kMean);
+
 /// Voxels in an arena's memory.
 struct VoxelRows {
   Level level;

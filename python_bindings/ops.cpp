@@ -59,9 +59,26 @@ void bind_pool(py::module_& m, const char* op, Pooling pooling, const char* doc)
       doc);
 }
 
+void bind_pool_backward(py::module_& m, const char* op, Pooling pooling, const char* doc) {
+  m.def(
+      op,
+      [op, pooling](const SparseTensor& x, const Array& grad, const Axes& kernel_size, const Axes& stride,
+                    const Axes& dilation, const Axes& padding, const std::string& semantics) {
+        return pool_backward(x, grad, pooling, window_options(op, kernel_size, stride, dilation, padding, semantics));
+      },
+      "x"_a, "grad"_a, "kernel_size"_a, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0, "semantics"_a = "floor",
+      WithoutGil(), doc);
+}
+
 void bind_global_pool(py::module_& m, const char* op, Pooling pooling, const char* doc) {
   m.def(
       op, [pooling](const SparseTensor& x) { return global_pool(x, pooling); }, "x"_a, WithoutGil(), doc);
+}
+
+void bind_global_pool_backward(py::module_& m, const char* op, Pooling pooling, const char* doc) {
+  m.def(
+      op, [pooling](const SparseTensor& x, const Array& grad) { return global_pool_backward(x, grad, pooling); }, "x"_a,
+      "grad"_a, WithoutGil(), doc);
 }
 
 constexpr const char* kConvDoc =
@@ -187,6 +204,29 @@ void bind_sparse_conv(py::module_& m) {
                    "Mean over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
   bind_global_pool(m, "global_sum_pool", Pooling::kSum,
                    "Sum over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
+  bind_pool_backward(
+      m, "max_pool_backward", Pooling::kMax,
+      "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of max_pool's features.\n\n"
+      "Channel by channel grad[o] goes to the input that has the maximum, among equal ones to the first\n"
+      "in the order of the offsets. Other arguments as given to max_pool. Raises ValueError.");
+  bind_pool_backward(
+      m, "avg_pool_backward", Pooling::kAverage,
+      "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of avg_pool's features.\n\n"
+      "Other arguments as given to avg_pool. Raises ValueError.");
+  bind_pool_backward(
+      m, "sum_pool_backward", Pooling::kSum,
+      "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of sum_pool's features.\n\n"
+      "Other arguments as given to sum_pool. Raises ValueError.");
+  bind_global_pool_backward(m, "global_max_pool_backward", Pooling::kMax,
+                            "Gradient float32 [N, C] of x's features for grad float32 [B, C] of global_max_pool.\n\n"
+                            "Channel by channel it goes to the row that has the maximum, among equal ones to the\n"
+                            "lowest. Raises ValueError for another grad.");
+  bind_global_pool_backward(m, "global_avg_pool_backward", Pooling::kAverage,
+                            "Gradient float32 [N, C] of x's features for grad float32 [B, C] of global_avg_pool.\n\n"
+                            "Raises ValueError for another grad.");
+  bind_global_pool_backward(m, "global_sum_pool_backward", Pooling::kSum,
+                            "Gradient float32 [N, C] of x's features for grad float32 [B, C] of global_sum_pool.\n\n"
+                            "Raises ValueError for another grad.");
 }
 
 void bind_combine(py::module_& m) {

@@ -109,6 +109,38 @@ constexpr const char* kGroupDoc =
 points float32 [N, C'], centers float32 [M, C''], x y z first; indices int32 [M, U] of ball_query; features float32
 [N, C] or None (PointNet++'s QueryAndGroup). Raises ValueError.)";
 
+constexpr const char* kDevoxelizeBackwardDoc =
+    R"(Gradient float32 [V, C] of the voxels' features for grad float32 [N, C], that of devoxelize.
+
+As interpolate_backward(trilinear(voxels, points, mode), grad); none of the points' places. Raises ValueError.)";
+
+constexpr const char* kInterpolateBackwardDoc =
+    R"(Gradient float32 [rows, C] of the features for grad float32 [N, C], that of interpolate.
+
+The sum of weights[i, j] * grad[i] over all (i, j), ascending, with indices[i, j] the row; none of the weights. Raises
+ValueError.)";
+
+constexpr const char* kVoxelizeDenseBackwardDoc =
+    R"(Gradient float32 [N, C] of the features for grad float32 [B, R, R, R, C], that of voxelize_dense.
+
+coords and row_splits as given to it; they have no gradient. Raises ValueError.)";
+
+constexpr const char* kDevoxelizeDenseBackwardDoc =
+    R"(Gradient float32 [B, R, R, R, C] of the grid for grad float32 [N, C], that of devoxelize_dense.
+
+R is resolution; coords and row_splits as given to devoxelize_dense; they have no gradient. Raises ValueError.)";
+
+constexpr const char* kGatherBackwardDoc =
+    R"(Gradient float32 [rows, C] of gather's features for grad float32 [M, C] or [M, U, C].
+
+The sum, in order, of the rows of grad whose index is the row; rows is the number of rows of the features. Raises
+ValueError.)";
+
+constexpr const char* kGroupBackwardDoc =
+    R"(Gradient float32 [rows, C] of group's features for grad float32 [M, U, 3 + C].
+
+As gather_backward; points and centers have none. Raises ValueError.)";
+
 void bind_searches(py::module_& m) {
   py::class_<NearestNeighbors>(m, "NearestNeighbors", "The same number of neighbours for every query.")
       .def_readonly("indices", &NearestNeighbors::indices, "int32 [M, k], -1 where there are fewer.")
@@ -180,6 +212,14 @@ void bind_interpolation(py::module_& m) {
       "points"_a, "centers"_a, "row_splits"_a = py::none(), "center_splits"_a = py::none(), WithoutGil(),
       kThreeNearestDoc);
   m.def("interpolate", &interpolate, "features"_a, "interpolation"_a, WithoutGil(), kInterpolateDoc);
+  m.def(
+      "devoxelize_backward",
+      [](const SparseTensor& voxels, const Array& points, const Array& grad, const std::string& mode) {
+        return devoxelize_backward(voxels, points, grad, trilinear_of("devoxelize_backward", mode));
+      },
+      "voxels"_a, "points"_a, "grad"_a, "mode"_a = "renormalized", WithoutGil(), kDevoxelizeBackwardDoc);
+  m.def("interpolate_backward", &interpolate_backward, "interpolation"_a, "grad"_a, WithoutGil(),
+        kInterpolateBackwardDoc);
 }
 
 void bind_dense_grids(py::module_& m) {
@@ -202,6 +242,18 @@ void bind_dense_grids(py::module_& m) {
         return devoxelize_dense(grid, {coords, row_splits});
       },
       "grid"_a, "coords"_a, "row_splits"_a = py::none(), WithoutGil(), kDevoxelizeDenseDoc);
+  m.def(
+      "voxelize_dense_backward",
+      [](const Array& coords, const Array& grad, const Splits& row_splits) {
+        return voxelize_dense_backward({coords, row_splits}, grad);
+      },
+      "coords"_a, "grad"_a, "row_splits"_a = py::none(), WithoutGil(), kVoxelizeDenseBackwardDoc);
+  m.def(
+      "devoxelize_dense_backward",
+      [](const Array& coords, const Array& grad, std::int64_t resolution, const Splits& row_splits) {
+        return devoxelize_dense_backward({coords, row_splits}, grad, resolution);
+      },
+      "coords"_a, "grad"_a, "resolution"_a, "row_splits"_a = py::none(), WithoutGil(), kDevoxelizeDenseBackwardDoc);
 }
 
 }  // namespace
@@ -217,6 +269,8 @@ void bind_point_sets(py::module_& m) {
       },
       "points"_a, "num_samples"_a, "ties"_a = "lowest", "row_splits"_a = py::none(), WithoutGil(), kFurthestDoc);
   m.def("gather", &gather, "features"_a, "indices"_a, WithoutGil(), kGatherDoc);
+  m.def("gather_backward", &gather_backward, "indices"_a, "grad"_a, "rows"_a, WithoutGil(), kGatherBackwardDoc);
+  m.def("group_backward", &group_backward, "indices"_a, "grad"_a, "rows"_a, WithoutGil(), kGroupBackwardDoc);
   m.def("group", &group, "points"_a, "centers"_a, "indices"_a, "features"_a = py::none(), WithoutGil(), kGroupDoc);
 }
 

@@ -44,6 +44,12 @@ constexpr const char* kVoxelizeFeaturesDoc =
 features float32 [N, C], inverse int32 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or
 "sum", taken in the order of the points; a voxel without points gets 0 (torchsparse's spvoxelize). Raises ValueError.)";
 
+constexpr const char* kVoxelizeFeaturesBackwardDoc =
+    R"(Gradient float32 [N, C] of the features for grad float32 [voxels, C], that of voxelize_features.
+
+inverse and reduce as given to it; features float32 [N, C] are needed for "max" alone, else None will do. A maximum's
+gradient goes, channel by channel, to the point that has it, among equal ones to the lowest. Raises ValueError.)";
+
 constexpr const char* kSynthDoc =
     R"(One scan of a simulated LiDAR in a random street; the same arguments give the same bits.
 
@@ -83,6 +89,12 @@ void bind_points(py::module_& m) {
         return voxelize_features(features, inverse, voxels, reduce_of("voxelize_features", reduce));
       },
       "features"_a, "inverse"_a, "voxels"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesDoc);
+  m.def(
+      "voxelize_features_backward",
+      [](const std::optional<Array>& features, const Array& inverse, const Array& grad, const std::string& reduce) {
+        return voxelize_features_backward(features, inverse, grad, reduce_of("voxelize_features_backward", reduce));
+      },
+      "features"_a, "inverse"_a, "grad"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesBackwardDoc);
   m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, kSynthDoc);
 }
 

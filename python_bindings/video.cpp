@@ -69,6 +69,11 @@ x: float32 [N * n_segment, .., C], the frames of each clip one after the other; 
 fold = C // shift_div, bidirectional: channels [0, fold) come from the next frame, [fold, 2 fold) from the previous one;
 else channels [0, fold) come from the previous frame. What comes from outside the clip is 0. Raises ValueError.)";
 
+constexpr const char* kShiftBackwardDoc = R"(Gradient of x, of grad's shape, for grad, that of temporal_shift.
+
+Every channel goes back to the frame it came from: the same shift of the clip played backwards. n_segment, shift_div and
+bidirectional as given to temporal_shift. Raises ValueError.)";
+
 constexpr const char* kStreamingShiftDoc = R"(The temporal shift in one direction, frame by frame (TSM's online mode).
 
 It keeps the first C // shift_div channels of the last frame. Threads that use one object take turns. Raises ValueError
@@ -179,6 +184,12 @@ void bind_shift(py::module_& m) {
         return temporal_shift(x, n_segment, {shift_div, bidirectional});
       },
       "x"_a, "n_segment"_a, "shift_div"_a = 8, "bidirectional"_a = true, WithoutGil(), kShiftDoc);
+  m.def(
+      "temporal_shift_backward",
+      [](const Array& grad, std::int64_t n_segment, std::int64_t shift_div, bool bidirectional) {
+        return temporal_shift_backward(grad, n_segment, {shift_div, bidirectional});
+      },
+      "grad"_a, "n_segment"_a, "shift_div"_a = 8, "bidirectional"_a = true, WithoutGil(), kShiftBackwardDoc);
   py::class_<FrameShift>(m, "StreamingShift", kStreamingShiftDoc)
       .def(py::init([](std::int64_t shift_div) { return std::make_unique<FrameShift>(StreamingShift(shift_div)); }),
            "shift_div"_a = 8)

@@ -39,6 +39,12 @@ class SparseConvKernels {
   /// An output row without pairs is 0.
   virtual void pool(const Context&, const ConstRowView& in, const KernelMapView&, Pooling,
                     const RowView& out) const = 0;
+
+  /// out[i] = sum over the pairs (i, o), offsets in order, of i's share of grad[o], the gradient of pool(in)[o]: all of
+  /// it for a sum, 1 / the pairs of o for a mean; for a maximum, channel by channel, all of it where i is the first
+  /// pair of o, offsets in order, that has the maximum. A row without pairs is 0. `in` is read for the maximum only.
+  virtual void pool_backward(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapViews&,
+                             Pooling, const RowView& out) const = 0;
 };
 
 namespace cpu {

@@ -3,9 +3,42 @@
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
-#include <utility>
 
 namespace voxshift {
+namespace {
+
+// Which batch each row belongs to.
+struct Batches {
+  Array of_row;  // i32 [N]
+  std::int64_t count;
+};
+
+Batches batches_of(const SparseTensor& x) {
+  const Array coords = x.coords().to(Device::cpu());
+  const std::int64_t n = x.size(), axes = x.dims() + 1;
+  Array batch({n}, DType::kI32);
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    batch.data<std::int32_t>()[i] = coords.data<std::int32_t>()[i * axes];
+    count = std::max(count, std::int64_t{batch.data<std::int32_t>()[i]} + 1);
+  }
+  return {batch.to(x.device()), count};
+}
+
+Reduce reduce_of(Pooling pooling) {
+  if (pooling == Pooling::kMax) return Reduce::kMax;
+  return pooling == Pooling::kSum ? Reduce::kSum : Reduce::kMean;
+}
+
+void check_grad(const char* op, const SparseTensor& x, const Array& grad, std::int64_t rows) {
+  const Shape expected{rows, x.channels()};
+  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", op, "] grad expects f32 ", to_string(expected),
+        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  check(grad.device() == x.device(), "[", op, "] grad is on ", name(grad.device()), ", tensor is on ",
+        name(x.device()));
+}
+
+}  // namespace
 
 SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& options) {
   const Window window = make_window("pool", x.dims(), options);
@@ -18,24 +51,39 @@ SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& opt
   return {grid.map, x.cache(), out, grid.stride, grid.shape};
 }
 
-Array global_pool(const SparseTensor& x, Pooling pooling) {
-  const Array coords = x.coords().to(Device::cpu());
-  const std::int64_t n = x.size(), axes = x.dims() + 1;
-  Array batch({n}, DType::kI32);
-  std::int64_t batches = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    batch.data<std::int32_t>()[i] = coords.data<std::int32_t>()[i * axes];
-    batches = std::max(batches, std::int64_t{batch.data<std::int32_t>()[i]} + 1);
-  }
-  batch = batch.to(x.device());
-  Array out({batches, x.channels()}, DType::kF32, x.device());
+Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, const ConvOptions& options) {
+  const Window window = make_window("pool_backward", x.dims(), options);
+  const OutputGrid grid = output_grid(x, window);
+  check_grad("pool_backward", x, grad, grid.map->size());
+  const auto map = x.cache()->kernel_map(x.map(), grid.map, window);
+  Array out({x.size(), x.channels()}, DType::kF32, x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
-  const Reduce reduce = pooling == Pooling::kMax   ? Reduce::kMax
-                        : pooling == Pooling::kSum ? Reduce::kSum
-                                                   : Reduce::kMean;
+  sparse_conv_kernels(x.device())
+      .pool_backward(context, rows_of(x.features()), rows_of(grad), {map->forward(), map->transposed()}, pooling,
+                     rows_of(out));
+  return out;
+}
+
+Array global_pool(const SparseTensor& x, Pooling pooling) {
+  const Batches batches = batches_of(x);
+  Array out({batches.count, x.channels()}, DType::kF32, x.device());
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
   coordinate_kernels(x.device())
-      .reduce(context, rows_of(x.features()), std::as_const(batch).data<std::int32_t>(), reduce, rows_of(out));
+      .reduce(context, rows_of(x.features()), batches.of_row.data<std::int32_t>(), reduce_of(pooling), rows_of(out));
+  return out;
+}
+
+Array global_pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling) {
+  const Batches batches = batches_of(x);
+  check_grad("global_pool_backward", x, grad, batches.count);
+  Array out({x.size(), x.channels()}, DType::kF32, x.device());
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  coordinate_kernels(x.device())
+      .reduce_backward(context, rows_of(x.features()), batches.of_row.data<std::int32_t>(), reduce_of(pooling),
+                       rows_of(grad), rows_of(out));
   return out;
 }
 

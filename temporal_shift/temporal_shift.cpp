@@ -13,14 +13,15 @@ ChannelRun run_of(const ConstRowView& rows, std::int64_t first, std::int64_t cou
   return {static_cast<const float*>(rows.base) + first, rows.row_stride, count};
 }
 
-void check_features(const char* op, const Array& x, std::int64_t least_axes, const char* expected) {
-  check(x.dtype() == DType::kF32 && x.rank() >= least_axes, "[", op, "] x expects f32 ", expected, ", found ",
+void check_features(const char* op, const char* what, const Array& x, std::int64_t least_axes, const char* expected) {
+  check(x.dtype() == DType::kF32 && x.rank() >= least_axes, "[", op, "] ", what, " expects f32 ", expected, ", found ",
         name(x.dtype()), " ", to_string(x.shape()));
 }
 
-void check_shift_div(const char* op, std::int64_t shift_div, std::int64_t least, std::int64_t channels) {
+void check_shift_div(const char* op, const char* what, std::int64_t shift_div, std::int64_t least,
+                     std::int64_t channels) {
   check(shift_div >= least && shift_div <= channels, "[", op, "] shift_div expects ", least, " to the ", channels,
-        " channels of x, found ", shift_div);
+        " channels of ", what, ", found ", shift_div);
 }
 
 // The pixels of all frames as rows.
@@ -32,6 +33,35 @@ View pixels_of(SomeArray& x) {
 
 Array zeros_of(std::int64_t count, Device device) {
   return Array::from(std::vector<float>(static_cast<std::size_t>(count)), {count}).to(device);
+}
+
+enum class Time { kForwards, kBackwards };
+
+// Every frame with its neighbours, which change places where time runs backwards: that transposes the shift.
+Array shifted_clips(const char* op, const char* what, const Array& x, std::int64_t n_segment,
+                    const TemporalShift& shift, Time time) {
+  check_features(op, what, x, 2, "[N * n_segment, .., C]");
+  check(n_segment >= 1 && x.dim(0) % n_segment == 0, "[", op, "] n_segment expects a divisor of the ", x.dim(0),
+        " frames of ", what, ", found ", n_segment);
+  check_shift_div(op, what, shift.shift_div, shift.bidirectional ? 2 : 1, x.shape().back());
+
+  Array out(x.shape(), DType::kF32, x.device());
+  if (x.count() == 0) return out;
+  const auto in_rows = pixels_of<ConstRowView>(x);
+  const auto out_rows = pixels_of<RowView>(out);
+  const std::int64_t frames = x.dim(0), pixels = in_rows.count / frames;
+  const Array zeros = zeros_of(shift.fold(in_rows.channels), x.device());
+  const Context context{x.device(), nullptr, num_threads(), nullptr};
+  const auto frame = [&](std::int64_t f) { return in_rows.rows(f * pixels, pixels); };
+  for (std::int64_t f = 0; f < frames; ++f) {
+    ConstRowView previous, next;
+    if (f % n_segment > 0) previous = frame(f - 1);
+    if ((f + 1) % n_segment > 0) next = frame(f + 1);
+    if (time == Time::kBackwards) std::swap(previous, next);
+    const ChannelRuns runs = shifted_runs(shift, frame(f), previous, next, zeros.data<float>());
+    temporal_shift_kernels(x.device()).gather_runs(context, runs, out_rows.rows(f * pixels, pixels));
+  }
+  return out;
 }
 
 }  // namespace
@@ -47,26 +77,11 @@ ChannelRuns shifted_runs(const TemporalShift& shift, const ConstRowView& frame, 
 }
 
 Array temporal_shift(const Array& x, std::int64_t n_segment, const TemporalShift& shift) {
-  check_features("temporal_shift", x, 2, "[N * n_segment, .., C]");
-  check(n_segment >= 1 && x.dim(0) % n_segment == 0, "[temporal_shift] n_segment expects a divisor of the ", x.dim(0),
-        " frames of x, found ", n_segment);
-  check_shift_div("temporal_shift", shift.shift_div, shift.bidirectional ? 2 : 1, x.shape().back());
+  return shifted_clips("temporal_shift", "x", x, n_segment, shift, Time::kForwards);
+}
 
-  Array out(x.shape(), DType::kF32, x.device());
-  if (x.count() == 0) return out;
-  const auto in_rows = pixels_of<ConstRowView>(x);
-  const auto out_rows = pixels_of<RowView>(out);
-  const std::int64_t frames = x.dim(0), pixels = in_rows.count / frames;
-  const Array zeros = zeros_of(shift.fold(in_rows.channels), x.device());
-  const Context context{x.device(), nullptr, num_threads(), nullptr};
-  const auto frame = [&](std::int64_t f) { return in_rows.rows(f * pixels, pixels); };
-  for (std::int64_t f = 0; f < frames; ++f) {
-    const bool first = f % n_segment == 0, last = (f + 1) % n_segment == 0;
-    const ChannelRuns runs = shifted_runs(shift, frame(f), first ? ConstRowView() : frame(f - 1),
-                                          last ? ConstRowView() : frame(f + 1), zeros.data<float>());
-    temporal_shift_kernels(x.device()).gather_runs(context, runs, out_rows.rows(f * pixels, pixels));
-  }
-  return out;
+Array temporal_shift_backward(const Array& grad, std::int64_t n_segment, const TemporalShift& shift) {
+  return shifted_clips("temporal_shift_backward", "grad", grad, n_segment, shift, Time::kBackwards);
 }
 
 StreamingShift::StreamingShift(std::int64_t shift_div) : shift_div_(shift_div) {
@@ -74,8 +89,8 @@ StreamingShift::StreamingShift(std::int64_t shift_div) : shift_div_(shift_div) {
 }
 
 Array StreamingShift::push(const Array& x) {
-  check_features("StreamingShift", x, 1, "[.., C]");
-  check_shift_div("StreamingShift", shift_div_, 1, x.shape().back());
+  check_features("StreamingShift", "x", x, 1, "[.., C]");
+  check_shift_div("StreamingShift", "x", shift_div_, 1, x.shape().back());
   const bool first = shape_.empty();
   check(first || x.shape() == shape_, "[StreamingShift] x expects the stream's shape ", to_string(shape_), ", found ",
         to_string(x.shape()), "; reset() begins a new stream");

@@ -31,6 +31,11 @@ ChannelRuns shifted_runs(const TemporalShift& shift, const ConstRowView& frame, 
 /// or shift_div outside 1..C (2..C when bidirectional).
 Array temporal_shift(const Array& x, std::int64_t n_segment, const TemporalShift& shift = {8, true});
 
+/// Gradient of x, of grad's shape, for grad, that of temporal_shift(x, n_segment, shift): every channel goes back to
+/// the frame it came from, which is the same shift of the clip played backwards. Throws InvalidArgument as
+/// temporal_shift.
+Array temporal_shift_backward(const Array& grad, std::int64_t n_segment, const TemporalShift& shift = {8, true});
+
 /// The online shift frame by frame: keeps the first fold channels of the last frame.
 class StreamingShift {
  public:

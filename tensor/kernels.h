@@ -68,6 +68,12 @@ class CoordinateKernels {
   /// [in.count] holds values below out.count; negative ones take no part. Features are f32; kNone is not taken.
   virtual void reduce(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
                       const RowView& out) const = 0;
+
+  /// out[i] = row i's share of grad[segment[i]], the gradient of reduce(in): all of it for a sum, 1 / the rows of the
+  /// segment for a mean; all of it for the first row, or, channel by channel, for the first row that has the maximum,
+  /// and 0 for the others. 0 for rows that take no part. `in` is read for the maximum only.
+  virtual void reduce_backward(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
+                               const ConstRowView& grad, const RowView& out) const = 0;
 };
 
 namespace cpu {
