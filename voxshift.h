@@ -29,5 +29,6 @@
 #include <voxshift/tensor/sparse_tensor.h>
 #include <voxshift/tensor/version.h>
 #include <voxshift/video/conv2d.h>
+#include <voxshift/video/conv2d_backward.h>
 #include <voxshift/video/masked_layer.h>
 #include <voxshift/video/pool2d.h>

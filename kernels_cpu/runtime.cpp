@@ -1,4 +1,5 @@
 // Memory of the CPU.
+#include <voxshift/kernels_cpu/memory_cache.h>
 #include <voxshift/kernels_cpu/peak.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/tensor/runtime.h>
@@ -24,11 +25,17 @@ void use_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t 
 #endif
 }
 
+MemoryCache& cache() {
+  static MemoryCache cache;
+  return cache;
+}
+
 class CpuRuntime final : public Runtime {
  public:
   bool available(Device) const override { return true; }
 
   void* allocate(Device, std::size_t bytes) const override {
+    if (void* kept = cache().take(bytes)) return kept;
     const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
     const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
     void* memory = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded ? rounded : alignment);
@@ -37,7 +44,11 @@ class CpuRuntime final : public Runtime {
     return memory;
   }
 
-  void free(Device, void* memory, std::size_t) const noexcept override { std::free(memory); }
+  void free(Device, void* memory, std::size_t bytes) const noexcept override {
+    if (!cache().keep(memory, bytes)) std::free(memory);
+  }
+
+  void set_memory_cache(Device, std::size_t bytes) const override { cache().set_limit(bytes); }
 
   void copy_from_host(Device, void* to, const void* from, std::size_t bytes) const override {
     copy_bytes(to, from, bytes);
@@ -57,6 +68,42 @@ class CpuRuntime final : public Runtime {
 };
 
 }  // namespace
+
+void* MemoryCache::take(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  auto best = blocks_.end();
+  for (auto block = blocks_.begin(); block != blocks_.end(); ++block)
+    if (block->bytes >= bytes && block->bytes - bytes <= bytes / 8 &&
+        (best == blocks_.end() || block->bytes < best->bytes))
+      best = block;
+  if (best == blocks_.end()) return nullptr;
+  void* const memory = best->memory;
+  kept_ -= best->bytes;
+  blocks_.erase(best);
+  return memory;
+}
+
+bool MemoryCache::keep(void* memory, std::size_t bytes) noexcept try {
+  constexpr std::size_t kSmallest = std::size_t{128} << 10;  // below, malloc keeps blocks itself
+  if (bytes < kSmallest) return false;
+  const std::lock_guard lock(mutex_);
+  if (kept_ + bytes > limit_) return false;
+  blocks_.push_back({memory, bytes});
+  kept_ += bytes;
+  return true;
+} catch (...) {
+  return false;
+}
+
+void MemoryCache::set_limit(std::size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  limit_ = bytes;
+  while (kept_ > limit_) {
+    kept_ -= blocks_.front().bytes;
+    std::free(blocks_.front().memory);
+    blocks_.erase(blocks_.begin());
+  }
+}
 
 const Runtime& runtime() {
   static const CpuRuntime runtime;

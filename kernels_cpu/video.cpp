@@ -24,6 +24,23 @@ class CpuVideoKernels final : public VideoKernels {
                  Pixels pixels, const RowView& out) const override {
     cpu::depthwise(context, layer, in_extent, in, pixels, out);
   }
+  void conv2d_input_gradient(const Context& context, const Window2d& window, Extent2d in_extent, std::int64_t images,
+                             const ConstRowView& grad, const float* weight, const RowView& grad_in) const override {
+    cpu::conv2d_input_gradient(context, window, in_extent, images, grad, weight, grad_in);
+  }
+  void depthwise_input_gradient(const Context& context, const Window2d& window, Extent2d in_extent, std::int64_t images,
+                                const ConstRowView& grad, const float* weight, const RowView& grad_in) const override {
+    cpu::depthwise_input_gradient(context, window, in_extent, images, grad, weight, grad_in);
+  }
+  void conv2d_weight_gradient(const Context& context, const Window2d& window, Extent2d in_extent, std::int64_t images,
+                              const ConstRowView& in, const ConstRowView& grad, float* grad_weight) const override {
+    cpu::conv2d_weight_gradient(context, window, in_extent, images, in, grad, grad_weight);
+  }
+  void depthwise_weight_gradient(const Context& context, const Window2d& window, Extent2d in_extent,
+                                 std::int64_t images, const ConstRowView& in, const ConstRowView& grad,
+                                 float* grad_weight) const override {
+    cpu::depthwise_weight_gradient(context, window, in_extent, images, in, grad, grad_weight);
+  }
   void fused_block(const Context& context, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,
                    const std::uint8_t* hidden, Pixels pixels, const RowView& out) const override {
     cpu::fused_block(context, block, in, residual, hidden, pixels, out);

@@ -13,6 +13,18 @@ void conv2d(const Context&, const Conv2dLayer&, Extent2d in_extent, const ImageV
 void depthwise(const Context&, const Conv2dLayer&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                const RowView& out);
 
+// conv2d_backward.cpp
+void conv2d_input_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                           const ConstRowView& grad, const float* weight, const RowView& grad_in);
+void conv2d_weight_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                            const ConstRowView& in, const ConstRowView& grad, float* grad_weight);
+
+// depthwise_backward.cpp
+void depthwise_input_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                              const ConstRowView& grad, const float* weight, const RowView& grad_in);
+void depthwise_weight_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                               const ConstRowView& in, const ConstRowView& grad, float* grad_weight);
+
 // fused_block.cpp
 void fused_block(const Context&, const FusedBlock&, const ImageView& in, const ConstRowView& residual,
                  const std::uint8_t* hidden, Pixels pixels, const RowView& out);

@@ -19,6 +19,7 @@ class NoCudaRuntime final : public Runtime {
   bool available(Device) const override { return false; }
   void* allocate(Device, std::size_t) const override { unavailable(); }
   void free(Device, void*, std::size_t) const noexcept override {}
+  void set_memory_cache(Device, std::size_t) const override { unavailable(); }
   void copy_from_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
   void copy_to_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
   void copy(Device, void*, const void*, std::size_t) const override { unavailable(); }

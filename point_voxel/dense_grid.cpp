@@ -81,12 +81,12 @@ Array dense_grid_coords(const PointSet& points, const DenseGridOptions& options)
 }
 
 Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t resolution) {
-  constexpr const char* op = "voxelize_dense";
-  const PointSet set = checked(coords, op, "coords");
+  constexpr const char* kOp = "voxelize_dense";
+  const PointSet set = checked(coords, kOp, "coords");
   const Clouds clouds = clouds_of(set);
-  const std::int64_t n = set.points.dim(0), cells = cells_of(clouds, resolution, op);
-  check_rows(op, "features", features, set);
-  check_coords(set.points, resolution, op);
+  const std::int64_t n = set.points.dim(0), cells = cells_of(clouds, resolution, kOp);
+  check_rows(kOp, "features", features, set);
+  check_coords(set.points, resolution, kOp);
   const Device device = features.device();
   const std::int64_t channels = features.dim(1);
   Array grid({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
@@ -100,10 +100,10 @@ Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t
 }
 
 Array voxelize_dense_backward(const PointSet& coords, const Array& grad) {
-  constexpr const char* op = "voxelize_dense_backward";
-  const PointSet set = checked(coords, op, "coords");
+  constexpr const char* kOp = "voxelize_dense_backward";
+  const PointSet set = checked(coords, kOp, "coords");
   const Clouds clouds = clouds_of(set);
-  const std::int64_t cells = check_grid(op, "grad", grad, set, clouds);
+  const std::int64_t cells = check_grid(kOp, "grad", grad, set, clouds);
   const std::int64_t n = set.points.dim(0), resolution = grad.dim(1), channels = grad.dim(4);
   const Device device = grad.device();
   Array out({n, channels}, DType::kF32, device);
@@ -117,10 +117,10 @@ Array voxelize_dense_backward(const PointSet& coords, const Array& grad) {
 }
 
 Array devoxelize_dense(const Array& grid, const PointSet& coords) {
-  constexpr const char* op = "devoxelize_dense";
-  const PointSet set = checked(coords, op, "coords");
+  constexpr const char* kOp = "devoxelize_dense";
+  const PointSet set = checked(coords, kOp, "coords");
   const Clouds clouds = clouds_of(set);
-  const std::int64_t cells = check_grid(op, "grid", grid, set, clouds);
+  const std::int64_t cells = check_grid(kOp, "grid", grid, set, clouds);
   const std::int64_t n = set.points.dim(0), channels = grid.dim(4);
   const Device device = grid.device();
   Array out({n, channels}, DType::kF32, device);
@@ -133,12 +133,12 @@ Array devoxelize_dense(const Array& grid, const PointSet& coords) {
 }
 
 Array devoxelize_dense_backward(const PointSet& coords, const Array& grad, std::int64_t resolution) {
-  constexpr const char* op = "devoxelize_dense_backward";
-  const PointSet set = checked(coords, op, "coords");
+  constexpr const char* kOp = "devoxelize_dense_backward";
+  const PointSet set = checked(coords, kOp, "coords");
   const Clouds clouds = clouds_of(set);
-  const std::int64_t cells = cells_of(clouds, resolution, op);
-  check_rows(op, "grad", grad, set);
-  check_coords(set.points, resolution, op);
+  const std::int64_t cells = cells_of(clouds, resolution, kOp);
+  check_rows(kOp, "grad", grad, set);
+  check_coords(set.points, resolution, kOp);
   const Device device = grad.device();
   const std::int64_t channels = grad.dim(1);
   Array out({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);

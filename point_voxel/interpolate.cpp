@@ -111,10 +111,10 @@ Array interpolate(const Array& features, const Interpolation& interpolation) {
 }
 
 Array interpolate_backward(const Interpolation& interpolation, const Array& grad) {
-  constexpr const char* op = "interpolate_backward";
-  check(interpolation.rows >= 0, "[", op, "] the indices speak of ", interpolation.rows, " rows");
-  check_interpolation(op, interpolation, "grad", interpolation.indices.device());
-  check_grad(op, grad, interpolation.indices.dim(0), interpolation.indices.device());
+  constexpr const char* kOp = "interpolate_backward";
+  check(interpolation.rows >= 0, "[", kOp, "] the indices speak of ", interpolation.rows, " rows");
+  check_interpolation(kOp, interpolation, "grad", interpolation.indices.device());
+  check_grad(kOp, grad, interpolation.indices.dim(0), interpolation.indices.device());
   return shared_out(interpolation, grad);
 }
 

@@ -101,13 +101,13 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
 }
 
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels, Reduce reduce) {
-  constexpr const char* op = "voxelize_features";
-  check(features.dtype() == DType::kF32 && features.rank() == 2, "[", op, "] features expects f32 [N, C], found ",
+  constexpr const char* kOp = "voxelize_features";
+  check(features.dtype() == DType::kF32 && features.rank() == 2, "[", kOp, "] features expects f32 [N, C], found ",
         name(features.dtype()), " ", to_string(features.shape()));
-  check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(), "[", op,
+  check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(), "[", kOp,
         "] voxels must be 0..2^31 - 1, found ", voxels);
-  check_inverse(op, inverse, features.dim(0), voxels, reduce);
-  check(features.device() == inverse.device(), "[", op, "] features is on ", name(features.device()),
+  check_inverse(kOp, inverse, features.dim(0), voxels, reduce);
+  check(features.device() == inverse.device(), "[", kOp, "] features is on ", name(features.device()),
         ", inverse is on ", name(inverse.device()));
   const Device device = features.device();
   Arena scratch(device);
@@ -119,19 +119,20 @@ Array voxelize_features(const Array& features, const Array& inverse, std::int64_
 
 Array voxelize_features_backward(const std::optional<Array>& features, const Array& inverse, const Array& grad,
                                  Reduce reduce) {
-  constexpr const char* op = "voxelize_features_backward";
-  check(grad.dtype() == DType::kF32 && grad.rank() == 2, "[", op, "] grad expects f32 [voxels, C], found ",
+  constexpr const char* kOp = "voxelize_features_backward";
+  check(grad.dtype() == DType::kF32 && grad.rank() == 2, "[", kOp, "] grad expects f32 [voxels, C], found ",
         name(grad.dtype()), " ", to_string(grad.shape()));
-  check_inverse(op, inverse, inverse.rank() == 1 ? inverse.dim(0) : 0, grad.dim(0), reduce);
+  check_inverse(kOp, inverse, inverse.rank() == 1 ? inverse.dim(0) : 0, grad.dim(0), reduce);
   const Device device = grad.device();
-  check(inverse.device() == device, "[", op, "] grad is on ", name(device), ", inverse is on ", name(inverse.device()));
+  check(inverse.device() == device, "[", kOp, "] grad is on ", name(device), ", inverse is on ",
+        name(inverse.device()));
   const Shape shape{inverse.dim(0), grad.dim(1)};
   ConstRowView in{};
   if (reduce == Reduce::kMax) {
-    check(features.has_value(), "[", op, "] the maximum needs the features");
-    check(features->dtype() == DType::kF32 && features->shape() == shape, "[", op, "] features expects f32 ",
+    check(features.has_value(), "[", kOp, "] the maximum needs the features");
+    check(features->dtype() == DType::kF32 && features->shape() == shape, "[", kOp, "] features expects f32 ",
           to_string(shape), ", found ", name(features->dtype()), " ", to_string(features->shape()));
-    check(features->device() == device, "[", op, "] grad is on ", name(device), ", features is on ",
+    check(features->device() == device, "[", kOp, "] grad is on ", name(device), ", features is on ",
           name(features->device()));
     in = rows_of(*features);
   }

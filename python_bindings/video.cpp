@@ -3,6 +3,7 @@
 #include <voxshift/synth/video.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/video/conv2d.h>
+#include <voxshift/video/conv2d_backward.h>
 #include <voxshift/video/masked_layer.h>
 #include <voxshift/video/pool2d.h>
 
@@ -49,9 +50,15 @@ py::tuple clip(std::uint64_t seed, std::int64_t frames, std::int64_t height, std
 
 constexpr const char* kConv2dDoc = R"(act(conv(x, weight) + bias), as torch.nn.functional.conv2d but channels last.
 
-x float32 [H, W, Cin]; weight float32 [Cout, Cin / groups, k, k] as in torch; bias float32 [Cout]. Gives float32
-[H', W', Cout], H' = floor((H + 2 padding - k) / stride) + 1. groups = Cin is depthwise. activation as in conv. Raises
+x float32 [H, W, Cin], or a stack [N, H, W, Cin]; weight float32 [Cout, Cin / groups, k, k] as in torch; bias float32
+[Cout]. Gives float32 [H', W', Cout] or [N, H', W', Cout], H' = floor((H + 2 padding - k) / stride) + 1. groups = Cin is depthwise. activation as in conv. Raises
 ValueError for other shapes, dtypes or options.)";
+
+constexpr const char* kConv2dBackwardDoc =
+    R"(Gradients of conv2d for grad, float32 of its result's shape, that of the result before activation.
+
+Gives (input of x's shape, weight float32 [Cout, Cin / groups, k, k]); input_gradient and weight_gradient say which, None
+for the other. A bias has the sum of grad over all pixels. Raises ValueError for other shapes, dtypes or options.)";
 
 constexpr const char* kMaxPoolDoc =
     R"(Maximum over the window's pixels inside the image, as torch.nn.functional.max_pool2d but channels last.
@@ -112,6 +119,16 @@ void bind_images(py::module_& m) {
       },
       "x"_a, "weight"_a, "bias"_a = py::none(), "stride"_a = 1, "padding"_a = 0, "groups"_a = 1,
       "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), kConv2dDoc);
+  m.def(
+      "conv2d_backward",
+      [](const Array& x, const Array& weight, const Array& grad, std::int64_t stride, std::int64_t padding,
+         std::int64_t groups, bool input_gradient, bool weight_gradient) {
+        const auto gradients =
+            conv2d_backward(x, weight, grad, {stride, padding, groups, {}}, {input_gradient, weight_gradient});
+        return std::pair(gradients.input, gradients.weight);
+      },
+      "x"_a, "weight"_a, "grad"_a, "stride"_a = 1, "padding"_a = 0, "groups"_a = 1, "input_gradient"_a = true,
+      "weight_gradient"_a = true, WithoutGil(), kConv2dBackwardDoc);
   m.def(
       "max_pool2d",
       [](const Array& x, std::int64_t kernel_size, Stride stride, std::int64_t padding) {

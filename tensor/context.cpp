@@ -32,4 +32,6 @@ void set_num_threads(int count) {
 
 int num_threads() { return threads(); }
 
+void set_memory_cache(std::size_t bytes, Device device) { runtime(device).set_memory_cache(device, bytes); }
+
 }  // namespace voxshift

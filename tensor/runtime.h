@@ -23,6 +23,9 @@ class Runtime {
   /// Gives back what allocate returned for `bytes`.
   virtual void free(Device device, void* memory, std::size_t bytes) const noexcept = 0;
 
+  /// Keeps up to `bytes` of freed memory for later requests of about the same size; 0, as at first, keeps nothing.
+  virtual void set_memory_cache(Device device, std::size_t bytes) const = 0;
+
   /// Copies between the host and the device, or on the device; returns when the bytes are there.
   virtual void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;
   virtual void copy_to_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;
@@ -51,6 +54,10 @@ struct Context {
   int threads = 1;
   Arena* arena = nullptr;  ///< scratch
 };
+
+/// How much freed memory the ops called one by one keep for their next results. At first nothing is kept: what an op
+/// frees goes back to the system. Training, where every step makes the same results, gains from some hundred megabytes.
+void set_memory_cache(std::size_t bytes, Device device = Device::cpu());
 
 /// Threads used by ops called one by one (sessions have their own number). At first the processors of this machine, or
 /// OMP_NUM_THREADS where that is set. Throws InvalidArgument outside 1..1024.

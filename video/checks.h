@@ -19,7 +19,18 @@ inline void check_image(const char* op, const Array& x) {
         name(x.dtype()), " ", to_string(x.shape()));
 }
 
-inline Extent2d extent_of(const Array& image) { return {image.dim(0), image.dim(1)}; }
+/// An image f32 [H, W, C], or a stack of them [N, H, W, C].
+inline void check_images(const char* op, const Array& x) {
+  check(x.dtype() == DType::kF32 && (x.rank() == 3 || x.rank() == 4) && x.count() > 0, "[", op,
+        "] x expects f32 [H, W, C] or [N, H, W, C], found ", name(x.dtype()), " ", to_string(x.shape()));
+}
+
+inline std::int64_t images_of(const Array& x) { return x.rank() == 4 ? x.dim(0) : 1; }
+inline Extent2d extent_of(const Array& x) {
+  const std::size_t first = x.rank() == 4 ? 1 : 0;
+  return {x.dim(first), x.dim(first + 1)};
+}
+inline std::int64_t channels_of(const Array& x) { return x.shape().back(); }
 
 /// The output's extent of a window of a valid kernel size, which must have pixels.
 inline Extent2d checked_out(const char* op, const Window2d& window, Extent2d in) {
@@ -53,12 +64,14 @@ inline void check_out(const char* op, const Array& out, Extent2d extent, std::in
         name(out.device()));
 }
 
-/// The pixels of an image as rows.
-inline RowView pixels_of(Array& image) {
-  return {image.memory(), image.dim(2), image.dim(0) * image.dim(1), image.dim(2), image.dtype()};
+/// The pixels of an image, or of all images of a stack, as rows.
+inline RowView pixels_of(Array& x) {
+  const std::int64_t channels = channels_of(x);
+  return {x.memory(), channels, x.count() / channels, channels, x.dtype()};
 }
-inline ConstRowView pixels_of(const Array& image) {
-  return {image.memory(), image.dim(2), image.dim(0) * image.dim(1), image.dim(2), image.dtype()};
+inline ConstRowView pixels_of(const Array& x) {
+  const std::int64_t channels = channels_of(x);
+  return {x.memory(), channels, x.count() / channels, channels, x.dtype()};
 }
 
 }  // namespace voxshift

@@ -27,9 +27,10 @@ const float* checked_bias(const char* op, const std::optional<Array>& bias, cons
 // The packed convolution of a call, fitting x.
 GroupedConv2d pack(const Array& x, const Array& weight, const std::optional<Array>& bias,
                    const Conv2dOptions& options) {
-  check_image("conv2d", x);
+  check_images("conv2d", x);
   GroupedConv2d conv("conv2d", weight, bias, options);
-  check(x.dim(2) == conv.in_channels(), "[conv2d] weight expects ", conv.in_channels(), " channels, x has ", x.dim(2));
+  check(channels_of(x) == conv.in_channels(), "[conv2d] weight expects ", conv.in_channels(), " channels, x has ",
+        channels_of(x));
   check(weight.device() == x.device(), "[conv2d] weight is on ", name(weight.device()), ", x is on ", name(x.device()));
   return conv;
 }
@@ -37,7 +38,13 @@ GroupedConv2d pack(const Array& x, const Array& weight, const std::optional<Arra
 void run(Array& out, const Array& x, const GroupedConv2d& conv) {
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
-  conv.run(context, extent_of(x), pixels_of(x), {nullptr, out.dim(0) * out.dim(1)}, pixels_of(out));
+  const ConstRowView from = pixels_of(x);
+  const RowView to = pixels_of(out);
+  if (conv.window().pointwise()) return conv.run(context, {from.count, 1}, from, {nullptr, to.count}, to);
+  const std::int64_t in_pixels = extent_of(x).pixels(), out_pixels = extent_of(out).pixels();
+  for (std::int64_t image = 0; image < images_of(x); ++image)
+    conv.run(context, extent_of(x), from.rows(image * in_pixels, in_pixels), {nullptr, out_pixels},
+             to.rows(image * out_pixels, out_pixels));
 }
 
 }  // namespace
@@ -87,7 +94,9 @@ void GroupedConv2d::run(const Context& context, Extent2d extent, const ConstRowV
 Array conv2d(const Array& x, const Array& weight, const std::optional<Array>& bias, const Conv2dOptions& options) {
   const GroupedConv2d conv = pack(x, weight, bias, options);
   const Extent2d extent = checked_out("conv2d", conv.window(), extent_of(x));
-  Array out({extent.height, extent.width, conv.out_channels()}, DType::kF32, x.device());
+  Shape shape{extent.height, extent.width, conv.out_channels()};
+  if (x.rank() == 4) shape.insert(shape.begin(), x.dim(0));
+  Array out(shape, DType::kF32, x.device());
   run(out, x, conv);
   return out;
 }
@@ -96,6 +105,7 @@ void conv2d_into(Array& out, const Array& x, const Array& weight, const std::opt
                  const Conv2dOptions& options) {
   const GroupedConv2d conv = pack(x, weight, bias, options);
   const Extent2d extent = checked_out("conv2d", conv.window(), extent_of(x));
+  check_image("conv2d", x);
   check_out("conv2d", out, extent, conv.out_channels(), x.device());
   run(out, x, conv);
 }

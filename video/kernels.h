@@ -91,6 +91,23 @@ class VideoKernels {
   /// pixels. At threshold 0 every kept value equals the new one.
   virtual std::int64_t commit(const Context&, const ConstRowView& values, Pixels pixels, float threshold,
                               const RowView& kept, std::uint8_t* mask) const = 0;
+
+  /// Gradients of conv2d() and depthwise() on a stack of `images` images one after the other, without activation.
+  /// weight f32 [out, in, k, k] (depthwise [channels, 1, k, k]) as in torch; `grad` has a row for every output pixel.
+  /// The input's: grad_in[p] = sum over the taps and output pixels q that read p of W grad[q].
+  virtual void conv2d_input_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                                     const ConstRowView& grad, const float* weight, const RowView& grad_in) const = 0;
+  virtual void depthwise_input_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                                        const ConstRowView& grad, const float* weight,
+                                        const RowView& grad_in) const = 0;
+
+  /// The weight's: grad_weight[o, i, tap] = sum over the output pixels q of in[pixel of tap at q, i] * grad[q, o], in
+  /// the order and shape of the weight.
+  virtual void conv2d_weight_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                                      const ConstRowView& in, const ConstRowView& grad, float* grad_weight) const = 0;
+  virtual void depthwise_weight_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
+                                         const ConstRowView& in, const ConstRowView& grad,
+                                         float* grad_weight) const = 0;
 };
 
 namespace cpu {

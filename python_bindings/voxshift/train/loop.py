@@ -147,6 +147,7 @@ def train(task, options):
     """Trains to the last step and writes model.safetensors, checkpoint.pt, metrics.csv and metrics.png in options.out."""
     torch.set_num_threads(1)  # torch's sums depend on its threads; voxshift's operators have their own
     vs.set_num_threads(options.threads)
+    vs.set_memory_cache(1 << 30)
     random.seed(options.seed)
     np.random.seed(options.seed % 2**32)
     torch.manual_seed(options.seed)

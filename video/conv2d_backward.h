@@ -1,0 +1,20 @@
+// Gradients of 2-D convolutions on images with channels last.
+#pragma once
+
+#include <voxshift/rows/training.h>
+#include <voxshift/video/conv2d.h>
+
+namespace voxshift {
+
+struct Conv2dGradients {
+  std::optional<Array> input;   ///< of x's shape
+  std::optional<Array> weight;  ///< f32 [Cout, Cin / groups, k, k]
+};
+
+/// Gradients of conv2d(x, weight, ..) for grad, that of its result before activation: x f32 [H, W, Cin] or a stack
+/// [N, H, W, Cin], grad f32 of the result's shape. That of a bias is the sum of grad over all pixels. Reads stride,
+/// padding and groups of the options. Throws InvalidArgument for other shapes, dtypes or mixed devices.
+Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array& grad,
+                                const Conv2dOptions& options = {}, WantedGradients wanted = {});
+
+}  // namespace voxshift
