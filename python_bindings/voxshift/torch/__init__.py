@@ -10,27 +10,60 @@ except ImportError as error:
     raise ImportError("voxshift.torch needs PyTorch: pip install torch, or Debian's python3-torch") from error
 
 from voxshift.torch.functional import batch_norm, conv3d, linear
-from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, ReLU, SubMConv3d
-from voxshift.torch.network import MinkUNet, Network, TSMMobileNetV2, load, save
+from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, LeakyReLU, Linear, ReLU, SubMConv3d
+from voxshift.torch.network import SPVCNN, MinkUNet, Network, TSMMobileNetV2, load, save, to_model
+from voxshift.torch.points import devoxelize, interpolate, voxelize, voxelize_features
+from voxshift.torch.pooling import (
+    AvgPool3d,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MaxPool3d,
+    SumPool3d,
+    avg_pool,
+    global_avg_pool,
+    global_max_pool,
+    global_sum_pool,
+    max_pool,
+    sum_pool,
+)
 from voxshift.torch.sparse_tensor import SparseTensor, cat
 from voxshift.torch.video import conv2d, temporal_shift
 
 __all__ = [
+    "AvgPool3d",
     "BatchNorm",
     "Conv3d",
     "ConvTranspose3d",
+    "GlobalAvgPool",
+    "GlobalMaxPool",
+    "LeakyReLU",
+    "Linear",
+    "MaxPool3d",
     "MinkUNet",
     "Network",
     "ReLU",
+    "SPVCNN",
     "SparseTensor",
     "SubMConv3d",
+    "SumPool3d",
     "TSMMobileNetV2",
+    "avg_pool",
     "batch_norm",
     "cat",
     "conv2d",
     "conv3d",
+    "devoxelize",
+    "global_avg_pool",
+    "global_max_pool",
+    "global_sum_pool",
+    "interpolate",
     "linear",
     "load",
+    "max_pool",
     "save",
+    "sum_pool",
     "temporal_shift",
+    "to_model",
+    "voxelize",
+    "voxelize_features",
 ]

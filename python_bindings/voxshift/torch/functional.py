@@ -9,6 +9,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
+from voxshift.torch import recording
 
 _CONVS = {
     "conv": (vs.conv, vs.conv_backward),
@@ -68,6 +69,7 @@ def conv3d(x, weight, bias=None, kernel_size=3, stride=1, dilation=1, padding=0,
     weight: float32 [K, Cin, Cout], or [Cin, Cout] where K is 1. bias: float32 [Cout]. In any number of dimensions, as
     the other arguments and the result are voxshift's. Raises ValueError for wrong shapes, dtypes or options.
     """
+    given = weight
     if weight.dim() == 2:
         weight = weight.unsqueeze(0)
     options = {
@@ -78,7 +80,18 @@ def conv3d(x, weight, bias=None, kernel_size=3, stride=1, dilation=1, padding=0,
         "semantics": semantics,
     }
     feats, base = _Conv.apply(x.feats, weight, bias, x.base, op, options)
+    if op != "generative_conv_transpose":
+        axes = {key: _per_axis(options[key], x.base.dims) for key in ("kernel_size", "stride", "dilation", "padding")}
+        if semantics == "floor":
+            del axes["padding"]
+        recording.note(op, (x.feats,), feats, {"weight": given, "bias": bias}, semantics=semantics, **axes)
+    else:
+        recording.refuse(op, feats)
     return x.on(base, feats)
+
+
+def _per_axis(value, dims):
+    return [value] * dims if isinstance(value, int) else list(value)
 
 
 class _Linear(Function):
@@ -105,7 +118,9 @@ class _Linear(Function):
 
 def linear(x, weight, bias=None):
     """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]."""
-    return _Linear.apply(x, weight, bias)
+    out = _Linear.apply(x, weight, bias)
+    recording.note("linear", (x,), out, {"weight": weight, "bias": bias})
+    return out
 
 
 class _BatchNorm(Function):
@@ -124,7 +139,8 @@ class _BatchNorm(Function):
                 negative_slope=slope,
             ),
         )
-        ctx.save_for_backward(x, weight, out, mean, variance)
+        # Only an activation's derivative needs the result; without one it may be changed in place, as by ReLU(True).
+        ctx.save_for_backward(x, weight, out if activation else x, mean, variance)
         ctx.options = eps, activation, slope
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
@@ -173,12 +189,22 @@ def batch_norm(
             rows = x.shape[0]
             running_mean.lerp_(mean, momentum)
             running_var.lerp_(variance * (rows / max(rows - 1, 1)), momentum)
+        recording.refuse("batch_norm in training mode", out)
         return out
     scale = weight * torch.rsqrt(running_var + eps)
     out = torch.addcmul(bias - running_mean * scale, x, scale)
     if residual is not None:
         out = out + residual
-    return _ACTIVATIONS[activation](out, negative_slope)
+    out = _ACTIVATIONS[activation](out, negative_slope)
+    roles = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    last = out if residual is None and activation is None else None
+    name = recording.note("batch_norm", (x,), last, roles, eps=eps)
+    if residual is not None:
+        name = recording.note("add", (name, residual), None if activation else out)
+    if activation is not None:
+        slope = {"slope": negative_slope} if activation == "leaky_relu" else {}
+        recording.note(activation, (name,), out, **slope)
+    return out
 
 
 _ACTIVATIONS = {

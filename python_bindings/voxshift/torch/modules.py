@@ -120,5 +120,29 @@ class BatchNorm(nn.Module):
 class ReLU(nn.Module):
     """max(x, 0) on a SparseTensor."""
 
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+
     def forward(self, x):
-        return x.with_feats(torch.relu(x.feats))
+        return x.with_feats(torch.relu_(x.feats) if self.inplace else torch.relu(x.feats))
+
+
+class LeakyReLU(nn.Module):
+    """max(x, 0) + negative_slope * min(x, 0) on a SparseTensor."""
+
+    def __init__(self, negative_slope=0.01, inplace=False):
+        super().__init__()
+        self.negative_slope, self.inplace = negative_slope, inplace
+
+    def forward(self, x):
+        return x.with_feats(nn.functional.leaky_relu(x.feats, self.negative_slope, self.inplace))
+
+
+class Linear(nn.Linear):
+    """torch.nn.Linear on a SparseTensor's features, or on a tensor [N, in_features], by voxshift's kernels."""
+
+    def forward(self, x):
+        if isinstance(x, torch.Tensor):
+            return functional.linear(x, self.weight, self.bias)
+        return x.with_feats(functional.linear(x.feats, self.weight, self.bias))

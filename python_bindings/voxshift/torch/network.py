@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 import voxshift as vs
-from voxshift.torch import functional, video
-from voxshift.torch.sparse_tensor import cat
+from voxshift.torch import functional, points, recording, video
+from voxshift.torch.sparse_tensor import SparseTensor, cat
 
 _ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu"}
 
@@ -21,9 +21,9 @@ class _Step:
         self.last_used = []  # values that no later step reads
 
 
-def _fuse(nodes):
+def _fuse(nodes, output):
     """Steps in the nodes' order. batch_norm -> [add] -> activation becomes one step, at the place of its last node."""
-    users = {}
+    users = {output: [None]}
     for node in nodes:
         for value in node["inputs"]:
             users.setdefault(value, []).append(node)
@@ -75,7 +75,7 @@ class Network(nn.Module):
         }
         for name, values in model.parameters().items():
             self._register(name, torch.from_numpy(values.copy()), name in statistics)
-        self.steps = _fuse(graph["nodes"])
+        self.steps = _fuse(graph["nodes"], self.output)
         self._find_last_uses()
 
     def _register(self, name, values, is_buffer):
@@ -124,7 +124,7 @@ class Network(nn.Module):
 
     def to_model(self):
         """A voxshift.Model with the present weights."""
-        return self.model.with_parameters({name: self.tensor(name).detach().numpy() for name in self._places})
+        return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
 
 
 def _conv(op):
@@ -173,6 +173,10 @@ def _activation(name):
     return run
 
 
+def _columns(feats, node):
+    return feats[:, node["first"] : node["first"] + node["count"]]
+
+
 _RUN = {
     "conv": _conv("conv"),
     "conv_transpose": _conv("conv_transpose"),
@@ -180,6 +184,10 @@ _RUN = {
     "linear": _linear,
     "add": lambda net, step, inputs, roles: inputs[0] + inputs[1],
     "cat": lambda net, step, inputs, roles: cat(inputs),
+    "columns": lambda net, step, inputs, roles: inputs[0].with_feats(_columns(inputs[0].feats, step.node)),
+    "devoxelize": lambda net, step, inputs, roles: points.devoxelize(inputs[0], inputs[1]),
+    "voxelize": lambda net, step, inputs, roles: points.voxelize(inputs[0], inputs[1]),
+    "sigmoid": lambda net, step, inputs, roles: inputs[0].with_feats(torch.sigmoid(inputs[0].feats)),
     **{name: _activation(name) for name in _ACTIVATIONS},
     **video.RUN,
 }
@@ -188,6 +196,11 @@ _RUN = {
 def MinkUNet(width=1.0, classes=19, seed=0):
     """MinkUNet with random weights (Choy et al., CVPR 2019; spvnas' blocks), channels `width` times the published ones."""
     return Network(vs.Model.new("minkunet", width=width, classes=classes, seed=seed)).reset_statistics()
+
+
+def SPVCNN(width=1.0, classes=19, seed=0):
+    """SPVCNN with random weights (Tang et al., ECCV 2020), channels `width` times the published ones."""
+    return Network(vs.Model.new("spvcnn", width=width, classes=classes, seed=seed)).reset_statistics()
 
 
 def TSMMobileNetV2(width=1.0, classes=27, seed=0, shift="online", profile="jester"):
@@ -210,10 +223,35 @@ def load(path):
     return Network(vs.Model.load(path))
 
 
-def save(network, path, half=False):
-    """Writes a model file that runs with the network's logits, whole or not at all.
+def to_model(module, example=None, classes=None, profile=None):
+    """The voxshift.Model of a Network with its present weights, or of any module that is made of operators it has.
 
-    half: weights as float16, which halves the file; logits then differ by their rounding. Raises OSError, and ValueError
-    for weights beyond float16's range.
+    A module that is no Network is run once, in evaluation mode, on `example`, a SparseTensor, and what it does is written
+    down: this package's operators, and torch's relu, relu6, leaky_relu, sigmoid, +, cat and slices of channels, linear and
+    batch_norm on features. Its own control flow is not. Tensors have the names of state_dict, values those of the modules.
+    The model is checked to give the module's logits on the example.
+
+    classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the order of the logits. profile:
+    preprocessing, a known name, the path of a JSON file, or a dict like Model.profile. Unless given they are the Network's
+    own, and for other modules the number of logits and "spvnas". Raises ValueError that names the operation for a module
+    with one that a model file has not, and for classes or a profile that do not fit.
     """
-    network.to_model().save(path, half=half)
+    if not isinstance(module, Network):
+        if not isinstance(example, SparseTensor):
+            raise vs.InvalidArgument("[save] a module that is no Network needs example=, a SparseTensor")
+        return recording.recorded_model(module, example, classes, profile)
+    model = module.to_model()
+    if classes is None and profile is None:
+        return model
+    return recording.model_from_graph(
+        model.graph, model.parameters(), classes or model.classes, profile or model.profile, model.arch
+    )
+
+
+def save(module, path, example=None, classes=None, profile=None, half=False):
+    """Writes a model file that runs with the module's logits, whole or not at all. The other arguments are to_model's.
+
+    half: weights as float16, which halves the file; logits then differ by their rounding, and weights that are float16
+    numbers already are kept to the bit. Raises OSError, and ValueError for weights beyond float16's range.
+    """
+    to_model(module, example, classes, profile).save(path, half=half)

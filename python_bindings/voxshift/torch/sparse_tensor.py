@@ -51,7 +51,7 @@ class SparseTensor:
     def stride(self):
         return self.base.stride
 
-    F = property(lambda self: self.feats)
+    F = property(lambda self: self.feats, lambda self, feats: setattr(self, "feats", feats))
     C = property(lambda self: self.coords)
     s = property(lambda self: self.stride)
 

@@ -1,0 +1,96 @@
+"""Operators between points and voxels, with gradients of the features; coordinates and weights have none."""
+
+from typing import Optional, Union
+
+import numpy as np
+import torch
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+import voxshift as vs
+from voxshift.torch import recording
+from voxshift.torch.functional import array, tensor_of
+from voxshift.torch.sparse_tensor import SparseTensor
+
+
+class _Interpolate(Function):
+    @staticmethod
+    def forward(ctx, feats, interpolation):
+        ctx.interpolation = interpolation
+        return tensor_of(vs.interpolate(array("interpolate", "feats", feats), interpolation))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return tensor_of(vs.interpolate_backward(ctx.interpolation, array("interpolate", "grad", grad))), None
+
+
+class _VoxelizeFeatures(Function):
+    @staticmethod
+    def forward(ctx, feats, inverse, voxels, reduce):
+        ctx.inverse, ctx.reduce = inverse, reduce
+        if reduce == "max":
+            ctx.save_for_backward(feats)
+        return tensor_of(vs.voxelize_features(array("voxelize_features", "feats", feats), inverse, voxels, reduce))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        feats = array("voxelize_features", "feats", ctx.saved_tensors[0]) if ctx.saved_tensors else None
+        gradient = array("voxelize_features", "grad", grad)
+        return tensor_of(vs.voxelize_features_backward(feats, ctx.inverse, gradient, ctx.reduce)), None, None, None
+
+
+def interpolate(feats: torch.Tensor, interpolation: vs.Interpolation) -> torch.Tensor:
+    """sum_j weights[i, j] * feats[indices[i, j]]: float32 [N, C] of feats float32 [interpolation.rows, C].
+
+    interpolation: of voxshift.trilinear or three_nearest. Raises ValueError for other shapes or dtypes.
+    """
+    return _Interpolate.apply(feats, interpolation)
+
+
+def voxelize_features(
+    feats: torch.Tensor, inverse: Union[torch.Tensor, np.ndarray], voxels: int, reduce: str = "mean"
+) -> torch.Tensor:
+    """Features of points reduced by their voxels: float32 [voxels, C] of feats float32 [N, C] (torchsparse's spvoxelize).
+
+    inverse: integers [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or "sum". A voxel without
+    points gets 0; among equal maxima the first has the gradient. Raises ValueError for other shapes, dtypes or voxels.
+    """
+    return _VoxelizeFeatures.apply(feats, np.ascontiguousarray(inverse, np.int32), voxels, reduce)
+
+
+def _cells(x: SparseTensor) -> np.ndarray:
+    """float32 [N, 1 + D]: batch and place of each coordinate, in cells of the network's input."""
+    return x.base.coords.astype(np.float32) * np.array((1, *x.stride), np.float32)
+
+
+def devoxelize(
+    x: SparseTensor, points: Union[SparseTensor, torch.Tensor], mode: str = "renormalized"
+) -> Union[SparseTensor, torch.Tensor]:
+    """Features of the voxels x, of 3 dimensions, at points, trilinear (torchsparse's spdevoxelize).
+
+    points: float32 [N, 4], batch, x, y, z in cells of the network's input, which gives float32 [N, C]; or a SparseTensor,
+    at whose coordinates a SparseTensor of the features is given (spvnas' voxel_to_point). mode: "renormalized" over the
+    voxels that are present, or "raw" (MinkowskiEngine). Raises ValueError for other shapes or dtypes.
+    """
+    if not isinstance(points, SparseTensor):
+        return interpolate(x.feats, vs.trilinear(x.base, array("devoxelize", "points", points), mode))
+    feats = interpolate(x.feats, vs.trilinear(x.base, _cells(points), mode))
+    if mode == "renormalized":
+        recording.note("devoxelize", (x.feats, points.feats), feats)
+    return points.with_feats(feats)
+
+
+def voxelize(x: SparseTensor, like: SparseTensor) -> SparseTensor:
+    """Mean of the rows of x in each voxel of `like`, whose strides are multiples of x's (spvnas' point_to_voxel).
+
+    Rows of x outside of all voxels take no part; a voxel without rows gets 0. Raises ValueError for other strides.
+    """
+    ratio = np.array((1, *like.stride)) // (1, *x.stride)
+    if (ratio * (1, *x.stride) != (1, *like.stride)).any():
+        raise vs.InvalidArgument(f"[voxelize] strides {like.stride} expected to be multiples of {x.stride}")
+    inverse = like.base.find(x.base.coords // ratio.astype(np.int32))
+    feats = voxelize_features(x.feats, inverse, len(like))
+    recording.note("voxelize", (x.feats, like.feats), feats)
+    return like.with_feats(feats)
