@@ -203,17 +203,20 @@ def SPVCNN(width=1.0, classes=19, seed=0):
     return Network(vs.Model.new("spvcnn", width=width, classes=classes, seed=seed)).reset_statistics()
 
 
-def TSMMobileNetV2(width=1.0, classes=27, seed=0, shift="online", profile="jester"):
+def TSMMobileNetV2(width=1.0, classes=27, seed=0, shift="online", profile="jester", shift_div=8):
     """MobileNetV2 with temporal shift (Lin et al., ICCV 2019) and random weights.
 
     classes: their number, or a list of (name, raw_id, (r, g, b)). shift: "online", "offline", or None for a network that
-    sees every frame by itself.
+    sees every frame by itself. shift_div: one in so many channels moves; narrow networks want a smaller number.
     """
     count = classes if isinstance(classes, int) else len(classes)
     model = vs.Model.new(
         "tsm-mobilenetv2", width=width, classes=count, seed=seed, shift=shift or "online", profile=profile
     )
     graph = model.graph if shift else video.without_shift(model.graph)
+    for node in graph["nodes"]:
+        if node["op"] == "temporal_shift":
+            node["shift_div"] = shift_div
     model = vs.Model.from_graph(graph, model.parameters(), profile, classes, "tsm-mobilenetv2")
     return Network(model).reset_statistics()
 

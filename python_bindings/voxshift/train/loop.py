@@ -5,6 +5,7 @@ A program gives `train` a Task: a network, batches by step, a loss and an evalua
 """
 
 import csv
+import io
 import math
 import os
 import random
@@ -129,6 +130,13 @@ class _Swapped:
         self.network.train(self.training)
 
 
+def serialized(state):
+    """The bytes of torch.save. It writes to memory: on a full disk torch 1.13 ends the process."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
 def write_atomically(path, write):
     """write(temporary path), then a rename: a failure leaves what was there. Raises Failure."""
     temporary = path.with_name(path.name + ".part")
@@ -137,7 +145,7 @@ def write_atomically(path, write):
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch.save gives a RuntimeError for a full disk
+    except OSError as error:
         temporary.unlink(missing_ok=True)
         kept = ", the one before is kept" if path.exists() else ""
         raise Failure(f"{path}: cannot be written: {str(error).splitlines()[0]}{kept}") from error
@@ -205,7 +213,7 @@ def train(task, options):
                 "optimizer": optimizer.state_dict(),
                 "average": average.weights,
             }
-            write_atomically(checkpoint, lambda path: torch.save(state, path))
+            write_atomically(checkpoint, lambda path: path.write_bytes(serialized(state)))
             with average.applied(network):
                 task.export(network, out / "model.safetensors")
     bar.close()

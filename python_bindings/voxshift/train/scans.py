@@ -45,8 +45,8 @@ class _Class:
 class FolderScans:
     """The labelled scans of DIR/velodyne and DIR/labels, or DIR/sequences/*/velodyne and labels, in the order of their names.
 
-    Raises Failure for a folder without scans, a missing label file, one whose length is not the scan's, and an empty
-    scan; for labels above 65535 in their lower half there is no need: the upper half is the instance.
+    The upper half of a label is the instance and is left out; raw ids that are no class are ignored. Raises Failure for a
+    folder without scans, an empty or cut scan, and a label file that is missing or not as long as its scan.
     """
 
     def __init__(self, folders, classes):
@@ -61,11 +61,14 @@ class FolderScans:
             labels = self.label_file(scan)
             if not labels.exists():
                 raise Failure(f"{labels}: missing, the labels of {scan}")
-            points, label_bytes = scan.stat().st_size / 16, labels.stat().st_size
-            if points == 0:
+            scan_bytes, label_bytes = scan.stat().st_size, labels.stat().st_size
+            points = scan_bytes // 16
+            if scan_bytes == 0:
                 raise Failure(f"{scan}: an empty scan")
+            if scan_bytes % 16:
+                raise Failure(f"{scan}: {scan_bytes} bytes, expected 4 float32 per point")
             if label_bytes != 4 * points:
-                raise Failure(f"{labels}: {label_bytes / 4:g} labels, but {scan} has {points:g} points")
+                raise Failure(f"{labels}: {label_bytes / 4:g} labels, but {scan} has {points} points")
 
     @staticmethod
     def label_file(scan):

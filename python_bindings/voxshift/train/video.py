@@ -19,6 +19,7 @@ def add_arguments(parser):
     loop.add_arguments(parser, steps=3000, lr=3e-3, batch_size=8)
     add = parser.add_argument
     add("--width", type=float, default=0.35, help="factor of all channel counts (default %(default)s)")
+    add("--shift-div", type=loop.positive, default=4, help="one in so many channels is shifted (default %(default)s)")
     add("--frames", type=loop.positive, default=8, help="of a training clip (default %(default)s)")
     add("--warm-up-frames", type=int, default=3, help="frames of a clip before the loss counts (default %(default)s)")
     add("--no-shift", action="store_true", help="train a network that sees every frame by itself, for comparison")
@@ -27,22 +28,27 @@ def add_arguments(parser):
 
 
 class Clips(torch.utils.data.Dataset):
-    """Clip i: frames uint8 [T, H, W, 3] and its label, a pure function of (seed, i). Noise and panning vary."""
+    """Clip i: frames uint8 [T, H, W, 3] and its label, a pure function of (seed, i).
+
+    Noise, panning and brightness vary; half of the clips have every second or third frame only, so motion is faster.
+    """
 
     def __init__(self, seed, frames, size):
         self.seed, self.frames, self.size = seed, frames, size
 
     def __getitem__(self, i):
         random = np.random.default_rng([self.seed, i])
+        every = int(random.choice([1, 2, 3], p=[0.5, 0.25, 0.25]))
         clip, label = vs.synth_video(
             (self.seed << 32) + i,
-            frames=self.frames,
+            frames=self.frames * every,
             height=self.size,
             width=self.size,
             label=int(random.integers(len(vs.synth_video_classes()))),
             panning_camera=bool(random.random() < 0.3),
             noise=float(random.uniform(0, 4)),
         )
+        clip = clip[::every]
         gain, offset = random.uniform(0.8, 1.2), random.uniform(-20, 20)
         bright = np.clip(clip * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
         return torch.from_numpy(bright), label
@@ -75,7 +81,8 @@ def accuracy(model, clips, frames=32):
 def run(options):
     torch.manual_seed(options.seed)
     motions = [(name, i, (0, 0, 0)) for i, name in enumerate(vs.synth_video_classes())]
-    network = vst.TSMMobileNetV2(options.width, motions, options.seed, None if options.no_shift else "online", PROFILE)
+    shift = None if options.no_shift else "online"
+    network = vst.TSMMobileNetV2(options.width, motions, options.seed, shift, PROFILE, options.shift_div)
     profile = network.model.profile["frames"]
 
     def loss(net, batch):
