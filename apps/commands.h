@@ -14,7 +14,7 @@ namespace voxshift {
 
 struct SegmentOptions {
   std::vector<std::filesystem::path> scans;  ///< files and folders
-  std::filesystem::path model;
+  std::filesystem::path model;               ///< empty: the trained one
   std::string device = "cpu";
   int threads = 0;  ///< 0: all processors
   std::filesystem::path out = ".";
@@ -46,7 +46,7 @@ struct NewOptions {
 struct SynthOptions {
   std::uint64_t seed = 0;
   int count = 1;
-  bool pictures = false;
+  bool vary_sensor = false, pictures = false;
   std::filesystem::path out;
 };
 
@@ -64,7 +64,7 @@ struct SynthVideoCommand {
 
 struct RecognizeOptions {
   std::string source;
-  std::filesystem::path model;
+  std::filesystem::path model;  ///< empty: the trained one
   std::string device = "cpu";
   int threads = 0;                 ///< 0: all processors
   std::string skip = "off";        ///< off, exact, auto or a threshold

@@ -41,9 +41,7 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
   command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
       ->required()
       ->type_name("SCAN");
-  command
-      .add_option("--model", options.model, "Model file (.safetensors); `voxshift new` makes one with random weights")
-      ->required()
+  command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
       ->type_name("FILE");
   command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
   command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
@@ -128,8 +126,7 @@ void add_recognize(CLI::App& app, RecognizeOptions& options) {
       ->required()
       ->type_name("SOURCE");
   command
-      .add_option("--model", options.model, "Model file (.safetensors); `voxshift new` makes one with random weights")
-      ->required()
+      .add_option("--model", options.model, "Model file (.safetensors); default the trained tsm-mobilenetv2-motions")
       ->type_name("FILE");
   command
       .add_option("--skip", options.skip,
@@ -207,9 +204,11 @@ void add_synth_video(CLI::App& synth, SynthVideoCommand& options) {
 void add_synth(CLI::App& app, SynthOptions& options, SynthVideoCommand& video_options) {
   CLI::App& command = *app.add_subcommand("synth", "Make labelled synthetic data");
   command.require_subcommand(1);
-  CLI::App& lidar = *command.add_subcommand("lidar", "Scans of a simulated 64-beam LiDAR in a street");
+  CLI::App& lidar = *command.add_subcommand("lidar", "Scans of a simulated LiDAR in a street");
   lidar.add_option("--seed", options.seed, "Seed of the first scan; the next ones follow")->capture_default_str();
   lidar.add_option("--count", options.count, "Number of scans")->capture_default_str()->check(CLI::Range(1, 1000000));
+  lidar.add_flag("--vary-sensor", options.vary_sensor,
+                 "Another height, tilt, beam table and noise for each scan; else a 64-beam sensor as KITTI's");
   lidar.add_flag("--pictures", options.pictures, "Also draw pictures/NNNNNN.png: the scan with its true labels");
   lidar.add_option("-o,--out", options.out, "Folder; gets velodyne/NNNNNN.bin and labels/NNNNNN.label")
       ->required()

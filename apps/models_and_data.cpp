@@ -138,7 +138,7 @@ int synth_lidar_scans(const SynthOptions& options) {
       return options.out / folder / (std::string(stem) + extension);
     };
     progress.show(static_cast<std::size_t>(i), stem);
-    const SynthScan scan = synth_lidar(options.seed + static_cast<std::uint64_t>(i));
+    const SynthScan scan = synth_lidar(options.seed + static_cast<std::uint64_t>(i), {options.vary_sensor});
     write_values(path("velodyne", ".bin"), scan.points);
     write_values(path("labels", ".label"), scan.labels);
     if (options.pictures) {

@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "modules.h"
 #include "picture.h"
+#include "pretrained.h"
 #include "report.h"
 #include "result_files.h"
 #include "scan_files.h"
@@ -108,6 +109,7 @@ int segment(const SegmentOptions& given) {
   }
   const std::vector<fs::path> scans = list_scans(options.scans);
   const Device device = parse_device(options.device);
+  options.model = model_or_pretrained(options.model, "minkunet-lidar");
   Model model = Model::load(options.model);
   check<IoError>(model.graph().input != GraphInput::kFrames, options.model.string(),
                  ": expected a model that labels points, found ", model.arch(),

@@ -102,12 +102,30 @@ FrameProfile frames_from_json(const json& document) {
   return frames;
 }
 
+// Small frames of the simulated clips, which fill them.
+Profile motions() {
+  Profile profile = video("motions");
+  FrameProfile& frames = *profile.frames;
+  frames.height = frames.width = frames.resize = 128;
+  frames.mean = {0.5f, 0.5f, 0.5f};
+  frames.std = {0.25f, 0.25f, 0.25f};
+  return profile;
+}
+
 }  // namespace
 
 const std::vector<Profile>& known_profiles() {
-  static const std::vector<Profile> profiles{
-      spvnas(),   pointcept(),    nuscenes(),      waymo(),          s3dis("s3dis", 4096), s3dis("s3dis-8192", 8192),
-      shapenet(), kitti_blocks(), video("jester"), video("kinetics")};
+  static const std::vector<Profile> profiles{spvnas(),
+                                             pointcept(),
+                                             nuscenes(),
+                                             waymo(),
+                                             s3dis("s3dis", 4096),
+                                             s3dis("s3dis-8192", 8192),
+                                             shapenet(),
+                                             kitti_blocks(),
+                                             video("jester"),
+                                             video("kinetics"),
+                                             motions()};
   return profiles;
 }
 

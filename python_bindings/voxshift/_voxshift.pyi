@@ -202,6 +202,8 @@ class Model:
         shift: _Shift = "online",
     ) -> Model: ...
     @staticmethod
+    def pretrained(name: str = "minkunet-lidar", device: str = "cpu", threads: Optional[int] = None) -> Model: ...
+    @staticmethod
     def from_graph(
         graph: dict[str, Any],
         parameters: dict[str, _Array],

@@ -11,7 +11,7 @@ except ImportError as error:
 
 from voxshift.torch.functional import batch_norm, conv3d, linear
 from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, LeakyReLU, Linear, ReLU, SubMConv3d
-from voxshift.torch.network import SPVCNN, MinkUNet, Network, load, save, to_model
+from voxshift.torch.network import SPVCNN, MinkUNet, Network, TSMMobileNetV2, load, save, to_model
 from voxshift.torch.points import devoxelize, interpolate, voxelize, voxelize_features
 from voxshift.torch.pooling import (
     AvgPool3d,
@@ -27,6 +27,7 @@ from voxshift.torch.pooling import (
     sum_pool,
 )
 from voxshift.torch.sparse_tensor import SparseTensor, cat
+from voxshift.torch.video import conv2d, temporal_shift
 
 __all__ = [
     "AvgPool3d",
@@ -45,9 +46,11 @@ __all__ = [
     "SparseTensor",
     "SubMConv3d",
     "SumPool3d",
+    "TSMMobileNetV2",
     "avg_pool",
     "batch_norm",
     "cat",
+    "conv2d",
     "conv3d",
     "devoxelize",
     "global_avg_pool",
@@ -59,6 +62,7 @@ __all__ = [
     "max_pool",
     "save",
     "sum_pool",
+    "temporal_shift",
     "to_model",
     "voxelize",
     "voxelize_features",

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import voxshift as vs
-from voxshift.torch import functional, points, recording
+from voxshift.torch import functional, points, recording, video
 from voxshift.torch.sparse_tensor import SparseTensor, cat
 
 _ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu"}
@@ -56,8 +56,9 @@ class Network(nn.Module):
     """The network of a voxshift.Model as a module with gradients.
 
     state_dict has the names of the model file: weights and biases are parameters, running statistics buffers. forward
-    takes what the network takes, a SparseTensor for networks on voxels, and gives the logits, a tensor [N, classes] with
-    rows in the order of x's.
+    takes what the network takes and gives the logits: for networks on voxels a SparseTensor, and a tensor [N, classes] with
+    rows in the order of x's; for networks on frames float32 [clips * n_segment, H, W, 3], normalised, the frames of each
+    clip one after the other, and a tensor [clips * n_segment, classes].
     """
 
     def __init__(self, model):
@@ -109,16 +110,17 @@ class Network(nn.Module):
                 self.tensor(step.parameters["running_var"]).fill_(1)
         return self
 
-    def forward(self, x):
-        values = {"input": x}
+    def forward(self, x, n_segment=1):
+        values = {"input": video.Frames.of(x, n_segment) if isinstance(x, torch.Tensor) else x}
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
             roles = {role: self.tensor(name) for role, name in step.parameters.items()}
+            if step.op not in _RUN:
+                raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op} has no gradient here")
             values[step.output] = _RUN[step.op](self, step, inputs, roles)
             for name in step.last_used:
                 del values[name]
-        out = values[self.output]
-        return out.feats if isinstance(out, SparseTensor) else out
+        return values[self.output].feats
 
     def __deepcopy__(self, memo):
         again = Network(self.to_model())
@@ -194,6 +196,7 @@ _RUN = {
     "voxelize": lambda net, step, inputs, roles: points.voxelize(inputs[0], inputs[1]),
     "sigmoid": lambda net, step, inputs, roles: inputs[0].with_feats(torch.sigmoid(inputs[0].feats)),
     **{name: _activation(name) for name in _ACTIVATIONS},
+    **video.RUN,
 }
 
 
@@ -205,6 +208,21 @@ def MinkUNet(width=1.0, classes=19, seed=0):
 def SPVCNN(width=1.0, classes=19, seed=0):
     """SPVCNN with random weights (Tang et al., ECCV 2020), channels `width` times the published ones."""
     return Network(vs.Model.new("spvcnn", width=width, classes=classes, seed=seed)).reset_statistics()
+
+
+def TSMMobileNetV2(width=1.0, classes=27, seed=0, shift="online", profile="jester"):
+    """MobileNetV2 with temporal shift (Lin et al., ICCV 2019) and random weights.
+
+    classes: their number, or a list of (name, raw_id, (r, g, b)). shift: "online", "offline", or None for a network that
+    sees every frame by itself.
+    """
+    count = classes if isinstance(classes, int) else len(classes)
+    model = vs.Model.new(
+        "tsm-mobilenetv2", width=width, classes=count, seed=seed, shift=shift or "online", profile=profile
+    )
+    graph = model.graph if shift else video.without_shift(model.graph)
+    model = vs.Model.from_graph(graph, model.parameters(), profile, classes, "tsm-mobilenetv2")
+    return Network(model).reset_statistics()
 
 
 def load(path):

@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from voxshift.train import lidar
+from voxshift.train import lidar, video
 from voxshift.train.loop import Failure
 
-PROGRAMS = {"lidar": lidar}
+PROGRAMS = {"lidar": lidar, "video": video}
 
 
 def main(arguments=None):

@@ -1,0 +1,22 @@
+#include "pretrained.h"
+
+#include <voxshift/tensor/error.h>
+
+#include <cstdlib>
+#include <system_error>
+
+namespace voxshift {
+
+std::filesystem::path model_or_pretrained(const std::filesystem::path& model, const std::string& name) {
+  if (!model.empty()) return model;
+  std::error_code ignored;
+  const char* set = std::getenv("VOXSHIFT_MODELS");
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  const std::filesystem::path folder = set != nullptr ? std::filesystem::path(set) : program / VOXSHIFT_MODEL_FOLDER;
+  const std::filesystem::path path = (folder / (name + ".safetensors")).lexically_normal();
+  check<IoError>(std::filesystem::exists(path, ignored), path.string(),
+                 ": the trained model is missing; give one with --model, or its folder with VOXSHIFT_MODELS");
+  return path;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,118 @@
+"""Operators on frames with gradients, channels last: what the temporal shift networks are made of."""
+
+import torch
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+import voxshift as vs
+from voxshift.torch.functional import array, linear, tensor_of
+
+
+class _Conv2d(Function):
+    @staticmethod
+    def forward(ctx, x, weight, options):
+        ctx.save_for_backward(x, weight)
+        ctx.options = options
+        return tensor_of(vs.conv2d(array("conv2d", "x", x), array("conv2d", "weight", weight), **options))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = (array("conv2d", "x", t) for t in ctx.saved_tensors)
+        gradients = vs.conv2d_backward(
+            x,
+            weight,
+            array("conv2d", "grad", grad),
+            input_gradient=ctx.needs_input_grad[0],
+            weight_gradient=ctx.needs_input_grad[1],
+            **ctx.options,
+        )
+        return (*map(tensor_of, gradients), None)
+
+
+def conv2d(x, weight, bias=None, stride=1, padding=0, groups=1):
+    """Convolution of images float32 [N, H, W, Cin] with weight [Cout, Cin / groups, k, k] as in torch; channels last.
+
+    bias: float32 [Cout]. Gives [N, H', W', Cout]. Raises ValueError for other shapes, dtypes or options.
+    """
+    if weight.shape[2:] == (1, 1) and stride == 1 and padding == 0 and groups == 1:
+        out = linear(x.reshape(-1, x.shape[-1]), weight.flatten(1)).reshape(*x.shape[:-1], -1)
+    else:
+        out = _Conv2d.apply(x, weight, {"stride": stride, "padding": padding, "groups": groups})
+    return out if bias is None else out + bias
+
+
+class _TemporalShift(Function):
+    @staticmethod
+    def forward(ctx, x, options):
+        ctx.options = options
+        return tensor_of(vs.temporal_shift(array("temporal_shift", "x", x), **options))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return tensor_of(vs.temporal_shift_backward(array("temporal_shift", "grad", grad), **ctx.options)), None
+
+
+def temporal_shift(x, n_segment, shift_div=8, bidirectional=True):
+    """voxshift.temporal_shift of x float32 [N * n_segment, .., C], the frames of each clip one after the other."""
+    return _TemporalShift.apply(
+        x, {"n_segment": n_segment, "shift_div": shift_div, "bidirectional": bidirectional}
+    )
+
+
+class Frames:
+    """The values of a network on frames: feats [M * H * W, C], the pixels of M frames, of clips of n_segment frames."""
+
+    def __init__(self, feats, extent, n_segment):
+        self.feats, self.extent, self.n_segment = feats, extent, n_segment
+
+    @classmethod
+    def of(cls, x, n_segment):
+        """Frames float32 [M, H, W, C]. Raises ValueError where n_segment does not divide M."""
+        if x.dim() != 4 or x.shape[0] % n_segment:
+            raise vs.InvalidArgument(f"[Network] expects [clips * {n_segment}, H, W, C], found {tuple(x.shape)}")
+        return cls(x.reshape(-1, x.shape[-1]), tuple(x.shape[1:3]), n_segment)
+
+    @property
+    def images(self):
+        return self.feats.reshape(-1, *self.extent, self.feats.shape[1])
+
+    def with_feats(self, feats):
+        return Frames(feats, self.extent, self.n_segment)
+
+    def with_images(self, images):
+        return Frames.of(images, self.n_segment)
+
+    def __add__(self, other):
+        return self.with_feats(self.feats + other.feats)
+
+
+def _run_conv2d(net, step, inputs, roles):
+    node = step.node
+    return inputs[0].with_images(
+        conv2d(inputs[0].images, roles["weight"], roles.get("bias"), node["stride"], node["padding"], node["groups"])
+    )
+
+
+def _run_shift(net, step, inputs, roles):
+    x, node = inputs[0], step.node
+    return x.with_images(temporal_shift(x.images, x.n_segment, node["shift_div"], node["bidirectional"]))
+
+
+def _run_avg_pool(net, step, inputs, roles):
+    return Frames(inputs[0].images.mean(dim=(1, 2)), (1, 1), inputs[0].n_segment)
+
+
+RUN = {"conv2d": _run_conv2d, "temporal_shift": _run_shift, "avg_pool": _run_avg_pool}
+
+
+def without_shift(graph):
+    """The same graph without its temporal shifts: every frame by itself."""
+    shifted = {node["name"]: node["inputs"][0] for node in graph["nodes"] if node["op"] == "temporal_shift"}
+    nodes = [
+        {**node, "inputs": [shifted.get(name, name) for name in node["inputs"]]}
+        for node in graph["nodes"]
+        if node["name"] not in shifted
+    ]
+    return {**graph, "nodes": nodes}

@@ -1,0 +1,100 @@
+"""Trains TSM-MobileNetV2 to tell the motions of simulated clips apart, frame by frame as a stream sees them."""
+
+import json
+
+import numpy as np
+import torch
+
+import voxshift as vs
+import voxshift.torch as vst
+from voxshift.train import loop
+from voxshift.train.scans import HELD_OUT
+
+SUMMARY = "train a network that recognises motions in video"
+
+PROFILE = "motions"
+
+
+def add_arguments(parser):
+    loop.add_arguments(parser, steps=3000, lr=3e-3, batch_size=8)
+    add = parser.add_argument
+    add("--width", type=float, default=0.35, help="factor of all channel counts (default %(default)s)")
+    add("--frames", type=loop.positive, default=8, help="of a training clip (default %(default)s)")
+    add("--warm-up-frames", type=int, default=3, help="frames of a clip before the loss counts (default %(default)s)")
+    add("--no-shift", action="store_true", help="train a network that sees every frame by itself, for comparison")
+    add("--val-clips", type=loop.positive, default=90, help="clips an evaluation uses (default %(default)s)")
+    add("--float32", action="store_true", help="write the weights as float32 instead of float16")
+
+
+class Clips(torch.utils.data.Dataset):
+    """Clip i: frames uint8 [T, H, W, 3] and its label, a pure function of (seed, i). Noise and panning vary."""
+
+    def __init__(self, seed, frames, size):
+        self.seed, self.frames, self.size = seed, frames, size
+
+    def __getitem__(self, i):
+        random = np.random.default_rng([self.seed, i])
+        clip, label = vs.synth_video(
+            (self.seed << 32) + i,
+            frames=self.frames,
+            height=self.size,
+            width=self.size,
+            label=int(random.integers(len(vs.synth_video_classes()))),
+            panning_camera=bool(random.random() < 0.3),
+            noise=float(random.uniform(0, 4)),
+        )
+        gain, offset = random.uniform(0.8, 1.2), random.uniform(-20, 20)
+        bright = np.clip(clip * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
+        return torch.from_numpy(bright), label
+
+
+def collate(examples):
+    """(frames uint8 [clips * T, H, W, 3], labels int64 [clips])"""
+    return torch.cat([frames for frames, _ in examples]), torch.tensor([label for _, label in examples])
+
+
+def normalized(frames, profile):
+    mean, std = torch.tensor(profile["mean"]), torch.tensor(profile["std"])
+    return (frames.float() / 255 - mean) / std
+
+
+def accuracy(model, clips, frames=32):
+    """Share of held-out clips whose label a stream gives from the sum of its logits over the clip, and by each frame."""
+    size = model.profile["frames"]["height"]
+    right = seen = right_frames = 0
+    for i in range(clips):
+        clip, label = vs.synth_video(HELD_OUT + i, frames=frames, height=size, width=size)
+        stream = vs.VideoStream(model, skip="off")
+        results = [stream.push(frame) for frame in clip]
+        right += int(np.argmax(sum(r.scores for r in results))) == label
+        right_frames += sum(int(np.argmax(r.scores)) == label for r in results)
+        seen += len(results)
+    return {"accuracy": right / clips, "frame_accuracy": right_frames / seen}
+
+
+def run(options):
+    torch.manual_seed(options.seed)
+    motions = [(name, i, (0, 0, 0)) for i, name in enumerate(vs.synth_video_classes())]
+    network = vst.TSMMobileNetV2(options.width, motions, options.seed, None if options.no_shift else "online", PROFILE)
+    profile = network.model.profile["frames"]
+
+    def loss(net, batch):
+        frames, labels = batch
+        logits = net(normalized(frames, profile), n_segment=options.frames)
+        late = logits.reshape(len(labels), options.frames, -1)[:, options.warm_up_frames :]
+        return torch.nn.functional.cross_entropy(late.flatten(0, 1), labels.repeat_interleave(late.shape[1]))
+
+    task = loop.Task(
+        network,
+        Clips(options.seed + 1, options.frames, profile["height"]),
+        collate,
+        loss,
+        lambda net: accuracy(net.to_model(), options.val_clips),
+        lambda net, path: vst.save(net, path, half=not options.float32),
+        "accuracy",
+    )
+    rows = loop.train(task, options)
+    if rows:
+        loop.write_atomically(
+            options.out / "metrics.json", lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n")
+        )
