@@ -187,6 +187,44 @@ TEST_F(ModelFile, RoundTripGivesTheSameLogits) {
   expect_same_bits(a.forward(x), b.forward(x));
 }
 
+TEST_F(ModelFile, AsHalvesItTakesHalfTheBytesAndIsReadAsF32) {
+  const fs::path whole = folder_ / "whole.safetensors", half = folder_ / "half.safetensors";
+  small_model().save(whole);
+  small_model().save(half, DType::kF16);
+  const Model read = Model::load(half);
+  std::int64_t numbers = 0;
+  ASSERT_EQ(read.parameters().size(), small_model().parameters().size());
+  for (const auto& [name, array] : small_model().parameters()) {
+    const Array& rounded = read.parameters().at(name);
+    ASSERT_EQ(rounded.dtype(), DType::kF32);
+    ASSERT_EQ(rounded.shape(), array.shape());
+    numbers += array.count();
+    for (std::int64_t i = 0; i < array.count(); ++i) {
+      const double value = array.data<float>()[i];
+      EXPECT_NEAR(rounded.data<float>()[i], value, std::max(std::abs(value) * 0x1p-11, 0x1p-25)) << name;
+    }
+  }
+  const auto saved = static_cast<double>(fs::file_size(whole) - fs::file_size(half));
+  EXPECT_NEAR(saved / static_cast<double>(numbers), 2, 0.01);
+  read.save(whole, DType::kF16);  // halves already: the same file
+  EXPECT_EQ(get(whole), get(half));
+  const SparseTensor x = whole_tensor(3, 2000, 4, 3);
+  Session a(read), b(Model::load(whole));
+  expect_same_bits(a.forward(x), b.forward(x));
+}
+
+TEST_F(ModelFile, AnOldFileStaysWhenAWeightIsBeyondHalves) {
+  const fs::path path = folder_ / "model.safetensors";
+  small_model().save(path);
+  const std::string before = get(path);
+  Parameters parameters = small_model().parameters();
+  Array bias = Array::from(std::vector<float>(19, 1e5f), {19});
+  parameters.insert_or_assign("classifier.0.bias", bias);
+  EXPECT_THROW(small_model().with_parameters(parameters).save(path, DType::kF16), InvalidArgument);
+  EXPECT_EQ(get(path), before);
+  EXPECT_EQ(names(), std::vector<std::string>{"model.safetensors"});
+}
+
 TEST_F(ModelFile, AnOldFileStaysWhenWritingFails) {
   fs::create_directory(folder_ / "taken");
   const fs::path path = folder_ / "taken";

@@ -2,7 +2,10 @@
 #include <sys/stat.h>
 #include <voxshift/models/safetensors.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "file_test.h"
 
@@ -203,6 +206,105 @@ TEST_F(SafeTensorsFile, WritingFailsWhole) {
   const fs::path under_file = put("file", "x") / "a";
   EXPECT_SAYS(io_error(under_file, [&] { write_safetensors(under_file, content); }), "cannot be written");
   EXPECT_EQ(names(), std::vector<std::string>{"file"});
+}
+
+// IEEE 754 binary16 as its definition says: sign, 5 bits of exponent biased by 15, 10 bits of fraction.
+double half_value(std::uint16_t bits) {
+  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  double size = std::ldexp(exponent == 0 ? fraction : 1024 + fraction, std::max(exponent, 1) - 25);
+  if (exponent == 31)
+    size = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+  return bits >> 15 ? -size : size;
+}
+
+Array halves(const std::vector<std::uint16_t>& bits) {
+  Array array({static_cast<std::int64_t>(bits.size())}, DType::kF16);
+  std::memcpy(array.memory(), bits.data(), array.bytes());
+  return array;
+}
+
+std::vector<std::uint16_t> half_bits(const std::vector<float>& values) {
+  const auto made = halved({{"t", Array::from(values, {static_cast<std::int64_t>(values.size())})}}).at("t");
+  EXPECT_EQ(made.dtype(), DType::kF16);
+  const auto* first = static_cast<const std::uint16_t*>(made.memory());
+  return {first, first + made.count()};
+}
+
+std::vector<std::uint16_t> all_halves() {
+  std::vector<std::uint16_t> bits(1 << 16);
+  for (std::size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<std::uint16_t>(i);
+  return bits;
+}
+
+TEST(HalfTensors, EveryHalfIsReadExactly) {
+  const auto bits = all_halves();
+  const Array wide = widened({{"t", halves(bits)}}).at("t");
+  ASSERT_EQ(wide.dtype(), DType::kF32);
+  for (std::size_t i = 0; i < bits.size(); ++i) {
+    const double expected = half_value(bits[i]);
+    const float found = wide.values<float>()[i];
+    if (std::isnan(expected)) {
+      EXPECT_TRUE(std::isnan(found)) << i;
+    } else {
+      EXPECT_EQ(found, expected) << i;
+    }
+    EXPECT_EQ(std::signbit(found), bits[i] >> 15 == 1) << i;
+  }
+}
+
+TEST(HalfTensors, NumbersThatAreHalvesKeepTheirBits) {
+  std::vector<std::uint16_t> finite;
+  std::vector<float> values;
+  for (const std::uint16_t bits : all_halves()) {
+    if ((bits & 0x7fff) >= 0x7c00) continue;
+    finite.push_back(bits);
+    values.push_back(static_cast<float>(half_value(bits)));
+  }
+  EXPECT_EQ(half_bits(values), finite);
+}
+
+TEST(HalfTensors, OthersAreRoundedToTheNearestTiesToEven) {
+  std::vector<float> values;
+  std::vector<std::uint16_t> expected;
+  const auto expect = [&](double value, std::uint16_t bits) {
+    for (const bool negative : {false, true}) {
+      values.push_back(static_cast<float>(negative ? -value : value));
+      expected.push_back(static_cast<std::uint16_t>(bits | negative << 15));
+    }
+  };
+  const float most = std::numeric_limits<float>::max();
+  for (std::uint16_t bits = 0; bits < 0x7bff; ++bits) {
+    const double low = half_value(bits), high = half_value(static_cast<std::uint16_t>(bits + 1));
+    const auto middle = static_cast<float>((low + high) / 2);  // exact: a half has 11 bits, a float 24
+    expect(middle, static_cast<std::uint16_t>(bits + (bits & 1)));
+    expect(std::nextafter(middle, -most), bits);
+    expect(std::nextafter(middle, most), static_cast<std::uint16_t>(bits + 1));
+  }
+  expect(1e-40, 0);
+  EXPECT_EQ(half_bits(values), expected);
+}
+
+TEST(HalfTensors, WhatIsBeyondThemIsRefused) {
+  EXPECT_EQ(half_bits({65504, -65504}), (std::vector<std::uint16_t>{0x7bff, 0xfbff}));
+  for (const float value :
+       {65505.0f, -1e6f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    try {
+      half_bits({0, value});
+      ADD_FAILURE() << value << " was taken";
+    } catch (const InvalidArgument& error) {
+      EXPECT_SAYS(std::string(error.what()), "[save] tensor \"t\"");
+      EXPECT_SAYS(std::string(error.what()), "65504");
+    }
+  }
+}
+
+TEST(HalfTensors, OtherDtypesStay) {
+  const std::map<std::string, Array> tensors{{"i", Array::from(std::vector<std::int32_t>{1, -2}, {2})},
+                                             {"none", Array({0, 3}, DType::kF32)}};
+  EXPECT_EQ(halved(tensors).at("i").dtype(), DType::kI32);
+  EXPECT_EQ(widened(tensors).at("i").data<std::int32_t>()[1], -2);
+  EXPECT_EQ(halved(tensors).at("none").shape(), (Shape{0, 3}));
+  EXPECT_EQ(widened(tensors).at("none").dtype(), DType::kF32);
 }
 
 }  // namespace

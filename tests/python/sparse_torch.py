@@ -90,6 +90,10 @@ class SparseNetwork:
     def input(self, feats):
         return torch.tensor(feats, dtype=self.dtype)
 
+    def forward(self, feats):
+        """Logits as numpy's array; `logits` is the network."""
+        return self.logits(feats).numpy()
+
     def conv(self, name, x, pairs, rows, transposed=False):
         weight = self.parameters[name + ".kernel"]
         out = torch.zeros(rows, weight.shape[2], dtype=self.dtype)

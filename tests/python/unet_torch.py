@@ -19,14 +19,14 @@ class MinkUNet(SparseNetwork):
         x = torch.cat([self.transposed(f"{name}.0.net.0", f"{name}.0.net.1", x, level), skip], dim=1)
         return self.block(f"{name}.1.1", self.block(f"{name}.1.0", x, level), level)
 
-    def forward(self, feats):
+    def logits(self, feats):
         skips = [self.stem(feats)]
         for level in range(1, 5):
             skips.append(self.down(level, skips[-1]))
         x = skips.pop()
         for level in reversed(range(4)):
             x = self.up(level, x, skips[level])
-        return self.linear("classifier.0", x).numpy()
+        return self.linear("classifier.0", x)
 
 
 class SpvCnn(MinkUNet):
@@ -35,7 +35,7 @@ class SpvCnn(MinkUNet):
     def point_transform(self, k, z):
         return torch.relu(self.norm(f"point_transforms.{k}.1", self.linear(f"point_transforms.{k}.0", z)))
 
-    def forward(self, feats):
+    def logits(self, feats):
         x0 = self.stem(feats)
         x1 = self.down(1, x0)
         x2 = self.down(2, x1)
@@ -48,7 +48,7 @@ class SpvCnn(MinkUNet):
         y3 = self.up(1, self.voxelize(z2, 2), x1)
         y4 = self.up(0, y3, x0)
         z3 = y4 + self.point_transform(2, z2)
-        return self.linear(self.classifier, z3).numpy()
+        return self.linear(self.classifier, z3)
 
 
 class SpvNas(SpvCnn):

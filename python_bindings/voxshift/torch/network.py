@@ -122,6 +122,13 @@ class Network(nn.Module):
                 del values[name]
         return values[self.output].feats
 
+    def __deepcopy__(self, memo):
+        again = Network(self.to_model())
+        for name, p in self.named_parameters():
+            again.tensor(name).requires_grad_(p.requires_grad)
+        memo[id(self)] = again
+        return again.train(self.training)
+
     def to_model(self):
         """A voxshift.Model with the present weights."""
         return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
