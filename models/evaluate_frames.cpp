@@ -38,7 +38,8 @@ Array sum(const Node& node, const Array& a, const Array& b) {
   Array out(a.shape(), DType::kF32, a.device());
   Array rows = as_rows(out);
   const Context context{a.device(), nullptr, num_threads(), nullptr};
-  row_kernels(a.device()).affine(context, rows_of(as_rows(a)), nullptr, nullptr, rows_of(as_rows(b)), {}, rows_of(rows));
+  row_kernels(a.device())
+      .affine(context, rows_of(as_rows(a)), nullptr, nullptr, rows_of(as_rows(b)), {}, rows_of(rows));
   return out;
 }
 

@@ -32,7 +32,8 @@ struct Profile {
 /// m, at most 4,096 points, x y z r g b, colours / 255, room coordinates), "s3dis-8192" (the same with 8,192),
 /// "shapenet" (one object, x y z, normal and 16 columns that are 1 for the object's category), "kitti-blocks" (blocks
 /// of 20 m, x y z remission, room coordinates), and for networks on video "jester" and "kinetics" (224 x 224 from a
-/// shorter side of 256, mean and deviation of ImageNet, clips of 8 frames) and "motions" (128 x 128 from a shorter side of 128, for the clips of synth_video()).
+/// shorter side of 256, mean and deviation of ImageNet, clips of 8 frames) and "motions" (128 x 128 from a shorter side
+/// of 128, for the clips of synth_video()).
 const std::vector<Profile>& known_profiles();
 
 /// Throws InvalidArgument "[profile] .." for a size below 1 or above 2048, a crop that is larger than the shorter side,

@@ -18,8 +18,8 @@ struct SafeTensors {
 /// wrong". Format: 8 bytes header length, JSON header, data (github.com/huggingface/safetensors).
 SafeTensors read_safetensors(const std::filesystem::path& path);
 
-/// The tensors as f16, rounded to nearest, and f16 ones as f32, exactly; other dtypes stay. halved throws InvalidArgument,
-/// which names the tensor, for a number that is beyond f16's range or not finite.
+/// The tensors as f16, rounded to nearest, and f16 ones as f32, exactly; other dtypes stay. halved throws
+/// InvalidArgument, which names the tensor, for a number that is beyond f16's range or not finite.
 std::map<std::string, Array> halved(const std::map<std::string, Array>& tensors);
 std::map<std::string, Array> widened(const std::map<std::string, Array>& tensors);
 
