@@ -7,6 +7,7 @@ import oracle
 import pytest
 import voxshift as vs
 from sparse_torch import Levels, torch
+from tsm_torch import Bidirectional, OneDirection, TsmMobileNetV2, normalized
 from unet_torch import MinkUNet, SpvCnn
 
 import voxshift.torch as vst
@@ -133,6 +134,56 @@ def test_the_same_bits_for_any_number_of_threads(random, arch):
     torch.set_num_threads(1)
     one, two = gradients(1), gradients(2)
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+# Video
+
+SHIFTS = {"online": OneDirection, "offline": Bidirectional, None: lambda: lambda name, x: x}
+
+
+def frames_of(pixels):
+    return normalized(pixels).permute(0, 2, 3, 1).contiguous()
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_logits_of_video_are_those_of_the_runtime(shift):
+    network = vst.TSMMobileNetV2(width=0.25, classes=5, seed=2, shift=shift)
+    pixels = vs.synth_video(1, frames=3, panning_camera=True)[0]
+    frames = frames_of(pixels)
+    network(frames[:, ::4, ::4].contiguous(), 3)
+    with torch.no_grad():
+        logits = network.eval()(frames, 3).numpy()
+    assert logits.std() > 1e-4
+    assert oracle.relative_error(network.to_model().recognize_frames(pixels), logits) < 1e-4
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_gradients_of_a_video_network(random, shift):
+    network = vst.TSMMobileNetV2(width=0.25, classes=5, seed=2, shift=shift)
+    reference = on_batch_statistics(TsmMobileNetV2)(network.model.parameters(), SHIFTS[shift]())
+    for name, _ in network.named_parameters():
+        reference.parameters[name].requires_grad_()
+    frames = torch.from_numpy(random.standard_normal((6, 64, 64, 3)).astype(np.float32))
+    target = torch.from_numpy(random.integers(0, 5, 6))
+    criterion = torch.nn.functional.cross_entropy
+    found = criterion(network(frames, 6), target)
+    expected = criterion(reference.forward(frames.permute(0, 3, 1, 2).double()), target)
+    assert abs(found.item() - expected.item()) < 1e-4
+    found.backward()
+    expected.backward()
+    for name, parameter in network.named_parameters():
+        other = reference.parameters[name].grad
+        assert (parameter.grad - other).norm() <= 5e-3 * other.norm() + 1e-6, name
+
+
+def test_clips_do_not_see_each_other(random):
+    network = vst.TSMMobileNetV2(width=0.25, classes=5, shift="offline").eval()
+    frames = torch.from_numpy(random.standard_normal((6, 32, 32, 3)).astype(np.float32))
+    with torch.no_grad():
+        both, parts = network(frames, 3), torch.cat([network(frames[:3], 3), network(frames[3:], 3)])
+    torch.testing.assert_close(both, parts, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"\[Network\] expects \[clips \* 4, H, W, C\]"):
+        network(frames, 4)
 
 
 # Files

@@ -4,12 +4,20 @@ Each runs the voxshift operator of its name and, going back, its `_backward`; me
 gradients are not defined.
 """
 
+from typing import TYPE_CHECKING, Optional, Sequence, Union
+
+import numpy as np
 import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
+
+if TYPE_CHECKING:
+    from voxshift.torch.sparse_tensor import SparseTensor
+
+Axes = Union[int, Sequence[int]]
 
 _CONVS = {
     "conv": (vs.conv, vs.conv_backward),
@@ -18,7 +26,7 @@ _CONVS = {
 }
 
 
-def array(op, what, tensor):
+def array(op: str, what: str, tensor: Optional[torch.Tensor]) -> Optional[np.ndarray]:
     """The numpy array on a tensor's memory, contiguous. Raises ValueError unless it is float32 on the CPU."""
     if tensor is None:
         return None
@@ -29,7 +37,8 @@ def array(op, what, tensor):
     return tensor.detach().contiguous().numpy()
 
 
-def tensor_of(values):
+def tensor_of(values: Optional[np.ndarray]) -> Optional[torch.Tensor]:
+    """The tensor on an array's memory; None stays None."""
     return None if values is None else torch.from_numpy(values)
 
 
@@ -63,7 +72,17 @@ class _Conv(Function):
         return tensor_of(of_feats), tensor_of(of_weight), tensor_of(of_bias), None, None, None
 
 
-def conv3d(x, weight, bias=None, kernel_size=3, stride=1, dilation=1, padding=0, semantics="floor", op="conv"):
+def conv3d(
+    x: "SparseTensor",
+    weight: torch.Tensor,
+    bias: Optional[torch.Tensor] = None,
+    kernel_size: Axes = 3,
+    stride: Axes = 1,
+    dilation: Axes = 1,
+    padding: Axes = 0,
+    semantics: str = "floor",
+    op: str = "conv",
+) -> "SparseTensor":
     """voxshift.conv of a SparseTensor, or with op="conv_transpose" or "generative_conv_transpose" of that name.
 
     weight: float32 [K, Cin, Cout], or [Cin, Cout] where K is 1. bias: float32 [Cout]. In any number of dimensions, as
@@ -98,7 +117,11 @@ class _Linear(Function):
     @staticmethod
     def forward(ctx, x, weight, bias):
         ctx.save_for_backward(x, weight)
-        return tensor_of(vs.linear(*(array("linear", n, t) for n, t in (("x", x), ("weight", weight.t()), ("bias", bias)))))
+        return tensor_of(
+            vs.linear(
+                array("linear", "x", x), array("linear", "weight", weight.t()), bias=array("linear", "bias", bias)
+            )
+        )
 
     @staticmethod
     @once_differentiable
@@ -116,7 +139,7 @@ class _Linear(Function):
         return tensor_of(of_x), None if of_weight is None else tensor_of(of_weight).t(), tensor_of(of_bias)
 
 
-def linear(x, weight, bias=None):
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] = None) -> torch.Tensor:
     """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]."""
     out = _Linear.apply(x, weight, bias)
     recording.note("linear", (x,), out, {"weight": weight, "bias": bias})
@@ -166,18 +189,18 @@ class _BatchNorm(Function):
 
 
 def batch_norm(
-    x,
-    running_mean,
-    running_var,
-    weight,
-    bias,
-    training=False,
-    momentum=0.1,
-    eps=1e-5,
-    residual=None,
-    activation=None,
-    negative_slope=0.01,
-):
+    x: torch.Tensor,
+    running_mean: torch.Tensor,
+    running_var: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    residual: Optional[torch.Tensor] = None,
+    activation: Optional[str] = None,
+    negative_slope: float = 0.01,
+) -> torch.Tensor:
     """act(norm(x) + residual) for x float32 [N, C], with torch.nn.functional.batch_norm's arguments.
 
     In training the statistics are those of all rows, and the running ones follow them (the variance unbiased); else the
@@ -215,6 +238,6 @@ _ACTIVATIONS = {
 }
 
 
-def activate(x, activation, negative_slope=0.01):
+def activate(x: torch.Tensor, activation: Optional[str], negative_slope: float = 0.01) -> torch.Tensor:
     """The activation of this name; None is the identity."""
     return _ACTIVATIONS[activation](x, negative_slope)

@@ -1,11 +1,14 @@
 """torch.nn modules of the operators; argument names are torchsparse's."""
 
 import math
+from typing import Optional, Union
 
 import torch
 from torch import nn
 
 from voxshift.torch import functional
+from voxshift.torch.functional import Axes
+from voxshift.torch.sparse_tensor import SparseTensor
 
 
 def _per_axis(value, dims):
@@ -24,16 +27,16 @@ class Conv3d(nn.Module):
 
     def __init__(
         self,
-        in_channels,
-        out_channels,
-        kernel_size=3,
-        stride=1,
-        padding=0,
-        dilation=1,
-        bias=False,
-        transposed=False,
-        generative=False,
-        semantics="floor",
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Axes = 3,
+        stride: Axes = 1,
+        padding: Axes = 0,
+        dilation: Axes = 1,
+        bias: bool = False,
+        transposed: bool = False,
+        generative: bool = False,
+        semantics: str = "floor",
     ):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
@@ -49,7 +52,7 @@ class Conv3d(nn.Module):
         self.kernel = nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
-    def forward(self, x):
+    def forward(self, x: SparseTensor) -> SparseTensor:
         return functional.conv3d(
             x,
             self.kernel,
@@ -71,14 +74,24 @@ class Conv3d(nn.Module):
 class SubMConv3d(Conv3d):
     """Convolution that keeps the coordinates (spconv's name for stride 1)."""
 
-    def __init__(self, in_channels, out_channels, kernel_size=3, dilation=1, bias=False):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Axes = 3, dilation: Axes = 1, bias: bool = False
+    ):
         super().__init__(in_channels, out_channels, kernel_size, dilation=dilation, bias=bias)
 
 
 class ConvTranspose3d(Conv3d):
     """Convolution back onto the coordinates that one of the same stride came from."""
 
-    def __init__(self, in_channels, out_channels, kernel_size=2, stride=2, bias=False, generative=False):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Axes = 2,
+        stride: Axes = 2,
+        bias: bool = False,
+        generative: bool = False,
+    ):
         super().__init__(
             in_channels, out_channels, kernel_size, stride, bias=bias, transposed=True, generative=generative
         )
@@ -91,7 +104,14 @@ class BatchNorm(nn.Module):
     forward(x, residual=None) on SparseTensors.
     """
 
-    def __init__(self, num_features, eps=1e-5, momentum=0.1, activation=None, negative_slope=0.01):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        activation: Optional[str] = None,
+        negative_slope: float = 0.01,
+    ):
         super().__init__()
         self.eps, self.momentum, self.activation, self.negative_slope = eps, momentum, activation, negative_slope
         self.weight = nn.Parameter(torch.ones(num_features))
@@ -99,7 +119,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
 
-    def forward(self, x, residual=None):
+    def forward(self, x: SparseTensor, residual: Optional[SparseTensor] = None) -> SparseTensor:
         return x.with_feats(
             functional.batch_norm(
                 x.feats,
@@ -120,29 +140,29 @@ class BatchNorm(nn.Module):
 class ReLU(nn.Module):
     """max(x, 0) on a SparseTensor."""
 
-    def __init__(self, inplace=False):
+    def __init__(self, inplace: bool = False):
         super().__init__()
         self.inplace = inplace
 
-    def forward(self, x):
+    def forward(self, x: SparseTensor) -> SparseTensor:
         return x.with_feats(torch.relu_(x.feats) if self.inplace else torch.relu(x.feats))
 
 
 class LeakyReLU(nn.Module):
     """max(x, 0) + negative_slope * min(x, 0) on a SparseTensor."""
 
-    def __init__(self, negative_slope=0.01, inplace=False):
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
         super().__init__()
         self.negative_slope, self.inplace = negative_slope, inplace
 
-    def forward(self, x):
+    def forward(self, x: SparseTensor) -> SparseTensor:
         return x.with_feats(nn.functional.leaky_relu(x.feats, self.negative_slope, self.inplace))
 
 
 class Linear(nn.Linear):
     """torch.nn.Linear on a SparseTensor's features, or on a tensor [N, in_features], by voxshift's kernels."""
 
-    def forward(self, x):
+    def forward(self, x: Union[SparseTensor, torch.Tensor]) -> Union[SparseTensor, torch.Tensor]:
         if isinstance(x, torch.Tensor):
             return functional.linear(x, self.weight, self.bias)
         return x.with_feats(functional.linear(x.feats, self.weight, self.bias))

@@ -1,11 +1,17 @@
 """Whole networks: the graph of a voxshift model, run with gradients."""
 
+from os import PathLike
+from typing import Optional, Sequence, Union
+
 import torch
 from torch import nn
 
 import voxshift as vs
 from voxshift.torch import functional, points, recording, video
 from voxshift.torch.sparse_tensor import SparseTensor, cat
+
+Classes = Union[int, Sequence, None]
+Profile = Union[str, dict, None]
 
 _ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu"}
 
@@ -61,7 +67,7 @@ class Network(nn.Module):
     clip one after the other, and a tensor [clips * n_segment, classes].
     """
 
-    def __init__(self, model):
+    def __init__(self, model: vs.Model):
         super().__init__()
         self.model = model
         graph = model.graph
@@ -97,12 +103,12 @@ class Network(nn.Module):
             step.last_used = [value for value in dict.fromkeys(step.inputs) if value not in seen]
             seen.update(step.inputs)
 
-    def tensor(self, name):
+    def tensor(self, name: str) -> torch.Tensor:
         """The parameter or buffer of this name."""
         module, leaf = self._places[name]
         return getattr(module, leaf)
 
-    def reset_statistics(self):
+    def reset_statistics(self) -> "Network":
         """Running means 0 and variances 1, as before training."""
         for step in self.steps:
             if step.op == "batch_norm":
@@ -110,7 +116,7 @@ class Network(nn.Module):
                 self.tensor(step.parameters["running_var"]).fill_(1)
         return self
 
-    def forward(self, x, n_segment=1):
+    def forward(self, x: Union[SparseTensor, torch.Tensor], n_segment: int = 1) -> torch.Tensor:
         values = {"input": video.Frames.of(x, n_segment) if isinstance(x, torch.Tensor) else x}
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
@@ -129,7 +135,7 @@ class Network(nn.Module):
         memo[id(self)] = again
         return again.train(self.training)
 
-    def to_model(self):
+    def to_model(self) -> vs.Model:
         """A voxshift.Model with the present weights."""
         return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
 
@@ -200,17 +206,24 @@ _RUN = {
 }
 
 
-def MinkUNet(width=1.0, classes=19, seed=0):
+def MinkUNet(width: float = 1.0, classes: int = 19, seed: int = 0) -> Network:
     """MinkUNet with random weights (Choy et al., CVPR 2019; spvnas' blocks), channels `width` times the published ones."""
     return Network(vs.Model.new("minkunet", width=width, classes=classes, seed=seed)).reset_statistics()
 
 
-def SPVCNN(width=1.0, classes=19, seed=0):
+def SPVCNN(width: float = 1.0, classes: int = 19, seed: int = 0) -> Network:
     """SPVCNN with random weights (Tang et al., ECCV 2020), channels `width` times the published ones."""
     return Network(vs.Model.new("spvcnn", width=width, classes=classes, seed=seed)).reset_statistics()
 
 
-def TSMMobileNetV2(width=1.0, classes=27, seed=0, shift="online", profile="jester", shift_div=8):
+def TSMMobileNetV2(
+    width: float = 1.0,
+    classes: Union[int, Sequence] = 27,
+    seed: int = 0,
+    shift: Optional[str] = "online",
+    profile: str = "jester",
+    shift_div: int = 8,
+) -> Network:
     """MobileNetV2 with temporal shift (Lin et al., ICCV 2019) and random weights.
 
     classes: their number, or a list of (name, raw_id, (r, g, b)). shift: "online", "offline", or None for a network that
@@ -228,12 +241,14 @@ def TSMMobileNetV2(width=1.0, classes=27, seed=0, shift="online", profile="jeste
     return Network(model).reset_statistics()
 
 
-def load(path):
+def load(path: Union[str, PathLike]) -> Network:
     """The network of a model file. Raises OSError for a file that is no such model."""
     return Network(vs.Model.load(path))
 
 
-def to_model(module, example=None, classes=None, profile=None):
+def to_model(
+    module: nn.Module, example: Optional[SparseTensor] = None, classes: Classes = None, profile: Profile = None
+) -> vs.Model:
     """The voxshift.Model of a Network with its present weights, or of any module that is made of operators it has.
 
     A module that is no Network is run once, in evaluation mode, on `example`, a SparseTensor, and what it does is written
@@ -258,7 +273,14 @@ def to_model(module, example=None, classes=None, profile=None):
     )
 
 
-def save(module, path, example=None, classes=None, profile=None, half=False):
+def save(
+    module: nn.Module,
+    path: Union[str, PathLike],
+    example: Optional[SparseTensor] = None,
+    classes: Classes = None,
+    profile: Profile = None,
+    half: bool = False,
+) -> None:
     """Writes a model file that runs with the module's logits, whole or not at all. The other arguments are to_model's.
 
     half: weights as float16, which halves the file; logits then differ by their rounding, and weights that are float16

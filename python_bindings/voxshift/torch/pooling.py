@@ -1,7 +1,5 @@
 """Pooling of sparse tensors with gradients, as functions and as modules."""
 
-from typing import Sequence, Union
-
 import torch
 from torch import nn
 from torch.autograd import Function
@@ -9,10 +7,8 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
-from voxshift.torch.functional import array, tensor_of
+from voxshift.torch.functional import Axes, array, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
-
-Axes = Union[int, Sequence[int]]
 
 _POOLS = {
     "max_pool": (vs.max_pool, vs.max_pool_backward),

@@ -1,9 +1,12 @@
 """Sparse tensors whose features carry gradients."""
 
+from typing import Iterable, Optional, Union
+
+import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch.functional import array
+from voxshift.torch.functional import Axes, array
 
 
 class SparseTensor:
@@ -15,7 +18,13 @@ class SparseTensor:
     given row went. Raises ValueError for other shapes or dtypes and for repeated coordinates.
     """
 
-    def __init__(self, feats, coords, stride=1, shape=None):
+    def __init__(
+        self,
+        feats: torch.Tensor,
+        coords: Union[torch.Tensor, np.ndarray],
+        stride: Axes = 1,
+        shape: Optional[Axes] = None,
+    ):
         array("SparseTensor", "feats", feats)
         coords = coords.numpy() if isinstance(coords, torch.Tensor) else coords
         self.base = vs.SparseTensor(coords, torch.empty(len(coords), 0).numpy(), stride=stride, shape=shape)
@@ -35,30 +44,32 @@ class SparseTensor:
         x.base, x.feats, x.inverse = base, feats, torch.empty(0, dtype=torch.long)
         return x
 
-    def on(self, base, feats):
+    def on(self, base: vs.SparseTensor, feats: torch.Tensor) -> "SparseTensor":
         """Features on the coordinates of `base`, a voxshift.SparseTensor that an operator made of this one."""
         return SparseTensor._of(base, feats)
 
-    def with_feats(self, feats):
+    def with_feats(self, feats: torch.Tensor) -> "SparseTensor":
         """The same coordinates with other features [N, C']."""
         return SparseTensor._of(self.base, feats)
 
     @property
-    def coords(self):
+    def coords(self) -> torch.Tensor:
+        """int32 [N, 1 + D], batch first; a copy."""
         return torch.from_numpy(self.base.coords.copy())
 
     @property
-    def stride(self):
+    def stride(self) -> tuple[int, ...]:
+        """Size of a grid cell per axis, in cells of the network's input."""
         return self.base.stride
 
     F = property(lambda self: self.feats, lambda self, feats: setattr(self, "feats", feats))
     C = property(lambda self: self.coords)
     s = property(lambda self: self.stride)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.feats)
 
-    def __add__(self, other):
+    def __add__(self, other: "SparseTensor") -> "SparseTensor":
         _check_together("add", (self, other))
         return self.with_feats(self.feats + other.feats)
 
@@ -73,7 +84,7 @@ def _check_together(op, tensors):
             raise vs.InvalidArgument(f"[{op}] expects tensors on the same coordinates, found {first} and {x}")
 
 
-def cat(tensors):
+def cat(tensors: Iterable[SparseTensor]) -> SparseTensor:
     """Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise."""
     tensors = list(tensors)
     _check_together("cat", tensors)

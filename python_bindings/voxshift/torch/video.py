@@ -1,5 +1,7 @@
 """Operators on frames with gradients, channels last: what the temporal shift networks are made of."""
 
+from typing import Optional
+
 import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -30,7 +32,14 @@ class _Conv2d(Function):
         return (*map(tensor_of, gradients), None)
 
 
-def conv2d(x, weight, bias=None, stride=1, padding=0, groups=1):
+def conv2d(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: Optional[torch.Tensor] = None,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+) -> torch.Tensor:
     """Convolution of images float32 [N, H, W, Cin] with weight [Cout, Cin / groups, k, k] as in torch; channels last.
 
     bias: float32 [Cout]. Gives [N, H', W', Cout]. Raises ValueError for other shapes, dtypes or options.
@@ -54,7 +63,9 @@ class _TemporalShift(Function):
         return tensor_of(vs.temporal_shift_backward(array("temporal_shift", "grad", grad), **ctx.options)), None
 
 
-def temporal_shift(x, n_segment, shift_div=8, bidirectional=True):
+def temporal_shift(
+    x: torch.Tensor, n_segment: int, shift_div: int = 8, bidirectional: bool = True
+) -> torch.Tensor:
     """voxshift.temporal_shift of x float32 [N * n_segment, .., C], the frames of each clip one after the other."""
     return _TemporalShift.apply(
         x, {"n_segment": n_segment, "shift_div": shift_div, "bidirectional": bidirectional}
