@@ -72,14 +72,14 @@ BatchNorm batch_norm(const Array& x, const Array& weight, const Array& bias, con
 
 BatchNormGradients batch_norm_backward(const Array& x, const Array& weight, const BatchNorm& forward, const Array& grad,
                                        float eps, const Activation& activation, bool residual_gradient) {
-  constexpr const char* op = "batch_norm_backward";
-  check_matrix(op, "x", x);
+  constexpr const char* kOp = "batch_norm_backward";
+  check_matrix(kOp, "x", x);
   const std::int64_t channels = x.dim(1);
-  check_like(op, "weight", weight, {channels}, x.device());
-  check_like(op, "mean", forward.mean, {channels}, x.device());
-  check_like(op, "variance", forward.variance, {channels}, x.device());
-  check_like(op, "out", forward.out, x.shape(), x.device());
-  check_like(op, "grad", grad, x.shape(), x.device());
+  check_like(kOp, "weight", weight, {channels}, x.device());
+  check_like(kOp, "mean", forward.mean, {channels}, x.device());
+  check_like(kOp, "variance", forward.variance, {channels}, x.device());
+  check_like(kOp, "out", forward.out, x.shape(), x.device());
+  check_like(kOp, "grad", grad, x.shape(), x.device());
   check(eps > 0, "[batch_norm_backward] eps must be above 0, found ", eps);
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};

@@ -46,13 +46,13 @@ SparseTensor conv(const SparseTensor& x, const Array& weight, const ConvOptions&
 }
 
 SparseTensor conv_transpose(const SparseTensor& x, const Array& weight, const ConvOptions& options) {
-  constexpr const char* op = "conv_transpose";
-  return run(op, plan_conv_transpose(op, x, weight, options), x, weight, options);
+  constexpr const char* kOp = "conv_transpose";
+  return run(kOp, plan_conv_transpose(kOp, x, weight, options), x, weight, options);
 }
 
 SparseTensor generative_conv_transpose(const SparseTensor& x, const Array& weight, const ConvOptions& options) {
-  constexpr const char* op = "generative_conv_transpose";
-  return run(op, plan_generative_conv_transpose(op, x, weight, options), x, weight, options);
+  constexpr const char* kOp = "generative_conv_transpose";
+  return run(kOp, plan_generative_conv_transpose(kOp, x, weight, options), x, weight, options);
 }
 
 Array kernel_map(const SparseTensor& x, const ConvOptions& options) {

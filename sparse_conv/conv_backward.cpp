@@ -33,20 +33,20 @@ ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, c
 
 ConvGradients conv_backward(const SparseTensor& x, const Array& weight, const Array& grad, const ConvOptions& options,
                             WantedGradients wanted) {
-  constexpr const char* op = "conv_backward";
-  return run(op, plan_conv(op, x, weight, options), x, weight, grad, wanted);
+  constexpr const char* kOp = "conv_backward";
+  return run(kOp, plan_conv(kOp, x, weight, options), x, weight, grad, wanted);
 }
 
 ConvGradients conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
                                       const ConvOptions& options, WantedGradients wanted) {
-  constexpr const char* op = "conv_transpose_backward";
-  return run(op, plan_conv_transpose(op, x, weight, options), x, weight, grad, wanted);
+  constexpr const char* kOp = "conv_transpose_backward";
+  return run(kOp, plan_conv_transpose(kOp, x, weight, options), x, weight, grad, wanted);
 }
 
 ConvGradients generative_conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
                                                  const ConvOptions& options, WantedGradients wanted) {
-  constexpr const char* op = "generative_conv_transpose_backward";
-  return run(op, plan_generative_conv_transpose(op, x, weight, options), x, weight, grad, wanted);
+  constexpr const char* kOp = "generative_conv_transpose_backward";
+  return run(kOp, plan_generative_conv_transpose(kOp, x, weight, options), x, weight, grad, wanted);
 }
 
 }  // namespace voxshift
