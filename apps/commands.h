@@ -64,7 +64,7 @@ struct SynthVideoCommand {
 
 struct RecognizeOptions {
   std::string source;
-  std::filesystem::path model;  ///< empty: the trained one
+  std::filesystem::path model;
   std::string device = "cpu";
   int threads = 0;                 ///< 0: all processors
   std::string skip = "off";        ///< off, exact, auto or a threshold

@@ -3,6 +3,7 @@
 
     benchmarks/run.py [SCAN] [--peers-python PYTHON] [--build-time] [--arm] [--quick]
     benchmarks/run.py --only video [--peers-python PYTHON] [--quick]
+    benchmarks/run.py --only training --peers-python PYTHON [SCAN] [--quick]
     benchmarks/run.py --render
 
 Needs the standard library, and Google Benchmark (libbenchmark-dev) for the build. Leave the machine alone meanwhile.
@@ -25,6 +26,7 @@ sys.path.insert(0, str(HERE / "peers"))
 import tables  # noqa: E402
 from compare import checked, compare, run_benchmark  # noqa: E402
 from compare_points import compare_points  # noqa: E402
+from compare_training import compare_training  # noqa: E402
 from compare_video import compare_video  # noqa: E402
 
 RESULTS = HERE / "results" / "cpu.json"
@@ -42,6 +44,12 @@ def build_in(folder, *options, environment=None):
              *options], env=environment)
     checked(["cmake", "--build", folder, "--parallel", "2"], env=environment)
     return time.perf_counter() - start
+
+
+def package_for(python):
+    """CMake's options for the Python package beside the programs."""
+    folder = checked([python, "-m", "pybind11", "--cmakedir"]).strip()
+    return ["-DVOXSHIFT_PYTHON=ON", f"-DPython_EXECUTABLE={Path(python).absolute()}", f"-Dpybind11_DIR={folder}"]
 
 
 def clean_build_seconds():
@@ -135,11 +143,13 @@ def measure_video(options):
     return results
 
 
+def measure_training(options):
+    say("a training step beside plain PyTorch")
+    return {"training": {**measured(), **compare_training(options.build, options.peers_python, options.scan, options.quick)}}
+
+
 def measure(options):
-    build, repeats = options.build, 2 if options.quick else 9
-    scan = options.scan
-    if scan is None and os.environ.get("VOXSHIFT_DATA"):
-        scan = Path(os.environ["VOXSHIFT_DATA"]) / "lidar" / "semantickitti_000000.bin"
+    build, scan, repeats = options.build, options.scan, 2 if options.quick else 9
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "minkunet.safetensors"
         checked([build / "apps" / "voxshift", "new", "minkunet", "-o", model])
@@ -162,10 +172,15 @@ def measure(options):
             say("point operators of other libraries beside voxshift")
             results["point_peers"] = compare_points(build, options.peers_python, scan, options.quick)
     results |= measure_video(options)
+    if options.peers_python:
+        results |= measure_training(options)
     if options.build_time:
         say("clean build of library and command")
         results["build_seconds"] = clean_build_seconds()
     return results
+
+
+PARTS = {"video": measure_video, "training": measure_training}
 
 
 def main():
@@ -176,15 +191,20 @@ def main():
     parser.add_argument("--build-time", action="store_true", help="also time a clean build")
     parser.add_argument("--arm", action="store_true", help="also predict for Arm (scripts/arm_throughput.sh)")
     parser.add_argument("--quick", action="store_true", help="few repeats; prints the tables, writes nothing here")
-    parser.add_argument("--only", choices=["video"], help="measure this part, keep the other results of the last run")
+    parser.add_argument("--only", choices=list(PARTS), help="measure this part, keep the other results of the last run")
     parser.add_argument("--render", action="store_true", help="only rewrite the tables from results/cpu.json")
     options = parser.parse_args()
     options.build = options.build.resolve()
+    if options.scan is None and os.environ.get("VOXSHIFT_DATA"):
+        options.scan = Path(os.environ["VOXSHIFT_DATA"]) / "lidar" / "semantickitti_000000.bin"
+    if options.only == "training" and not options.peers_python:
+        parser.error("--only training needs --peers-python")
     results = json.loads(RESULTS.read_text()) if options.render or options.only else {}
     if not options.render:
         say(f"building in {options.build}")
-        build_in(options.build, "-DVOXSHIFT_BENCHMARKS=ON")
-        results |= measure_video(options) if options.only else measure(options)
+        package = package_for(options.peers_python) if options.peers_python else []
+        build_in(options.build, "-DVOXSHIFT_BENCHMARKS=ON", *package)
+        results |= PARTS.get(options.only, measure)(options)
         if options.arm:
             say("prediction for Arm")
             results["arm"] = arm_prediction()

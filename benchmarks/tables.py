@@ -1,6 +1,7 @@
 """The tables of README.md and docs/benchmarks.md, from the results of run.py."""
 
 import point_tables
+import training_tables
 import video_tables
 from figures import NONE, both, lowest, median_and_best, megabytes, ms, percent, pick, table, times
 
@@ -35,7 +36,7 @@ def machine(results):
     m = results["machine"]
     return (f"{m['cpu']}, {m['cores']} cores, {m['target']}, {m['compiler']}; "
             f"voxshift {m['voxshift']} at {m['commit']}, {m['date']}; scan {m['scan']}."
-            f"{video_tables.measured(results)}")
+            f"{video_tables.measured(results)}{training_tables.measured(results)}")
 
 
 def overhead(command):
@@ -70,6 +71,7 @@ def summary(results):
         ["peak memory of `voxshift segment`", megabytes(command["peak_rss_bytes"]), "500 MB"],
         *point_tables.summary(results),
         *video_tables.summary(results),
+        *training_tables.summary(results),
         *peer_summary(results),
         *point_tables.peer_summary(results),
         *video_tables.peer_summary(results),
@@ -106,7 +108,8 @@ def details(results):
     """All tables of docs/benchmarks.md."""
     parts = [machine(results), limits_table(results), network_table(results), layers_table(results),
              widths_table(results), coordinates_table(results), command_table(results),
-             *point_tables.details(results), *video_tables.details(results)]
+             *point_tables.details(results), *video_tables.details(results),
+             *training_tables.details(results)]
     if "peers" in results:
         parts.append(peers_tables(results["peers"], results["command"]["peak_rss_bytes"]))
         parts.append(point_tables.peers_table(results["point_peers"]))

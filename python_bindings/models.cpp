@@ -32,8 +32,7 @@ std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::stri
   const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
   const auto path = package.parent_path() / "models" / (name + ".safetensors");
   const py::gil_scoped_release without_gil;
-  check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar or tsm-mobilenetv2-motions, found \"",
-        name, "\"");
+  check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar, found \"", name, "\"");
   return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads);
 }
 
@@ -203,9 +202,10 @@ void bind_models(py::module_& m) {
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
                   "parameters"_a = py::none(), "shift"_a = "online", WithoutGil(), kNewDoc)
-      .def_static("pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
-                  "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
-                  "\"tsm-mobilenetv2-motions\" motions in video. Raises ValueError for another name.")
+      .def_static(
+          "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
+          "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans. Raises ValueError for\n"
+          "another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
                   "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), kFromGraphDoc)
       .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# From nothing to a segmented scan and a recognised video: installs the packages, builds the library and the command,
-# simulates one LiDAR scan and one clip, labels both and says where the pictures are.
+# From nothing to a segmented scan and a recognised video: demo.sh [SCAN...] installs the packages, builds the library and
+# the command, simulates a LiDAR scan and a clip, labels both and the scans it was given, and says where the pictures are.
 set -euo pipefail
+scans=()
+for scan in "$@"; do scans+=("$(realpath "$scan")"); done
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
 
@@ -11,16 +13,16 @@ quietly release_configure cmake --preset release
 quietly release_build cmake --build --preset release
 
 voxshift=build/release/apps/voxshift
-echo "Simulating a scan, making a model with random weights, labelling the scan"
-"$voxshift" synth lidar --seed 1 -o out/sample
-"$voxshift" new minkunet --seed 1 -o out/minkunet.safetensors
+echo "Simulating a scan and labelling it with the trained model"
+"$voxshift" synth lidar --seed 8 -o out/sample
 echo
-"$voxshift" segment out/sample/velodyne/000000.bin --model out/minkunet.safetensors --out out/demo \
-  --write label,ply,png --stats out/demo/stats.json
+"$voxshift" segment out/sample/velodyne/000000.bin --out out/demo --write label,ply,png --stats out/demo/stats.json
+"$voxshift" eval --pred out/demo --gt out/sample/labels
+if [[ ${#scans[@]} -gt 0 ]]; then "$voxshift" segment "${scans[@]}" --out out/yours --write label,ply,png; fi
 cat <<'END'
 
-The picture from above is out/demo/000000.png, the coloured points are out/demo/000000.ply. The weights are random:
-colours mean nothing yet, points, voxels and times are those of a trained network. The same as JSON: out/demo/stats.json
+The picture from above is out/demo/000000.png, the coloured points are out/demo/000000.ply; what became of your own scans
+is in out/yours. The same as JSON: out/demo/stats.json
 
 Now a video: a clip of a moving shape, and a temporal shift network that computes only what changed.
 END

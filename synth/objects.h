@@ -38,7 +38,7 @@ class ObjectBuilder {
   void weeds(Place at, double size);
 
   // buildings.cpp
-  /// A house whose front lies along `at`'s heading at its left side... see the source for the parts of its front.
+  /// The middle of its front stands at the place, along its heading; the house lies to the right of it.
   void house(Place front, double length, double depth, double height);
   void shed(Place at);
   void wall(Place at, double length, double height);

@@ -1,6 +1,7 @@
 // Layouts: roads and their sides first, since the ground follows from them, then what stands on it.
 #include <voxshift/synth/objects.h>
 #include <voxshift/synth/street.h>
+#include <voxshift/synth/street_styles.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,47 +15,6 @@ namespace {
 constexpr double kPi = std::numbers::pi;
 constexpr double kSceneRadius = 80;     // m, the sensor's range: objects are placed up to here
 constexpr double kClearOfSensor = 2.6;  // m, no object's centre is nearer
-
-struct Range {
-  double low, high;
-};
-
-/// What a kind of street is like. Lengths in metres, shares in 0..1.
-struct Style {
-  double share;  // of all scenes
-  Range half_width, kerb, sidewalk;
-  double verge;                 // share of sides with grass between kerb and sidewalk
-  double sidewalk_share;        // of sides that have one
-  double parking_lane, parked;  // share of sides with a lane; share of its places that are taken
-  double double_parked;         // cars on the carriageway or half on the sidewalk, share of places
-  double built;                 // share of plots with a house
-  Range setback, plot, height;
-  double closed;        // share of fronts with a hedge, fence or wall
-  double garden;        // bushes and trees per plot
-  double street_trees;  // share of sides with a row of trees
-  double bank;          // highest slope of open ground
-  double rails;         // share of sides with a guard rail
-  double background;    // share of far cells with trees or thickets
-  int side_roads, traffic, people;
-};
-
-constexpr Style kStyles[] = {
-    // residential street with gardens
-    {0.34,    {2.4, 4}, {0.03, 0.14}, {1, 2.6}, 0.2,  0.85, 0.6, 0.5,  0.12, 0.85, {2, 10},
-     {9, 18}, {4, 9},   0.5,          3,        0.25, 0.08, 0,   0.45, 2,    2,    3},
-    // town: facades at the sidewalk
-    {0.2,     {2.8, 5.5}, {0.06, 0.16}, {1.5, 4}, 0.1,  1,    0.7, 0.65, 0.1, 0.9, {0, 0.8},
-     {8, 22}, {8, 20},    0.1,          0.4,      0.35, 0.02, 0,   0.2,  2,   3,   6},
-    // suburb: hedges, walls, big trees, houses set back
-    {0.22,     {2.2, 3.5}, {0, 0.1}, {1, 2}, 0.45, 0.6,  0.2, 0.4, 0.12, 0.7, {6, 25},
-     {14, 30}, {4, 8},     0.55,     6,      0.4,  0.15, 0,   0.6, 2,    1,   2},
-    // fields and woods
-    {0.14,     {2.3, 3.8}, {0, 0.03}, {1.2, 2}, 0.8, 0.12, 0.05, 0.3, 0.04, 0.08, {10, 40},
-     {25, 60}, {4, 8},     0.12,      2,        0.3, 0.35, 0.12, 0.5, 1,    2,    1},
-    // wide road
-    {0.1,      {5, 9},  {0, 0.14}, {1.5, 3}, 0.7, 0.4,  0.1, 0.4,  0.02, 0.3, {8, 40},
-     {20, 45}, {6, 16}, 0.25,      2,        0.3, 0.25, 0.4, 0.45, 1,    6,   1},
-};
 
 struct Plot {
   std::size_t road;
@@ -80,11 +40,11 @@ class StreetBuilder {
  private:
   double draw(Range range) { return random_.uniform(range.low, range.high); }
 
-  Style pick_style() {
+  StreetStyle pick_style() {
     double pick = random_.uniform(0, 1);
-    for (const Style& style : kStyles)
+    for (const StreetStyle& style : kStreetStyles)
       if ((pick -= style.share) < 0) return style;
-    return kStyles[0];
+    return kStreetStyles[0];
   }
 
   // --- roads and ground -------------------------------------------------------------------------------------------
@@ -410,7 +370,7 @@ class StreetBuilder {
   }
 
   Random& random_;
-  Style style_;
+  StreetStyle style_;
   std::vector<Plot> plots_;
   ObjectBuilder objects_;
 };

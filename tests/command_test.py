@@ -29,6 +29,18 @@ def test_results_of_a_scan(model, tmp_path):
     assert "2000" in text
 
 
+def test_the_trained_model_is_the_default(tmp_path, monkeypatch):
+    succeeds("synth", "lidar", "--seed", 1, "-o", tmp_path)
+    scan = tmp_path / "velodyne" / "000000.bin"
+    out = succeeds("segment", scan, "--out", tmp_path, "--write", "label")
+    assert "minkunet" in out
+    truth, labels = labels_of(tmp_path / "labels" / "000000.label"), labels_of(tmp_path / "000000.label")
+    ground = (40, 44, 48, 72)
+    assert np.mean(np.isin(truth, ground) == np.isin(labels, ground)) > 0.9
+    monkeypatch.setenv("VOXSHIFT_MODELS", str(tmp_path / "nowhere"))
+    fails("segment", scan, "--out", tmp_path, says=[tmp_path / "nowhere", "--model", "VOXSHIFT_MODELS"])
+
+
 def test_stats(model, tmp_path):
     points = cloud(3000)
     points[::100, 1] = np.nan
@@ -228,7 +240,7 @@ def test_version_and_help():
 
 
 @pytest.mark.parametrize("arguments", [
-    [], ["sgement"], ["segment"], ["segment", "a.bin"], ["segment", "--model", "m"], ["new", "minkunet"],
+    [], ["sgement"], ["segment"], ["segment", "--model", "m"], ["new", "minkunet"],
     ["new", "resnet", "-o", "m"], ["segment", "a.bin", "--model", "m", "--threads", "0"],
     ["segment", "a.bin", "--model", "m", "--write", "jpg"], ["segment", "a.bin", "--model", "m", "--columns", "2"],
     ["segment", "a.bin", "--model", "m", "--nothing"], ["synth"], ["synth", "lidar"], ["info"],

@@ -320,17 +320,7 @@ class MaskedLayer:
         threshold: float = 0.0,
     ) -> MaskedLayer: ...
     @staticmethod
-    def conv2d_backward(
-    x: _Array,
-    weight: _Array,
-    grad: _Array,
-    stride: int = 1,
-    padding: int = 0,
-    groups: int = 1,
-    input_gradient: bool = True,
-    weight_gradient: bool = True,
-) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
-def max_pool2d(
+    def max_pool2d(
         height: int,
         width: int,
         channels: int,
@@ -657,6 +647,16 @@ def conv2d(
     activation: _Activation = None,
     negative_slope: float = 0.01,
 ) -> NDArray[np.float32]: ...
+def conv2d_backward(
+    x: _Array,
+    weight: _Array,
+    grad: _Array,
+    stride: int = 1,
+    padding: int = 0,
+    groups: int = 1,
+    input_gradient: bool = True,
+    weight_gradient: bool = True,
+) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
 def max_pool2d(
     x: _Array, kernel_size: int, stride: Optional[int] = None, padding: int = 0
 ) -> NDArray[np.float32]: ...
