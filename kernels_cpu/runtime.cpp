@@ -25,9 +25,10 @@ void use_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t 
 #endif
 }
 
+// Never destroyed: arrays that outlive main() are freed through it.
 MemoryCache& cache() {
-  static MemoryCache cache;
-  return cache;
+  static auto* const cache = new MemoryCache;
+  return *cache;
 }
 
 class CpuRuntime final : public Runtime {

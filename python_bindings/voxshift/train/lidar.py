@@ -50,7 +50,7 @@ def choose_trainable(network, options):
 def class_weights(dataset, classes, scans_used=12):
     """Inverse square root of each class's share of the labels, 1 on average; 0 for classes without a label."""
     counts = np.zeros(256)
-    for i in range(scans_used):
+    for i in range(min(scans_used, len(dataset)) if hasattr(dataset, "__len__") else scans_used):
         counts += np.bincount(dataset[i][1], minlength=256)
     counts = counts[:classes]
     weights = np.where(counts > 0, 1 / np.sqrt(np.maximum(counts, 1) / max(counts.sum(), 1) + 1e-3), 0)
