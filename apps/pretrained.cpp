@@ -13,7 +13,7 @@ std::filesystem::path model_or_pretrained(const std::filesystem::path& model, co
   const char* set = std::getenv("VOXSHIFT_MODELS");
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   const std::filesystem::path folder = set != nullptr ? std::filesystem::path(set) : program / VOXSHIFT_MODEL_FOLDER;
-  const std::filesystem::path path = (folder / (name + ".safetensors")).lexically_normal();
+  std::filesystem::path path = (folder / (name + ".safetensors")).lexically_normal();
   check<IoError>(std::filesystem::exists(path, ignored), path.string(),
                  ": the trained model is missing; give one with --model, or its folder with VOXSHIFT_MODELS");
   return path;
