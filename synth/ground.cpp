@@ -28,7 +28,13 @@ double Road::kerb(double u, bool left) const {
 
 Ground::Ground(Random& random, double sensor_height, double roughness, std::array<Bank, 2> banks,
                std::vector<Road> roads, std::vector<Patch> patches)
-    : roads_(std::move(roads)), patches_(std::move(patches)), roughness_(roughness), banks_(banks) {
+    : roads_(std::move(roads)),
+      patches_(std::move(patches)),
+      roughness_(roughness),
+      asphalt_(random.uniform(0.22, 0.34)),
+      paving_(asphalt_ + random.uniform(-0.02, 0.14)),
+      grass_(random.uniform(0.36, 0.48)),
+      banks_(banks) {
   struct Wave {
     double amplitude, kx, ky, phase;  // m, rad / m, rad / m, rad
   };
@@ -81,16 +87,20 @@ double Ground::beyond_sidewalk(double x, double y) const {
 Ground::Sample Ground::sample(double x, double y) const {
   constexpr double kKerbWidth = 0.06;  // m, over which a kerb rises
   constexpr double kLowered = 0.25;    // share of its height that a kerb keeps before a drive
+  constexpr double kLip = 0.025;       // m, of paved parking over the gutter
   const Nearest at = nearest(x, y);
   const Road& road = roads_[at.road];
   const bool left = at.place.lateral > 0;
   const RoadSide& side = road.sides[left];
   const double z = hills(x, y) - datum_;
+  const double off_lanes = std::abs(at.place.lateral) - road.half_width;
+  if (at.beyond <= 0 && off_lanes <= 0) return {z, SemanticId::kRoad, 0, asphalt_};
+  const double lip = side.paved_parking && side.parking.holds(at.place.u) ? kLip : 0;
   if (at.beyond <= 0)
-    return {z, std::abs(at.place.lateral) > road.half_width ? SemanticId::kParking : SemanticId::kRoad, 0};
+    return {z + lip * std::min(1.0, off_lanes / kKerbWidth), SemanticId::kParking, 0, lip > 0 ? paving_ : asphalt_};
 
   SemanticId surface = side.open;
-  double kerb = side.kerb_height;
+  double kerb = std::max(side.kerb_height, lip);
   if (at.beyond <= side.verge) {
     surface = SemanticId::kTerrain;
   } else if (at.beyond <= side.paved()) {
@@ -104,8 +114,9 @@ Ground::Sample Ground::sample(double x, double y) const {
   const double open = std::max(0.0, at.beyond - side.paved());
   const Bank& rise = banks_[at.left_of_first];
   const double bank = std::clamp(rise.slope * open, -rise.height, rise.height);
-  return {z + kerb * std::min(1.0, at.beyond / kKerbWidth) + bank, surface,
-          surface == SemanticId::kTerrain ? roughness_ : 0};
+  const bool overgrown = surface == SemanticId::kTerrain;
+  return {z + lip + (kerb - lip) * std::min(1.0, at.beyond / kKerbWidth) + bank, surface, overgrown ? roughness_ : 0,
+          overgrown ? grass_ : paving_};
 }
 
 }  // namespace voxshift

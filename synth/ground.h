@@ -38,6 +38,7 @@ struct Span {
 struct RoadSide {
   Span parking;  ///< along the road; empty: no parking lane
   double parking_width = 0;
+  bool paved_parking = false;  ///< cobbles behind a low lip, else asphalt like the road
   double kerb_height = 0;
   double verge = 0, sidewalk = 0;
 
@@ -88,7 +89,8 @@ class Ground {
   struct Sample {
     double z;
     SemanticId surface;
-    double rough;  ///< mean height of the grass over the soil, m
+    double rough;      ///< mean height of the grass over the soil, m
+    double remission;  ///< share of the light returned at normal incidence
   };
   Sample sample(double x, double y) const;
   double height(double x, double y) const { return sample(x, y).z; }
@@ -116,6 +118,7 @@ class Ground {
   std::vector<Road> roads_;
   std::vector<Patch> patches_;
   double roughness_;
+  double asphalt_, paving_, grass_;  // remissions: streets differ in age and stone
   std::array<Bank, 2> banks_;
   std::array<std::array<double, kCells + 1>, kCells + 1> hills_{};
   double datum_ = 0;

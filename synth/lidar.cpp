@@ -88,18 +88,6 @@ struct Return {
   SemanticId id;
 };
 
-double ground_remission(SemanticId surface) {
-  switch (surface) {
-    case SemanticId::kRoad:
-    case SemanticId::kParking:
-      return 0.3;
-    case SemanticId::kSidewalk:
-      return 0.36;
-    default:
-      return 0.42;
-  }
-}
-
 /// The ground along one azimuth, sampled so finely that a kerb shows: distances grow by 1 %, by 4 cm at least.
 class GroundProfile {
  public:
@@ -246,7 +234,7 @@ class Scanner {
     const double cosine = std::abs(slope - soil->slope) / std::hypot(1, slope) / std::hypot(1, soil->slope);
     if (soil->sample.rough > 0)
       range -= std::min(soil->sample.rough * random_.exponential() / std::max(cosine, 0.01), kGrassReach * range);
-    return Return{range, cosine, ground_remission(soil->sample.surface), soil->sample.surface};
+    return Return{range, cosine, soil->sample.remission, soil->sample.surface};
   }
 
   // With probability exp(-power / threshold), power = remission * cos / range^2. The threshold loses half of a flat

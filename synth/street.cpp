@@ -58,6 +58,7 @@ class StreetBuilder {
       const double begin = random_.uniform(-70, 10);
       side.parking = {begin, begin + random_.uniform(20, 80)};
       side.parking_width = random_.uniform(1.9, 2.5);
+      side.paved_parking = random_.chance(0.6);
     }
     if (style_.setback.high < 2) side.open = SemanticId::kSidewalk;  // a town is paved
     return side;

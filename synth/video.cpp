@@ -17,6 +17,7 @@ constexpr double kPi = std::numbers::pi;
 // The scene is described for a shorter side of 224 pixels and grows with the frame.
 constexpr double kSide = 224;
 constexpr double kSmallest = 20, kLargest = 50;  // radius of the shape, pixels
+constexpr double kFrameRate = 25;                // speeds are described for so many frames a second
 
 struct Point {
   double x = 0, y = 0;
@@ -147,7 +148,8 @@ struct Scene {
         height(static_cast<double>(options.height)),
         width(static_cast<double>(options.width)),
         scale(std::min(height, width) / kSide),
-        last(static_cast<double>(std::max<std::int64_t>(options.frames - 1, 1))),
+        pace(kFrameRate / options.frames_per_second),
+        last(static_cast<double>(std::max<std::int64_t>(options.frames - 1, 1)) * pace),
         label(motion) {
     start.x = random.uniform(0, width);
     start.y = random.uniform(0, height);
@@ -172,7 +174,7 @@ struct Scene {
   }
 
   Pose pose(std::int64_t frame) const {
-    const double t = static_cast<double>(frame);
+    const double t = static_cast<double>(frame) * pace;
     const auto is = [&](const char* motion) {
       return synth_video_classes()[static_cast<std::size_t>(label)] == motion;
     };
@@ -189,12 +191,13 @@ struct Scene {
 
   Random random;
   double height, width, scale;
-  double last;  ///< number of the last frame
+  double pace;  ///< time from frame to frame, in 1 / kFrameRate seconds
+  double last;  ///< time of the last frame
   int label;
   Point start;
-  double start_angle = 0, speed = 0, turn = 0;          ///< radians, pixels and radians a frame
+  double start_angle = 0, speed = 0, turn = 0;          ///< radians, pixels and radians per unit of time
   double start_size = 0, travel = 0, kept_size = 0;     ///< logarithms of the size; share of the travel
-  Point pan;                                            ///< pixels a frame
+  Point pan;                                            ///< pixels per unit of time
   std::array<Colour, 2> ground_colours, shape_colours;  ///< where the texture is 0 and 1
   std::vector<Point> polygon;                           ///< of radius 1
 };

@@ -1,7 +1,8 @@
 """Networks on point clouds in PyTorch for the tests of whole networks: one cloud at a time, brute force, nothing
 folded or fused. Operators, structure and parameter names: PVCNN's code (modules/, models/). Knows nothing of voxshift.
 
-What decides an index is float32 arithmetic as the operators define it; everything else is float64.
+What decides an index is float32 arithmetic as the operators define it; everything else is float64, or float32 to see
+what that costs.
 """
 
 import itertools
@@ -56,8 +57,12 @@ def grid_coords(xyz, resolution, normalize):
 class PointNetwork:
     """Layers by the names of their tensors; x [N, C] are features, xyz float32 [N, 3] the points they belong to."""
 
-    def __init__(self, parameters):
-        self.parameters = {name: torch.tensor(value, dtype=torch.float64) for name, value in parameters.items()}
+    def __init__(self, parameters, dtype=torch.float64):
+        self.dtype = dtype
+        self.parameters = {name: self.tensor(value) for name, value in parameters.items()}
+
+    def tensor(self, values):
+        return torch.tensor(values, dtype=self.dtype)
 
     def linear(self, name, x):
         return torch.nn.functional.linear(x, self.parameters[name + ".weight"], self.parameters.get(name + ".bias"))
@@ -100,7 +105,7 @@ class PointNetwork:
         high = coords.astype(np.float64) - low
         at_points = 0
         for corner in itertools.product((0, 1), repeat=3):
-            weight = torch.from_numpy(np.where(corner, high, 1 - high).prod(axis=1))
+            weight = self.tensor(np.where(corner, high, 1 - high).prod(axis=1))
             place = np.minimum(low + np.array(corner), resolution - 1)  # beyond the last cell the weight is 0
             at_points = at_points + weight[:, None] * cells[torch.from_numpy(place @ strides)]
         return at_points + self.shared_mlp(f"{name}.point_features", x)
@@ -111,14 +116,14 @@ class PointNetwork:
         parts = []
         for k, (radius, neighbors) in enumerate(scales):
             rows = ball(xyz, centers, radius, neighbors)
-            relative = torch.from_numpy((xyz[rows] - centers[:, None, :]).astype(np.float64))
+            relative = self.tensor(xyz[rows] - centers[:, None, :])
             grouped = torch.cat([relative, x[torch.from_numpy(rows)]], dim=2)
             parts.append(self.shared_mlp(f"{name}.mlps.{k}", grouped).max(dim=1).values)
         return torch.cat(parts, dim=1), centers
 
     def set_abstraction_all(self, name, x, xyz):
         """One row."""
-        both = torch.cat([x, torch.from_numpy(xyz.astype(np.float64))], dim=1)
+        both = torch.cat([x, self.tensor(xyz)], dim=1)
         return self.shared_mlp(f"{name}.mlps.0", both).max(dim=0, keepdim=True).values
 
     def feature_propagation(self, name, x, centers, skip, xyz):
@@ -128,7 +133,7 @@ class PointNetwork:
             distances = squared_distances(xyz, centers)
             rows = np.argsort(distances, axis=1, kind="stable")[:, :3]
             weight = 1 / np.clip(np.take_along_axis(distances, rows, axis=1).astype(np.float64), 1e-10, 1e10)
-            weight = torch.from_numpy(weight / weight.sum(axis=1, keepdims=True))
+            weight = self.tensor(weight / weight.sum(axis=1, keepdims=True))
             mixed = (weight[:, :, None] * x[torch.from_numpy(rows)]).sum(dim=1)
         return self.shared_mlp(f"{name}.mlp", torch.cat([mixed, skip], dim=1))
 
@@ -137,7 +142,7 @@ class PvcnnS3dis(PointNetwork):
     blocks = (32, 16, 16, 16, None)
 
     def forward(self, points):
-        xyz, x = points[:, :3], torch.from_numpy(points.astype(np.float64))
+        xyz, x = points[:, :3], self.tensor(points)
         parts = []
         for i, resolution in enumerate(self.blocks):
             name = f"point_features.{i}"
@@ -156,7 +161,7 @@ class PvcnnShapeNet(PointNetwork):
     blocks = (32, 16, 16, None, None)
 
     def forward(self, points):
-        xyz, features = points[:, :3], torch.from_numpy(points.astype(np.float64))
+        xyz, features = points[:, :3], self.tensor(points)
         x, shape = features[:, :6], features[:, 6:]
         parts = [shape]
         for i, resolution in enumerate(self.blocks):
@@ -175,7 +180,7 @@ class PvcnnPlusPlus(PointNetwork):
     propagations = ((1, 8), (1, 8), (2, 16), (1, 32))
 
     def forward(self, points):
-        xyz, x = points[:, :3], torch.from_numpy(points.astype(np.float64))
+        xyz, x = points[:, :3], self.tensor(points)
         skips = []
         for i, (convolutions, resolution, count, radius) in enumerate(self.abstractions):
             name = f"sa_layers.{i}"
@@ -196,7 +201,7 @@ class PointNet2(PointNetwork):
     abstractions = ((512, ((0.1, 32), (0.2, 64), (0.4, 128))), (128, ((0.4, 64), (0.8, 128))))
 
     def forward(self, points):
-        xyz, features = points[:, :3], torch.from_numpy(points.astype(np.float64))
+        xyz, features = points[:, :3], self.tensor(points)
         x, skips = features[:, 3:6], []
         for i, (count, scales) in enumerate(self.abstractions):
             skips.append((x if i else features, xyz))

@@ -45,15 +45,18 @@ def check(scan, arch, width, sizes, random):
     make = object_ if arch in OBJECTS else block
     clouds = [make(nearest(scan, place, n), random) for place, n in zip(([8, 2, -1], [4, -9, 0]), sizes)]
     model = vs.Model.new(arch, width=width, classes=13, seed=4)
-    reference = REFERENCES[arch](model.parameters())
-    with torch.no_grad():
-        expected = np.concatenate([reference.forward(cloud) for cloud in clouds])
+    expected, single = (
+        np.concatenate([REFERENCES[arch](model.parameters(), dtype).forward(cloud) for cloud in clouds])
+        for dtype in (torch.float64, torch.float32)
+    )
     assert expected.std(axis=0).min() > 1e-3  # not one answer for all points
+    limit = 4 * relative_error(single, expected)  # random weights may amplify rounding: so much the reference loses
+    assert limit < 1e-2
     splits = np.cumsum([0, *sizes])
     found = model.forward(np.concatenate(clouds), splits)
-    assert relative_error(found, expected) < 1e-4
+    assert relative_error(found, expected) < limit
     alone = model.forward(clouds[0])
-    assert relative_error(alone, expected[: sizes[0]]) < 1e-4
+    assert relative_error(alone, expected[: sizes[0]]) < limit
 
 
 @pytest.mark.parametrize(

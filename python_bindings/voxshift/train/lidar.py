@@ -9,6 +9,7 @@ import torch
 import voxshift as vs
 import voxshift.torch as vst
 from voxshift.train import loop, scans
+from voxshift.train.lovasz import lovasz_softmax
 
 SUMMARY = "train a network that labels LiDAR scans"
 
@@ -24,7 +25,6 @@ def add_arguments(parser):
     add("--val-scans", type=loop.positive, default=8, help="scans an evaluation uses (default %(default)s)")
     add("--reuse", type=loop.positive, default=3, help="sectors taken of each simulated scan (default %(default)s)")
     add("--sector", type=float, default=0.35, help="share of a scan's turn in an example (default %(default)s)")
-    add("--label-smoothing", type=float, default=0.05, help="(default %(default)s)")
     add("--trainable", choices=["all", "bias", "head", "bias+head"], default="all",
         help="tensors that change: the others need no gradient and less memory (default %(default)s)")
     add("--freeze-norm", action="store_true", help="keep batch norm's statistics and weights")
@@ -96,12 +96,13 @@ def run(options):
     weights = class_weights(source, len(classes))
     dataset = scans.Examples(source, options.seed, 1 if options.data else options.reuse, options.sector,
                              profile["voxel_size"])
-    criterion = torch.nn.CrossEntropyLoss(weights, ignore_index=scans.IGNORED, label_smoothing=options.label_smoothing)
+    cross_entropy = torch.nn.CrossEntropyLoss(weights, ignore_index=scans.IGNORED)
 
     def loss(net, batch):
         coords, feats, labels = batch
         x = vst.SparseTensor(feats, coords)
-        return criterion(net(x), labels)
+        logits = net(x)
+        return cross_entropy(logits, labels) + lovasz_softmax(logits, labels, scans.IGNORED)
 
     held = [validation[i] for i in range(count)]
     rows = loop.train(

@@ -86,7 +86,9 @@ class FolderScans:
 def augment(points, labels, random, share):
     """A sector of `share` of the turn, seen by another sensor: turned, mirrored, scaled, shifted, thinned and noisy.
 
-    The remission is scaled and shifted, and at times replaced by noise: sensors differ in it more than in anything else.
+    Most sensors look along the road, so most turns are small: where a road may be is worth knowing. Some are any, for
+    sensors mounted another way. The remission is scaled and shifted, and at times replaced by noise: sensors differ in it
+    more than in anything else.
     """
     azimuth = np.arctan2(points[:, 1], points[:, 0])
     kept = np.isfinite(points).all(axis=1)
@@ -94,14 +96,17 @@ def augment(points, labels, random, share):
         kept &= (azimuth - random.uniform(0, 2 * np.pi)) % (2 * np.pi) < 2 * np.pi * share
     kept &= random.random(len(points)) > random.uniform(0, 0.25) * (random.random() < 0.5)
     points, labels = points[kept].copy(), labels[kept]
-    turn, sign, scale = random.uniform(0, 2 * np.pi), random.choice([-1.0, 1.0]), random.uniform(0.95, 1.05)
+    sign, scale = random.choice([-1.0, 1.0]), random.uniform(0.95, 1.05)
+    turn = random.normal(0, 0.15) + np.pi * random.integers(2)
+    if random.random() < 0.25:
+        turn = random.uniform(0, 2 * np.pi)
     c, s = np.cos(turn), np.sin(turn)
     rotation = np.array([[c, -s * sign, 0], [s, c * sign, 0], [0, 0, 1]]) * scale
     points[:, :3] = points[:, :3] @ rotation.T
     points[:, :3] += random.normal(0, 1, (len(points), 3)) * random.uniform(0, 0.015)
     points[:, 2] += random.normal(0, 0.06)
     remission = points[:, 3] * random.uniform(0.6, 1.4) + random.normal(0, 0.05)
-    if random.random() < 0.4:
+    if random.random() < 0.25:
         remission = np.full(len(points), random.uniform(0.1, 0.5)) + random.normal(0, 0.1, len(points))
     points[:, 3] = np.clip(remission, 0, 1)
     return points.astype(np.float32), labels
