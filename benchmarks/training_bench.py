@@ -103,6 +103,7 @@ def time_voxshift(case, threads, repeats):
     """torch's own operators stay on one thread, as in voxshift.train."""
     torch.set_num_threads(1)
     vs.set_num_threads(threads)
+    vs.set_memory_cache(4 << 30)
     network = case.network().train()
     model = vs.Model.new("minkunet", width=WIDTH, classes=CLASSES, threads=threads)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)

@@ -159,19 +159,34 @@ HWY_INLINE FloatVector before_activation(FloatVector grad, FloatVector y, FloatV
   return grad;
 }
 
-/// The gradient before the activation, in the lanes of one vector of one row.
+/// One vector of columns of the layer: what it did to them, to tell the activation's argument from x.
+struct NormColumns {
+  FloatVector mean, scale, bias;
+
+  HWY_INLINE NormColumns() = default;
+  HWY_INLINE NormColumns(const BatchNormBackward& norm, const float* factor, std::int64_t column, std::int64_t count)
+      : mean(load_lanes(norm.mean + column, count)),
+        scale(load_lanes(factor + column, count)),
+        bias(norm.layer.bias ? load_lanes(norm.layer.bias + column, count) : hn::Zero(Floats())) {}
+};
+
+/// The gradient before the activation, in the lanes of one vector of one row; off = x - mean. With the bias at hand the
+/// activation's argument is computed again, as the forward op did: `out` need not be read.
 template <Activation::Kind kKind>
-HWY_INLINE FloatVector inner_gradient(const BatchNormBackward& norm, std::int64_t i, std::int64_t column,
-                                      std::int64_t count, FloatVector slope) {
+HWY_INLINE FloatVector inner_gradient(const BatchNormBackward& norm, const NormColumns& columns, FloatVector off,
+                                      std::int64_t i, std::int64_t column, std::int64_t count, FloatVector slope) {
   const FloatVector grad = load_lanes(row_at(norm.grad, i, column), count);
   if constexpr (kKind == Activation::Kind::kNone) return grad;
-  return before_activation<kKind>(grad, load_lanes(row_at(norm.out, i, column), count), slope);
+  const FloatVector y =
+      norm.layer.bias ? hn::MulAdd(off, columns.scale, columns.bias) : load_lanes(row_at(norm.out, i, column), count);
+  return before_activation<kKind>(grad, y, slope);
 }
 
 /// sum = sum of g, product = sum of g (x - mean), over rows [first, last)
 template <Activation::Kind kKind>
 struct BackwardSums {
   const BatchNormBackward& norm;
+  const float* scale;
   std::int64_t first, last;
   float *sum, *product;
 
@@ -179,18 +194,20 @@ struct BackwardSums {
   HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
     const Floats d;
     const FloatVector slope = hn::Set(d, norm.layer.activation.slope);
-    FloatVector mean[kVectors], sums[kVectors], products[kVectors];
+    NormColumns columns[kVectors];
+    FloatVector sums[kVectors], products[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      mean[v] = load_lanes(norm.mean + column + v * kLanes, count);
+      columns[v] = NormColumns(norm, scale, column + v * kLanes, count);
       sums[v] = products[v] = hn::Zero(d);
     }
     for (std::int64_t i = first; i < last; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         const std::int64_t c = column + v * kLanes;
-        const FloatVector g = inner_gradient<kKind>(norm, i, c, count, slope);
+        const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, c), count), columns[v].mean);
+        const FloatVector g = inner_gradient<kKind>(norm, columns[v], off, i, c, count, slope);
         sums[v] = hn::Add(sums[v], g);
-        products[v] = hn::MulAdd(g, hn::Sub(load_lanes(row_at(norm.in, i, c), count), mean[v]), products[v]);
+        products[v] = hn::MulAdd(g, off, products[v]);
       }
     }
     for (int v = 0; v < kVectors; ++v) {
@@ -212,22 +229,22 @@ struct BackwardRows {
   HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
     const Floats d;
     const FloatVector slope = hn::Set(d, norm.layer.activation.slope);
-    FloatVector a[kVectors], b[kVectors], c[kVectors], m[kVectors];
+    NormColumns columns[kVectors];
+    FloatVector b[kVectors], c[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      a[v] = load_lanes(scale + column + v * kLanes, count);
+      columns[v] = NormColumns(norm, scale, column + v * kLanes, count);
       b[v] = load_lanes(shift + column + v * kLanes, count);
       c[v] = load_lanes(slant + column + v * kLanes, count);
-      m[v] = load_lanes(norm.mean + column + v * kLanes, count);
     }
     for (std::int64_t i = first; i < last; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         const std::int64_t at = column + v * kLanes;
-        const FloatVector g = inner_gradient<kKind>(norm, i, at, count, slope);
-        const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, at), count), m[v]);
+        const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, at), count), columns[v].mean);
+        const FloatVector g = inner_gradient<kKind>(norm, columns[v], off, i, at, count, slope);
         if (grad_residual.base)
           store_lanes(g, static_cast<float*>(grad_residual.base) + i * grad_residual.row_stride + at, count);
-        store_lanes(hn::Mul(a[v], hn::NegMulAdd(off, c[v], hn::Sub(g, b[v]))),
+        store_lanes(hn::Mul(columns[v].scale, hn::NegMulAdd(off, c[v], hn::Sub(g, b[v]))),
                     static_cast<float*>(grad_in.base) + i * grad_in.row_stride + at, count);
       }
     }
@@ -236,17 +253,19 @@ struct BackwardRows {
 
 struct BackwardSumsOf {
   const BatchNormBackward& norm;
+  const float* scale;
   std::int64_t first, last;
   float *sum, *product;
 
   template <Activation::Kind kKind>
   HWY_INLINE void run() const {
-    for_columns(norm.in.channels, BackwardSums<kKind>{norm, first, last, sum, product});
+    for_columns(norm.in.channels, BackwardSums<kKind>{norm, scale, first, last, sum, product});
   }
 };
 
-void backward_sums(const BatchNormBackward& norm, std::int64_t first, std::int64_t last, float* sum, float* product) {
-  with_activation(norm.layer.activation.kind, BackwardSumsOf{norm, first, last, sum, product});
+void backward_sums(const BatchNormBackward& norm, const float* scale, std::int64_t first, std::int64_t last, float* sum,
+                   float* product) {
+  with_activation(norm.layer.activation.kind, BackwardSumsOf{norm, scale, first, last, sum, product});
 }
 
 struct BackwardRowsOf {
@@ -326,6 +345,12 @@ void moments(const Context& context, const ConstRowView& in, float* mean, float*
   context.arena->rewind(mark);
 }
 
+// weight / sqrt(variance + eps)
+void scales(const BatchNormLayer& layer, const float* variance, std::int64_t channels, float* scale) {
+  for (std::int64_t c = 0; c < channels; ++c)
+    scale[c] = static_cast<float>(layer.weight[c] / std::sqrt(static_cast<double>(variance[c]) + layer.eps));
+}
+
 }  // namespace
 
 void sum_rows(const Context& context, const ConstRowView& in, float* out) {
@@ -347,8 +372,7 @@ void batch_norm(const Context& context, const ConstRowView& in, const BatchNormL
   const Arena::Mark mark = context.arena->mark();
   moments(context, in, mean, variance);
   auto* scale = context.arena->allocate<float>(in.channels);
-  for (std::int64_t c = 0; c < in.channels; ++c)
-    scale[c] = static_cast<float>(layer.weight[c] / std::sqrt(static_cast<double>(variance[c]) + layer.eps));
+  scales(layer, variance, in.channels, scale);
   const auto normalize_rows = HWY_DYNAMIC_DISPATCH(normalize_rows);
   parallel_ranges(context.threads, in.count, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     normalize_rows(in, mean, scale, layer, residual, first, last, out);
@@ -362,12 +386,13 @@ void batch_norm_backward(const Context& context, const BatchNormBackward& norm, 
   const Arena::Mark mark = context.arena->mark();
   const auto backward_sums = HWY_DYNAMIC_DISPATCH(backward_sums);
   const auto backward_rows = HWY_DYNAMIC_DISPATCH(backward_rows);
-  const PartialSums sums(context, rows, channels,
-                         [&](std::int64_t first, std::int64_t last, float* sum, float* product) {
-                           backward_sums(norm, first, last, sum, product);
-                         });
   auto* scale = context.arena->allocate<float>(3 * channels);
   float *shift = scale + channels, *slant = shift + channels;
+  scales(norm.layer, norm.variance, channels, scale);
+  const PartialSums sums(context, rows, channels,
+                         [&](std::int64_t first, std::int64_t last, float* sum, float* product) {
+                           backward_sums(norm, scale, first, last, sum, product);
+                         });
   const auto n = static_cast<double>(rows);
   for (std::int64_t c = 0; c < channels; ++c) {
     double sum = 0, product = 0;
@@ -378,7 +403,6 @@ void batch_norm_backward(const Context& context, const BatchNormBackward& norm, 
     const double inverse = 1 / std::sqrt(static_cast<double>(norm.variance[c]) + norm.layer.eps);
     grad_bias[c] = static_cast<float>(sum);
     grad_weight[c] = static_cast<float>(product * inverse);
-    scale[c] = static_cast<float>(norm.layer.weight[c] * inverse);
     shift[c] = static_cast<float>(rows > 0 ? sum / n : 0);
     slant[c] = static_cast<float>(rows > 0 ? product * inverse * inverse / n : 0);
   }

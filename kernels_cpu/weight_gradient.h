@@ -10,8 +10,9 @@
 namespace voxshift::cpu {
 
 /// out[k] = A_k^T G_k, f32 [volume, in.channels, grad.channels]: sums of in[i]^T grad[o] over the pairs (i, o) of list
-/// k in order. Null columns of a list stand for the rows 0 .. count - 1. Lists are cut into chunks of a fixed size
-/// whose sums are added in order: the same bits for any number of threads.
+/// k in order, which ascends in both columns. Null columns of a list stand for the rows 0 .. count - 1. The rows are
+/// cut into parts by their number and the weights' alone, whose sums are added in order: the same bits for any number
+/// of threads.
 void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad, const PairList* lists,
                      int volume, float* out);
 

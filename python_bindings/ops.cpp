@@ -173,7 +173,9 @@ constexpr const char* kBatchNormBackwardDoc =
     R"(Gradients of batch_norm for grad float32 [N, C], that of its out: (x, weight, bias, residual).
 
 out, mean and variance are batch_norm's results, eps and activation what it was given. The last is None unless
-residual_gradient is set. Raises ValueError for wrong shapes, dtypes or eps.)";
+residual_gradient is set. Where there was no residual, out may be None and bias be given: the activation's derivative
+then comes from x, which is read anyway. Raises ValueError for wrong shapes, dtypes or eps, for neither of out and bias,
+and for a bias with residual_gradient.)";
 
 void bind_sparse_conv(py::module_& m) {
   bind_conv(m, "conv", conv, kConvDoc);
@@ -288,16 +290,17 @@ void bind_training(py::module_& m) {
       "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), kBatchNormDoc);
   m.def(
       "batch_norm_backward",
-      [](const Array& x, const Array& out, const Array& grad, const Array& mean, const Array& variance,
-         const Array& weight, float eps, const Word& activation, float negative_slope, bool residual_gradient) {
-        const auto gradients =
-            batch_norm_backward(x, weight, {out, mean, variance}, grad, eps,
-                                activation_of("batch_norm_backward", activation, negative_slope), residual_gradient);
+      [](const Array& x, const std::optional<Array>& out, const Array& grad, const Array& mean, const Array& variance,
+         const Array& weight, float eps, const Word& activation, float negative_slope, bool residual_gradient,
+         const std::optional<Array>& bias) {
+        const auto gradients = batch_norm_backward(x, weight, {out.value_or(Array()), mean, variance}, grad, eps,
+                                                   activation_of("batch_norm_backward", activation, negative_slope),
+                                                   residual_gradient, bias);
         return std::tuple(gradients.input, gradients.weight, gradients.bias, gradients.residual);
       },
       "x"_a, "out"_a, "grad"_a, "mean"_a, "variance"_a, "weight"_a, py::arg_v("eps", 1e-5f, "1e-05"),
       "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), "residual_gradient"_a = false,
-      WithoutGil(), kBatchNormBackwardDoc);
+      "bias"_a = py::none(), WithoutGil(), kBatchNormBackwardDoc);
 }
 
 }  // namespace

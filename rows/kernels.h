@@ -9,7 +9,7 @@
 
 namespace voxshift {
 
-/// Batch normalisation in training mode. weight, bias [channels]; the gradient does not read the bias.
+/// Batch normalisation in training mode. weight, bias [channels].
 struct BatchNormLayer {
   const float *weight, *bias;
   float eps;
@@ -17,7 +17,7 @@ struct BatchNormLayer {
 };
 
 /// What the gradient of batch_norm() reads: the operands and results of the forward op, and the gradient of `out`.
-/// `out` tells the activation's derivative and may be absent without one.
+/// The activation's derivative is that at the argument the layer's bias gives or, where that is null, at `out`.
 struct BatchNormBackward {
   BatchNormLayer layer;
   ConstRowView in, out, grad;

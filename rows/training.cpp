@@ -71,14 +71,20 @@ BatchNorm batch_norm(const Array& x, const Array& weight, const Array& bias, con
 }
 
 BatchNormGradients batch_norm_backward(const Array& x, const Array& weight, const BatchNorm& forward, const Array& grad,
-                                       float eps, const Activation& activation, bool residual_gradient) {
+                                       float eps, const Activation& activation, bool residual_gradient,
+                                       const std::optional<Array>& bias) {
   constexpr const char* kOp = "batch_norm_backward";
   check_matrix(kOp, "x", x);
   const std::int64_t channels = x.dim(1);
   check_like(kOp, "weight", weight, {channels}, x.device());
   check_like(kOp, "mean", forward.mean, {channels}, x.device());
   check_like(kOp, "variance", forward.variance, {channels}, x.device());
-  check_like(kOp, "out", forward.out, x.shape(), x.device());
+  check(!bias || !residual_gradient, "[batch_norm_backward] after a residual, out tells the derivative: no bias then");
+  if (bias) {
+    check_like(kOp, "bias", *bias, {channels}, x.device());
+  } else {
+    check_like(kOp, "out", forward.out, x.shape(), x.device());
+  }
   check_like(kOp, "grad", grad, x.shape(), x.device());
   check(eps > 0, "[batch_norm_backward] eps must be above 0, found ", eps);
   Arena scratch(x.device());
@@ -86,9 +92,9 @@ BatchNormGradients batch_norm_backward(const Array& x, const Array& weight, cons
   const auto empty = [&](const Shape& shape) { return Array(shape, DType::kF32, x.device()); };
   BatchNormGradients gradients{empty(x.shape()), empty({channels}), empty({channels}), std::nullopt};
   if (residual_gradient) gradients.residual = empty(x.shape());
-  const BatchNormBackward norm{{weight.data<float>(), nullptr, eps, activation},
+  const BatchNormBackward norm{{weight.data<float>(), bias ? bias->data<float>() : nullptr, eps, activation},
                                rows_of(x),
-                               rows_of(forward.out),
+                               bias ? ConstRowView() : rows_of(forward.out),
                                rows_of(grad),
                                forward.mean.data<float>(),
                                forward.variance.data<float>()};

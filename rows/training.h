@@ -46,10 +46,12 @@ struct BatchNormGradients {
 };
 
 /// Gradients of batch_norm(x, weight, ..) for grad f32 [N, C], that of its `out`; mean and variance get none. eps and
-/// activation are those of the forward op. The activation's derivative is taken from `forward.out`; where that is 0 it
-/// is the one of x < 0. Throws InvalidArgument for other shapes, dtypes or mixed devices.
+/// activation are those of the forward op. The activation's derivative is taken from `forward.out`, or, where there was
+/// no residual and `bias` is given, from x: then `forward.out` is not read and may be empty. Where out is 0 it is the
+/// one of x < 0. Throws InvalidArgument for other shapes, dtypes or mixed devices, and for a bias with
+/// residual_gradient.
 BatchNormGradients batch_norm_backward(const Array& x, const Array& weight, const BatchNorm& forward, const Array& grad,
                                        float eps = 1e-5f, const Activation& activation = {},
-                                       bool residual_gradient = false);
+                                       bool residual_gradient = false, const std::optional<Array>& bias = std::nullopt);
 
 }  // namespace voxshift

@@ -138,6 +138,11 @@ TEST_P(TrainingRowsTest, GradientOfManyRowsAtAllWidths) {
         batch_norm(array(x), vector(weight), vector(zeros), {1e-5F, std::nullopt, {Kind::kRelu, 0}});
     const auto gradients = batch_norm_backward(array(x), vector(weight), forward, array(grad), 1e-5F, {Kind::kRelu, 0});
     EXPECT_FALSE(gradients.residual);
+    const auto from_input = batch_norm_backward(array(x), vector(weight), {Array(), forward.mean, forward.variance},
+                                                array(grad), 1e-5F, {Kind::kRelu, 0}, false, vector(zeros));
+    expect_same_bits(from_input.input, gradients.input);
+    expect_same_bits(from_input.weight, gradients.weight);
+    expect_same_bits(from_input.bias, gradients.bias);
     const Norm norm = batch_norm_of(x, weight, zeros, {}, {}, 1e-5);
     Matrix input(rows, channels), of_weight(1, channels), of_bias(1, channels);
     for (std::size_t c = 0; c < channels; ++c) {
@@ -231,6 +236,15 @@ TEST_P(TrainingRowsTest, Errors) {
   const BatchNorm norm = batch_norm(x, three, three);
   expect_throw([&] { batch_norm_backward(x, three, norm, array(Matrix(4, 2))); },
                {"[batch_norm_backward] grad expects f32 [4, 3]"});
+  expect_throw([&] { batch_norm_backward(x, three, norm, x, 1e-5F, {}, false, two); },
+               {"[batch_norm_backward] bias expects f32 [3]"});
+  expect_throw([&] { batch_norm_backward(x, three, norm, x, 1e-5F, {}, true, three); },
+               {"[batch_norm_backward] after a residual"});
+  expect_throw(
+      [&] {
+        batch_norm_backward(x, three, {Array(), norm.mean, norm.variance}, x);
+      },
+      {"[batch_norm_backward] out expects f32 [4, 3]"});
   expect_throw([&] { linear_backward(x, array(Matrix(2, 5)), array(Matrix(4, 5))); },
                {"[linear_backward] weight expects f32 [3, 5], found f32 [2, 5]"});
   expect_throw([&] { linear_backward(x, array(Matrix(3, 5)), array(Matrix(3, 5))); },

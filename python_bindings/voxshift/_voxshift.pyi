@@ -537,7 +537,7 @@ def batch_norm(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]: ...
 def batch_norm_backward(
     x: _Array,
-    out: _Array,
+    out: Optional[_Array],
     grad: _Array,
     mean: _Array,
     variance: _Array,
@@ -546,6 +546,7 @@ def batch_norm_backward(
     activation: _Activation = None,
     negative_slope: float = 0.01,
     residual_gradient: bool = False,
+    bias: Optional[_Array] = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], Optional[NDArray[np.float32]]]: ...
 def argmax(x: _Array) -> NDArray[np.uint8]: ...
 def voxelize(

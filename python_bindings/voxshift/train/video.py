@@ -16,44 +16,47 @@ PROFILE = "motions"
 
 
 def add_arguments(parser):
-    loop.add_arguments(parser, steps=3000, lr=3e-3, batch_size=8)
+    loop.add_arguments(parser, steps=6000, lr=2e-3, batch_size=10)
     add = parser.add_argument
-    add("--width", type=float, default=0.35, help="factor of all channel counts (default %(default)s)")
+    add("--width", type=float, default=0.5, help="factor of all channel counts (default %(default)s)")
     add("--shift-div", type=loop.positive, default=4, help="one in so many channels is shifted (default %(default)s)")
-    add("--frames", type=loop.positive, default=8, help="of a training clip (default %(default)s)")
-    add("--warm-up-frames", type=int, default=3, help="frames of a clip before the loss counts (default %(default)s)")
+    add("--frames", type=loop.positive, default=10, help="of a training clip (default %(default)s)")
+    add("--warm-up-frames", type=int, default=4, help="frames of a clip before the loss counts (default %(default)s)")
     add("--no-shift", action="store_true", help="train a network that sees every frame by itself, for comparison")
     add("--val-clips", type=loop.positive, default=90, help="clips an evaluation uses (default %(default)s)")
     add("--float32", action="store_true", help="write the weights as float32 instead of float16")
 
 
 class Clips(torch.utils.data.Dataset):
-    """Clip i: frames uint8 [T, H, W, 3] and its label, a pure function of (seed, i).
+    """Clip i of `count`: frames uint8 [T, H, W, 3] and its label, a pure function of (seed, i, count).
 
-    Noise, panning and brightness vary. The first EASY clips are without noise and panning and have every third to fifth
-    frame only: slow motion is hard to find at first. Of the later ones half have every second or third frame.
+    Training begins with fast motion, up to PACE times that of the simulator, without noise: slow motion moves features by
+    less than one of their cells, and from random weights nothing is learnt of it. Slower clips, noise, panning and brightness
+    come in step by step.
     """
 
-    EASY = 12000
+    PACE = 4.0
+    SLOWEST = 0.8
 
-    def __init__(self, seed, frames, size):
-        self.seed, self.frames, self.size = seed, frames, size
+    def __init__(self, seed, count, frames, size):
+        self.seed, self.count, self.frames, self.size = seed, count, frames, size
 
     def __getitem__(self, i):
         random = np.random.default_rng([self.seed, i])
-        easy = i < self.EASY
-        every = int(random.integers(3, 6) if easy else random.choice([1, 2, 3], p=[0.5, 0.25, 0.25]))
+        hard = float(np.clip((i / self.count - 0.15) / 0.35, 0, 1))
+        slowest = 3 * (self.SLOWEST / 3) ** hard
+        pace = np.exp(random.uniform(np.log(slowest), np.log(self.PACE - (self.PACE - 2) * hard)))
         clip, label = vs.synth_video(
             (self.seed << 32) + i,
-            frames=self.frames * every,
+            frames=self.frames,
             height=self.size,
             width=self.size,
+            frames_per_second=25 / pace,
             label=int(random.integers(len(vs.synth_video_classes()))),
-            panning_camera=bool(random.random() < 0.3) and not easy,
-            noise=0.0 if easy else float(random.uniform(0, 4)),
+            panning_camera=bool(random.random() < 0.3 * hard),
+            noise=float(random.uniform(0, 4 * hard)),
         )
-        clip = clip[::every]
-        gain, offset = random.uniform(0.8, 1.2), random.uniform(-20, 20)
+        gain, offset = 1 + hard * random.uniform(-0.2, 0.2), hard * random.uniform(-20, 20)
         bright = np.clip(clip * np.float32(gain) + np.float32(offset), 0, 255).astype(np.uint8)
         return torch.from_numpy(bright), label
 
@@ -97,7 +100,7 @@ def run(options):
 
     task = loop.Task(
         network,
-        Clips(options.seed + 1, options.frames, profile["height"]),
+        Clips(options.seed + 1, options.steps * options.batch_size, options.frames, profile["height"]),
         collate,
         loss,
         lambda net: accuracy(net.to_model(), options.val_clips),
