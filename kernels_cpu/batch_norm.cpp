@@ -9,6 +9,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/batch_norm.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 #include <voxshift/kernels_cpu/block_rows.h>
@@ -38,6 +39,34 @@ HWY_INLINE void store_lanes(FloatVector x, float* p, std::int64_t count) {
     store_some(x, p, count);
   }
 }
+
+/// Stores to rows that are written once, one after the other. Where they are more than a cache holds, past it: else
+/// every line would be read before it is written.
+class RowWriter {
+ public:
+  explicit RowWriter(const RowView& to)
+      : base_(static_cast<float*>(to.base)),
+        stride_(to.row_stride),
+        past_cache_(to.count * to.channels * static_cast<std::int64_t>(sizeof(float)) >= kLarge &&
+                    to.row_stride % kLanes == 0 &&
+                    reinterpret_cast<std::uintptr_t>(to.base) % sizeof(FloatVector) == 0) {}
+
+  HWY_INLINE void operator()(FloatVector x, std::int64_t i, std::int64_t column, std::int64_t count) const {
+    float* const p = base_ + i * stride_ + column;
+    if (past_cache_ && count == kLanes) {
+      hn::Stream(x, Floats(), p);
+    } else {
+      store_lanes(x, p, count);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLarge = 4 << 20;  // bytes
+
+  float* base_;
+  std::int64_t stride_;
+  bool past_cache_;
+};
 
 HWY_INLINE const float* row_at(const ConstRowView& view, std::int64_t i, std::int64_t column) {
   return static_cast<const float*>(view.base) + i * view.row_stride + column;
@@ -104,7 +133,7 @@ struct NormalizeRows {
   const BatchNormLayer& layer;
   const ConstRowView& residual;
   std::int64_t first, last;
-  const RowView& out;
+  RowWriter out;
 
   template <int kVectors>
   HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
@@ -122,7 +151,7 @@ struct NormalizeRows {
         const std::int64_t c = column + v * kLanes;
         FloatVector y = hn::MulAdd(hn::Sub(load_lanes(row_at(in, i, c), count), m[v]), s[v], b[v]);
         if (residual.base) y = hn::Add(y, load_lanes(row_at(residual, i, c), count));
-        store_lanes(activate<kKind>(y, slope), static_cast<float*>(out.base) + i * out.row_stride + c, count);
+        out(activate<kKind>(y, slope), i, c, count);
       }
     }
   }
@@ -138,13 +167,14 @@ struct NormalizeRowsOf {
 
   template <Activation::Kind kKind>
   HWY_INLINE void run() const {
-    for_columns(in.channels, NormalizeRows<kKind>{in, mean, scale, layer, residual, first, last, out});
+    for_columns(in.channels, NormalizeRows<kKind>{in, mean, scale, layer, residual, first, last, RowWriter(out)});
   }
 };
 
 void normalize_rows(const ConstRowView& in, const float* mean, const float* scale, const BatchNormLayer& layer,
                     const ConstRowView& residual, std::int64_t first, std::int64_t last, const RowView& out) {
   with_activation(layer.activation.kind, NormalizeRowsOf{in, mean, scale, layer, residual, first, last, out});
+  hwy::FlushStream();
 }
 
 /// grad * act'(.) where act gave y
@@ -223,7 +253,8 @@ struct BackwardRows {
   const BatchNormBackward& norm;
   const float *scale, *shift, *slant;
   std::int64_t first, last;
-  const RowView &grad_in, &grad_residual;
+  RowWriter grad_in, grad_residual;
+  bool with_residual;
 
   template <int kVectors>
   HWY_INLINE void run(std::int64_t column, std::int64_t count) const {
@@ -242,10 +273,8 @@ struct BackwardRows {
         const std::int64_t at = column + v * kLanes;
         const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, at), count), columns[v].mean);
         const FloatVector g = inner_gradient<kKind>(norm, columns[v], off, i, at, count, slope);
-        if (grad_residual.base)
-          store_lanes(g, static_cast<float*>(grad_residual.base) + i * grad_residual.row_stride + at, count);
-        store_lanes(hn::Mul(columns[v].scale, hn::NegMulAdd(off, c[v], hn::Sub(g, b[v]))),
-                    static_cast<float*>(grad_in.base) + i * grad_in.row_stride + at, count);
+        if (with_residual) grad_residual(g, i, at, count);
+        grad_in(hn::Mul(columns[v].scale, hn::NegMulAdd(off, c[v], hn::Sub(g, b[v]))), i, at, count);
       }
     }
   }
@@ -276,7 +305,8 @@ struct BackwardRowsOf {
 
   template <Activation::Kind kKind>
   HWY_INLINE void run() const {
-    for_columns(norm.in.channels, BackwardRows<kKind>{norm, scale, shift, slant, first, last, grad_in, grad_residual});
+    for_columns(norm.in.channels, BackwardRows<kKind>{norm, scale, shift, slant, first, last, RowWriter(grad_in),
+                                                      RowWriter(grad_residual), grad_residual.base != nullptr});
   }
 };
 
@@ -284,6 +314,7 @@ void backward_rows(const BatchNormBackward& norm, const float* scale, const floa
                    std::int64_t first, std::int64_t last, const RowView& grad_in, const RowView& grad_residual) {
   with_activation(norm.layer.activation.kind,
                   BackwardRowsOf{norm, scale, shift, slant, first, last, grad_in, grad_residual});
+  hwy::FlushStream();
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE

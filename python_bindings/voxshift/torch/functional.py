@@ -113,6 +113,25 @@ def _per_axis(value, dims):
     return [value] * dims if isinstance(value, int) else list(value)
 
 
+class _Cat(Function):
+    @staticmethod
+    def forward(ctx, base, *feats):
+        ctx.channels = [f.shape[1] for f in feats]
+        return tensor_of(vs.cat([base.with_features(array("cat", "feats", f)) for f in feats]).feats)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return (None, *grad.split(ctx.channels, dim=1))
+
+
+def cat(feats: Sequence[torch.Tensor], base: vs.SparseTensor) -> torch.Tensor:
+    """Channels side by side, float32 [N, sum C], of features float32 [N, C] that all belong to base's coordinates."""
+    out = _Cat.apply(base, *feats)
+    recording.note("cat", tuple(feats), out, {})
+    return out
+
+
 class _Linear(Function):
     @staticmethod
     def forward(ctx, x, weight, bias):

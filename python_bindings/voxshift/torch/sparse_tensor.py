@@ -7,6 +7,7 @@ import torch
 
 import voxshift as vs
 from voxshift.torch.functional import Axes, array
+from voxshift.torch.functional import cat as cat_features
 
 
 class SparseTensor:
@@ -88,4 +89,4 @@ def cat(tensors: Iterable[SparseTensor]) -> SparseTensor:
     """Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise."""
     tensors = list(tensors)
     _check_together("cat", tensors)
-    return tensors[0].with_feats(torch.cat([x.feats for x in tensors], dim=1))
+    return tensors[0].with_feats(cat_features([x.feats for x in tensors], tensors[0].base))
