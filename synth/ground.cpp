@@ -31,9 +31,11 @@ Ground::Ground(Random& random, double sensor_height, double roughness, std::arra
     : roads_(std::move(roads)),
       patches_(std::move(patches)),
       roughness_(roughness),
-      asphalt_(random.uniform(0.22, 0.34)),
-      paving_(asphalt_ + random.uniform(-0.02, 0.14)),
-      grass_(random.uniform(0.36, 0.48)),
+      // seen in KITTI's streets, at grazing angles: 0.16 to 0.22 on asphalt, 0.30 to 0.32 on sidewalks, 0.35 to 0.42 on
+      // grass
+      asphalt_(random.uniform(0.16, 0.32)),
+      paving_(asphalt_ + (random.chance(0.2) ? random.uniform(-0.02, 0.06) : random.uniform(0.08, 0.2))),
+      grass_(random.uniform(0.4, 0.56)),
       banks_(banks) {
   struct Wave {
     double amplitude, kx, ky, phase;  // m, rad / m, rad / m, rad
@@ -54,7 +56,7 @@ Ground::Ground(Random& random, double sensor_height, double roughness, std::arra
       for (const Wave& w : waves) z += w.amplitude * std::sin(w.kx * px + w.ky * py + w.phase);
       hills_[static_cast<std::size_t>(i)][static_cast<std::size_t>(j)] = z;
     }
-  datum_ = hills(0, 0) + sensor_height;
+  datum_ = hills(0, 0) + sensor_height - below_crown(nearest(0, 0));
 }
 
 double Ground::hills(double x, double y) const {
@@ -84,6 +86,16 @@ double Ground::beyond_sidewalk(double x, double y) const {
   return at.beyond - roads_[at.road].sides[at.place.lateral > 0].paved();
 }
 
+// Side roads begin at the edge of the first road and take on their own camber over some metres.
+double Ground::below_crown(const Nearest& at) const {
+  constexpr double kMouth = 10;  // m
+  const auto fall = [](const Road& road, double lateral) { return road.camber * std::min(lateral, road.half_width); };
+  const Road& road = roads_[at.road];
+  const double own = fall(road, std::abs(at.place.lateral));
+  if (at.road == 0) return own;
+  return fall(roads_[0], roads_[0].half_width) + own * std::min(1.0, std::abs(at.place.u) / kMouth);
+}
+
 Ground::Sample Ground::sample(double x, double y) const {
   constexpr double kKerbWidth = 0.06;  // m, over which a kerb rises
   constexpr double kLowered = 0.25;    // share of its height that a kerb keeps before a drive
@@ -92,7 +104,7 @@ Ground::Sample Ground::sample(double x, double y) const {
   const Road& road = roads_[at.road];
   const bool left = at.place.lateral > 0;
   const RoadSide& side = road.sides[left];
-  const double z = hills(x, y) - datum_;
+  const double z = hills(x, y) - datum_ - below_crown(at);
   const double off_lanes = std::abs(at.place.lateral) - road.half_width;
   if (at.beyond <= 0 && off_lanes <= 0) return {z, SemanticId::kRoad, 0, asphalt_};
   const double lip = side.paved_parking && side.parking.holds(at.place.u) ? kLip : 0;

@@ -53,6 +53,7 @@ struct Road {
   double x = 0, y = 0, heading = 0;  ///< origin of (u, v): m, m, radians
   double curvature = 0;              ///< 1 / m
   double half_width = 3;
+  double camber = 0;              ///< fall from the centre line to both sides, metres per metre
   Span extent{-200, 200};         ///< in u
   std::array<RoadSide, 2> sides;  ///< right (v < 0), left
 
@@ -111,6 +112,7 @@ class Ground {
   };
   Nearest nearest(double x, double y) const;
   double hills(double x, double y) const;
+  double below_crown(const Nearest& at) const;  ///< metres that the camber of the roads takes off the height
 
   static constexpr int kCells = 90;                // of the grid of hills, from -kReach
   static constexpr double kCell = 2, kReach = 90;  // m

@@ -67,7 +67,7 @@ SensorModel varied(Random& random) {
 
 // Remission as KITTI reports it: range is compensated for, the angle of incidence in part.
 constexpr double kDiffuseFloor = 0.7;     // share of the remission kept at a grazing angle
-constexpr double kRemissionNoise = 0.05;  // standard deviation
+constexpr double kRemissionNoise = 0.07;  // standard deviation
 constexpr double kGrassReach =
     0.1;  // grass returns at most this share of the range before the soil, at a grazing angle
 
@@ -240,7 +240,7 @@ class Scanner {
   // With probability exp(-power / threshold), power = remission * cos / range^2. The threshold loses half of a flat
   // road's returns at model.reach, where cos = sensor height / range, and nearly none of a wall's at 80 m.
   bool is_lost(const Return& seen) {
-    const double threshold = 0.32 * (model_.height / model_.reach) / (model_.reach * model_.reach) / std::numbers::ln2;
+    const double threshold = 0.25 * (model_.height / model_.reach) / (model_.reach * model_.reach) / std::numbers::ln2;
     const double power = seen.remission * seen.cosine / (seen.range * seen.range);
     return random_.chance(model_.lost + std::exp(-power / threshold));
   }

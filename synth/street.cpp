@@ -58,7 +58,7 @@ class StreetBuilder {
       const double begin = random_.uniform(-70, 10);
       side.parking = {begin, begin + random_.uniform(20, 80)};
       side.parking_width = random_.uniform(1.9, 2.5);
-      side.paved_parking = random_.chance(0.6);
+      side.paved_parking = random_.chance(0.75);
     }
     if (style_.setback.high < 2) side.open = SemanticId::kSidewalk;  // a town is paved
     return side;
@@ -67,6 +67,7 @@ class StreetBuilder {
   Ground lay_out(double sensor_height) {
     Road main;
     main.half_width = draw(style_.half_width);
+    main.camber = random_.uniform(0, 0.04);
     main.y = main.half_width * random_.uniform(0.25, 0.6);  // the sensor drives on the right
     main.heading = random_.uniform(-0.04, 0.04);
     main.curvature = random_.chance(0.3) ? random_.either_sign(1.0 / 200, 1.0 / 60) : random_.uniform(-1, 1) / 500;
@@ -80,6 +81,7 @@ class StreetBuilder {
       branch.y = y;
       branch.heading = heading + random_.either_sign(0.38, 0.62) * kPi;
       branch.half_width = random_.uniform(2, 3.6);
+      branch.camber = random_.uniform(0, 0.04);
       branch.curvature = random_.uniform(-1, 1) / 200;
       branch.extent = {random_.chance(0.35) ? -90.0 : 0.0, 90};
       branch.sides = {side(), side()};
@@ -297,9 +299,9 @@ class StreetBuilder {
     if (!clear_of_sensor(at, kClearOfSensor) || !free_of_carriageway(at)) return;
     at = at.turned(random_.uniform(-0.04, 0.04));
     const double kind = random_.uniform(0, 1);
-    if (kind < 0.86) {
+    if (kind < 0.85) {
       objects_.car(at);
-    } else if (kind < 0.97) {
+    } else if (kind < 0.95) {
       objects_.van(at);
     } else {
       objects_.truck(at);

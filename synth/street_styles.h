@@ -51,7 +51,7 @@ inline constexpr StreetStyle kStreetStyles[] = {
      .background = 0.45,
      .side_roads = 2,
      .traffic = 2,
-     .people = 3},
+     .people = 4},
     // town: facades at the sidewalk
     {.share = 0.2,
      .half_width = {2.8, 5.5},
@@ -74,7 +74,7 @@ inline constexpr StreetStyle kStreetStyles[] = {
      .background = 0.2,
      .side_roads = 2,
      .traffic = 3,
-     .people = 6},
+     .people = 8},
     // suburb: hedges, walls, big trees, houses set back
     {.share = 0.22,
      .half_width = {2.2, 3.5},
@@ -97,7 +97,7 @@ inline constexpr StreetStyle kStreetStyles[] = {
      .background = 0.6,
      .side_roads = 2,
      .traffic = 1,
-     .people = 2},
+     .people = 3},
     // fields and woods
     {.share = 0.14,
      .half_width = {2.3, 3.8},
@@ -120,7 +120,7 @@ inline constexpr StreetStyle kStreetStyles[] = {
      .background = 0.5,
      .side_roads = 1,
      .traffic = 2,
-     .people = 1},
+     .people = 2},
     // wide road
     {.share = 0.1,
      .half_width = {5, 9},
@@ -143,7 +143,7 @@ inline constexpr StreetStyle kStreetStyles[] = {
      .background = 0.45,
      .side_roads = 1,
      .traffic = 6,
-     .people = 1},
+     .people = 2},
 };
 
 }  // namespace voxshift

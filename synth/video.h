@@ -15,9 +15,9 @@ struct SynthVideoOptions {
   std::int64_t frames = 32;
   std::int64_t height = 224, width = 224;
   double frames_per_second = 25;  ///< at a lower rate things move farther from frame to frame
-  int label = -1;               ///< of synth_video_classes(); -1: by the seed
-  bool panning_camera = false;  ///< else static
-  double noise = 2;             ///< standard deviation of the sensor's noise, in grey levels
+  int label = -1;                 ///< of synth_video_classes(); -1: by the seed
+  bool panning_camera = false;    ///< else static
+  double noise = 2;               ///< standard deviation of the sensor's noise, in grey levels
 };
 
 struct SynthClip {

@@ -106,7 +106,7 @@ def augment(points, labels, random, share):
     points[:, :3] += random.normal(0, 1, (len(points), 3)) * random.uniform(0, 0.015)
     points[:, 2] += random.normal(0, 0.06)
     remission = points[:, 3] * random.uniform(0.6, 1.4) + random.normal(0, 0.05)
-    if random.random() < 0.25:
+    if random.random() < 0.15:
         remission = np.full(len(points), random.uniform(0.1, 0.5)) + random.normal(0, 0.1, len(points))
     points[:, 3] = np.clip(remission, 0, 1)
     return points.astype(np.float32), labels
