@@ -126,8 +126,7 @@ void add_recognize(CLI::App& app, RecognizeOptions& options) {
       ->required()
       ->type_name("SOURCE");
   command
-      .add_option("--model", options.model, "Model file (.safetensors); `voxshift new` makes one with random weights")
-      ->required()
+      .add_option("--model", options.model, "Model file (.safetensors); default the trained tsm-mobilenetv2-motions")
       ->type_name("FILE");
   command
       .add_option("--skip", options.skip,

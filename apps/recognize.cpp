@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "commands.h"
+#include "pretrained.h"
 #include "recognize_report.h"
 #include "report.h"
 #include "video_files.h"
@@ -240,7 +241,9 @@ FrameSourceOptions source_options(const VideoNetwork& network) {
   return {{profile.height, profile.width}, profile.resize, false};
 }
 
-int recognize(const RecognizeOptions& options) {
+int recognize(const RecognizeOptions& given) {
+  RecognizeOptions options = given;
+  options.model = model_or_pretrained(given.model, "tsm-mobilenetv2-motions");
   const VideoNetwork network = load_video_network(options.model, options.device);
   return network.bidirectional() ? recognize_whole(options, network) : recognize_stream(options, network);
 }

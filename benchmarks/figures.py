@@ -48,3 +48,10 @@ def median_and_best(entry, name):
 def ratio(entry, name, other):
     """One time of an entry over another."""
     return " / ".join(times(entry[f"{name}_{which}_ms"] / entry[f"{other}_{which}_ms"]) for which in ("median", "best"))
+
+
+def measured_apart(results, key, name):
+    """Says where a part was measured by itself, after the rest."""
+    whole, part = results["machine"], results.get(key, results["machine"])
+    same = all(whole[what] == part[what] for what in ("commit", "date"))
+    return "" if same else f" {name} at {part['commit']}, {part['date']}."

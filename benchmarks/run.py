@@ -3,6 +3,7 @@
 
     benchmarks/run.py [SCAN] [--peers-python PYTHON] [--build-time] [--arm] [--quick]
     benchmarks/run.py --only video [--peers-python PYTHON] [--quick]
+    benchmarks/run.py --only skip [--quick]
     benchmarks/run.py --only training --peers-python PYTHON [SCAN] [--quick]
     benchmarks/run.py --render
 
@@ -132,15 +133,18 @@ def measure_video(options):
                                             "--benchmark_filter=^tsm-mobilenetv2/width:1/",
                                             environment={"VOXSHIFT_CPU": "avx2"})
     _, video["masked"] = entries(build, "video_bench", None, repeats, "--benchmark_filter=^(masked|skipped)/")
-    if (build / "benchmarks" / "video_skip_bench").exists():
-        context, clips = entries(build, "video_skip_bench", None, repeats)
-        video["skip"] = {"context": {key: context[key] for key in context if key.startswith(("clips", "calibration"))},
-                         "clips": clips}
-    results = {"video": video}
+    results = {"video": video, **measure_skip(options)}
     if options.peers_python:
         say("engines for images beside voxshift")
         results["video_peers"] = compare_video(build, options.peers_python, options.quick)
     return results
+
+
+def measure_skip(options):
+    if not (options.build / "benchmarks" / "video_skip_bench").exists():  # built where there is OpenCV
+        return {}
+    _, clips = entries(options.build, "video_skip_bench", None, f"--repeats={4 if options.quick else 12}")
+    return {"video_skip": {**measured(), "clips": clips}}
 
 
 def measure_training(options):
@@ -180,7 +184,7 @@ def measure(options):
     return results
 
 
-PARTS = {"video": measure_video, "training": measure_training}
+PARTS = {"video": measure_video, "skip": measure_skip, "training": measure_training}
 
 
 def main():

@@ -1,15 +1,17 @@
 """The tables of README.md and docs/benchmarks.md, from the results of run.py."""
 
 import point_tables
+import skip_tables
 import training_tables
 import video_tables
-from figures import NONE, both, lowest, median_and_best, megabytes, ms, percent, pick, table, times
+from figures import NONE, both, lowest, measured_apart, median_and_best, megabytes, ms, percent, pick, table, times
 
 # Loops of scripts/arm_throughput.py, whose highest tiles README shows.
 ARM_GOALS = {
     "3-D convolution, rows picked by index": "85 %", "2-D pointwise, rows at equal distances": "85 %",
     "depthwise 3 x 3, outputs side by side": "60 %",
 }
+PARTS = {"video": "Video", "video_skip": "Skipping", "training": "Training"}  # run.py --only
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
@@ -36,7 +38,7 @@ def machine(results):
     m = results["machine"]
     return (f"{m['cpu']}, {m['cores']} cores, {m['target']}, {m['compiler']}; "
             f"voxshift {m['voxshift']} at {m['commit']}, {m['date']}; scan {m['scan']}."
-            f"{video_tables.measured(results)}{training_tables.measured(results)}")
+            + "".join(measured_apart(results, key, name) for key, name in PARTS.items()))
 
 
 def overhead(command):
@@ -71,6 +73,7 @@ def summary(results):
         ["peak memory of `voxshift segment`", megabytes(command["peak_rss_bytes"]), "500 MB"],
         *point_tables.summary(results),
         *video_tables.summary(results),
+        *skip_tables.summary(results),
         *training_tables.summary(results),
         *peer_summary(results),
         *point_tables.peer_summary(results),
@@ -82,7 +85,7 @@ def summary(results):
         if tiles := [tile for tile in results.get("arm", []) if tile["loop"] == loop]:
             rows.append([f"Arm Neoverse N1, predicted: {loop}, share of two FMLA a cycle", percent(tiles[0]["of_peak"]),
                          goal])
-    parts = [table(["", "measured: median / best", "goal"], rows), *video_tables.skip_table(results), machine(results)]
+    parts = [table(["", "measured: median / best", "goal"], rows), *skip_tables.skip_table(results), machine(results)]
     return "\n\n".join(parts)
 
 
@@ -108,7 +111,7 @@ def details(results):
     """All tables of docs/benchmarks.md."""
     parts = [machine(results), limits_table(results), network_table(results), layers_table(results),
              widths_table(results), coordinates_table(results), command_table(results),
-             *point_tables.details(results), *video_tables.details(results),
+             *point_tables.details(results), *video_tables.details(results), *skip_tables.skip_table(results),
              *training_tables.details(results)]
     if "peers" in results:
         parts.append(peers_tables(results["peers"], results["command"]["peak_rss_bytes"]))

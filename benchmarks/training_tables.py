@@ -5,13 +5,6 @@ from figures import megabytes, ms, percent, table, times
 STAGES = ["inference", "forward", "backward", "optimizer", "step"]
 
 
-def measured(results):
-    """Where training was measured by itself."""
-    whole, training = results["machine"], results.get("training", results["machine"])
-    same = all(whole[key] == training[key] for key in ("commit", "date"))
-    return "" if same else f" Training at {training['commit']}, {training['date']}."
-
-
 def both(entry, name):
     return f"{times(entry[name + '_median'])} / {times(entry[name + '_best'])}"
 

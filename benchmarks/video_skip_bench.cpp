@@ -1,13 +1,11 @@
-// What skipping saves and loses: every mode beside dense frames in turn, on the clips of VOXSHIFT_DATA, else on a
-// synthetic one. The thresholds of `auto` are calibrated on other synthetic clips.
-#include <voxshift/models/calibrate_skip.h>
+// What skipping saves and loses with the trained model: every mode beside dense frames in turn, on held-out synthetic
+// clips and on the clips of VOXSHIFT_DATA. `auto` takes the thresholds of the model file.
 #include <voxshift/synth/video.h>
 #include <voxshift/video/frame_source.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <sstream>
 
 #include "input.h"
 #include "limits.h"
@@ -17,12 +15,25 @@
 namespace voxshift::bench {
 namespace {
 
-constexpr std::int64_t kCalibrationFrames = 24;  // the first dozen is processed whatever the thresholds
-constexpr int kRepeatsPerPass = 4;               // a repeat of this program takes a whole clip, that of others one call
+constexpr int kRepeatsPerPass = 4;  // a repeat of this program takes whole clips, that of others one call
+constexpr std::uint64_t kHeldOut = (std::uint64_t{1} << 32) + 5000;  // seeds that neither training nor calibration uses
+constexpr std::int64_t kFrames = 32;
+constexpr int kRounds = 5;  // synthetic clips of every motion
 
 struct Clip {
-  std::string name;
   std::vector<Array> frames;
+  int label = -1;  // -1: unknown
+};
+
+struct ClipSet {
+  std::string name;
+  std::vector<Clip> clips;
+
+  std::int64_t frames() const {
+    std::int64_t count = 0;
+    for (const Clip& clip : clips) count += static_cast<std::int64_t>(clip.frames.size());
+    return count;
+  }
 };
 
 struct Mode {
@@ -30,80 +41,80 @@ struct Mode {
   StreamOptions options;
 };
 
-// `voxshift calibrate`'s default, and less than the noise of a camera alone changes the logits of random weights.
-constexpr double kBudgets[] = {0.01, 0.3};
+ClipSet synthetic(const FrameProfile& profile, bool panning_camera) {
+  ClipSet set{panning_camera ? "motions, panning camera" : "motions, static camera", {}};
+  SynthVideoOptions options;
+  options.frames = kFrames;
+  options.height = profile.height, options.width = profile.width;
+  options.panning_camera = panning_camera;
+  const auto motions = static_cast<int>(synth_video_classes().size());
+  for (int i = 0; i < kRounds * motions; ++i) {
+    options.label = i % motions;
+    const SynthClip clip = synth_video(kHeldOut + static_cast<std::uint64_t>(i), options);
+    set.clips.push_back(
+        {frames_of(Array::from(clip.frames, {clip.count, clip.height, clip.width, 3})), options.label});
+  }
+  return set;
+}
 
-std::vector<Clip> load_clips(const Model& model) {
-  const char* const data = std::getenv("VOXSHIFT_DATA");
-  if (data == nullptr) return {{"synthetic", synthetic_frames(model, 11, 100, true)}};
+std::vector<ClipSet> load_clips(const Model& model) {
   const FrameProfile& profile = *model.profile().frames;
+  std::vector<ClipSet> sets{synthetic(profile, false), synthetic(profile, true)};
+  const char* const data = std::getenv("VOXSHIFT_DATA");
+  if (data == nullptr) return sets;
   FrameSourceOptions options;
   options.size = {profile.height, profile.width};
   options.resize = profile.resize;
-  std::vector<Clip> clips;
   for (const char* name : {"bikes", "carphone"}) {
     FrameSource source((std::filesystem::path(data) / "video" / (std::string(name) + ".mp4")).string(), options);
-    Clip clip{name, {}};
+    Clip clip;
     while (const auto frame = source.next())
       clip.frames.push_back(Array::from(frame->pixels.values<std::uint8_t>(), frame->pixels.shape()));
-    clips.push_back(std::move(clip));
+    sets.push_back({name, {std::move(clip)}});
   }
-  return clips;
+  return sets;
 }
 
-Array clip_of(const std::vector<Array>& frames) {
-  Array clip({static_cast<std::int64_t>(frames.size()), frames[0].dim(0), frames[0].dim(1), 3}, DType::kU8);
-  auto* out = clip.data<std::uint8_t>();
-  for (const Array& frame : frames) out = std::ranges::copy(frame.values<std::uint8_t>(), out).out;
-  return clip;
-}
-
-// Static and panning cameras, with noise of the sensor.
-std::vector<Array> calibration_clips(const Model& model) {
-  std::vector<Array> clips;
-  for (const bool panning : {false, true})
-    for (const std::uint64_t seed : {1, 2, 3})
-      clips.push_back(clip_of(synthetic_frames(model, seed, kCalibrationFrames, panning)));
-  return clips;
-}
-
-std::vector<Mode> modes_of(const VideoNetwork& network) {
+std::vector<Mode> modes_of(const Model& model) {
   const auto threshold = [](float value) { return StreamOptions{.skip = Skip::kThreshold, .threshold = value}; };
   std::vector<Mode> modes{
       {"off", {}}, {"exact", {.skip = Skip::kExact}}, {"0.1", threshold(0.1f)}, {"0.3", threshold(0.3f)}};
-  const std::vector<Array> clips = calibration_clips(network.model());
-  for (const double budget : kBudgets) {
-    const SkipCalibration found = calibrate_skip(network, clips, budget);
-    std::ostringstream name;
-    name << "auto " << budget;
-    benchmark::AddCustomContext(
-        "calibration " + name.str(),
-        "logit change " + std::to_string(found.logit_change) + ", MAC fraction " + std::to_string(found.mac_fraction));
-    for (const bool whole : {false, true})
-      modes.push_back({name.str() + (whole ? "" : " without whole frames"),
-                       {.skip = Skip::kAuto, .thresholds = found.thresholds, .whole_frames = whole}});
+  if (model.skip_thresholds()) {
+    modes.push_back({"auto without whole frames", {.skip = Skip::kAuto, .whole_frames = false}});
+    modes.push_back({"auto", {.skip = Skip::kAuto}});
   }
   return modes;
 }
 
-// Logits of all frames, and what they cost.
+// Logits and labels of all frames, and what they cost.
 struct Pass {
   std::vector<double> logits;
+  std::vector<int> labels;
   double mac_fraction = 0, skipped = 0, changed = 0;  // means over the frames
+  double accuracy = 0;                                // of the clips, by the sum of their logits
 };
 
-Pass pass_over(VideoStream& stream, const Clip& clip) {
+Pass pass_over(VideoStream& stream, const ClipSet& set) {
   Pass pass;
-  stream.reset();
-  for (const Array& frame : clip.frames) {
-    const FrameResult result = stream.push(frame);
-    pass.logits.insert(pass.logits.end(), result.logits.begin(), result.logits.end());
-    pass.mac_fraction += result.cost.mac_fraction();
-    pass.skipped += result.cost.skipped ? 1 : 0;
-    pass.changed += static_cast<double>(result.cost.changed_pixels) / static_cast<double>(frame.dim(0) * frame.dim(1));
+  for (const Clip& clip : set.clips) {
+    stream.reset();
+    std::vector<double> sum;
+    for (const Array& frame : clip.frames) {
+      const FrameResult result = stream.push(frame);
+      sum.resize(result.logits.size());
+      std::ranges::transform(sum, result.logits, sum.begin(), std::plus<>());
+      pass.logits.insert(pass.logits.end(), result.logits.begin(), result.logits.end());
+      pass.labels.push_back(result.label);
+      pass.mac_fraction += result.cost.mac_fraction();
+      pass.skipped += result.cost.skipped ? 1 : 0;
+      pass.changed +=
+          static_cast<double>(result.cost.changed_pixels) / static_cast<double>(frame.dim(0) * frame.dim(1));
+    }
+    pass.accuracy += std::ranges::max_element(sum) - sum.begin() == clip.label ? 1 : 0;
   }
-  const auto count = static_cast<double>(clip.frames.size());
+  const auto count = static_cast<double>(set.frames());
   pass.mac_fraction /= count, pass.skipped /= count, pass.changed /= count;
+  pass.accuracy /= static_cast<double>(set.clips.size());
   return pass;
 }
 
@@ -116,71 +127,59 @@ double relative_change(const std::vector<double>& found, const std::vector<doubl
   return std::sqrt(change / norm);
 }
 
-// Mean seconds of a frame.
-double seconds_per_frame(VideoStream& stream, const Clip& clip) {
-  stream.reset();
-  return seconds_of([&] {
-           for (const Array& frame : clip.frames) stream.push(frame);
-         }) /
-         static_cast<double>(clip.frames.size());
+double agreement(const std::vector<int>& found, const std::vector<int>& dense) {
+  std::int64_t same = 0;
+  for (std::size_t i = 0; i < dense.size(); ++i) same += found[i] == dense[i] ? 1 : 0;
+  return static_cast<double>(same) / static_cast<double>(dense.size());
 }
 
-void add_mode(const Options& options, const VideoNetwork& network, const Clip& clip, const Mode& mode, int threads) {
-  const std::string name = "skip/" + clip.name + "/" + mode.name + "/threads:" + std::to_string(threads);
-  add_benchmark(name, [&network, &clip, &mode, repeats = options.repeats, threads](benchmark::State& state) {
+// Mean seconds of a frame.
+double seconds_per_frame(VideoStream& stream, const ClipSet& set) {
+  return seconds_of([&] {
+           for (const Clip& clip : set.clips) {
+             stream.reset();
+             for (const Array& frame : clip.frames) stream.push(frame);
+           }
+         }) /
+         static_cast<double>(set.frames());
+}
+
+void add_mode(const Options& options, const VideoNetwork& network, const ClipSet& set, const Mode& mode, int threads) {
+  const std::string name = "skip/" + set.name + "/" + mode.name + "/threads:" + std::to_string(threads);
+  add_benchmark(name, [&network, &set, &mode, repeats = options.repeats, threads](benchmark::State& state) {
     StreamOptions with = mode.options;
     with.threads = threads;
     StreamOptions off;
     off.threads = threads;
     VideoStream skipping(network, with), dense(network, off);
-    const Pass pass = pass_over(skipping, clip);
+    const Pass pass = pass_over(skipping, set), whole = pass_over(dense, set);
     const Measurement result = measure(
         std::max(1, repeats / kRepeatsPerPass), [&] { return fma_peak(threads); },
         [&] {
-          return std::vector<double>{seconds_per_frame(skipping, clip), seconds_per_frame(dense, clip)};
+          return std::vector<double>{seconds_per_frame(skipping, set), seconds_per_frame(dense, set)};
         });
     state.counters["on_threads"] = threads;
-    state.counters["frames"] = static_cast<double>(clip.frames.size());
+    state.counters["frames"] = static_cast<double>(set.frames());
     state.counters["mac_fraction"] = pass.mac_fraction;
     state.counters["skipped"] = pass.skipped;
     state.counters["changed_pixels"] = pass.changed;
-    state.counters["logit_change"] = relative_change(pass.logits, pass_over(dense, clip).logits);
+    state.counters["logit_change"] = relative_change(pass.logits, whole.logits);
+    state.counters["same_labels"] = agreement(pass.labels, whole.labels);
+    if (set.clips[0].label >= 0) state.counters["accuracy"] = pass.accuracy;
     report_time(state, "push", result.timings[0]);
     report_time(state, "dense", result.timings[1]);
     return result.timings[0].median;
   });
 }
 
-// By how much the logits of a picture that stands still change with the sensor's noise.
-double noise_change(const VideoNetwork& network) {
-  const FrameProfile& profile = *network.model().profile().frames;
-  SynthVideoOptions still;
-  still.height = profile.height, still.width = profile.width;
-  still.frames = kCalibrationFrames;
-  still.label = static_cast<int>(std::ranges::find(synth_video_classes(), "still") - synth_video_classes().begin());
-  std::vector<double> logits[2];
-  for (const bool noisy : {false, true}) {
-    still.noise = noisy ? SynthVideoOptions().noise : 0;
-    const SynthClip clip = synth_video(1, still);
-    VideoStream stream(network);
-    const Array frames = Array::from(clip.frames, {clip.count, clip.height, clip.width, 3});
-    logits[noisy ? 1 : 0] = pass_over(stream, {"still", frames_of(frames)}).logits;
-  }
-  return relative_change(logits[1], logits[0]);
-}
-
 void add(const Options& options) {
-  static const Model model = video_model("tsm-mobilenetv2", 1);
-  static const std::vector<Clip> clips = load_clips(model);
+  static const Model model = Model::load(VOXSHIFT_PRETRAINED "/tsm-mobilenetv2-motions.safetensors");
+  static const std::vector<ClipSet> sets = load_clips(model);
   static const VideoNetwork network(model);
-  static const std::vector<Mode> modes = modes_of(network);
-  std::string names;
-  for (const Clip& clip : clips) names += (names.empty() ? "" : ", ") + clip.name;
-  benchmark::AddCustomContext("clips", names);
-  benchmark::AddCustomContext("calibration noise", std::to_string(noise_change(network)));
+  static const std::vector<Mode> modes = modes_of(model);
   for (const int threads : options.threads)
-    for (const Clip& clip : clips)
-      for (const Mode& mode : modes) add_mode(options, network, clip, mode, threads);
+    for (const ClipSet& set : sets)
+      for (const Mode& mode : modes) add_mode(options, network, set, mode, threads);
 }
 
 }  // namespace

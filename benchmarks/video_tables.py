@@ -8,20 +8,6 @@ ENGINES = {"onnxruntime f32": "ONNX Runtime f32", "openvino f32": "OpenVINO f32"
 WEIGHTS = "The weights are random, so the labels mean nothing"
 
 
-def mode_name(mode):
-    """`auto`, calibrated with a budget, or the word of --skip."""
-    word, _, rest = mode.partition(" ")
-    budget, _, without = rest.partition(" ")
-    return f"`{word}`" + (f", budget {budget}" if budget else "") + (f", {without}" if without else "")
-
-
-def measured(results):
-    """Where video was measured by itself."""
-    whole, video = results["machine"], results.get("video", results["machine"])
-    same = all(whole[key] == video[key] for key in ("commit", "date"))
-    return "" if same else f" Video at {video['commit']}, {video['date']}."
-
-
 def dense(video, arch, width, threads):
     [entry] = [e for e in pick(video["networks"], arch, threads) if e["width"] == width]
     return entry
@@ -68,10 +54,6 @@ def summary(results):
          per_threads(lambda n: percent(max(map(of_dense, pick(video["masked"], "skipped", n))))), "2 %"],
         ["state of a stream that skips", f"{max(e['state_bytes'] for e in video['masked']) / 1e6:.2f} MB", "3 MB"],
     ]
-    for entry in video.get("skip", {}).get("clips", []):
-        if entry["name"].startswith("skip/carphone/auto 0.3/") and entry["on_threads"] == 1:
-            rows.append(["carphone.mp4, `--skip auto`, budget 0.3: mean time of a dense frame's, 1 thread",
-                         ratio(entry, "push", "dense"), "0.5 x"])
     return rows
 
 
@@ -97,34 +79,11 @@ def peer_summary(results):
     return rows
 
 
-def skip_table(results):
-    """What every mode saves and loses on the clips; README's, too."""
-    if "skip" not in results.get("video", {}):
-        return []
-    skip = results["video"]["skip"]
-
-    def row(entry):
-        _, clip, mode, _ = entry["name"].split("/")
-        return [clip, mode_name(mode), f"{entry['on_threads']:.0f}", ms(entry["push_median_ms"]),
-                f"{of_dense(entry):.2f}", f"{entry['mac_fraction']:.3f}", percent(entry["skipped"]),
-                percent(entry["changed_pixels"]), f"{entry['logit_change']:.4f}"]
-
-    context = skip["context"]
-    text = (f"TSM-MobileNetV2 1.0 on {context['clips']}, each mode beside dense frames in turn; ms, share of dense and "
-            "MAC fraction are means over the frames. `auto` was calibrated on synthetic clips only. "
-            f"{WEIGHTS}; the last column is the relative L2 change of all logits. The noise of a simulated camera "
-            f"alone changes those of a still picture by {percent(float(context['calibration noise']))}: the default "
-            "budget of 0.01 allows nothing to be skipped, 0.3 is still less than that noise.")
-    header = ["clip", "`--skip`", "threads", "ms", "of dense", "MAC fraction", "frames skipped", "pixels changed",
-              "change of logits"]
-    return [f"### What skipping saves\n\n{text}\n\n" + table(header, list(map(row, skip["clips"])))]
-
-
 def details(results):
     """The sections of docs/benchmarks.md."""
     if "video" not in results:
         return []
-    return [dense_table(results["video"]), masked_table(results["video"]), *skip_table(results), *peers_table(results)]
+    return [dense_table(results["video"]), masked_table(results["video"]), *peers_table(results)]
 
 
 def dense_table(video):

@@ -47,7 +47,7 @@ HWY_INLINE void with_activation(Activation::Kind kind, const Body& body) {
 #undef VOXSHIFT_MASKED_MEMORY
 #define VOXSHIFT_MASKED_MEMORY (HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL)
 
-/// The first `count` lanes at p; the rest is 0.
+/// The first `count` lanes at p; the rest is 0, and nothing beyond them is read.
 HWY_INLINE FloatVector load_some(const float* p, std::int64_t count) {
 #if VOXSHIFT_MASKED_MEMORY
   return hn::MaskedLoad(hn::FirstN(Floats(), static_cast<std::size_t>(count)), Floats(), p);
@@ -66,6 +66,19 @@ HWY_INLINE void store_some(FloatVector x, float* p, std::int64_t count) {
   hn::Store(x, Floats(), lanes);
   std::copy_n(lanes, count, p);
 #endif
+}
+
+/// The `count` lanes at p, at most a whole vector.
+HWY_INLINE FloatVector load_lanes(const float* p, std::int64_t count) {
+  return count == kLanes ? hn::LoadU(Floats(), p) : load_some(p, count);
+}
+
+HWY_INLINE void store_lanes(FloatVector x, float* p, std::int64_t count) {
+  if (count == kLanes) {
+    hn::StoreU(x, Floats(), p);
+  } else {
+    store_some(x, p, count);
+  }
 }
 
 /// acc[r] = bias, or 0.

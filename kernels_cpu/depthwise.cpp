@@ -45,12 +45,12 @@ struct DepthwiseRun {
     for (std::int64_t i = rows.first; i < rows.last; ++i)
       for (std::int64_t j = columns.first; j < columns.last; ++j) {
         const float* at = input(top + i, left + j) + c;
-        const FloatVector value = n == kLanes ? hn::LoadU(d, at) : load_lanes(at, n);
+        const FloatVector value = n == kLanes ? hn::LoadU(d, at) : load_some(at, n);
         sum = hn::MulAdd(value, hn::Load(d, weight(i * kernel() + j) + c), sum);
       }
     sum = activation(sum);
     if (n == kLanes) return hn::StoreU(sum, d, output(x) + c);
-    store_lanes(sum, output(x) + c, n);
+    store_some(sum, output(x) + c, n);
   }
 
   HWY_INLINE void columns(std::int64_t first, std::int64_t last) const {

@@ -31,10 +31,6 @@ struct DepthwiseImage {
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-HWY_INLINE FloatVector load_lanes(const float* p, std::int64_t count) {
-  return count == kLanes ? hn::LoadU(Floats(), p) : load_some(p, count);
-}
-
 // Row y of the input's gradient: `weight` is [taps, stride] with stride a multiple of 16.
 void input_gradient_row(const DepthwiseImage& image, const float* weight, std::int64_t stride, std::int64_t channels,
                         std::int64_t y, float* to, std::int64_t to_stride) {
@@ -54,11 +50,7 @@ void input_gradient_row(const DepthwiseImage& image, const float* weight, std::i
           sum = hn::MulAdd(load_lanes(g, count), hn::Load(d, weight + (i * k + j) * stride + c), sum);
         }
       }
-      if (count == kLanes) {
-        hn::StoreU(sum, d, to + c);
-      } else {
-        store_some(sum, to + c, count);
-      }
+      store_lanes(sum, to + c, count);
     }
 }
 

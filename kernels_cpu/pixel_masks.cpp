@@ -30,7 +30,7 @@ HWY_INLINE bool within(const float* a, const float* b, std::int64_t channels, fl
   std::int64_t c = 0;
   for (; c + kLanes <= channels; c += kLanes)
     if (!near(hn::LoadU(d, a + c), hn::LoadU(d, b + c))) return false;
-  return c == channels || near(load_lanes(a + c, channels - c), load_lanes(b + c, channels - c));
+  return c == channels || near(load_some(a + c, channels - c), load_some(b + c, channels - c));
 }
 
 /// VideoKernels::commit for rows [first, last) of `values`, after the mask was cleared.

@@ -69,22 +69,6 @@ struct Clamp {
   }
 };
 
-/// Lanes [0, count) of a row's end; nothing beyond them is read or written.
-HWY_INLINE FloatVector load_lanes(const float* p, std::int64_t count) {
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-  return hn::MaskedLoad(hn::FirstN(Floats(), static_cast<std::size_t>(count)), Floats(), p);
-#else
-  return load_some(p, count);
-#endif
-}
-HWY_INLINE void store_lanes(FloatVector x, float* p, std::int64_t count) {
-#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-  hn::BlendedStore(x, hn::FirstN(Floats(), static_cast<std::size_t>(count)), Floats(), p);
-#else
-  store_some(x, p, count);
-#endif
-}
-
 constexpr int kMostStridedPieces = static_cast<int>(kMostKernel2d);
 
 /// `channels` numbers of each row of a tile, one piece of its sums. Row r starts at base + r * stride.
@@ -220,8 +204,8 @@ inline HWY_NOINLINE void finish_tile(const float* sums, int rows, std::int64_t w
     }
     if (c == channels) continue;
     FloatVector x = hn::Load(d, sums + c);
-    if (residual != nullptr) x = hn::Add(x, load_lanes(residual + c, channels - c));
-    store_lanes(clamp(x), to + c, channels - c);
+    if (residual != nullptr) x = hn::Add(x, load_some(residual + c, channels - c));
+    store_some(clamp(x), to + c, channels - c);
   }
 }
 

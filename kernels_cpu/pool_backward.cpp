@@ -49,18 +49,6 @@ HWY_INLINE void for_vectors(std::int64_t channels, const Body& body) {
   if (c < channels) body(c, channels - c);
 }
 
-HWY_INLINE FloatVector load_lanes(const float* p, std::int64_t count) {
-  return count == kLanes ? hn::LoadU(Floats(), p) : load_some(p, count);
-}
-
-HWY_INLINE void store_lanes(FloatVector x, float* p, std::int64_t count) {
-  if (count == kLanes) {
-    hn::StoreU(x, Floats(), p);
-  } else {
-    store_some(x, p, count);
-  }
-}
-
 /// Row `row` of `in` enters the maximum of an output, best and winner [whole panels]: the first one starts it, a later
 /// one takes the channels where it is greater, as std::max(best, x) does.
 HWY_INLINE void claim(const ConstRowView& in, std::int32_t row, float* best, std::int32_t* winner) {

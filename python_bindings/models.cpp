@@ -32,7 +32,7 @@ std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::stri
   const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
   const auto path = package.parent_path() / "models" / (name + ".safetensors");
   const py::gil_scoped_release without_gil;
-  check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar, found \"", name, "\"");
+  check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar or tsm-mobilenetv2-motions, found \"", name, "\"");
   return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads);
 }
 
@@ -204,8 +204,8 @@ void bind_models(py::module_& m) {
                   "parameters"_a = py::none(), "shift"_a = "online", WithoutGil(), kNewDoc)
       .def_static(
           "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
-          "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans. Raises ValueError for\n"
-          "another name.")
+          "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
+          "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
                   "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), kFromGraphDoc)
       .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),

@@ -15,7 +15,7 @@ SUMMARY = "train a network that labels LiDAR scans"
 
 
 def add_arguments(parser):
-    loop.add_arguments(parser, steps=6000, lr=2e-3, batch_size=2)
+    loop.add_arguments(parser, steps=11000, lr=2e-3, batch_size=2)
     add = parser.add_argument
     add("--arch", choices=["minkunet", "spvcnn"], default="minkunet", help="(default %(default)s)")
     add("--width", type=float, default=0.25, help="factor of all channel counts (default %(default)s)")
@@ -23,8 +23,8 @@ def add_arguments(parser):
     add("--data", type=Path, action="append", metavar="DIR", help="labelled scans in SemanticKITTI's layout; repeatable")
     add("--val-data", type=Path, action="append", metavar="DIR", help="labelled scans to evaluate on")
     add("--val-scans", type=loop.positive, default=8, help="scans an evaluation uses (default %(default)s)")
-    add("--reuse", type=loop.positive, default=3, help="sectors taken of each simulated scan (default %(default)s)")
-    add("--sector", type=float, default=0.35, help="share of a scan's turn in an example (default %(default)s)")
+    add("--reuse", type=loop.positive, default=4, help="sectors taken of each simulated scan (default %(default)s)")
+    add("--sector", type=float, default=0.25, help="share of a scan's turn in an example (default %(default)s)")
     add("--trainable", choices=["all", "bias", "head", "bias+head"], default="all",
         help="tensors that change: the others need no gradient and less memory (default %(default)s)")
     add("--freeze-norm", action="store_true", help="keep batch norm's statistics and weights")
