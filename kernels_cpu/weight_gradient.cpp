@@ -38,6 +38,9 @@ struct GradientScratch {
 /// Pairs whose rows are gathered at a time: what a tile reads of them fits in the L1 cache.
 constexpr std::int64_t kBatchPairs = 128;
 
+/// Gradients of up to so many channels are read where they lie: wider rows are at distances that fill few sets of L1.
+constexpr std::int64_t kMostInPlace = 64;
+
 constexpr std::int64_t kAhead = 32;  // rows that are asked for before they are needed
 
 }  // namespace voxshift::cpu
@@ -46,10 +49,11 @@ constexpr std::int64_t kAhead = 32;  // rows that are asked for before they are 
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-/// Rows of one batch of pairs, side by side, and the sums they are added to.
+/// Rows of one batch of pairs, and the sums they are added to.
 struct OuterProduct {
-  const float* const* a;  ///< [pairs] input rows
-  const float* g;         ///< [panels, kBatchPairs, 16], aligned
+  const float* const* a;      ///< [pairs] input rows
+  const float* const* g;      ///< [pairs] gradients, whose panels
+  std::int64_t panel_stride;  ///< are so many floats apart
   std::int64_t pairs;
   std::int64_t in_channels, panels;
   float* acc;  ///< [in_channels, panels * 16], aligned
@@ -67,13 +71,14 @@ HWY_INLINE void outer_tile(const OuterProduct& product, std::int64_t channel, st
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::Load(d, c + r * stride + v * kLanes);
-  const float* g = product.g + panel * kBatchPairs * kPanel;
-  for (std::int64_t p = 0; p < product.pairs; ++p, g += kPanel) {
+  const std::int64_t panel_stride = product.panel_stride;
+  for (std::int64_t p = 0; p < product.pairs; ++p) {
     const float* const a = product.a[p] + channel;
+    const float* const g = product.g[p] + panel * panel_stride;
     FloatVector w[kVectors];
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
-      w[v] = hn::Load(d, g + v / kPanelVectors * kBatchPairs * kPanel + v % kPanelVectors * kLanes);
+      w[v] = hn::LoadU(d, g + v / kPanelVectors * panel_stride + v % kPanelVectors * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const FloatVector x = hn::Set(d, a[r]);
@@ -135,10 +140,11 @@ HWY_INLINE std::int64_t first_pair(const PairList& list, std::int64_t row) {
 void gradient_task(const ConstRowView& in, const ConstRowView& grad, const PairList* lists, const GradientTask& task,
                    const GradientScratch& scratch) {
   const std::int64_t panels = panels_of(grad.channels), stride = panels * kPanel, sums = in.channels * stride;
-  const float* a[kBatchPairs];
-  float* const g = scratch.rows;
+  const bool in_place = grad.channels % kPanel == 0 && grad.channels <= kMostInPlace;
+  const float *a[kBatchPairs], *g[kBatchPairs];
+  float* const gathered = scratch.rows;
   std::fill_n(task.acc, (task.last_list - task.first_list) * sums, 0.0f);
-  std::fill_n(g, kBatchPairs * stride, 0.0f);  // the columns beyond the last channel stay 0
+  std::fill_n(gathered, kBatchPairs * stride, 0.0f);  // the columns beyond the last channel stay 0
   for (int k = task.first_list; k < task.last_list; ++k) scratch.next[k] = first_pair(lists[k], task.first);
   for (std::int64_t row = task.first; row < task.last; row += task.block)
     for (int k = task.first_list; k < task.last_list; ++k) {
@@ -152,9 +158,13 @@ void gradient_task(const ConstRowView& in, const ConstRowView& grad, const PairL
             prefetch_row(grad, lists[k].out, next + i + kAhead);
           }
           a[i] = picked_row(in, lists[k].in, next + i);
-          gather_row(picked_row(grad, lists[k].out, next + i), grad.channels, g + i * kPanel);
+          g[i] = picked_row(grad, lists[k].out, next + i);
+          if (in_place) continue;
+          gather_row(g[i], grad.channels, gathered + i * kPanel);
+          g[i] = gathered + i * kPanel;
         }
-        const OuterProduct product{a, g, count, in.channels, panels, acc};
+        const std::int64_t panel_stride = in_place ? kPanel : kBatchPairs * kPanel;
+        const OuterProduct product{a, g, panel_stride, count, in.channels, panels, acc};
         for_panels(panels, [&]<int kPanels>(std::int64_t panel) { outer_panels<kPanels>(product, panel); });
         next += count;
       }

@@ -24,14 +24,12 @@ cat <<'END'
 The picture from above is out/demo/000000.png, the coloured points are out/demo/000000.ply; what became of your own scans
 is in out/yours. The same as JSON: out/demo/stats.json
 
-Now a video: a clip of a moving shape, and a temporal shift network that computes only what changed.
+Now a video: a clip of a moving shape, and a trained temporal shift network that computes only what changed.
 END
-"$voxshift" synth video --seed 1 --label "moving right" --noise 0 -o out/clips
-"$voxshift" new tsm-mobilenetv2 --width 0.5 --seed 1 -o out/tsm.safetensors
+"$voxshift" synth video --seed 1 --label "moving right" -o out/clips
 echo
-"$voxshift" recognize out/clips/000000.mkv --model out/tsm.safetensors --skip exact --annotate out/demo/recognized.mp4 \
-  --stats out/demo/video.json
+"$voxshift" recognize out/clips/000000.mkv --skip auto --annotate out/demo/recognized.mp4 --stats out/demo/video.json
 cat <<'END'
 
-out/demo/recognized.mp4 shows the label of every frame, and grey what was not computed anew. Again the weights are random.
+out/demo/recognized.mp4 shows the label of every frame, and grey what was not computed anew.
 END

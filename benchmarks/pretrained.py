@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""What the shipped models reach on held-out data: writes the tables of their cards.
+
+    benchmarks/pretrained.py [--scans N] [--clips N]
+
+Needs voxshift and PyTorch. The seeds are none of those that training, its evaluation or calibration used. Where
+VOXSHIFT_DATA is set, the real scan there is labelled, too.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+
+import voxshift as vs
+from figures import percent, table
+from tables import insert
+from voxshift.train import lidar, scans
+
+CARDS = Path(__file__).resolve().parent.parent / "models" / "pretrained"
+FIRST = scans.HELD_OUT + 10_000
+GROUND = ("road", "parking", "sidewalk", "terrain")
+
+
+class Shipped:
+    """Stands in for the network that the evaluation of training takes."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def to_model(self):
+        return self.model
+
+
+def ground_of_real_scan(model, path):
+    """Share of points nearer than 40 m where the model and a threshold of height agree on what is ground: within 0.2 m of
+    the lowest point of its square metre."""
+    points = np.fromfile(path, np.float32).reshape(-1, 4)
+    predicted = model.segment(points)
+    names = np.array([c.name for c in model.classes] + ["none"])
+    is_ground = np.isin(names[np.minimum(predicted, len(model.classes))], GROUND)
+    square = np.floor(points[:, :2]).astype(np.int64) @ [1 << 20, 1]
+    _, which = np.unique(square, return_inverse=True)
+    lowest = np.full(which.max() + 1, np.inf, np.float32)
+    np.minimum.at(lowest, which, points[:, 2])
+    is_low = points[:, 2] < lowest[which] + 0.2
+    near = np.hypot(points[:, 0], points[:, 1]) < 40
+    return float((is_ground == is_low)[near].mean())
+
+
+def lidar_card(count):
+    model = vs.Model.pretrained("minkunet-lidar")
+    names = [c.name for c in model.classes]
+    source = scans.SimulatedScans(FIRST, model.classes, vary_sensor=False)
+    held = [source[i] for i in range(count)]
+    found = lidar.evaluation(held, count, model.classes)(Shipped(model))
+    is_ground = np.array([name in GROUND for name in names] + [False])
+    right = seen = 0
+    for points, labels in held:
+        known = labels != scans.IGNORED
+        predicted = np.minimum(model.segment(points), len(names))
+        right += (is_ground[predicted] == is_ground[np.minimum(labels, len(names))])[known].sum()
+        seen += known.sum()
+    whole = [["mIoU over the classes below", percent(found["miou"])], ["points right", percent(found["accuracy"])],
+             ["ground (road, sidewalk, parking, terrain) against the rest, points right", percent(right / seen)]]
+    text = [f"On {count} held-out simulated scans of KITTI's sensor:", table(["", ""], whole),
+            table(["class", "IoU"], [[name, percent(found[name])] for name in names if name in found])]
+    if os.environ.get("VOXSHIFT_DATA"):
+        scan = Path(os.environ["VOXSHIFT_DATA"]) / "lidar" / "semantickitti_000000.bin"
+        text.append(f"The real scans at hand have no labels. On SemanticKITTI's scan 000000 what is ground and what is not agrees "
+                    f"with a threshold of height for {percent(ground_of_real_scan(model, scan))} of the points nearer than 40 m.")
+    insert(CARDS / "minkunet-lidar.md", "\n\n".join(text))
+
+
+def video_results(model, skip, clips):
+    """Share of clips right by the sum of their scores, of frames right from the 9th on, and mean MAC fraction."""
+    size = model.profile["frames"]["height"]
+    stream = vs.VideoStream(model, skip=skip)
+    right, frames_right, macs = [], [], []
+    for i in range(clips):
+        frames, label = vs.synth_video(FIRST + i, height=size, width=size)
+        stream.reset()
+        results = [stream.push(frame) for frame in frames]
+        right.append(int(np.argmax(sum(r.scores for r in results))) == label)
+        frames_right += [r.label == label for r in results[8:]]
+        macs += [r.cost.mac_fraction for r in results]
+    return [percent(np.mean(right)), percent(np.mean(frames_right)), f"{np.mean(macs):.2f}"]
+
+
+def video_card(clips):
+    model = vs.Model.pretrained("tsm-mobilenetv2-motions")
+    rows = [[f"`{skip}`", *video_results(model, skip, clips)] for skip in ("off", "auto")]
+    text = [f"On {clips} held-out clips of 32 frames, static camera, noise of 2 grey levels, streaming:",
+            table(["`--skip`", "clips right", "frames right, from the 9th on", "multiply-adds, of dense"], rows)]
+    insert(CARDS / "tsm-mobilenetv2-motions.md", "\n\n".join(text))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scans", type=int, default=24, help="(default %(default)s)")
+    parser.add_argument("--clips", type=int, default=270, help="(default %(default)s)")
+    options = parser.parse_args()
+    lidar_card(options.scans)
+    video_card(options.clips)
+
+
+if __name__ == "__main__":
+    main()
