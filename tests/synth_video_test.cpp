@@ -137,6 +137,18 @@ TEST(SynthVideo, SameSeedSameBits) {
   EXPECT_NE(synth_video(5, options).frames, synth_video(14, options).frames);
 }
 
+TEST(SynthVideo, AtALowerRateThereAreFewerFramesOfTheSameScene) {
+  for (const std::string& name : synth_video_classes()) {
+    SynthVideoOptions options = quiet(name, 9);
+    options.panning_camera = true;
+    const SynthClip all = synth_video(4, options);
+    options.frames = 3;
+    options.frames_per_second /= 4;
+    const SynthClip few = synth_video(4, options);
+    for (const std::int64_t i : {0, 1, 2}) EXPECT_TRUE(same_frames(few, i, all, 4 * i)) << name << " " << i;
+  }
+}
+
 TEST(SynthVideo, MovesAsItsLabelSays) {
   const struct {
     const char* name;

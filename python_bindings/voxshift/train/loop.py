@@ -69,11 +69,10 @@ def positive(text):
     return value
 
 
-class _Batches(torch.utils.data.Sampler):
-    """Indices of the batches of the steps first .. last - 1."""
+class _Batches:
+    """Indices of the batches of the steps first .. last - 1: a batch_sampler."""
 
     def __init__(self, first, last, size):
-        super().__init__(None)
         self.first, self.last, self.size = first, last, size
 
     def __iter__(self):
