@@ -173,8 +173,7 @@ def train(task, options):
         batch_sampler=_Batches(first, options.steps, options.batch_size),
         collate_fn=task.collate,
         num_workers=options.workers,
-        multiprocessing_context="spawn" if options.workers else None,
-        prefetch_factor=4 if options.workers else 2,
+        **({"multiprocessing_context": "spawn", "prefetch_factor": 4} if options.workers else {}),
     )
     began = time.monotonic() - seconds
     smooth = None
