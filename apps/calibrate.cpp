@@ -1,5 +1,6 @@
 // `voxshift calibrate`: thresholds of `recognize --skip auto`.
 #include <voxshift/models/calibrate_skip.h>
+#include <voxshift/models/safetensors.h>
 #include <voxshift/synth/video.h>
 
 #include <algorithm>
@@ -48,6 +49,13 @@ void print_thresholds(const VideoNetwork& network, const SkipThresholds& thresho
   std::printf("%-28s %9.4f grey levels\n", "whole frame", static_cast<double>(thresholds.whole_frame));
 }
 
+// What the tensors of a model file are stored as: a file of f16 is to stay one.
+DType stored_as(const std::filesystem::path& path) {
+  const auto tensors = read_safetensors(path).tensors;
+  const bool half = std::ranges::all_of(tensors, [](const auto& entry) { return entry.second.dtype() == DType::kF16; });
+  return half ? DType::kF16 : DType::kF32;
+}
+
 }  // namespace
 
 int calibrate_thresholds(const CalibrateOptions& options) {
@@ -66,7 +74,7 @@ int calibrate_thresholds(const CalibrateOptions& options) {
   });
   progress.reset();
   const std::filesystem::path out = options.out.empty() ? options.model : options.out;
-  network.model().with_skip_thresholds(found.thresholds).save(out);
+  network.model().with_skip_thresholds(found.thresholds).save(out, stored_as(options.model));
   print_thresholds(network, found.thresholds);
   std::printf("\n%.1f %% of the MACs, logits changed by %.4f (budget %g)\n  -> %s\n", 100 * found.mac_fraction,
               found.logit_change, options.budget, out.c_str());

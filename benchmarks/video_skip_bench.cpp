@@ -51,8 +51,7 @@ ClipSet synthetic(const FrameProfile& profile, bool panning_camera) {
   for (int i = 0; i < kRounds * motions; ++i) {
     options.label = i % motions;
     const SynthClip clip = synth_video(kHeldOut + static_cast<std::uint64_t>(i), options);
-    set.clips.push_back(
-        {frames_of(Array::from(clip.frames, {clip.count, clip.height, clip.width, 3})), options.label});
+    set.clips.push_back({frames_of(Array::from(clip.frames, {clip.count, clip.height, clip.width, 3})), options.label});
   }
   return set;
 }

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from command_fixture import COMMAND, fails, files, needs_command, run, succeeds
@@ -139,6 +140,17 @@ def test_calibrate_in_place_on_synthetic_clips(video_model, tmp_path):
     text = succeeds("calibrate", model, "--synthetic", 1, "--max-frames", 3, "--threads", 1)
     assert str(model) in text and files(tmp_path) == ["model.safetensors"]
     assert "not calibrated" not in succeeds("info", model)
+
+
+def test_the_shipped_model_is_the_default_and_stays_f16(tmp_path):
+    succeeds("synth", "video", "--seed", 2, "--label", "moving left", "-o", tmp_path)
+    clip, model = tmp_path / "000000.mkv", tmp_path / "model.safetensors"
+    labels = [json.loads(line)["label"] for line in
+              succeeds("recognize", clip, "--threads", 1, "--skip", "auto", "--json", "-").splitlines()]
+    assert labels.count("moving left") > 20, labels
+    shipped = next(path for path in (Path(COMMAND).parent.parent / "share" / "voxshift" / "models").glob("*motions.safetensors"))
+    succeeds("calibrate", shipped, "--synthetic", 1, "--max-frames", 3, "--threads", 1, "-o", model)
+    assert model.stat().st_size < 1.1 * shipped.stat().st_size
 
 
 def test_the_annotated_video(clips, video_model, tmp_path):
