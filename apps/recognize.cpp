@@ -78,7 +78,7 @@ class Results {
                                    : "");
     std::string line = note;
     if (!cost.skipped && !cost.key_frame) {
-      std::snprintf(note, sizeof(note), "%.0f %% of the MACs", 100 * cost.mac_fraction());
+      std::snprintf(note, sizeof(note), "%.0f %% of MACs", 100 * cost.mac_fraction());
       line += note;
     }
     const bool whole = options_.skip == "off" || (cost.key_frame && !cost.skipped);
