@@ -38,16 +38,21 @@ struct NormColumns {
         bias(norm.layer.bias ? load_lanes(norm.layer.bias + column, count) : hn::Zero(Floats())) {}
 };
 
-/// The gradient before the activation, in the lanes of one vector of one row; off = x - mean. With the bias at hand the
-/// activation's argument is computed again, as the forward op did: `out` need not be read.
+/// In the lanes of one vector of one row: x - mean, and the gradient before the activation.
+struct InnerGradient {
+  FloatVector off, g;
+};
+
+/// With the bias at hand the activation's argument is computed again, as the forward op did: `out` need not be read.
 template <Activation::Kind kKind>
-HWY_INLINE FloatVector inner_gradient(const BatchNormBackward& norm, const NormColumns& columns, FloatVector off,
-                                      std::int64_t i, std::int64_t column, std::int64_t count, FloatVector slope) {
+HWY_INLINE InnerGradient inner_gradient(const BatchNormBackward& norm, const NormColumns& columns, std::int64_t i,
+                                        std::int64_t column, std::int64_t count, FloatVector slope) {
+  const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, column), count), columns.mean);
   const FloatVector grad = load_lanes(row_at(norm.grad, i, column), count);
-  if constexpr (kKind == Activation::Kind::kNone) return grad;
+  if constexpr (kKind == Activation::Kind::kNone) return {off, grad};
   const FloatVector y =
       norm.layer.bias ? hn::MulAdd(off, columns.scale, columns.bias) : load_lanes(row_at(norm.out, i, column), count);
-  return before_activation<kKind>(grad, y, slope);
+  return {off, before_activation<kKind>(grad, y, slope)};
 }
 
 /// sum = sum of g, product = sum of g (x - mean), over rows [first, last)
@@ -72,8 +77,7 @@ struct BackwardSums {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         const std::int64_t c = column + v * kLanes;
-        const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, c), count), columns[v].mean);
-        const FloatVector g = inner_gradient<kKind>(norm, columns[v], off, i, c, count, slope);
+        const auto [off, g] = inner_gradient<kKind>(norm, columns[v], i, c, count, slope);
         sums[v] = hn::Add(sums[v], g);
         products[v] = hn::MulAdd(g, off, products[v]);
       }
@@ -109,8 +113,7 @@ struct BackwardRows {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         const std::int64_t at = column + v * kLanes;
-        const FloatVector off = hn::Sub(load_lanes(row_at(norm.in, i, at), count), columns[v].mean);
-        const FloatVector g = inner_gradient<kKind>(norm, columns[v], off, i, at, count, slope);
+        const auto [off, g] = inner_gradient<kKind>(norm, columns[v], i, at, count, slope);
         if (with_residual) grad_residual(g, i, at, count);
         grad_in(hn::Mul(columns[v].scale, hn::NegMulAdd(off, c[v], hn::Sub(g, b[v]))), i, at, count);
       }

@@ -126,17 +126,18 @@ std::int64_t sort_unique_as(const Context& context, const Form& form, std::int64
   return unique;
 }
 
-// The sum of items begin .. end - 1 of `rows`, by partial sums of kBlock rows: the rounding error of a sum over a whole
-// cloud stays that of some hundred additions.
-constexpr std::int64_t kBlock = 256;
+constexpr std::int64_t kPartialRows = 256;
+
+// The sum of items begin .. end - 1 of `rows`, by partial sums of kPartialRows rows: the rounding error of a sum over a
+// whole cloud stays that of some hundred additions.
 void sum_many(const ConstRowView& in, const std::int32_t* rows, std::int64_t begin, std::int64_t end, float* out) {
   constexpr std::int64_t kStrip = 16;  // channels, whose sums stay in registers
   for (std::int64_t channel = 0; channel < in.channels; channel += kStrip) {
     const std::int64_t width = std::min(kStrip, in.channels - channel);
     std::array<float, kStrip> total{};
-    for (std::int64_t block = begin; block < end; block += kBlock) {
+    for (std::int64_t block = begin; block < end; block += kPartialRows) {
       std::array<float, kStrip> partial{};
-      for (std::int64_t i = block; i < std::min(end, block + kBlock); ++i) {
+      for (std::int64_t i = block; i < std::min(end, block + kPartialRows); ++i) {
         const float* const x = static_cast<const float*>(in.base) + rows[i] * in.row_stride + channel;
         for (std::int64_t c = 0; c < width; ++c) partial[static_cast<std::size_t>(c)] += x[c];
       }
@@ -161,7 +162,7 @@ void reduce_segments(const ConstRowView& in, const SegmentedItems<std::int32_t>&
   for (std::int64_t s = first; s < last; ++s) {
     float* const to = static_cast<float*>(out.base) + s * out.row_stride;
     const std::int64_t begin = rows.splits[s], end = rows.splits[s + 1];
-    const bool many = (kReduce == Reduce::kSum || kReduce == Reduce::kMean) && end - begin > kBlock;
+    const bool many = (kReduce == Reduce::kSum || kReduce == Reduce::kMean) && end - begin > kPartialRows;
     if (begin == end) std::fill_n(to, channels, 0.0f);
     if (many) sum_many(in, order, begin, end, to);
     for (std::int64_t next = begin; next < end && !many; ++next) {

@@ -372,3 +372,20 @@ def test_torch_is_optional():
     refused = python("import sys; sys.modules['torch'] = None; import voxshift.torch")
     assert refused.returncode != 0
     assert "ImportError: voxshift.torch needs PyTorch: pip install torch" in refused.stderr
+
+
+def test_batch_norm_with_a_residual_but_no_activation_may_be_changed_in_place(random):
+    x, residual, grad = (torch.from_numpy(random.standard_normal((50, 6), dtype=np.float32)) for _ in range(3))
+    weight, bias = torch.rand(6) + 0.5, torch.rand(6)
+    gradients = []
+    for plain in (False, True):
+        inputs = [t.clone().requires_grad_() for t in (x, residual)]
+        if plain:
+            out = torch.nn.functional.batch_norm(inputs[0], None, None, weight, bias, training=True) + inputs[1]
+        else:
+            mean, variance = torch.zeros(6), torch.ones(6)
+            out = vst.functional.batch_norm(inputs[0], mean, variance, weight, bias, training=True, residual=inputs[1])
+        torch.relu_(out).backward(grad)
+        gradients.append([t.grad for t in inputs])
+    for ours, theirs in zip(*gradients):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -181,8 +181,10 @@ class _BatchNorm(Function):
                 negative_slope=slope,
             ),
         )
-        # Only an activation's derivative after a residual needs the result; else it may be changed in place.
-        ctx.save_for_backward(x, weight, bias if residual is None else out, mean, variance)
+        # Only an activation's derivative after a residual needs the result; else it may be changed in place, as by
+        # ReLU(True).
+        kept = bias if residual is None else out if activation else x
+        ctx.save_for_backward(x, weight, kept, mean, variance)
         ctx.options, ctx.has_residual = (eps, activation, slope), residual is not None
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
@@ -190,11 +192,11 @@ class _BatchNorm(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, _mean, _variance):
-        x, weight, bias_or_out, mean, variance = (array("batch_norm", "x", t) for t in ctx.saved_tensors)
+        x, weight, kept, mean, variance = (array("batch_norm", "x", t) for t in ctx.saved_tensors)
         eps, activation, slope = ctx.options
         gradients = vs.batch_norm_backward(
             x,
-            bias_or_out if ctx.has_residual else None,
+            kept if ctx.has_residual else None,
             array("batch_norm", "grad", grad),
             mean,
             variance,
@@ -203,7 +205,7 @@ class _BatchNorm(Function):
             activation=activation,
             negative_slope=slope,
             residual_gradient=ctx.needs_input_grad[3],
-            bias=None if ctx.has_residual else bias_or_out,
+            bias=None if ctx.has_residual else kept,
         )
         return (*map(tensor_of, gradients), None, None, None)
 
