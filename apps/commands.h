@@ -16,6 +16,7 @@ struct SegmentOptions {
   std::vector<std::filesystem::path> scans;  ///< files and folders
   std::filesystem::path model;               ///< empty: the trained one
   std::string device = "cpu";
+  std::string dtype = "auto";
   int threads = 0;  ///< 0: all processors
   std::filesystem::path out = ".";
   std::vector<std::string> write;  ///< of label, ply, png, scores; empty: label, ply, and png where it can be drawn

@@ -44,6 +44,9 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
   command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
       ->type_name("FILE");
   command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
+  command.add_option("--dtype", options.dtype, "Features and weights: auto (f32 on cpu, f16 on cuda), f32 or f16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "f16"}));
   command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
   command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
   command.add_option("--write", options.write, "What to write: label,ply,png,scores")

@@ -28,7 +28,7 @@ Json to_json(const ScanStats& stats, const Session& session) {
           {"voxels", stats.run.voxels},
           {"device", name(session.device())},
           {"threads", session.threads()},
-          {"dtype", "f32"},
+          {"dtype", name(session.dtype())},
           {"model", {{"arch", model.arch()}, {"parameters", model.parameter_count()}, {"macs", stats.run.macs}}},
           {"seconds",
            {{"read", stats.read_seconds},

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <future>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -69,7 +70,10 @@ void compute(Session& session, bool with_scores, Job& job) {
   const std::int64_t n = job.scan.count();
   // the points stay the scan's
   const Array points(job.scan.points.data(), {n, job.scan.columns}, DType::kF32, Device::cpu(), nullptr);
-  job.result = about(job.path, [&] { return session.segment(points, with_scores); });
+  job.result = about(job.path, [&] {
+    const Segmentation result = session.segment(points.to(session.device()), with_scores);
+    return Segmentation{result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
+  });
   job.stats.run = session.report();
   job.stats.compute_seconds = seconds_since(start);
 }
@@ -120,7 +124,10 @@ int segment(const SegmentOptions& given) {
   }
   check_names(options, scans);
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
-  Session session = about(options.model, [&] { return Session(model, device, options.threads); });
+  std::optional<DType> dtype;
+  if (options.dtype != "auto") dtype = options.dtype == "f16" ? DType::kF16 : DType::kF32;
+  Session session = about(options.model, [&] { return Session(model, device, options.threads, dtype); });
+  if (options.layers || !options.stats.empty()) session.report_layers(true);
   make_folder(options.out);
   const double peak = options.layers ? runtime(session.device()).fma_peak(session.device(), session.threads()) : 0;
 

@@ -92,7 +92,7 @@ void add_map(const Options& options, const SparseTensor& level, int stride, int 
     window.size = {3, 3, 3, 1};
     const auto fresh_map = [&] { return CoordinateCache().kernel_map(level.map(), level.map(), window); };
     check_map(level, *fresh_map());
-    const double pairs = static_cast<double>(fresh_map()->forward().pair_count());
+    const double pairs = static_cast<double>(fresh_map()->pairs().dim(0));
     const Measurement result = measure(
         repeats, [&] { return copy_bandwidth(threads); }, [&] { return std::vector<double>{seconds_of(fresh_map)}; });
     state.counters["stride"] = stride;

@@ -57,7 +57,7 @@ class StackMap {
         split[s * taps_ + k] =
             static_cast<std::int32_t>(std::lower_bound(list.out, list.out + list.count, row) - list.out);
       }
-    return {taps(), out_rows, in_rows_, lists_.data(), split};
+    return {taps(), out_rows, in_rows_, lists_.data(), split, {}};
   }
 
  private:
@@ -78,8 +78,7 @@ void conv2d_input_gradient(const Context& context, const Window2d& window, Exten
       for (std::int64_t t = 0; t < taps; ++t)
         by_tap[(t * outputs + o) * inputs + i] = weight[(o * inputs + i) * taps + t];
   const SparseConvKernels& kernels = sparse_conv_kernels();
-  kernels.conv(context, grad, map.backward(context, grad.count), *kernels.pack(by_tap, taps, outputs, inputs), {},
-               grad_in);
+  kernels.conv(context, grad, map.backward(context, grad.count), *kernels.pack(context, by_tap, taps, outputs, inputs, DType::kF32), {}, grad_in);
   context.arena->rewind(mark);
 }
 

@@ -235,6 +235,21 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     });
   }
 
+  void box_keys(const Context&, const KeyLayout& layout, std::int64_t* keys) const override {
+    Coordinate c;
+    for (int axis = 0; axis < layout.axes(); ++axis) c[static_cast<std::size_t>(axis)] = layout.lowest(axis);
+    for (;;) {
+      *keys++ = layout.pack(c.data());
+      int axis = layout.axes() - 1;  // counts up, the last axis fastest
+      while (axis >= 0 && c[static_cast<std::size_t>(axis)] == layout.highest(axis)) {
+        c[static_cast<std::size_t>(axis)] = layout.lowest(axis);
+        --axis;
+      }
+      if (axis < 0) return;
+      ++c[static_cast<std::size_t>(axis)];
+    }
+  }
+
   std::int64_t sort_unique(const Context& context, std::int64_t* keys, std::int64_t n, int bits, std::int32_t* first,
                            std::int32_t* inverse) const override {
     if (std::adjacent_find(keys, keys + n, std::greater_equal<>()) == keys + n) {
@@ -249,6 +264,10 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     const KeyBesideIndex beside{static_cast<int>(std::bit_width(static_cast<std::uint64_t>(n - 1)))};
     if (bits + beside.index_bits <= 64) return sort_unique_as(context, beside, keys, n, bits, first, inverse);
     return sort_unique_as(context, KeyAndIndex(), keys, n, bits, first, inverse);
+  }
+
+  bool ascending(const Context&, const std::int32_t* values, std::int64_t n) const override {
+    return std::is_sorted(values, values + n);
   }
 
   std::int64_t candidates(const Context& context, const Level& level, const Window& window, Move move,
@@ -283,9 +302,42 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     return total;
   }
 
-  KernelMapViews map(const Context& context, const Level& fine, const Level& coarse, const Window& window,
-                     Arena& result) const override {
-    return kernel_map(context, fine, coarse, window, result);
+  void floor_levels(const Context& context, const Level& fine, std::span<const Window::Extents> strides,
+                    std::span<Level> levels) const override {
+    for (std::size_t i = 0; i < levels.size(); ++i) {  // each from the one before, which has fewer rows
+      const Level& from = i > 0 ? levels[i - 1] : fine;
+      Window window;
+      window.dims = fine.layout.axes() - 1;
+      window.stride = strides[i];
+      for (std::size_t d = 0; i > 0 && d < window.stride.size(); ++d) window.stride[d] /= strides[i - 1][d];
+      auto* keys = context.arena->allocate<std::int64_t>(from.count);
+      const std::int64_t n = candidates(context, from, window, Move::kFloor, levels[i].layout, keys);
+      levels[i].keys = keys;
+      levels[i].count = sort_unique(context, keys, n, levels[i].layout.used_bits(), nullptr, nullptr);
+    }
+  }
+
+  void maps(const Context& context, std::span<const MapRequest> requests, Arena& result,
+            std::span<KernelMapViews> views) const override {
+    for (std::size_t r = 0; r < requests.size(); ++r)
+      views[r] = kernel_map(context, requests[r].fine, requests[r].coarse, requests[r].window, result);
+  }
+
+  std::int64_t pair_count(const Context&, const KernelMapView& map) const override {
+    std::int64_t count = 0;
+    for (int k = 0; k < map.volume; ++k) count += map.pairs[k].count;
+    return count;
+  }
+
+  void list_pairs(const Context&, const KernelMapView& map, std::int32_t* to) const override {
+    for (int k = 0; k < map.volume; ++k) {
+      const PairList& list = map.pairs[k];
+      for (std::int64_t p = 0; p < list.count; ++p, to += 3) {
+        to[0] = k;
+        to[1] = list.in[p];
+        to[2] = list.out[p];
+      }
+    }
   }
 
   void build_table(const Context&, const Level& level, HashSlot* slots, std::int64_t capacity) const override {

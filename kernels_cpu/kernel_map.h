@@ -5,7 +5,7 @@
 
 namespace voxshift::cpu {
 
-/// CoordinateKernels::map on the CPU.
+/// One map of CoordinateKernels::maps.
 KernelMapViews kernel_map(const Context&, const Level& fine, const Level& coarse, const Window&, Arena& result);
 
 }  // namespace voxshift::cpu

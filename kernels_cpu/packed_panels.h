@@ -18,8 +18,8 @@ enum class WeightOrder { kInOut, kOutIn };
 /// weight[k, i, o] lies at data[((k * panels + o / 16) * in_channels + i) * 16 + o % 16]; channels beyond the last are
 /// 0.
 struct PackedPanels final : PackedWeights {
-  PackedPanels(const float* weight, std::int64_t offsets, std::int64_t inputs, std::int64_t outputs,
-               WeightOrder order = WeightOrder::kInOut);
+  PackedPanels(const Context& context, const float* weight, std::int64_t offsets, std::int64_t inputs,
+               std::int64_t outputs, WeightOrder order = WeightOrder::kInOut);
   ~PackedPanels() override;
 
   std::size_t bytes() const override;

@@ -5,6 +5,7 @@
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/softmax.h>
 
 #include <algorithm>
 #include <array>
@@ -119,14 +120,15 @@ void for_rows(const Context& context, std::int64_t count, const Body& body) {
 
 class CpuRowKernels final : public RowKernels {
  public:
-  std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t in_channels,
-                                            std::int64_t out_channels) const override {
-    return std::make_shared<const PackedPanels>(weight, 1, in_channels, out_channels);
+  std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t in_channels,
+                                            std::int64_t out_channels, DType) const override {
+    return std::make_shared<const PackedPanels>(context, weight, 1, in_channels, out_channels);
   }
 
-  std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t in_channels,
+  std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
+                                                       std::int64_t in_channels,
                                                        std::int64_t out_channels) const override {
-    return std::make_shared<const PackedPanels>(weight, 1, in_channels, out_channels, WeightOrder::kOutIn);
+    return std::make_shared<const PackedPanels>(context, weight, 1, in_channels, out_channels, WeightOrder::kOutIn);
   }
 
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
@@ -175,6 +177,39 @@ class CpuRowKernels final : public RowKernels {
       }
       const float* from = row(in, rows[i]);
       for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
+    });
+  }
+
+  void pick(const Context& context, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
+            std::int32_t* out) const override {
+    for_rows(context, n, [&](std::int64_t i) { out[i] = values[picked[i]]; });
+  }
+
+  void place(const Context& context, const std::int32_t* values, const std::int32_t* places, std::int64_t n,
+             std::int32_t* out) const override {
+    for_rows(context, n, [&](std::int64_t i) { out[places[i]] = values[i]; });
+  }
+
+  void number(const Context& context, std::int64_t n, std::int64_t each, std::int32_t* out) const override {
+    for_rows(context, n, [&](std::int64_t i) { out[i] = static_cast<std::int32_t>(i / each); });
+  }
+
+  void number_clouds(const Context&, const std::int64_t* splits, std::int64_t clouds,
+                     std::int32_t* out) const override {
+    for (std::int64_t b = 0; b < clouds; ++b)
+      std::fill(out + splits[b], out + splits[b + 1], static_cast<std::int32_t>(b));
+  }
+
+  void spread_labels(const Context& context, const std::uint8_t* labels, const std::int32_t* picked,
+                     const std::int32_t* places, std::int64_t n, std::uint8_t* out) const override {
+    for_rows(context, n, [&](std::int64_t i) { out[places[i]] = labels[picked != nullptr ? picked[i] : i]; });
+  }
+
+  void spread_scores(const Context& context, const ConstRowView& logits, const std::int32_t* picked,
+                     const std::int32_t* places, std::int64_t n, float* out) const override {
+    const auto channels = static_cast<std::size_t>(logits.channels);
+    for_rows(context, n, [&](std::int64_t i) {
+      softmax({row(logits, picked != nullptr ? picked[i] : i), channels}, {out + places[i] * logits.channels, channels});
     });
   }
 

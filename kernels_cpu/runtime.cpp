@@ -58,6 +58,14 @@ class CpuRuntime final : public Runtime {
     copy_bytes(to, from, bytes);
   }
   void copy(Device, void* to, const void* from, std::size_t bytes) const override { copy_bytes(to, from, bytes); }
+  void fill(Device, void* memory, int byte, std::size_t bytes) const override {
+    if (bytes > 0) std::memset(memory, byte, bytes);
+  }
+  void synchronize(Device) const override {}
+  void* use_stream(Device, void*) const override { return nullptr; }
+  std::unique_ptr<const Recording> record(const Context&, const std::function<void(const Context&)>&) const override {
+    return nullptr;
+  }
 
   double fma_peak(Device, int threads) const override { return cpu::fma_peak(threads); }
   std::string target(Device) const override { return target_name(); }

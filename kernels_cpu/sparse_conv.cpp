@@ -79,15 +79,15 @@ std::int64_t block_rows(std::int64_t acc_stride) {
 
 class CpuSparseConvKernels final : public SparseConvKernels {
  public:
-  std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t volume, std::int64_t in_channels,
-                                            std::int64_t out_channels) const override {
-    return std::make_shared<const PackedPanels>(weight, volume, in_channels, out_channels);
+  std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t volume,
+                                            std::int64_t in_channels, std::int64_t out_channels, DType) const override {
+    return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels);
   }
 
-  std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t volume,
+  std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
                                                        std::int64_t in_channels,
                                                        std::int64_t out_channels) const override {
-    return std::make_shared<const PackedPanels>(weight, volume, in_channels, out_channels, WeightOrder::kOutIn);
+    return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels, WeightOrder::kOutIn);
   }
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,

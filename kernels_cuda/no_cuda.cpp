@@ -23,6 +23,12 @@ class NoCudaRuntime final : public Runtime {
   void copy_from_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
   void copy_to_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
   void copy(Device, void*, const void*, std::size_t) const override { unavailable(); }
+  void fill(Device, void*, int, std::size_t) const override { unavailable(); }
+  void synchronize(Device) const override { unavailable(); }
+  void* use_stream(Device, void*) const override { unavailable(); }
+  std::unique_ptr<const Recording> record(const Context&, const std::function<void(const Context&)>&) const override {
+    unavailable();
+  }
   double fma_peak(Device, int) const override { unavailable(); }
   std::string target(Device) const override { unavailable(); }
 };

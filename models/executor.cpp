@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <utility>
 
 namespace voxshift {
@@ -85,7 +86,17 @@ void Executor::reset() {
 void Executor::build() {
   const auto start = Clock::now();
   geometry_.build(context());
+  finish_phase();
   report_.maps_seconds = seconds_since(start);
+}
+
+void Executor::finish_phase() const {
+  if (detailed_) runtime(device_).synchronize(device_);
+}
+
+// A GPU has no cache for rows to stay in, and wants few large kernels.
+std::int64_t Executor::joined_rows() const {
+  return device_.kind == Device::Kind::kCpu ? kJoinedRows : std::numeric_limits<std::int64_t>::max();
 }
 
 RowView Executor::rows_of(int index) const {
@@ -95,7 +106,7 @@ RowView Executor::rows_of(int index) const {
 RowView Executor::rows_of(int index, const Span& span) const {
   const Value& v = plan_.value(index);
   const Buffer& buffer = plan_.buffers[static_cast<std::size_t>(v.buffer)];
-  RowView whole{nullptr, buffer.channels, span.count, buffer.channels, DType::kF32};
+  RowView whole{nullptr, buffer.channels, span.count, buffer.channels, plan_.dtype};
   if (v.buffer == plan_.value(plan_.input).buffer) {
     whole.base = const_cast<void*>(in_.base);  // never a step's output
     whole.row_stride = in_.row_stride;
@@ -113,28 +124,36 @@ void Executor::place_buffers() {
     const bool external = index == plan_.value(plan_.input).buffer || index == plan_.value(plan_.output).buffer;
     const Buffer& buffer = plan_.buffers[b];
     std::int64_t rows = external ? 0 : geometry_.rows(buffer.domain).count;
-    if (buffer.partial) rows = std::min(rows, kJoinedRows);
-    bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(sizeof(float));
+    if (buffer.partial) rows = std::min(rows, joined_rows());
+    bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(plan_.dtype));
   }
   memory_ = static_cast<std::byte*>(
       features_.allocate_bytes(static_cast<std::size_t>(memory_plan_.place(plan_.buffers, bytes_))));
 }
 
-void Executor::run(const ConstRowView& in, float* out, const BeforeStep& before) {
+void Executor::run(const ConstRowView& in, void* out, const BeforeStep& before) {
   const auto start = Clock::now();
   place_buffers();
   in_ = in;
+  if (in.dtype != plan_.dtype) {
+    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(plan_.dtype));
+    const RowView copy{rounded, in.channels, in.count, in.channels, plan_.dtype};
+    row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, copy);
+    in_ = copy;
+  }
   out_ = out;
   for (std::size_t first = 0, last = 0; first < plan_.steps.size(); first = last) {
     for (last = first + 1; last < plan_.steps.size() && plan_.steps[last].joins;) ++last;
     run_joined(first, last, before);
   }
+  finish_phase();
   report_.macs = 0;
   for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
     const Step& step = plan_.steps[s];
     LayerReport& layer = report_.layers[s];
     layer.rows = geometry_.rows(plan_.value(step.output).domain).count;
-    layer.pairs = step.kind == StepKind::kConv     ? geometry_.map(step.map).forward.pair_count()
+    layer.pairs = !detailed_                       ? 0
+                  : step.kind == StepKind::kConv   ? coordinate_kernels(device_).pair_count(context(), geometry_.map(step.map).forward)
                   : step.kind == StepKind::kLinear ? layer.rows
                                                    : 0;
     layer.macs = layer.pairs * layer.in_channels * layer.out_channels;
@@ -146,7 +165,7 @@ void Executor::run(const ConstRowView& in, float* out, const BeforeStep& before)
 
 void Executor::run_joined(std::size_t first, std::size_t last, const BeforeStep& before) {
   const std::int64_t rows = geometry_.rows(plan_.value(plan_.steps[first].output).domain).count;
-  const std::int64_t each = last - first > 1 ? kJoinedRows : rows;
+  const std::int64_t each = last - first > 1 ? std::min(rows, joined_rows()) : rows;
   for (std::size_t s = first; s < last; ++s) report_.layers[s].seconds = 0;
   for (std::int64_t row = 0; row == 0 || row < rows; row += each) {
     const Span span{row, std::min(each, rows - row)};
@@ -155,6 +174,7 @@ void Executor::run_joined(std::size_t first, std::size_t last, const BeforeStep&
       Step& step = plan_.steps[s];
       if (before) before(step, rows_of(step.input));
       run_step(step, span);
+      finish_phase();
       report_.layers[s].seconds += seconds_since(start);
     }
     if (each == 0) break;
@@ -212,12 +232,20 @@ void Executor::run_step(const Step& step, const Span& span) {
 
 void Executor::run_scale(const Step& step, const ConstRowView& x, const RowView& y) {
   const std::vector<std::int64_t>& splits = geometry_.rows(plan_.value(step.output).domain).splits;
-  const RowView factors = rows_of(step.other);
+  RowView factors = rows_of(step.other);
+  const Arena::Mark mark = scratch_.mark();
+  if (factors.dtype != DType::kF32) {
+    const RowView wide{scratch_.allocate<float>(factors.count * factors.channels), factors.channels, factors.count,
+                       factors.channels, DType::kF32};
+    row_kernels(device_).affine(context(), factors, nullptr, nullptr, {}, {}, wide);
+    factors = wide;
+  }
   for (std::size_t b = 0; b + 1 < splits.size(); ++b) {
     const std::int64_t first = splits[b], count = splits[b + 1] - splits[b];
     const auto* scale = static_cast<const float*>(factors.rows(static_cast<std::int64_t>(b), 1).base);
     row_kernels(device_).affine(context(), x.rows(first, count), scale, nullptr, {}, {}, y.rows(first, count));
   }
+  scratch_.rewind(mark);
 }
 
 std::size_t Executor::bytes() const {

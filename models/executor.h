@@ -29,6 +29,7 @@ class Executor {
   Context context() { return {device_, nullptr, threads_, &scratch_}; }
   Device device() const { return device_; }
   int threads() const { return threads_; }
+  DType dtype() const { return plan_.dtype; }
   RunReport& report() { return report_; }
   const RunReport& report() const { return report_; }
 
@@ -38,8 +39,12 @@ class Executor {
   /// Rows of the network's output; after build().
   std::int64_t output_rows() const { return geometry_.rows(plan_.value(plan_.output).domain).count; }
 
-  /// Runs all steps: `in` are the input's rows, `out` takes the output's.
-  void run(const ConstRowView& in, float* out, const BeforeStep& before = {});
+  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype, `out` of the plan's takes the output's.
+  void run(const ConstRowView& in, void* out, const BeforeStep& before = {});
+
+  /// Whether run() waits for every step to tell its time, and counts pairs and MACs. Off, the report has rows only and
+  /// a GPU is not waited for.
+  void set_detailed(bool detailed) { detailed_ = detailed; }
 
   /// Packed weights, coordinates, maps, features.
   std::size_t bytes() const;
@@ -53,6 +58,8 @@ class Executor {
   RowView rows_of(int value) const;
   RowView rows_of(int value, const Span& span) const;
   void place_buffers();
+  void finish_phase() const;
+  std::int64_t joined_rows() const;
   void run_joined(std::size_t first, std::size_t last, const BeforeStep& before);
   void run_step(const Step& step, const Span& span);
   void run_scale(const Step& step, const ConstRowView& x, const RowView& out);
@@ -66,7 +73,8 @@ class Executor {
   std::vector<std::int64_t> bytes_;
   std::byte* memory_ = nullptr;
   ConstRowView in_;
-  float* out_ = nullptr;
+  void* out_ = nullptr;
+  bool detailed_ = true;
   RunReport report_;
 };
 

@@ -2,7 +2,7 @@
 #include <voxshift/temporal_shift/kernels.h>
 #include <voxshift/video/kernels.h>
 
-#include <algorithm>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -36,7 +36,7 @@ InputImage::InputImage(const VideoPlan& plan, Device device) : plan_(plan) {
   const VideoValue& input = plan.value(plan.input);
   image_ = Array({input.extent.height + 2 * input.border, input.extent.width + 2 * input.border, input.channels},
                  DType::kF32, device);
-  std::fill_n(image_.data<float>(), image_.count(), 0.0f);
+  runtime(device).fill(device, image_.memory(), 0, image_.bytes());
   pitch_ = image_.dim(1) * input.channels;
   start_ = input.border * (pitch_ + input.channels);
 }
@@ -66,7 +66,7 @@ ShiftCaches::ShiftCaches(const VideoPlan& plan, Device device) : plan_(plan) {
 }
 
 void ShiftCaches::reset() {
-  for (Array& cache : caches_) std::fill_n(cache.data<float>(), cache.count(), 0.0f);
+  for (Array& cache : caches_) runtime(cache.device()).fill(cache.device(), cache.memory(), 0, cache.bytes());
 }
 
 ChannelRuns ShiftCaches::shifted(int shift, const ConstRowView& in) const {
@@ -109,6 +109,19 @@ DenseFrames::DenseFrames(const VideoPlan& plan, Device device)
 
 const float* DenseFrames::run(const Context& context, const std::uint8_t* frame) {
   input_.set(context, frame);
+  // A frame that failed leaves the arena as it was then: the next one is not recorded.
+  if (std::exchange(has_run_, false) && recording_ == nullptr)
+    recording_ = runtime(context.device).record(context, [this](const Context& recorded) { run_steps(recorded); });
+  if (recording_ != nullptr) {
+    recording_->replay();
+  } else {
+    run_steps(context);
+  }
+  has_run_ = true;
+  return static_cast<const float*>(memory_.rows(plan_.output).base);
+}
+
+void DenseFrames::run_steps(const Context& context) {
   for (const VideoStep& step : plan_.steps) {
     StepData data;
     data.out = memory_.rows(step.output);
@@ -123,7 +136,6 @@ const float* DenseFrames::run(const Context& context, const std::uint8_t* frame)
     run_step(context, plan_, step, data);
     if (step.shift >= 0) caches_.remember(context, step.shift, memory_.rows(step.input));
   }
-  return static_cast<const float*>(memory_.rows(plan_.output).base);
 }
 
 }  // namespace voxshift

@@ -5,6 +5,7 @@
 #include <voxshift/models/video_plan.h>
 #include <voxshift/tensor/runtime.h>
 
+#include <memory>
 #include <vector>
 
 namespace voxshift {
@@ -25,7 +26,7 @@ class InputImage {
  public:
   InputImage(const VideoPlan& plan, Device device);
 
-  /// frame u8 [height, width, 3].
+  /// frame u8 [height, width, 3], on the device.
   void set(const Context& context, const std::uint8_t* frame);
 
   ImageView view() const;
@@ -74,12 +75,14 @@ class FrameMemory {
   Array memory_;
 };
 
-/// Frame after frame, all of it: the streaming shift without skipping.
+/// Frame after frame, all of it: the streaming shift without skipping. Where the device has recordings, the steps of
+/// the second frame are recorded, when scratch memory has grown, and replayed from then on.
 class DenseFrames {
  public:
   DenseFrames(const VideoPlan& plan, Device device);
 
-  /// Gives the logits [classes], which stay until the next call.
+  /// Takes a frame on the device; gives the logits [classes] there, which stay until the next call. The context's arena
+  /// is reset between frames and serves nothing else.
   const float* run(const Context& context, const std::uint8_t* frame);
 
   void reset() { caches_.reset(); }
@@ -87,10 +90,14 @@ class DenseFrames {
   std::size_t bytes() const { return caches_.bytes() + input_.bytes() + memory_.bytes(); }
 
  private:
+  void run_steps(const Context& context);
+
   const VideoPlan& plan_;
   InputImage input_;
   ShiftCaches caches_;
   FrameMemory memory_;
+  bool has_run_ = false;  // the last frame, to its end
+  std::unique_ptr<const Recording> recording_;
 };
 
 }  // namespace voxshift

@@ -15,16 +15,9 @@ Level dense_level(const Context& context, std::int64_t clouds, std::int64_t reso
   const auto last = static_cast<std::int32_t>(resolution - 1);
   const KeyLayout layout(4, {}, {static_cast<std::int32_t>(std::max<std::int64_t>(clouds, 1) - 1), last, last, last});
   const std::int64_t count = clouds * resolution * resolution * resolution;
-  auto* keys = context.arena->allocate<std::int64_t>(count);
-  const Arena::Mark mark = context.arena->mark();
-  auto* coords = context.arena->allocate<std::int32_t>(4 * count);
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::int64_t rest = i;
-    for (int axis = 3; axis >= 0; --axis, rest /= resolution)
-      coords[4 * i + axis] = static_cast<std::int32_t>(axis > 0 ? rest % resolution : rest);
-  }
-  coordinate_kernels(context.device).pack(context, coords, count, layout, keys);
-  context.arena->rewind(mark);
+  auto* keys =
+      context.arena->allocate<std::int64_t>(std::max(clouds, std::int64_t{1}) * resolution * resolution * resolution);
+  coordinate_kernels(context.device).box_keys(context, layout, keys);
   return {layout, keys, count};
 }
 
@@ -42,7 +35,23 @@ void even_splits(std::size_t clouds, std::int64_t rows_each, std::vector<std::in
 }  // namespace
 
 Geometry::Geometry(const Plan& plan, Device device)
-    : plan_(plan), arena_(device), rows_(plan.domains.size()), maps_(plan.maps.size()), links_(plan.links.size()) {}
+    : plan_(plan),
+      arena_(device),
+      rows_(plan.domains.size()),
+      maps_(plan.maps.size()),
+      requests_(plan.maps.size()),
+      links_(plan.links.size()) {
+  for (std::size_t d = 1; d < plan.domains.size(); ++d) {
+    const Domain& domain = plan.domains[d];
+    if (domain.kind != Kind::kCoarser || domain.window.semantics != Semantics::kFloor) continue;
+    if (domain.parent != (chain_.empty() ? 0 : chain_.back())) continue;
+    Window::Extents stride = domain.window.stride;
+    for (std::size_t axis = 0; !strides_.empty() && axis < stride.size(); ++axis) stride[axis] *= strides_.back()[axis];
+    chain_.push_back(static_cast<int>(d));
+    strides_.push_back(stride);
+  }
+  levels_.resize(chain_.size());
+}
 
 void Geometry::reset() { arena_.reset(); }
 
@@ -59,16 +68,18 @@ void Geometry::set_points(const Clouds& clouds) {
 }
 
 void Geometry::build(const Context& context) {
-  for (std::size_t d = 1; d < rows_.size(); ++d) build_domain(context, plan_.domains[d], rows_[d]);
+  coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
+  for (std::size_t d = 1; d < rows_.size(); ++d) build_domain(context, static_cast<int>(d), rows_[d]);
   for (std::size_t m = 0; m < maps_.size(); ++m) {
     const MapSpec& spec = plan_.maps[m];
-    maps_[m] = coordinate_kernels(context.device)
-                   .map(context, rows(spec.fine).level, rows(spec.coarse).level, spec.window, arena_);
+    requests_[m] = {rows(spec.fine).level, rows(spec.coarse).level, spec.window};
   }
+  coordinate_kernels(context.device).maps(context, requests_, arena_, maps_);
   for (std::size_t l = 0; l < links_.size(); ++l) build_link(context, plan_.links[l], links_[l]);
 }
 
-void Geometry::build_domain(const Context& context, const Domain& domain, DomainRows& made) {
+void Geometry::build_domain(const Context& context, int index, DomainRows& made) {
+  const Domain& domain = plan_.domain(index);
   const DomainRows& parent = rows(std::max(domain.parent, 0));
   const std::size_t clouds = rows(0).splits.empty() ? 0 : rows(0).splits.size() - 1;
   const auto& kernels = point_voxel_kernels(context.device);
@@ -76,7 +87,11 @@ void Geometry::build_domain(const Context& context, const Domain& domain, Domain
     case Kind::kInput:
       break;
     case Kind::kCoarser:
-      made.level = coarser_level(in_place(context), parent.level, domain.window, parent.shape);
+      if (const auto at = std::find(chain_.begin(), chain_.end(), index); at != chain_.end()) {
+        made.level = levels_[static_cast<std::size_t>(at - chain_.begin())];
+      } else {
+        made.level = coarser_level(in_place(context), parent.level, domain.window, parent.shape);
+      }
       made.count = made.level.count;
       made.shape = parent.shape;
       if (made.shape && domain.window.semantics == Semantics::kBounded) {
@@ -149,10 +164,10 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
     if (spec.weighted) kernels.dense_corners(context, coords, to.grid.resolution, indices, weights);
   } else if (plan_.domain(spec.fine).kind == Kind::kGroups && plan_.domain(spec.fine).parent == spec.coarse) {
     const std::int64_t each = plan_.domain(spec.fine).count;
-    for (std::int64_t i = 0; i < fine.count; ++i) parents[i] = static_cast<std::int32_t>(i / each);
+    row_kernels(context.device).number(context, fine.count, each, parents);
   } else if (to.kind == Kind::kClouds) {
-    for (std::size_t b = 0; b + 1 < fine.splits.size(); ++b)
-      std::fill(parents + fine.splits[b], parents + fine.splits[b + 1], static_cast<std::int32_t>(b));
+    row_kernels(context.device)
+        .number_clouds(context, fine.splits.data(), static_cast<std::int64_t>(fine.splits.size()) - 1, parents);
   } else if (spec.weighted) {
     kernels.three_nearest(context, fine.clouds(), coarse.clouds(), indices, weights);
   }

@@ -56,7 +56,7 @@ class Geometry {
   std::size_t bytes() const { return arena_.bytes(); }
 
  private:
-  void build_domain(const Context& context, const Domain& domain, DomainRows& rows);
+  void build_domain(const Context& context, int domain, DomainRows& rows);
   void build_link(const Context& context, const LinkSpec& spec, LinkRows& link);
   Context in_place(const Context& context) { return {context.device, context.stream, context.threads, &arena_}; }
 
@@ -64,6 +64,11 @@ class Geometry {
   Arena arena_;
   std::vector<DomainRows> rows_;
   std::vector<KernelMapViews> maps_;
+  std::vector<MapRequest> requests_;  // of maps_
+  // Domains that follow from the input's voxels by one kFloor window after the other: a backend makes them together.
+  std::vector<int> chain_;
+  std::vector<Window::Extents> strides_;  // of the chain, from the input
+  std::vector<Level> levels_;
   std::vector<LinkRows> links_;
 };
 

@@ -2,7 +2,6 @@
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 namespace voxshift {
@@ -21,20 +20,22 @@ const Window2d& window_of(const VideoStep& step) {
                                      : step.layer.window;
 }
 
+void fill(Array& array, int byte) { runtime(array.device()).fill(array.device(), array.memory(), byte, array.bytes()); }
+
 }  // namespace
 
-MaskedFrames::Mask::Mask(const VideoValue& value) : pixels({value.extent.pixels()}, DType::kU8) {
-  std::memset(data(), 0, pixels.bytes());
+MaskedFrames::Mask::Mask(const VideoValue& value, Device device) : pixels({value.extent.pixels()}, DType::kU8, device) {
+  fill(pixels, 0);
 }
 
 void MaskedFrames::Mask::clear() {
-  if (active > 0) std::memset(data(), 0, pixels.bytes());
+  if (active > 0) fill(pixels, 0);
   active = 0;
 }
 
 void MaskedFrames::Mask::copy(const Mask& other) {
   if (other.active == 0) return clear();
-  std::memcpy(data(), other.pixels.memory(), pixels.bytes());
+  runtime(pixels.device()).copy(pixels.device(), data(), other.pixels.memory(), pixels.bytes());
   active = other.active;
 }
 
@@ -44,7 +45,7 @@ MaskedFrames::MaskedFrames(const VideoPlan& plan, Device device, float frame_thr
   std::int64_t floats = 0, most_pixels = 0, most_floats = 0;
   for (const VideoValue& value : plan.values) {
     const std::int64_t pixels = value.extent.pixels();
-    masks_.emplace_back(value);
+    masks_.emplace_back(value, device);
     places_.push_back(floats);
     most_pixels = std::max(most_pixels, pixels);
     if (&value == &plan.value(plan.input)) continue;
@@ -53,7 +54,7 @@ MaskedFrames::MaskedFrames(const VideoPlan& plan, Device device, float frame_thr
   }
   for (const VideoStep& step : plan.steps)
     if (step.kind == Kind::kFused) most_pixels = std::max(most_pixels, step.block.hidden().pixels());
-  for (const VideoShift& shift : plan.shifts) previous_.emplace_back(plan.value(shift.value));
+  for (const VideoShift& shift : plan.shifts) previous_.emplace_back(plan.value(shift.value), device);
   frame_ = Array({plan.value(plan.input).extent.pixels() * 3}, DType::kU8, device);
   kept_ = Array({floats}, DType::kF32, device);
   rows_ = Array({most_pixels}, DType::kI32, device);
@@ -68,11 +69,7 @@ void MaskedFrames::reset() {
   caches_.reset();
   for (Mask& mask : masks_) mask.clear();
   for (Mask& mask : previous_) mask.clear();
-  std::memset(kept_.memory(), 0, kept_.bytes());
-}
-
-std::span<const std::uint8_t> MaskedFrames::changed() const {
-  return masks_[static_cast<std::size_t>(plan_.input)].pixels.values<std::uint8_t>();
+  fill(kept_, 0);
 }
 
 RowView MaskedFrames::kept_rows(int value) {
@@ -98,6 +95,7 @@ std::size_t MaskedFrames::bytes() const {
 // Marks the outputs of a step that read something changed; returns their number.
 std::int64_t MaskedFrames::find_candidates(const Context& context, const VideoStep& step) {
   const VideoKernels& kernels = video_kernels(context.device);
+  const Runtime& memory = runtime(context.device);
   auto* candidates = candidates_.data<std::uint8_t>();
   auto* reached = reached_.data<std::uint8_t>();
   const Extent2d in = plan_.value(step.input).extent;
@@ -108,15 +106,15 @@ std::int64_t MaskedFrames::find_candidates(const Context& context, const VideoSt
   if (step.shift >= 0) {  // channels of the last frame changed where that frame did
     Mask& previous = previous_[static_cast<std::size_t>(step.shift)];
     if (previous.active > 0) {
-      std::memcpy(reached, changed, static_cast<std::size_t>(in.pixels()));
+      memory.copy(context.device, reached, changed, static_cast<std::size_t>(in.pixels()));
       count = kernels.unite(context, reached, previous.data(), in.pixels());
       changed = reached;
     }
   }
   if (count == 0) {
-    std::memset(candidates, 0, static_cast<std::size_t>(outputs));
+    memory.fill(context.device, candidates, 0, static_cast<std::size_t>(outputs));
   } else if (step.kind == Kind::kMean) {
-    candidates[0] = 1;
+    memory.fill(context.device, candidates, 1, 1);
     count = 1;
   } else if (step.kind == Kind::kFused && !step.block.first.window.pointwise()) {
     kernels.reached(context, step.block.first.window, in, changed, reached);
@@ -165,9 +163,9 @@ void MaskedFrames::take(const Context& context, const std::uint8_t* frame, bool 
   auto* kept = frame_.data<std::uint8_t>();
   Mask& changed = mask(plan_.input);
   if (fresh_) {
-    std::memcpy(kept, frame, frame_.bytes());
+    runtime(context.device).copy(context.device, kept, frame, frame_.bytes());
     changed.active = changed.pixels.count();
-    std::memset(changed.data(), 1, changed.pixels.bytes());
+    fill(changed.pixels, 1);
   } else {
     const std::array<float, 3> none{};
     changed.active = video_kernels(context.device)

@@ -4,7 +4,6 @@
 #include <voxshift/models/frame_runner.h>
 
 #include <array>
-#include <span>
 #include <vector>
 
 namespace voxshift {
@@ -17,18 +16,18 @@ class MaskedFrames {
   /// The frame's threshold is in normalised units, `thresholds` has one for every step.
   MaskedFrames(const VideoPlan& plan, Device device, float frame_threshold, std::vector<float> thresholds);
 
-  /// Takes the next frame, u8 [height, width, 3], and returns the multiply-adds that it cost. `dense`: every step
-  /// computes all pixels and takes what differs at all, so that kept values are those of a dense run.
+  /// Takes the next frame, u8 [height, width, 3] on the device, and returns the multiply-adds that it cost. `dense`:
+  /// every step computes all pixels and takes what differs at all, so that kept values are those of a dense run.
   std::int64_t run(const Context& context, const std::uint8_t* frame, bool dense);
 
   /// Forgets all frames; the next one is dense and changed everywhere.
   void reset();
 
-  /// Which pixels were taken from the last frame, the others being older.
-  std::span<const std::uint8_t> changed() const;
+  /// Which pixels were taken from the last frame, the others being older; on the device.
+  const Array& changed() const { return masks_[static_cast<std::size_t>(plan_.input)].pixels; }
   std::int64_t changed_count() const { return active(plan_.input); }
 
-  /// u8 [height, width, 3]: the last frame where its pixels were taken, elsewhere older ones.
+  /// u8 [height, width, 3] on the device: the last frame where its pixels were taken, elsewhere older ones.
   const std::uint8_t* kept_frame() const { return frame_.data<std::uint8_t>(); }
 
   /// The kept values of a step's output.
@@ -43,7 +42,7 @@ class MaskedFrames {
     Array pixels;
     std::int64_t active = 0;
 
-    explicit Mask(const VideoValue& value);
+    Mask(const VideoValue& value, Device device);
     std::uint8_t* data() { return pixels.data<std::uint8_t>(); }
     void clear();
     void copy(const Mask& other);

@@ -19,8 +19,9 @@ bool same_domain(const Domain& a, const Domain& b) {
 class Planner {
  public:
   Planner(const Graph& graph, const Parameters& parameters, const std::map<std::string, std::int64_t>& channels,
-          Device device)
+          Device device, DType dtype)
       : graph_(graph), parameters_(parameters), channels_(channels), device_(device) {
+    plan_.dtype = dtype;
     plan_.domains.push_back({});
     plan_.input = value(kGraphInput, 0);
   }
@@ -311,17 +312,19 @@ class Planner {
 
   void add_product(const Draft& draft, Step& step) {
     const Array weight = draft.weights.weight.to(device_);
+    const Context context{device_, nullptr, num_threads(), nullptr};
     const bool every_row = draft.window().volume() == 1 && keeps_rows(draft.window());
     if (draft.weights.bias) step.bias = draft.weights.bias->to(device_);
     step.kind = every_row ? StepKind::kLinear : StepKind::kConv;
     if (every_row) {
-      step.weights = row_kernels(device_).pack(weight.data<float>(), weight.dim(1), weight.dim(2));
+      step.weights = row_kernels(device_).pack(context, weight.data<float>(), weight.dim(1), weight.dim(2), plan_.dtype);
       return;
     }
     const int in = at(draft.inputs[0]).domain, out = at(draft.output).domain;
     step.transposed = draft.op == Op::kConvTranspose;
     step.map = step.transposed ? map(out, in, draft.window()) : map(in, out, draft.window());
-    step.weights = sparse_conv_kernels(device_).pack(weight.data<float>(), weight.dim(0), weight.dim(1), weight.dim(2));
+    step.weights = sparse_conv_kernels(device_).pack(context, weight.data<float>(), weight.dim(0),
+                                                     weight.dim(1), weight.dim(2), plan_.dtype);
   }
 
   // A value that has a buffer for itself: the output is handed to the caller.
@@ -381,9 +384,9 @@ class Planner {
 }  // namespace
 
 Plan make_plan(const Graph& graph, const Parameters& parameters, const std::map<std::string, std::int64_t>& channels,
-               Device device, Passes passes) {
+               Device device, Passes passes, DType dtype) {
   check(graph.input != GraphInput::kFrames, "[plan] the network takes frames, which a VideoStream runs");
-  return Planner(graph, parameters, channels, device).make(passes);
+  return Planner(graph, parameters, channels, device, dtype).make(passes);
 }
 
 }  // namespace voxshift

@@ -108,6 +108,7 @@ struct Plan {
   std::vector<Buffer> buffers;
   std::vector<Step> steps;
   int input = -1, output = -1;  ///< values whose buffers the caller provides
+  DType dtype = DType::kF32;    ///< of all values
 
   const Value& value(int index) const { return values[static_cast<std::size_t>(index)]; }
   const Domain& domain(int index) const { return domains[static_cast<std::size_t>(index)]; }
@@ -119,6 +120,6 @@ enum class Passes { kAll, kNone };
 /// The graph must have passed check_graph, which gave `channels`. Throws InvalidArgument where values of different
 /// domains meet, a transposed convolution has nowhere to go back to, or an op meets rows that it is not made for.
 Plan make_plan(const Graph& graph, const Parameters& parameters, const std::map<std::string, std::int64_t>& channels,
-               Device device, Passes passes = Passes::kAll);
+               Device device, Passes passes = Passes::kAll, DType dtype = DType::kF32);
 
 }  // namespace voxshift

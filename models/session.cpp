@@ -1,11 +1,11 @@
 #include <voxshift/models/cloud_blocks.h>
 #include <voxshift/models/executor.h>
 #include <voxshift/models/session.h>
-#include <voxshift/models/softmax.h>
 #include <voxshift/rows/kernels.h>
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -17,8 +17,12 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 }  // namespace
 
 struct Session::Impl {
-  Impl(const Model& m, Device d, int threads)
-      : model(m), executor(make_plan(m.graph(), m.parameters(), m.channels(), d), d, threads) {}
+  Impl(const Model& m, Device d, int threads, DType dtype)
+      : model(m),
+        executor(make_plan(m.graph(), m.parameters(), m.channels(), d, Passes::kAll, dtype), d, threads),
+        scale(Array::from(m.profile().scale, {static_cast<std::int64_t>(m.profile().scale.size())}).to(d)) {
+    executor.set_detailed(d.kind == Device::Kind::kCpu);
+  }
 
   std::int64_t classes() const { return executor.plan().value(executor.plan().output).channels; }
 
@@ -38,36 +42,53 @@ struct Session::Impl {
 
   Array logits(const ConstRowView& in) {
     executor.build();
-    Array out({executor.output_rows(), classes()}, DType::kF32, executor.device());
-    executor.run(in, out.data<float>());
+    const std::int64_t rows = executor.output_rows(), channels = classes();
+    Array out({rows, channels}, DType::kF32, executor.device());
+    if (executor.dtype() == DType::kF32) {
+      executor.run(in, out.memory());
+    } else {
+      const RowView narrow{logits_memory(rows), channels, rows, channels, executor.dtype()};
+      executor.run(in, narrow.base);
+      row_kernels(executor.device()).affine(executor.context(), narrow, nullptr, nullptr, {}, {}, rows_of(out));
+    }
     executor.reset();
     return out;
+  }
+
+  void* logits_memory(std::int64_t rows) {
+    return executor.geometry().arena().allocate_bytes(static_cast<std::size_t>(rows * classes()) *
+                                                      size_of(executor.dtype()));
   }
 
   void segment_voxels(const Array& points, Segmentation& result);
   void segment_blocks(const Array& points, Segmentation& result);
 
   // Labels, and scores where wanted, of the points rows[i] from row inverse[i] (null: i) of the logits.
-  void write(const float* logits, const std::uint8_t* labels, const std::int32_t* rows, const std::int32_t* inverse,
-             std::int64_t count, Segmentation& result) const {
-    auto* out = result.labels.data<std::uint8_t>();
-    for (std::int64_t i = 0; i < count; ++i) out[rows[i]] = labels[inverse != nullptr ? inverse[i] : i];
+  void write(const ConstRowView& logits, const std::int32_t* rows, const std::int32_t* inverse, std::int64_t count,
+             Segmentation& result) {
+    const RowKernels& kernels = row_kernels(executor.device());
+    auto* labels = executor.geometry().arena().allocate<std::uint8_t>(logits.count);
+    kernels.argmax(executor.context(), logits, labels);
+    kernels.spread_labels(executor.context(), labels, inverse, rows, count, result.labels.data<std::uint8_t>());
     if (result.scores.count() == 0) return;
-    auto* scores = result.scores.data<float>();
-    const auto width = static_cast<std::size_t>(classes());
-    for (std::int64_t i = 0; i < count; ++i)
-      softmax({logits + (inverse != nullptr ? inverse[i] : i) * classes(), width},
-              {scores + rows[i] * classes(), width});
+    kernels.spread_scores(executor.context(), logits, inverse, rows, count, result.scores.data<float>());
   }
 
   Model model;
   Executor executor;
+  Array scale;  // of the profile
   CloudBlocks blocks;
+  std::vector<float> block_features;
   RunReport total;  // of all blocks of a cloud
 };
 
-Session::Session(const Model& model, Device device, int threads)
-    : impl_(std::make_unique<Impl>(model, device, threads)) {}
+Session::Session(const Model& model, Device device, int threads, std::optional<DType> dtype) {
+  const bool cpu = device.kind == Device::Kind::kCpu;
+  const DType chosen = dtype.value_or(cpu ? DType::kF32 : DType::kF16);
+  check<BackendUnavailable>(chosen == DType::kF32 || (chosen == DType::kF16 && !cpu), "[session] ", name(device),
+                            " runs networks in f32", cpu ? "" : " or f16", ", not in ", name(chosen));
+  impl_ = std::make_unique<Impl>(model, device, threads, chosen);
+}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
@@ -113,8 +134,8 @@ Segmentation Session::segment(const Array& points, bool with_scores) {
   s.check_rows("segment");
   const std::int64_t n = points.dim(0), classes = s.classes();
   Segmentation result{Array({n}, DType::kU8, device()), Array({with_scores ? n : 0, classes}, DType::kF32, device())};
-  std::fill_n(result.labels.data<std::uint8_t>(), n, kUnlabelled);
-  std::fill_n(result.scores.data<float>(), result.scores.count(), 0.0f);
+  runtime(device()).fill(device(), result.labels.memory(), kUnlabelled, result.labels.bytes());
+  runtime(device()).fill(device(), result.scores.memory(), 0, result.scores.bytes());
   s.start(n);
   if (profile.blocks) {
     s.segment_blocks(points, result);
@@ -136,26 +157,27 @@ void Session::Impl::segment_voxels(const Array& points, Segmentation& result) {
   const VoxelRows voxels = voxelize_rows(in_place, {rows_of(points).columns(0, channels), splits, 1}, profile.voxelize);
   executor.geometry().set_voxels(voxels.level, std::nullopt);
   const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
-  rows.affine(executor.context(), input, profile.scale.data(), nullptr, {}, {}, input);
+  rows.affine(executor.context(), input, std::as_const(scale).data<float>(), nullptr, {}, {}, input);
   RunReport& report = executor.report();
   report.dropped_points = n - voxels.points;
   report.voxelize_seconds = seconds_since(start);
 
   const std::int64_t count = voxels.level.count;
-  float* logits = arena.allocate<float>(count * classes());
-  auto* labels = arena.allocate<std::uint8_t>(count);
+  const RowView logits{logits_memory(count), classes(), count, classes(), executor.dtype()};
   executor.build();
-  executor.run(input, logits);
+  executor.run(input, logits.base);
   const auto labelling = Clock::now();
-  rows.argmax(executor.context(), ConstRowView{logits, classes(), count, classes(), DType::kF32}, labels);
-  write(logits, labels, voxels.kept, voxels.inverse, voxels.points, result);
+  write(logits, voxels.kept, voxels.inverse, voxels.points, result);
   report.network_seconds += seconds_since(labelling);
 }
 
 void Session::Impl::segment_blocks(const Array& points, Segmentation& result) {
   const auto start = Clock::now();
   const Profile& profile = model.profile();
-  blocks.cut(rows_of(points), profile.scale, *profile.blocks);
+  const Device device = executor.device();
+  std::optional<Array> host;  // blocks are cut on the CPU
+  if (device != Device::cpu()) host = points.to(Device::cpu());
+  blocks.cut(rows_of(host ? std::as_const(*host) : points), profile.scale, *profile.blocks);
   total = executor.report();
   total.dropped_points = blocks.dropped();
   total.voxelize_seconds = seconds_since(start);
@@ -168,23 +190,26 @@ void Session::Impl::segment_blocks(const Array& points, Segmentation& result) {
     Arena& arena = executor.geometry().arena();
     const std::int64_t count = blocks.size(b);
     const RowView input{arena.allocate<float>(count * channels), channels, count, channels, DType::kF32};
-    blocks.features(b, static_cast<float*>(input.base));
+    auto* rows = arena.allocate<std::int32_t>(count);
+    block_features.resize(static_cast<std::size_t>(count * channels));
+    blocks.features(b, block_features.data());
+    runtime(device).copy_from_host(device, input.base, block_features.data(), block_features.size() * sizeof(float));
+    runtime(device).copy_from_host(device, rows, blocks.rows(b), static_cast<std::size_t>(count) * sizeof(*rows));
     const std::int64_t splits[] = {0, count};
     executor.geometry().set_points({input, splits, 1});
     executor.build();
-    float* logits = arena.allocate<float>(count * classes());
-    auto* labels = arena.allocate<std::uint8_t>(count);
-    executor.run(input, logits);
+    const RowView logits{logits_memory(count), classes(), count, classes(), executor.dtype()};
+    executor.run(input, logits.base);
     const auto labelling = Clock::now();
-    row_kernels(executor.device())
-        .argmax(executor.context(), ConstRowView{logits, classes(), count, classes(), DType::kF32}, labels);
-    write(logits, labels, blocks.rows(b), nullptr, count, result);
+    write(logits, rows, nullptr, count, result);
     total.network_seconds += seconds_since(labelling);
     total.add(executor.report());
   }
   executor.report() = total;
 }
 
+void Session::report_layers(bool wanted) { impl_->executor.set_detailed(wanted); }
+DType Session::dtype() const { return impl_->executor.dtype(); }
 const RunReport& Session::report() const { return impl_->executor.report(); }
 const Model& Session::model() const { return impl_->model; }
 Device Session::device() const { return impl_->executor.device(); }

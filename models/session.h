@@ -6,6 +6,7 @@
 #include <voxshift/tensor/sparse_tensor.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,8 +44,10 @@ struct Segmentation {
 /// results is allocated.
 class Session {
  public:
-  /// threads 0: num_threads(). Throws BackendUnavailable for a device this build has not.
-  explicit Session(const Model& model, Device device = Device::cpu(), int threads = 0);
+  /// threads 0: num_threads(). dtype of features and weights: none is f32 on the CPU, f16 (summed in f32) on CUDA. Throws
+  /// BackendUnavailable for a device this build has not, or a dtype that the device has not: f16 on the CPU.
+  explicit Session(const Model& model, Device device = Device::cpu(), int threads = 0,
+                   std::optional<DType> dtype = {});
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
@@ -61,9 +64,14 @@ class Session {
   /// InvalidArgument for other shapes and where points without a range span more than a key's bits, or 2^31 blocks.
   Segmentation segment(const Array& points, bool with_scores = false);
 
+  /// Whether runs wait for every step to report its time, and count pairs and MACs: on the CPU at first yes, on CUDA,
+  /// where waiting costs time, no.
+  void report_layers(bool wanted);
+
   const RunReport& report() const;
   const Model& model() const;
   Device device() const;
+  DType dtype() const;
   int threads() const;
 
   /// Bytes that the session holds: packed weights, maps, features.

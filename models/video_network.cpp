@@ -2,6 +2,7 @@
 #include <voxshift/models/video_network.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -72,9 +73,12 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
   const Context context{network.device(), nullptr, threads > 0 ? threads : num_threads(), &arena};
   InputImage input(plan, network.device());
   FrameMemory memory(plan, count, network.device());
-  std::vector<float> zeros;  // of the widest shift, beyond both ends of the clip
-  for (const VideoShift& shift : plan.shifts)
-    zeros.resize(std::max(zeros.size(), static_cast<std::size_t>(shift.shift.fold(plan.value(shift.value).channels))));
+  std::int64_t fold = 0;  // of the widest shift
+  for (const VideoShift& shift : plan.shifts) fold = std::max(fold, shift.shift.fold(plan.value(shift.value).channels));
+  Array zeros({fold}, DType::kF32, network.device());  // beyond both ends of the clip
+  const Runtime& copies = runtime(network.device());
+  copies.fill(network.device(), zeros.memory(), 0, zeros.bytes());
+  const Array on_device = frames.to(network.device());
 
   for (const VideoStep& step : plan.steps) {
     for (std::int64_t t = 0; t < count; ++t) {
@@ -83,12 +87,12 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
       data.pixels.count = data.out.count;
       if (step.residual >= 0) data.residual = memory.rows(step.residual, t);
       if (step.input == plan.input) {
-        input.set(context, frames.data<std::uint8_t>() + t * extent.pixels() * 3);
+        input.set(context, on_device.data<std::uint8_t>() + t * extent.pixels() * 3);
         data.in = input.view();
       } else if (step.shift >= 0) {
         data.in.rows = shifted_runs(plan.shifts[static_cast<std::size_t>(step.shift)].shift, memory.rows(step.input, t),
                                     neighbour(memory, step.input, t - 1, count),
-                                    neighbour(memory, step.input, t + 1, count), zeros.data());
+                                    neighbour(memory, step.input, t + 1, count), std::as_const(zeros).data<float>());
       } else {
         data.in.rows = ChannelRuns(memory.rows(step.input, t));
       }
@@ -96,8 +100,7 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
     }
   }
   Array logits({count, classes}, DType::kF32);
-  const auto* rows = static_cast<const float*>(memory.rows(plan.output).base);
-  std::copy_n(rows, logits.count(), logits.data<float>());
+  copies.copy_to_host(network.device(), logits.memory(), memory.rows(plan.output).base, logits.bytes());
   return logits;
 }
 

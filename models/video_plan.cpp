@@ -32,7 +32,7 @@ Array transposed(const Array& weight) {
 class VideoPlanner {
  public:
   VideoPlanner(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device)
-      : graph_(graph), drafts_(fused_drafts(graph, parameters)), kernels_(video_kernels(device)) {
+      : graph_(graph), drafts_(fused_drafts(graph, parameters)), kernels_(video_kernels(device)), context_{device} {
     for (std::size_t c = 0; c < 3; ++c) {
       plan_.scale.push_back(1 / (255 * frames.std[c]));
       plan_.shift.push_back(-frames.mean[c] / frames.std[c]);
@@ -97,20 +97,23 @@ class VideoPlanner {
 
   Conv2dLayer layer(const Draft& draft) {
     Conv2dLayer result{draft.node->window2d, 0, 0, nullptr, draft.activation};
-    const Array weight = draft.op == Op::kLinear ? transposed(draft.weights.weight) : draft.weights.weight;
-    const float* bias = draft.weights.bias ? draft.weights.bias->data<float>() : nullptr;
+    const Device device = context_.device;
+    const Array weight =
+        (draft.op == Op::kLinear ? transposed(draft.weights.weight) : draft.weights.weight).to(device);
+    const Array biases = draft.weights.bias ? draft.weights.bias->to(device) : Array();
+    const float* bias = draft.weights.bias ? biases.data<float>() : nullptr;
     if (draft.op == Op::kLinear) result.window = {};
     const std::int64_t kernel = result.window.kernel;
     result.out_channels = weight.dim(0);
     if (is_depthwise(draft)) {
       result.in_channels = result.out_channels;
-      result.weights = kernels_.pack_depthwise(weight.data<float>(), bias, kernel, result.out_channels);
+      result.weights = kernels_.pack_depthwise(context_, weight.data<float>(), bias, kernel, result.out_channels);
     } else {
       check(draft.op == Op::kLinear || is_dense(draft), "[video] node \"", draft.name(),
             "\" expects groups of 1 or of one channel each, found ", draft.node->groups);
       result.in_channels = weight.dim(1);
       result.weights =
-          kernels_.pack_conv2d(weight.data<float>(), bias, kernel, result.in_channels, result.out_channels);
+          kernels_.pack_conv2d(context_, weight.data<float>(), bias, kernel, result.in_channels, result.out_channels);
     }
     return result;
   }
@@ -246,6 +249,7 @@ class VideoPlanner {
   const Graph& graph_;
   const std::vector<Draft> drafts_;
   const VideoKernels& kernels_;
+  const Context context_;
   std::map<std::string, Front> blocks_;  // by the output of their last convolution
   std::set<std::string> hidden_;         // values inside blocks
   std::map<std::string, const Draft*> shifts_;

@@ -1,11 +1,10 @@
 #include <voxshift/models/masked_frames.h>
-#include <voxshift/models/softmax.h>
 #include <voxshift/models/video_stream.h>
+#include <voxshift/tensor/softmax.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 namespace voxshift {
@@ -62,13 +61,14 @@ struct VideoStream::Impl {
     cost.dense_macs = n.dense_macs();
     if (o.skip == Skip::kOff) {
       dense = std::make_unique<DenseFrames>(plan, n.device());
-      all_changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
+      changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
     } else {
       whole_frame = thresholds.whole_frame;
       masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan));
-      if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8);
-      none_changed.assign(static_cast<std::size_t>(extent().pixels()), 0);
+      if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
+      changed.resize(static_cast<std::size_t>(extent().pixels()));
     }
+    if (n.device() != Device::cpu()) uploaded = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
   }
 
   Extent2d extent() const { return network.plan().value(network.plan().input).extent; }
@@ -89,6 +89,15 @@ struct VideoStream::Impl {
   // Every cache of the shift holds the scene: a change takes a frame to get past each of them.
   bool warm() const { return since_cut > static_cast<std::int64_t>(network.plan().shifts.size()); }
 
+  // The frame's bytes on the network's device.
+  const std::uint8_t* on_device(const Array& frame) {
+    if (uploaded.count() == 0) return frame.data<std::uint8_t>();
+    memory().copy_from_host(network.device(), uploaded.memory(), frame.memory(), frame.bytes());
+    return uploaded.data<std::uint8_t>();
+  }
+
+  const Runtime& memory() const { return runtime(network.device()); }
+
   void run(const std::uint8_t* frame);
 
   VideoNetwork network;
@@ -98,10 +107,11 @@ struct VideoStream::Impl {
   Arena arena;
   std::unique_ptr<DenseFrames> dense;  // one of the two
   std::unique_ptr<MaskedFrames> masked;
-  Array last_frame;             // where the frame has a threshold: the last one processed
-  std::int64_t since_key = -1;  // processed frames since the last key frame; -1: no frame yet
-  std::int64_t since_cut = 0;   // processed frames since the last reset or cut
-  std::vector<std::uint8_t> all_changed, none_changed;
+  Array uploaded;                     // the frame, where the network is not on the CPU
+  Array last_frame;                   // where the frame has a threshold: the last one processed
+  std::int64_t since_key = -1;        // processed frames since the last key frame; -1: no frame yet
+  std::int64_t since_cut = 0;         // processed frames since the last reset or cut
+  std::vector<std::uint8_t> changed;  // what changed_pixels() gives
   std::vector<float> logits, scores;
   int label = 0;
   FrameCost cost;
@@ -131,11 +141,11 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     ++since_cut;
     cost.macs = masked->run(context(), frame, cost.key_frame);
     cost.changed_pixels = masked->changed_count();
-    if (last_frame.count() > 0) std::memcpy(last_frame.memory(), frame, last_frame.bytes());
+    if (last_frame.count() > 0) memory().copy(network.device(), last_frame.memory(), frame, last_frame.bytes());
     since_key = cost.key_frame ? 0 : since_key + 1;
     result = static_cast<const float*>(masked->kept(network.plan().output).base);
   }
-  std::copy_n(result, logits.size(), logits.begin());
+  memory().copy_to_host(network.device(), logits.data(), result, logits.size() * sizeof(float));
   softmax(logits, scores);
   label = static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
@@ -150,7 +160,7 @@ FrameResult VideoStream::push(const Array& frame) {
   Impl& s = *impl_;
   s.check_frame(frame);
   const auto start = Clock::now();
-  s.run(frame.data<std::uint8_t>());
+  s.run(s.on_device(frame));
   s.arena.reset();
   s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return {s.label, s.logits, s.scores, s.cost};
@@ -166,9 +176,14 @@ void VideoStream::reset() {
 }
 
 std::span<const std::uint8_t> VideoStream::changed_pixels() const {
-  const Impl& s = *impl_;
-  if (s.dense) return s.all_changed;
-  return s.cost.skipped ? std::span<const std::uint8_t>(s.none_changed) : s.masked->changed();
+  Impl& s = *impl_;
+  if (s.dense) return s.changed;
+  if (s.cost.skipped) {
+    std::fill(s.changed.begin(), s.changed.end(), std::uint8_t{0});
+  } else {
+    s.memory().copy_to_host(s.network.device(), s.changed.data(), s.masked->changed().memory(), s.changed.size());
+  }
+  return s.changed;
 }
 
 const FrameCost& VideoStream::cost() const { return impl_->cost; }
@@ -181,7 +196,7 @@ std::size_t VideoStream::state_bytes() const {
 std::size_t VideoStream::bytes() const {
   const Impl& s = *impl_;
   const std::size_t frames = s.dense ? s.dense->bytes() : s.masked->bytes() + s.last_frame.bytes();
-  return frames + s.arena.bytes() + s.all_changed.size() + s.none_changed.size() +
+  return frames + s.arena.bytes() + s.uploaded.bytes() + s.changed.size() +
          (s.logits.size() + s.scores.size()) * sizeof(float);
 }
 
@@ -197,7 +212,7 @@ Array VideoStream::layer_output(const std::string& layer) const {
   check(step != plan.steps.end(), "[stream] the network has no layer \"", layer, "\"");
   const VideoValue& value = plan.value(step->output);
   Array out({value.extent.height, value.extent.width, value.channels}, DType::kF32);
-  std::memcpy(out.memory(), s.masked->kept(step->output).base, out.bytes());
+  s.memory().copy_to_host(s.network.device(), out.memory(), s.masked->kept(step->output).base, out.bytes());
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/point_voxel/neighbors.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/runtime.h>
 
 #include <algorithm>
 #include <cmath>
@@ -75,7 +76,8 @@ RaggedNeighbors fixed_radius_search(const PointSet& points, const PointSet& quer
   const auto piece = [&](const void* data, std::int64_t count, DType dtype) {
     return Array(const_cast<void*>(data), {count}, dtype, device, memory);
   };
-  const std::int64_t total = view.splits[search.count()];
+  std::int64_t total = 0;
+  runtime(device).copy_to_host(device, &total, view.splits + search.count(), sizeof(total));
   result.indices = piece(view.indices, total, DType::kI32);
   result.row_splits = piece(view.splits, search.count() + 1, DType::kI64);
   result.distances = piece(view.distances, total, DType::kF32);

@@ -44,8 +44,9 @@ void write_features(const Context& context, const ConstRowView& points, const Ce
                     const RowView& out) {
   const RowKernels& kernels = row_kernels(context.device);
   if (reduce == Reduce::kFirst) {
-    for (std::int64_t v = 0; v < cells.level.count; ++v) cells.first[v] = cells.kept[cells.first[v]];
-    return kernels.gather(context, points, cells.first, out);
+    auto* rows = context.arena->allocate<std::int32_t>(cells.level.count);
+    kernels.pick(context, cells.kept, cells.first, cells.level.count, rows);
+    return kernels.gather(context, points, rows, out);
   }
   ConstRowView rows = points;
   if (cells.points < points.count) {
@@ -90,12 +91,13 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
   Array features({level.count, points.dim(1)}, DType::kF32, device);
   write_features(context, rows_of(points), cells, options.reduce, rows_of(features));
   Array inverse({n}, DType::kI32, device);
-  auto* row = inverse.data<std::int32_t>();
-  if (cells.points < n) std::fill_n(row, n, -1);
-  for (std::int64_t j = 0; j < cells.points; ++j) row[cells.kept[j]] = cells.inverse[j];
+  if (cells.points < n) runtime(device).fill(device, inverse.memory(), 0xff, inverse.bytes());  // -1
+  row_kernels(device).place(context, cells.inverse, cells.kept, cells.points, inverse.data<std::int32_t>());
 
   auto keep = std::make_unique<Arena>(device);  // of what the scratch memory holds, a tensor needs its keys
-  level.keys = std::copy_n(level.keys, level.count, keep->allocate<std::int64_t>(level.count)) - level.count;
+  auto* keys = keep->allocate<std::int64_t>(level.count);
+  runtime(device).copy(device, keys, level.keys, static_cast<std::size_t>(level.count) * sizeof(*keys));
+  level.keys = keys;
   const auto map = std::make_shared<const CoordinateMap>(std::move(keep), level);
   return {{map, std::make_shared<CoordinateCache>(), features, {1, 1, 1, 1}, std::nullopt}, inverse, n - cells.points};
 }

@@ -150,7 +150,7 @@ void bind_masked_layer(py::module_& m) {
     return [make](std::int64_t height, std::int64_t width, std::int64_t channels, std::int64_t kernel_size,
                   Stride stride, std::int64_t padding, float threshold) {
       const Window2d window = pool_window(kernel_size, stride, padding);
-      return std::make_unique<MaskedStep>(make(Extent2d{height, width}, channels, window, threshold));
+      return std::make_unique<MaskedStep>(make(Extent2d{height, width}, channels, window, threshold, Device::cpu()));
     };
   };
   py::class_<MaskedStep>(m, "MaskedLayer", kMaskedDoc)

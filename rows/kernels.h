@@ -24,17 +24,19 @@ struct BatchNormBackward {
   const float *mean, *variance;
 };
 
-/// Kernels on rows of features. All views of a call have the same count unless said otherwise; features are f32.
+/// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, on CUDA
+/// also f16 in the ops of inference: all views of a call of one dtype, but for `out` of affine().
 class RowKernels {
  public:
   virtual ~RowKernels() = default;
 
-  /// Packs weight f32 [in_channels, out_channels] (device memory, row-major).
-  virtual std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t in_channels,
-                                                    std::int64_t out_channels) const = 0;
+  /// Packs weight f32 [in_channels, out_channels] (device memory, row-major) for features of `dtype`.
+  virtual std::shared_ptr<const PackedWeights> pack(const Context&, const float* weight, std::int64_t in_channels,
+                                                    std::int64_t out_channels, DType dtype) const = 0;
 
-  /// Packs W from its transpose f32 [out_channels, in_channels].
-  virtual std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t in_channels,
+  /// Packs W for f32 from its transpose f32 [out_channels, in_channels].
+  virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight,
+                                                               std::int64_t in_channels,
                                                                std::int64_t out_channels) const = 0;
 
   /// out[i] = act(in[i] W + bias + residual[i]), summed over input channels in order.
@@ -54,6 +56,29 @@ class RowKernels {
 
   /// out[i] = in[rows[i]] for the count of `out`; -1 gives zeros.
   virtual void gather(const Context&, const ConstRowView& in, const std::int32_t* rows, const RowView& out) const = 0;
+
+  /// out[i] = values[picked[i]] for i of [0, n).
+  virtual void pick(const Context&, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
+                    std::int32_t* out) const = 0;
+
+  /// out[places[i]] = values[i] for i of [0, n); the rest of `out` stays.
+  virtual void place(const Context&, const std::int32_t* values, const std::int32_t* places, std::int64_t n,
+                     std::int32_t* out) const = 0;
+
+  /// out[i] = i / each for i of [0, n).
+  virtual void number(const Context&, std::int64_t n, std::int64_t each, std::int32_t* out) const = 0;
+
+  /// out[i] = b for i of [splits[b], splits[b + 1]); splits [clouds + 1] are host memory.
+  virtual void number_clouds(const Context&, const std::int64_t* splits, std::int64_t clouds,
+                             std::int32_t* out) const = 0;
+
+  /// out[places[i]] = labels[picked[i]] for i of [0, n), picked null: i; the rest of `out` stays.
+  virtual void spread_labels(const Context&, const std::uint8_t* labels, const std::int32_t* picked,
+                             const std::int32_t* places, std::int64_t n, std::uint8_t* out) const = 0;
+
+  /// out[places[i]] = softmax of logits[picked[i]] for i of [0, n), picked null: i; out f32 [.., logits.channels].
+  virtual void spread_scores(const Context&, const ConstRowView& logits, const std::int32_t* picked,
+                             const std::int32_t* places, std::int64_t n, float* out) const = 0;
 
   /// out[i, o] = sum over rows r of in[r, i] * grad[r, o]: the gradient of linear()'s weight.
   virtual void weight_gradient(const Context&, const ConstRowView& in, const ConstRowView& grad, float* out) const = 0;

@@ -33,8 +33,8 @@ Array linear(const Array& x, const Array& weight, const std::optional<Array>& bi
   Array out({x.dim(0), weight.dim(1)}, DType::kF32, x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
-  kernels.linear(context, rows_of(x), *kernels.pack(weight.data<float>(), weight.dim(0), weight.dim(1)), epilogue,
-                 rows_of(out));
+  const auto packed = kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), DType::kF32);
+  kernels.linear(context, rows_of(x), *packed, epilogue, rows_of(out));
   return out;
 }
 

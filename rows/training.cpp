@@ -29,7 +29,7 @@ LinearGradients linear_backward(const Array& x, const Array& weight, const Array
   LinearGradients gradients;
   if (wanted.input) {
     gradients.input.emplace(x.shape(), DType::kF32, x.device());
-    const auto packed = kernels.pack_transposed(weight.data<float>(), weight.dim(1), weight.dim(0));
+    const auto packed = kernels.pack_transposed(context, weight.data<float>(), weight.dim(1), weight.dim(0));
     kernels.linear(context, rows_of(grad), *packed, {}, rows_of(*gradients.input));
   }
   if (wanted.weight) {

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev libopencv-dev libopen3d-dev)
-test=(libgtest-dev libbenchmark-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
+test=(libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
       python3-matplotlib python3-tqdm)
 check=(clang-format clang-tidy git)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static

@@ -14,7 +14,8 @@ grep "tests passed" build/cpu_ctest.log
 
 echo "Installing the Python package in build/python"
 [[ -x build/python/bin/pip ]] || quietly python_venv /usr/bin/python3 -m venv --system-site-packages build/python
-quietly python_install build/python/bin/pip install ".[test]"
+quietly python_install build/python/bin/pip install ".[test]" \
+  --config-settings=cmake.define.VOXSHIFT_CUDA=OFF
 echo "Running the Python tests"
 VOXSHIFT_COMMAND="$PWD/build/cpu/apps/voxshift" quietly python_pytest build/python/bin/python -m pytest
 tail -n 1 build/python_pytest.log

@@ -13,15 +13,20 @@ void check_equal_coordinates(const char* op, const SparseTensor& a, const Sparse
         b.size(), " rows; union_add takes different ones");
 }
 
-void check_on_cpu(const char* op, Device device) {
-  check<BackendUnavailable>(device == Device::cpu(), "[", op, "] runs on the CPU only, tensor is on ", name(device));
-}
-
 // Elements between neighbours along each axis of dense [B, C, extent...].
 Shape strides_of(const Shape& shape) {
   Shape strides(shape.size(), 1);
   for (std::size_t axis = shape.size() - 1; axis > 0; --axis) strides[axis - 1] = strides[axis] * shape[axis];
   return strides;
+}
+
+// The rows of a, then those of b.
+Array joined(const Array& a, const Array& b) {
+  Array result({a.dim(0) + b.dim(0), a.dim(1)}, a.dtype(), a.device());
+  const Runtime& memory = runtime(a.device());
+  memory.copy(a.device(), result.memory(), a.memory(), a.bytes());
+  memory.copy(a.device(), static_cast<std::byte*>(result.memory()) + a.bytes(), b.memory(), b.bytes());
+  return result;
 }
 
 }  // namespace
@@ -58,20 +63,14 @@ SparseTensor union_add(const SparseTensor& a, const SparseTensor& b) {
   check(a.device() == b.device() && a.dims() == b.dims() && a.channels() == b.channels() && a.stride() == b.stride(),
         "[union_add] tensors must agree in device, dimensions, channels and stride, found ", a.dims(), "-D with ",
         a.channels(), " channels and ", b.dims(), "-D with ", b.channels());
-  check_on_cpu("union_add", a.device());
-  Array coords({a.size() + b.size(), a.dims() + 1}, DType::kI32);
-  Array features({a.size() + b.size(), a.channels()}, DType::kF32);
-  std::copy_n(b.coords().data<std::int32_t>(), b.coords().count(),
-              std::copy_n(a.coords().data<std::int32_t>(), a.coords().count(), coords.data<std::int32_t>()));
-  std::copy_n(b.features().data<float>(), b.features().count(),
-              std::copy_n(a.features().data<float>(), a.features().count(), features.data<float>()));
-  return {coords, features, {.stride = a.stride(), .shape = a.shape(), .reduce = Reduce::kSum}};
+  return {joined(a.coords(), b.coords()), joined(a.features(), b.features()), {.stride = a.stride(), .shape = a.shape(), .reduce = Reduce::kSum}};
 }
 
 SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
   check(mask.dtype() == DType::kU8 && mask.rank() == 1 && mask.count() == x.size(), "[select_rows] mask expects u8 [",
         x.size(), "], found ", name(mask.dtype()), " ", to_string(mask.shape()));
-  check_on_cpu("select_rows", x.device());
+  if (x.device() != Device::cpu())
+    return select_rows(x.to(Device::cpu()), mask.to(Device::cpu())).to(x.device());
   const auto kept = mask.values<std::uint8_t>();
   const std::int64_t axes = x.dims() + 1, channels = x.channels();
   const auto n = static_cast<std::int64_t>(std::count_if(kept.begin(), kept.end(), [](auto m) { return m != 0; }));
@@ -88,7 +87,7 @@ SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
 
 Array to_dense(const SparseTensor& x, std::int64_t batches) {
   check(x.shape().has_value(), "[to_dense] the tensor has no shape; give shape= where it is made");
-  check_on_cpu("to_dense", x.device());
+  if (x.device() != Device::cpu()) return to_dense(x.to(Device::cpu()), batches).to(x.device());
   const std::int64_t axes = x.dims() + 1, channels = x.channels();
   const auto* coords = x.coords().data<std::int32_t>();
   // rows are sorted by batch
@@ -115,7 +114,7 @@ SparseTensor from_dense(const Array& dense) {
   check(dense.dtype() == DType::kF32 && dense.rank() >= 3 && dense.rank() <= 2 + kMaxDimensions,
         "[from_dense] expected f32 [B, C, extent...] with 1 to ", kMaxDimensions, " spatial axes, found ",
         name(dense.dtype()), " ", to_string(dense.shape()));
-  check_on_cpu("from_dense", dense.device());
+  if (dense.device() != Device::cpu()) return from_dense(dense.to(Device::cpu())).to(dense.device());
   const std::int64_t channels = dense.dim(1), dims = dense.rank() - 2;
   const Shape strides = strides_of(dense.shape());
   SparseTensor::Extents shape{1, 1, 1, 1};

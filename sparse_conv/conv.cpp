@@ -31,10 +31,11 @@ SparseTensor run(const char* op, const ConvPlan& plan, const SparseTensor& x, co
                  const ConvOptions& options) {
   const auto& kernels = sparse_conv_kernels(x.device());
   const Epilogue epilogue = epilogue_of(op, options, weight.dim(2), plan.out);
-  const auto packed = kernels.pack(weight.data<float>(), weight.dim(0), weight.dim(1), weight.dim(2));
-  Array out({plan.out->size(), weight.dim(2)}, DType::kF32, x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
+  const auto packed =
+      kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), weight.dim(2), DType::kF32);
+  Array out({plan.out->size(), weight.dim(2)}, DType::kF32, x.device());
   kernels.conv(context, rows_of(x.features()), plan.forward(), *packed, epilogue, rows_of(out));
   return {plan.out, x.cache(), out, plan.stride, plan.shape};
 }

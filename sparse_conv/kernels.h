@@ -11,18 +11,19 @@
 
 namespace voxshift {
 
-/// Kernels of sparse convolution; features are f32.
+/// Kernels of sparse convolution; features are f32, on CUDA also f16: all views of a call of one dtype, sums in f32.
 class SparseConvKernels {
  public:
   virtual ~SparseConvKernels() = default;
 
-  /// Packs weight f32 [volume, in_channels, out_channels] (device memory, row-major).
-  virtual std::shared_ptr<const PackedWeights> pack(const float* weight, std::int64_t volume, std::int64_t in_channels,
-                                                    std::int64_t out_channels) const = 0;
+  /// Packs weight f32 [volume, in_channels, out_channels] (device memory, row-major) for features of `dtype`.
+  virtual std::shared_ptr<const PackedWeights> pack(const Context&, const float* weight, std::int64_t volume,
+                                                    std::int64_t in_channels, std::int64_t out_channels,
+                                                    DType dtype) const = 0;
 
-  /// Packs W from the transposes of its offsets, f32 [volume, out_channels, in_channels].
-  virtual std::shared_ptr<const PackedWeights> pack_transposed(const float* weight, std::int64_t volume,
-                                                               std::int64_t in_channels,
+  /// Packs W for f32 from the transposes of its offsets, f32 [volume, out_channels, in_channels].
+  virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight,
+                                                               std::int64_t volume, std::int64_t in_channels,
                                                                std::int64_t out_channels) const = 0;
 
   /// out[o] = act(sum_k sum_{(i, o) in map_k} in[i] W[k] + bias + residual[o]). One accumulator per output element:

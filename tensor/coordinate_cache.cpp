@@ -51,7 +51,9 @@ std::shared_ptr<const KernelMap> CoordinateCache::kernel_map(const MapPtr& fine,
   auto arena = std::make_unique<Arena>(fine->device());
   Arena scratch(fine->device());
   const Context context{fine->device(), nullptr, num_threads(), &scratch};
-  const auto views = coordinate_kernels(fine->device()).map(context, fine->level(), coarse->level(), window, *arena);
+  const MapRequest request{fine->level(), coarse->level(), window};
+  KernelMapViews views;
+  coordinate_kernels(fine->device()).maps(context, {&request, 1}, *arena, {&views, 1});
   auto map = std::make_shared<const KernelMap>(std::move(arena), views);
   maps_.push_back({fine, coarse, window, map});
   return map;

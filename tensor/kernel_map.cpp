@@ -1,4 +1,5 @@
 #include <voxshift/tensor/kernel_map.h>
+#include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/runtime.h>
 
 namespace voxshift {
@@ -14,19 +15,6 @@ bool Window::unit_stride() const { return stride == Extents{1, 1, 1, 1}; }
 bool Window::same_outputs(const Window& other) const {
   if (semantics != other.semantics || stride != other.stride) return false;
   return semantics == Semantics::kFloor || *this == other;
-}
-
-Window::Extents Window::offset(int k) const {
-  Extents result{0, 0, 0, 0};
-  for (int axis = dims - 1; axis >= 0; --axis) {
-    const auto d = static_cast<std::size_t>(axis);
-    const int tap = k % size[d];
-    k /= size[d];
-    const bool centred = semantics == Semantics::kFloor && size[d] % 2 == 1;
-    result[d] = (tap - (centred ? size[d] / 2 : 0)) * dilation[d];
-    if (semantics == Semantics::kBounded) result[d] -= pad[d];
-  }
-  return result;
 }
 
 void Window::check_valid(const char* op) const {
@@ -52,17 +40,11 @@ KernelMap::~KernelMap() = default;
 
 Array KernelMap::pairs() const {
   const Device device = arena_->device();
-  check(device.kind == Device::Kind::kCpu, "[kernel_map] pairs are read on the CPU, the map is on ", name(device));
-  Array result({views_.forward.pair_count(), 3}, DType::kI32);
-  auto* to = result.data<std::int32_t>();
-  for (int k = 0; k < views_.forward.volume; ++k) {
-    const PairList& list = views_.forward.pairs[k];
-    for (std::int64_t p = 0; p < list.count; ++p, to += 3) {
-      to[0] = k;
-      to[1] = list.in[p];
-      to[2] = list.out[p];
-    }
-  }
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  const CoordinateKernels& kernels = coordinate_kernels(device);
+  Array result({kernels.pair_count(context, views_.forward), 3}, DType::kI32, device);
+  kernels.list_pairs(context, views_.forward, result.data<std::int32_t>());
   return result;
 }
 

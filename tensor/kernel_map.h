@@ -35,7 +35,18 @@ struct Window {
 
   /// Offset k of the window per axis: input = output * stride + offset. Row-major, last axis fastest; with kFloor odd
   /// sizes are centred and even sizes run 0..size-1, with kBounded the first tap is -pad.
-  Extents offset(int k) const;
+  constexpr Extents offset(int k) const {
+    Extents result{0, 0, 0, 0};
+    for (int axis = dims - 1; axis >= 0; --axis) {
+      const auto d = static_cast<std::size_t>(axis);
+      const int tap = k % size[d];
+      k /= size[d];
+      const bool centred = semantics == Semantics::kFloor && size[d] % 2 == 1;
+      result[d] = (tap - (centred ? size[d] / 2 : 0)) * dilation[d];
+      if (semantics == Semantics::kBounded) result[d] -= pad[d];
+    }
+    return result;
+  }
 
   /// Throws InvalidArgument with `op` in front when an extent is out of range (1..4 dims, size, stride, dilation >= 1).
   void check_valid(const char* op) const;
@@ -53,8 +64,18 @@ struct PairList {
 /// Rows a backend may treat as one unit: pair lists are split at multiples of this many output rows.
 constexpr std::int64_t kSplitRows = 256;
 
-/// A kernel map as kernels see it, in one direction. Since every list ascends in both of its columns, a map and its
-/// transpose share their lists; only the splits differ.
+/// A kernel map by output rows, as CUDA keeps it.
+struct RowTable {
+  const std::int32_t* table = nullptr;   ///< [out_rows, volume]: in rows, -1 for none; null: row i meets row i
+  const std::uint32_t* masks = nullptr;  ///< [out_rows, words]: bit k of a row says whether it has a pair at offset k
+  const std::int32_t* order = nullptr;   ///< [out_rows]: rows with similar masks are neighbours; null: as they are
+  bool mirrored = false;                 ///< offset k stands in the place of volume - 1 - k
+
+  static constexpr int words(int volume) { return (volume + 31) / 32; }
+};
+
+/// A kernel map as kernels see it, in one direction: as lists on the CPU, by output rows on CUDA. Since every list
+/// ascends in both of its columns, a map and its transpose share their lists; only the splits differ.
 struct KernelMapView {
   int volume = 0;
   std::int64_t in_rows = 0, out_rows = 0;
@@ -63,11 +84,7 @@ struct KernelMapView {
   /// [(ceil(out_rows / kSplitRows) + 1), volume]: in list k the first pair whose out row is at least s * kSplitRows.
   const std::int32_t* splits = nullptr;
 
-  std::int64_t pair_count() const {
-    std::int64_t count = 0;
-    for (int k = 0; k < volume; ++k) count += pairs[k].count;
-    return count;
-  }
+  RowTable rows;
 };
 
 /// A kernel map in both directions: `forward` from the fine to the coarse coordinates, `transposed` back.

@@ -8,6 +8,7 @@
 #include <voxshift/tensor/runtime.h>
 
 #include <cstdint>
+#include <span>
 
 namespace voxshift {
 
@@ -35,10 +36,16 @@ class CoordinateKernels {
   virtual void unpack(const Context&, const std::int64_t* keys, std::int64_t n, const KeyLayout&,
                       std::int32_t* coords) const = 0;
 
+  /// The keys of every coordinate of the layout's box, ascending; batch 0 .. highest(0).
+  virtual void box_keys(const Context&, const KeyLayout&, std::int64_t* keys) const = 0;
+
   /// Sorts `keys` and drops repeats in place; returns how many remain. `bits` bounds the keys. Where given, first[u] is
   /// the lowest index that held unique key u and inverse[i] is the place of key i among the unique ones.
   virtual std::int64_t sort_unique(const Context&, std::int64_t* keys, std::int64_t n, int bits, std::int32_t* first,
                                    std::int32_t* inverse) const = 0;
+
+  /// Whether values[i] <= values[i + 1] for all i.
+  virtual bool ascending(const Context&, const std::int32_t* values, std::int64_t n) const = 0;
 
   /// How candidates() moves a coordinate.
   enum class Move {
@@ -52,10 +59,21 @@ class CoordinateKernels {
   virtual std::int64_t candidates(const Context&, const Level&, const Window&, Move move, const KeyLayout& to,
                                   std::int64_t* out) const = 0;
 
-  /// For every offset k the pairs (i, o) with fine[i] = coarse[o] * stride + offset_k, and the splits of both
+  /// levels[i] = unique(floor(fine / strides[i])): its layout is given; keys, in context.arena, and count are set.
+  /// Every stride is a multiple of the one before.
+  virtual void floor_levels(const Context&, const Level& fine, std::span<const Window::Extents> strides,
+                            std::span<Level> levels) const = 0;
+
+  /// views[r]: for every offset k of request r the pairs (i, o) with fine[i] = coarse[o] * stride + offset_k, in both
   /// directions, in memory of `result`, which is not context.arena.
-  virtual KernelMapViews map(const Context&, const Level& fine, const Level& coarse, const Window&,
-                             Arena& result) const = 0;
+  virtual void maps(const Context&, std::span<const MapRequest> requests, Arena& result,
+                    std::span<KernelMapViews> views) const = 0;
+
+  /// Pairs of the map, all offsets together.
+  virtual std::int64_t pair_count(const Context&, const KernelMapView&) const = 0;
+
+  /// pairs [pair_count, 3] = (offset, in row, out row), by offset, then by out row.
+  virtual void list_pairs(const Context&, const KernelMapView&, std::int32_t* pairs) const = 0;
 
   /// Fills `slots` [capacity], a power of two of at least 2 * count, with the level's keys.
   virtual void build_table(const Context&, const Level&, HashSlot* slots, std::int64_t capacity) const = 0;

@@ -25,33 +25,33 @@ class KeyLayout {
 
   bool operator==(const KeyLayout&) const = default;
 
-  int axes() const { return axes_; }
+  constexpr int axes() const { return axes_; }
   int bits() const { return shift_[0] + width_[0]; }
   /// Bits of the box's largest key: the spare bit of its highest field is not among them.
   int used_bits() const { return static_cast<int>(std::bit_width(static_cast<std::uint64_t>(pack(highest_.data())))); }
-  int shift(int axis) const { return shift_[static_cast<std::size_t>(axis)]; }
-  int width(int axis) const { return width_[static_cast<std::size_t>(axis)]; }
-  std::int32_t lowest(int axis) const { return lowest_[static_cast<std::size_t>(axis)]; }
-  std::int32_t highest(int axis) const { return highest_[static_cast<std::size_t>(axis)]; }
-  std::int64_t extent(int axis) const { return std::int64_t{highest(axis)} - lowest(axis) + 1; }
+  constexpr int shift(int axis) const { return shift_[static_cast<std::size_t>(axis)]; }
+  constexpr int width(int axis) const { return width_[static_cast<std::size_t>(axis)]; }
+  constexpr std::int32_t lowest(int axis) const { return lowest_[static_cast<std::size_t>(axis)]; }
+  constexpr std::int32_t highest(int axis) const { return highest_[static_cast<std::size_t>(axis)]; }
+  constexpr std::int64_t extent(int axis) const { return std::int64_t{highest(axis)} - lowest(axis) + 1; }
 
   /// The layout of the same keys when every coordinate is counted from the lowest of its spatial axis.
   KeyLayout from_lowest() const;
 
   /// Whether the coordinate lies in the box.
-  bool contains(const std::int32_t* c) const {
+  constexpr bool contains(const std::int32_t* c) const {
     for (int axis = 0; axis < axes_; ++axis)
       if (c[axis] < lowest(axis) || c[axis] > highest(axis)) return false;
     return true;
   }
 
-  std::int64_t pack(const std::int32_t* c) const {
+  constexpr std::int64_t pack(const std::int32_t* c) const {
     std::int64_t key = 0;
     for (int axis = 0; axis < axes_; ++axis) key += (std::int64_t{c[axis]} - lowest(axis)) << shift(axis);
     return key;
   }
 
-  void unpack(std::int64_t key, std::int32_t* c) const {
+  constexpr void unpack(std::int64_t key, std::int32_t* c) const {
     for (int axis = 0; axis < axes_; ++axis)
       c[axis] = static_cast<std::int32_t>((key >> shift(axis) & ((std::int64_t{1} << width(axis)) - 1)) + lowest(axis));
   }

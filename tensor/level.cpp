@@ -32,8 +32,7 @@ KeyLayout mapped_layout(const KeyLayout& from, Map&& map) {
 Level unique_candidates(const Context& context, const Level& from, const Window& window, CoordinateKernels::Move move,
                         const KeyLayout& layout) {
   const auto& kernels = coordinate_kernels(context.device);
-  const std::int64_t most = from.count * (move == CoordinateKernels::Move::kFloor ? 1 : window.volume());
-  auto* keys = context.arena->allocate<std::int64_t>(most);
+  auto* keys = context.arena->allocate<std::int64_t>(from.count * window.volume());
   const std::int64_t n = kernels.candidates(context, from, window, move, layout, keys);
   return {layout, keys, kernels.sort_unique(context, keys, n, layout.used_bits(), nullptr, nullptr)};
 }
@@ -54,11 +53,9 @@ Level make_level(const Context& context, const std::int32_t* coords, std::int64_
 Level coarser_level(const Context& context, const Level& fine, const Window& window,
                     const std::optional<Window::Extents>& shape) {
   if (window.semantics == Semantics::kFloor) {
-    const auto layout = mapped_layout(fine.layout, [&](int d, std::int64_t low, std::int64_t high) {
-      const std::int64_t stride = window.stride[static_cast<std::size_t>(d)];
-      return std::pair(floor_div(low, stride), floor_div(high, stride));
-    });
-    return unique_candidates(context, fine, window, CoordinateKernels::Move::kFloor, layout);
+    Level coarse;
+    coarser_levels(context, fine, {&window.stride, 1}, {&coarse, 1});
+    return coarse;
   }
   check(shape.has_value(), "[conv] bounded semantics need a tensor with a shape");
   const Window::Extents out = bounded_shape(*shape, window);
@@ -66,6 +63,16 @@ Level coarser_level(const Context& context, const Level& fine, const Window& win
     return std::pair(std::int64_t{0}, std::int64_t{out[static_cast<std::size_t>(d)]} - 1);
   });
   return unique_candidates(context, fine, window, CoordinateKernels::Move::kExact, layout);
+}
+
+void coarser_levels(const Context& context, const Level& fine, std::span<const Window::Extents> strides,
+                    std::span<Level> levels) {
+  for (std::size_t i = 0; i < levels.size(); ++i)
+    levels[i].layout = mapped_layout(fine.layout, [&](int d, std::int64_t low, std::int64_t high) {
+      const std::int64_t stride = strides[i][static_cast<std::size_t>(d)];
+      return std::pair(floor_div(low, stride), floor_div(high, stride));
+    });
+  coordinate_kernels(context.device).floor_levels(context, fine, strides, levels);
 }
 
 Level finer_level(const Context& context, const Level& coarse, const Window& window) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 namespace voxshift {
 
@@ -18,6 +19,12 @@ struct Level {
   std::int64_t count = 0;
 };
 
+/// A kernel map that is wanted: pairs (i, o) with fine[i] = coarse[o] * stride + offset_k.
+struct MapRequest {
+  Level fine, coarse;
+  Window window;
+};
+
 /// The level of coords int32 [n, axes], in context.arena. Where given, first[u] (room for n) is the lowest index that
 /// held row u and inverse[i] the row of coordinate i.
 Level make_level(const Context&, const std::int32_t* coords, std::int64_t n, int axes, std::int32_t* first = nullptr,
@@ -26,6 +33,11 @@ Level make_level(const Context&, const std::int32_t* coords, std::int64_t n, int
 /// Output coordinates of a convolution with this window, in context.arena. `shape` is the extent per spatial axis that
 /// kBounded needs (InvalidArgument without it).
 Level coarser_level(const Context&, const Level&, const Window&, const std::optional<Window::Extents>& shape);
+
+/// levels[i] = unique(floor(fine / strides[i])), the outputs of kFloor windows one after the other, every stride a
+/// multiple of the one before; in context.arena.
+void coarser_levels(const Context&, const Level& fine, std::span<const Window::Extents> strides,
+                    std::span<Level> levels);
 
 /// Coordinates c * stride + offset_k of all offsets: the output of a generative transposed convolution, in
 /// context.arena.

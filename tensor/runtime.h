@@ -5,9 +5,23 @@
 #include <voxshift/tensor/device.h>
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <string>
 
 namespace voxshift {
+
+struct Context;
+
+/// Work that was recorded once, and is queued as a whole from then on.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+
+  /// Queues the work on the stream of the calling thread. It meets the memory that it was recorded with, which must
+  /// still be there.
+  virtual void replay() const = 0;
+};
 
 /// Memory of one kind of device. Contract: kernels_cpu/runtime.cpp, kernels_cuda/.
 class Runtime {
@@ -26,15 +40,33 @@ class Runtime {
   /// Keeps up to `bytes` of freed memory for later requests of about the same size; 0, as at first, keeps nothing.
   virtual void set_memory_cache(Device device, std::size_t bytes) const = 0;
 
-  /// Copies between the host and the device, or on the device; returns when the bytes are there.
+  /// Copies between the host and the device; returns when the host's bytes are there, or free to be changed. On the
+  /// device they are there for all that is queued later.
   virtual void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;
   virtual void copy_to_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;
   virtual void copy(Device device, void* to, const void* from, std::size_t bytes) const = 0;
 
+  /// Sets every byte, for all that is queued later.
+  virtual void fill(Device device, void* memory, int byte, std::size_t bytes) const = 0;
+
+  /// Waits for all work queued on the calling thread's stream; throws DeviceError where some of it failed.
+  virtual void synchronize(Device device) const = 0;
+
+  /// The stream that ops, allocations and copies of the calling thread use where they are given none; at first the
+  /// device's default stream (null). Returns the one before. The CPU has none.
+  virtual void* use_stream(Device device, void* stream) const = 0;
+
+  /// Records what `work` queues in the context that it is given, which is `context` but for the stream. It is not done
+  /// meanwhile: `work` must neither allocate memory nor wait. Null where the device has no recordings: nothing is
+  /// called.
+  virtual std::unique_ptr<const Recording> record(const Context& context,
+                                                  const std::function<void(const Context&)>& work) const = 0;
+
   /// Float multiply-adds per second the device reaches now on `threads` threads, registers only; takes some 100 ms.
   virtual double fma_peak(Device device, int threads) const = 0;
 
-  /// The instruction set or device the kernels were chosen for: "avx512", "avx2", "sse4", "neon".
+  /// The instruction set or device the kernels were chosen for: "avx512", "avx2", "sse4", "neon", or "sm_90
+  /// NVIDIA H100".
   virtual std::string target(Device device) const = 0;
 };
 
@@ -50,7 +82,7 @@ inline const Runtime& runtime(Device device) { return on<Runtime>(device, cpu::r
 /// What a kernel is given beside its operands.
 struct Context {
   Device device;
-  void* stream = nullptr;  ///< of the device's own kind; unused on the CPU
+  void* stream = nullptr;  ///< of the device's own kind; null: that of Runtime::use_stream
   int threads = 1;
   Arena* arena = nullptr;  ///< scratch
 };

@@ -53,7 +53,7 @@ SparseTensor::SparseTensor(const Array& coords, const Array& features, const Opt
   map_ = std::make_shared<const CoordinateMap>(std::move(arena), level);
 
   const std::int32_t* inverse = inverse_.data<std::int32_t>();
-  const bool in_order = level.count == n && std::is_sorted(inverse, inverse + n);
+  const bool in_order = level.count == n && coordinate_kernels(device).ascending(context, inverse, n);
   features_ = in_order ? features : Array({level.count, features.dim(1)}, DType::kF32, device);
   if (!in_order) {
     const Reduce reduce = options.reduce == Reduce::kNone ? Reduce::kFirst : options.reduce;
@@ -64,6 +64,11 @@ SparseTensor::SparseTensor(const Array& coords, const Array& features, const Opt
 SparseTensor::SparseTensor(std::shared_ptr<const CoordinateMap> map, std::shared_ptr<CoordinateCache> cache,
                            Array features, const Extents& stride, std::optional<Extents> shape)
     : map_(std::move(map)), cache_(std::move(cache)), features_(std::move(features)), stride_(stride), shape_(shape) {}
+
+SparseTensor SparseTensor::to(Device device) const {
+  if (device == this->device()) return *this;
+  return {coords().to(device), features().to(device), {.stride = stride_, .shape = shape_}};
+}
 
 SparseTensor SparseTensor::with_features(Array features) const {
   check(features.dtype() == DType::kF32 && features.rank() == 2 && features.dim(0) == size(),

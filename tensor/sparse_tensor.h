@@ -46,6 +46,9 @@ class SparseTensor {
   /// int32 [rows given to the constructor]: the row each became. Empty for tensors that ops made.
   const Array& inverse() const { return inverse_; }
 
+  /// A copy on `device`, with caches of its own, or this tensor where it is there already.
+  SparseTensor to(Device device) const;
+
   /// The same coordinates with other features [N, C'].
   SparseTensor with_features(Array features) const;
 

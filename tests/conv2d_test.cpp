@@ -157,6 +157,7 @@ TEST_P(Conv2dTest, ManyPanelsOnManyPixels) {
   const Array x = array(in);
   ImageView one, two;
   one.rows.add({x.data<float>(), 7, 7});
+  const Context packing{device()};
   two.rows.add({x.data<float>(), 7, 3});
   two.rows.add({x.data<float>() + 3, 7, 4});
   for (const Square& w : {Square{1, 1, 0}, Square{1, 2, 0}, Square{3, 1, 1}, Square{3, 2, 1}})
@@ -169,7 +170,7 @@ TEST_P(Conv2dTest, ManyPanelsOnManyPixels) {
       const Conv2dLayer layer{{w.kernel, w.stride, w.padding},
                               7,
                               channels,
-                              kernels.pack_conv2d(weights.data<float>(), biases.data<float>(), w.kernel, 7, channels),
+                              kernels.pack_conv2d(packing, weights.data<float>(), biases.data<float>(), w.kernel, 7, channels),
                               {}};
       const std::int64_t count = expected.height * expected.width;
       const ConstRowView sums{added.memory(), channels, count, channels, DType::kF32};

@@ -261,7 +261,7 @@ TEST_P(ConvTest, ColumnSlicesOfWiderRows) {
   Arena scratch(device());
   const Context context{device(), nullptr, 2, &scratch};
   const auto& kernels = sparse_conv_kernels(device());
-  const auto packed = kernels.pack(weight(weights, 27).data<float>(), 27, 9, 21);
+  const auto packed = kernels.pack(context, weight(weights, 27).data<float>(), 27, 9, 21, DType::kF32);
   EXPECT_GE(packed->bytes(), 27U * 9 * 21 * sizeof(float));
   Array wide = array(oracle::apply(Matrix(coords.size(), 40), [](double) { return 77.0; }));
   kernels.conv(context, rows_of(x.features()).columns(4, 9), map->forward(), *packed, {}, rows_of(wide).columns(3, 21));

@@ -19,7 +19,9 @@
 
 namespace voxshift {
 
-inline void PrintTo(Device device, std::ostream* out) { *out << (device.kind == Device::Kind::kCpu ? "cpu" : "cuda"); }
+inline void PrintTo(Device device, std::ostream* out) {
+  *out << (device.kind == Device::Kind::kCpu ? "cpu" : VOXSHIFT_CUDA_NAME);
+}
 
 /// Skips, with the reason, what the machine does not have. VOXSHIFT_REQUIRE_CUDA=1 makes a missing CUDA device a
 /// failure.
@@ -38,6 +40,10 @@ class DeviceTest : public ::testing::TestWithParam<Device> {
   void TearDown() override { set_num_threads(threads_); }
 
   Device device() const { return GetParam(); }
+  /// Kernels of CUDA run on the CPU, some thousand times slower than on a GPU: tests take smaller inputs.
+  bool emulated() const {
+    return device().kind == Device::Kind::kCuda && runtime(device()).target(device()) == "emulated";
+  }
 
   Array array(const oracle::Matrix& m) const {
     return array(m, {static_cast<std::int64_t>(m.rows), static_cast<std::int64_t>(m.cols)});

@@ -81,10 +81,8 @@ TEST_P(FrameChangeTest, NormalizesAllPixelsOfAPitchedImage) {
         array(oracle::apply(oracle::Matrix(static_cast<std::size_t>(extent.height), static_cast<std::size_t>(pitch)),
                             [](double) { return 99.0; }));
     const Array pixels = bytes(frame);
-    const Array scales = Array::from(std::span<const float>(scale), {3}).to(device());
-    const Array shifts = Array::from(std::span<const float>(shift), {3}).to(device());
-    kernels().normalize(context(), pixels.data<std::uint8_t>(), extent, scales.data<float>(), shifts.data<float>(),
-                        {nullptr, extent.pixels()}, out.data<float>(), pitch);
+    kernels().normalize(context(), pixels.data<std::uint8_t>(), extent, scale, shift, {nullptr, extent.pixels()},
+                        out.data<float>(), pitch);
     const auto values = host<float>(out);
     for (std::int64_t y = 0; y < extent.height; ++y)
       for (std::int64_t i = 0; i < pitch; ++i) {
@@ -100,18 +98,18 @@ TEST_P(FrameChangeTest, NormalizesAllPixelsOfAPitchedImage) {
 }
 
 TEST_P(FrameChangeTest, NormalizesListedPixelsToTheSameBits) {
-  const Array scales = vector({1 / 58.395, 1 / 57.12, 1 / 57.375}), shifts = vector({-2.1179, -2.0357, -1.8044});
+  const float scale[] = {1 / 58.395F, 1 / 57.12F, 1 / 57.375F}, shift[] = {-2.1179F, -2.0357F, -1.8044F};
   const Extent2d extent{19, 70};
   const Array frame = bytes(noise(extent.pixels(), 2));
   Array all({extent.pixels() * 3}, DType::kF32, device());
-  kernels().normalize(context(), frame.data<std::uint8_t>(), extent, scales.data<float>(), shifts.data<float>(),
-                      {nullptr, extent.pixels()}, all.data<float>(), 3 * extent.width);
+  kernels().normalize(context(), frame.data<std::uint8_t>(), extent, scale, shift, {nullptr, extent.pixels()},
+                      all.data<float>(), 3 * extent.width);
   std::vector<std::int32_t> rows;
   for (std::int32_t p = 0; p < extent.pixels(); ++p)
     if (p % 5 == 0 || p % 90 < 60) rows.push_back(p);
   const Array list = Array::from(rows, {static_cast<std::int64_t>(rows.size())}).to(device());
   Array some = vector(std::vector<double>(static_cast<std::size_t>(extent.pixels()) * 3, 99.0));
-  kernels().normalize(context(), frame.data<std::uint8_t>(), extent, scales.data<float>(), shifts.data<float>(),
+  kernels().normalize(context(), frame.data<std::uint8_t>(), extent, scale, shift,
                       {list.data<std::int32_t>(), list.count()}, some.data<float>(), 3 * extent.width);
   auto expected = std::vector<float>(static_cast<std::size_t>(extent.pixels()) * 3, 99.0F);
   const auto values = host<float>(all);
@@ -122,8 +120,8 @@ TEST_P(FrameChangeTest, NormalizesListedPixelsToTheSameBits) {
 }
 
 TEST_P(FrameChangeTest, ChangedPixelsByThreshold) {
-  const std::vector<std::vector<double>> thresholds = {{0, 0, 0},    {0.5, 0.5, 0.5}, {1, 1, 1},      {3, 2.75, 8},
-                                                       {17, 0, 254}, {254.5, 1, 255}, {1e9, 300, 256}};
+  const std::vector<std::vector<float>> thresholds = {{0, 0, 0},    {0.5, 0.5, 0.5}, {1, 1, 1},      {3, 2.75, 8},
+                                                      {17, 0, 254}, {254.5, 1, 255}, {1e9, 300, 256}};
   for (const std::int64_t pixels : {1, 2, 15, 16, 63, 64, 65, 200, 1027})
     for (const auto& threshold : thresholds)
       for (const int most : {1, 9, 255}) {
@@ -136,11 +134,11 @@ TEST_P(FrameChangeTest, ChangedPixelsByThreshold) {
           expected_mask.push_back(changed);
           for (std::size_t c = 0; c < 3 && changed; ++c) expected_kept[3 * p + c] = frame[3 * p + c];
         }
-        const Array given = bytes(frame), levels = vector(threshold);
+        const Array given = bytes(frame);
         Array kept = bytes(old), mask = bytes(Bytes(static_cast<std::size_t>(pixels), 7));
         const std::int64_t active =
             kernels().changed_pixels(context(), given.data<std::uint8_t>(), kept.data<std::uint8_t>(), pixels,
-                                     levels.data<float>(), mask.data<std::uint8_t>());
+                                     threshold.data(), mask.data<std::uint8_t>());
         ASSERT_EQ(host<std::uint8_t>(mask), expected_mask);
         ASSERT_EQ(host<std::uint8_t>(kept), expected_kept);
         ASSERT_EQ(active, std::count(expected_mask.begin(), expected_mask.end(), 1));
@@ -149,13 +147,12 @@ TEST_P(FrameChangeTest, ChangedPixelsByThreshold) {
 
 // A pixel that creeps is noticed once it is far from what was kept, not from the last frame.
 TEST_P(FrameChangeTest, SlowChangesAddUp) {
-  const Array levels = vector({4, 4, 4});
+  const float threshold[] = {4, 4, 4};
   Array kept = bytes({100, 100, 100}), mask = bytes({0});
   for (int step = 1; step <= 10; ++step) {
     const Array frame = bytes({static_cast<std::uint8_t>(100 + step), 100, 100});
-    const std::int64_t active =
-        kernels().changed_pixels(context(), frame.data<std::uint8_t>(), kept.data<std::uint8_t>(), 1,
-                                 levels.data<float>(), mask.data<std::uint8_t>());
+    const std::int64_t active = kernels().changed_pixels(
+        context(), frame.data<std::uint8_t>(), kept.data<std::uint8_t>(), 1, threshold, mask.data<std::uint8_t>());
     EXPECT_EQ(active, step % 5 == 0) << "step " << step;
   }
 }

@@ -50,22 +50,23 @@ struct Block {
     const auto on_device = [&](const std::vector<double>& v) {
       return Array::from(std::vector<float>(v.begin(), v.end()), {static_cast<std::int64_t>(v.size())}).to(device);
     };
+    const Context context{device};
     const Activation six{Activation::Kind::kRelu6, 0};
     block.in = {height, width};
     block.first = {window_of(c.first), in, hidden_channels,
-                   kernels.pack_conv2d(on_device(w1).data<float>(), on_device(b1).data<float>(), c.first.kernel, in,
-                                       hidden_channels),
+                   kernels.pack_conv2d(context, on_device(w1).data<float>(), on_device(b1).data<float>(),
+                                       c.first.kernel, in, hidden_channels),
                    six};
     block.depthwise = {window_of(c.depthwise), hidden_channels, hidden_channels,
-                       kernels.pack_depthwise(on_device(w2).data<float>(), on_device(b2).data<float>(),
+                       kernels.pack_depthwise(context, on_device(w2).data<float>(), on_device(b2).data<float>(),
                                               c.depthwise.kernel, hidden_channels),
                        six};
-    block.project = {
-        {},
-        hidden_channels,
-        out_channels,
-        kernels.pack_conv2d(on_device(w3).data<float>(), on_device(b3).data<float>(), 1, hidden_channels, out_channels),
-        {}};
+    block.project = {{},
+                     hidden_channels,
+                     out_channels,
+                     kernels.pack_conv2d(context, on_device(w3).data<float>(), on_device(b3).data<float>(), 1,
+                                         hidden_channels, out_channels),
+                     {}};
   }
 
   Case c;
@@ -116,9 +117,11 @@ class FusedBlockTest : public ImageTest {
     ConstRowView added;
     if (b.c.residual) added = {residual.memory(), channels, all, channels, DType::kF32};
     const std::int64_t count = pixels != nullptr ? static_cast<std::int64_t>(pixels->size()) : all;
-    Array out({count, channels}, DType::kF32, device());
-    kernels().fused_block(context, b.block, view, added, hidden != nullptr ? hidden->data() : nullptr,
-                          {pixels != nullptr ? pixels->data() : nullptr, count}, rows_of(out));
+    Array out({count, channels}, DType::kF32, device()), mask, list;
+    if (hidden != nullptr) mask = Array::from(*hidden, {static_cast<std::int64_t>(hidden->size())}).to(device());
+    if (pixels != nullptr) list = Array::from(*pixels, {count}).to(device());
+    kernels().fused_block(context, b.block, view, added, hidden != nullptr ? mask.data<std::uint8_t>() : nullptr,
+                          {pixels != nullptr ? list.data<std::int32_t>() : nullptr, count}, rows_of(out));
     return out;
   }
 

@@ -26,14 +26,15 @@ OURS = {
     "apps": PUBLIC,
     "python_bindings": PUBLIC,
     "benchmarks": rf"voxshift\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|{CONTRACT}|{PUBLIC}",
+    "tests": rf"voxshift\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
 THEIRS = {
     r"hwy/.*|omp\.h|immintrin\.h|arm_neon\.h": r"kernels_cpu/.*",
-    r"sys/mman\.h": r"kernels_cpu/runtime\.cpp",
-    r"cuda.*|cub/.*|thrust/.*|cublas.*|mma\.h": r"kernels_cuda/.*",
+    r"sys/mman\.h": r"kernels_cpu/runtime\.cpp|kernels_cuda/emulated_memory\.cpp",
+    r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
+    r"sanitizer/.*": r"kernels_cuda/emulated\w*\.(h|cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/frame_source\.cpp|tests/frame_source_test\.cpp",
     r"nlohmann/.*": r"(models|apps|tests)/.*",

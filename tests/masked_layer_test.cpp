@@ -184,8 +184,8 @@ TEST_P(MaskedLayerTest, Pooling) {
     for (const float threshold : {0.0F, 0.1F}) {
       const Square w{3, 2, 1};
       const Window2d window{3, 2, 1};
-      auto layer = max ? MaskedLayer::max_pool2d({13, 9}, 21, window, threshold)
-                       : MaskedLayer::avg_pool2d({13, 9}, 21, window, threshold);
+      auto layer = max ? MaskedLayer::max_pool2d({13, 9}, 21, window, threshold, device())
+                       : MaskedLayer::avg_pool2d({13, 9}, 21, window, threshold, device());
       Image image = real_image(13, 9, 21, 8);
       EXPECT_EQ(layer.push(pixels_of(image, all_of(image))).size(), 35);
       std::mt19937 random(9);

@@ -69,11 +69,11 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
     // Unequal clouds, an empty one, and more rows in all than run together at once.
     const PointSet clouds{random_points(4200, model.graph().in_channels, 5).to(device()),
                           splits_of({0, 2500, 2500, 4100, 4200})};
-    Session one(model, device(), 1);
+    Session one(model, device(), 1, DType::kF32);
     const Array expected = one.forward(clouds);
     expect_near(expected, evaluate(model.graph(), model.parameters(), clouds));
     expect_same_bits(one.forward(clouds), expected);
-    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads).forward(clouds), expected);
+    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads, DType::kF32).forward(clouds), expected);
   }
 }
 
@@ -82,7 +82,7 @@ TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
     SCOPED_TRACE(model.arch());
     const std::int64_t channels = model.graph().in_channels;
     const Array points = random_points(900, channels, 6);
-    Session session(model, device(), 2);
+    Session session(model, device(), 2, DType::kF32);
     const auto both = host<float>(session.forward(PointSet{points.to(device()), splits_of({0, 600, 900})}));
     const float* x = std::as_const(points).data<float>();
     const auto part = [&](std::int64_t first, std::int64_t last) {
@@ -100,7 +100,7 @@ TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
 TEST_P(PointNetworksTest, EmptySets) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
-    Session session(model, device(), 2);
+    Session session(model, device(), 2, DType::kF32);
     const PointSet none{Array({0, model.graph().in_channels}, DType::kF32, device()), std::nullopt};
     EXPECT_EQ(session.forward(none).dim(0), 0);
     EXPECT_EQ(session.segment(Array({0, model.profile().columns()}, DType::kF32, device())).labels.count(), 0);
@@ -116,11 +116,11 @@ TEST_P(PointNetworksTest, VoxelNetworksWithAPointBranch) {
     SCOPED_TRACE(model.arch());
     const SparseTensor x = voxelize(points, model.profile().voxelize).tensor;
     ASSERT_GT(x.size(), 8192);
-    Session one(model, device(), 1);
+    Session one(model, device(), 1, DType::kF32);
     const Array expected = one.forward(x);
     expect_near(expected, evaluate(model.graph(), model.parameters(), x));
     expect_same_bits(one.forward(x), expected);
-    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads).forward(x), expected);
+    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads, DType::kF32).forward(x), expected);
   }
 }
 
@@ -132,7 +132,7 @@ TEST_P(PointNetworksTest, BlocksLabelEveryFinitePoint) {
   for (std::int64_t i = 0; i < 9000; ++i)
     for (std::int64_t a = 0; a < 2; ++a) points.data<float>()[4 * i + a] *= 30;  // nine blocks and more than one each
   points.data<float>()[4 * 17 + 1] = std::nanf("");
-  Session session(model, device(), 2);
+  Session session(model, device(), 2, DType::kF32);
   const Segmentation result = session.segment(points.to(device()), true);
   const auto labels = host<std::uint8_t>(result.labels);
   for (std::size_t i = 0; i < labels.size(); ++i) {
@@ -148,7 +148,7 @@ TEST_P(PointNetworksTest, BlocksLabelEveryFinitePoint) {
 
 TEST_P(PointNetworksTest, InputsThatAreRefused) {
   const Model model = point_models().front();
-  Session session(model, device(), 1);
+  Session session(model, device(), 1, DType::kF32);
   const Array points = random_points(10, 9, 1).to(device());
   expect_throw(
       [&] {

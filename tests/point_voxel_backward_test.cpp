@@ -255,7 +255,7 @@ TEST_P(PointVoxelBackwardTest, DenseGrids) {
     const auto c = static_cast<std::int64_t>(channels);
     Matrix places = test_data::real(900, 3, 18);
     places.at(40, 1) = std::numeric_limits<double>::quiet_NaN();
-    const Array splits = Array::from(std::vector<std::int64_t>{0, 300, 300, 900}, {4}).to(device());
+    const Array splits = Array::from(std::vector<std::int64_t>{0, 300, 300, 900}, {4});
     const PointSet coords{dense_grid_coords({array(places), splits}, {kResolution, true, 0}), splits};
     const Shape shape{3, kResolution, kResolution, kResolution, c};
     const Matrix of_points = test_data::real(900, channels, 19), of_cells = test_data::real(3 * kCells, channels, 20);

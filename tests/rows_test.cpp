@@ -144,7 +144,7 @@ TEST_P(RowsTest, ColumnSlicesOfWiderRows) {
     Epilogue epilogue;
     epilogue.residual = rows_of(b);
     const Array source = array(wide_in), w = array(weights);
-    const auto packed = kernels.pack(w.data<float>(), width, width);
+    const auto packed = kernels.pack(context(), w.data<float>(), width, width, DType::kF32);
     kernels.linear(context(), rows_of(source).columns(2, width), *packed, epilogue, rows_of(wide).columns(2, width));
     expect_slice(wide, oracle::plus(oracle::linear(in, weights), other));
 

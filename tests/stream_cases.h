@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstring>
+#include <map>
 
+#include "device_fixture.h"
 #include "video_cases.h"
 
 namespace voxshift {
@@ -12,10 +14,21 @@ constexpr std::int64_t kStreamHeight = 26, kStreamWidth = 34;
 constexpr int kTinyShifts = 2;  ///< of tiny_network()
 
 /// tiny_network() on frames of 26 x 34.
-inline const VideoNetwork& tiny() {
-  static const VideoNetwork network(video_model(tiny_network(), kStreamHeight, kStreamWidth));
-  return network;
+inline const VideoNetwork& tiny(Device device) {
+  static std::map<Device::Kind, VideoNetwork> networks;
+  const auto found = networks.find(device.kind);
+  if (found != networks.end()) return found->second;
+  return networks.emplace(device.kind, VideoNetwork(video_model(tiny_network(), kStreamHeight, kStreamWidth), device))
+      .first->second;
 }
+
+class StreamTest : public DeviceTest {
+ protected:
+  const VideoNetwork& tiny() const { return voxshift::tiny(device()); }
+  VideoNetwork network_of(const Network& network, std::int64_t height, std::int64_t width) const {
+    return VideoNetwork(video_model(network, height, width), device());
+  }
+};
 
 inline Clip tiny_clip(int frames, int still = 1) { return {kStreamHeight, kStreamWidth, frames, still}; }
 

@@ -151,41 +151,37 @@ TEST(VideoPlan, Lifetimes) {
 
 // Value
 
-class VideoNetworks : public ::testing::TestWithParam<TemporalShift> {};
+class VideoNetworkTest : public DeviceTest {};
+VOXSHIFT_FOR_EACH_DEVICE(VideoNetworkTest);
 
-INSTANTIATE_TEST_SUITE_P(Shifts, VideoNetworks,
-                         ::testing::Values(TemporalShift{8, false}, TemporalShift{4, false}, TemporalShift{4, true}),
-                         [](const auto& tested) {
-                           return (tested.param.bidirectional ? "Offline" : "Online") +
-                                  std::to_string(tested.param.shift_div);
-                         });
-
-TEST_P(VideoNetworks, FramesOfAClipAreThoseOfThePlainNodes) {
+TEST_P(VideoNetworkTest, FramesOfAClipAreThoseOfThePlainNodes) {
   struct Case {
     const char* name;
     Network network;
     std::int64_t height, width;
   };
-  const std::vector<Case> cases{{"tiny", tiny_network(GetParam()), 37, 26},
-                                {"mobilenet", mobilenet(0.5, GetParam()), 64, 48},
-                                {"narrow mobilenet", mobilenet(0.25, GetParam()), 32, 40},
-                                {"resnet", resnet(1.0 / 8, GetParam()), 40, 40}};
-  for (const Case& c : cases) {
-    SCOPED_TRACE(c.name);
-    const OneThread small_ops;
-    const Clip clip(c.height, c.width, 5);
-    const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
-    const VideoNetwork network(video_model(c.network, c.height, c.width));
-    EXPECT_EQ(network.bidirectional(), GetParam().bidirectional);
-    const Array logits = recognize_frames(network, clip.array(), 1);
-    ASSERT_EQ(logits.shape(), (Shape{5, 5}));
-    EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
-    const Array mean = recognize_clip(network, clip.array());
-    ASSERT_EQ(mean.shape(), (Shape{5}));
-    for (std::size_t k = 0; k < 5; ++k) {
-      double sum = 0;
-      for (std::size_t t = 0; t < 5; ++t) sum += logits.values<float>()[t * 5 + k];
-      EXPECT_FLOAT_EQ(mean.values<float>()[k], static_cast<float>(sum / 5));
+  for (const TemporalShift& shift : {TemporalShift{8, false}, TemporalShift{4, false}, TemporalShift{4, true}}) {
+    const std::vector<Case> cases{{"tiny", tiny_network(shift), 37, 26},
+                                  {"mobilenet", mobilenet(0.5, shift), 64, 48},
+                                  {"narrow mobilenet", mobilenet(0.25, shift), 32, 40},
+                                  {"resnet", resnet(1.0 / 8, shift), 40, 40}};
+    for (const Case& c : cases) {
+      SCOPED_TRACE(c.name + std::to_string(shift.shift_div) + (shift.bidirectional ? " offline" : " online"));
+      const OneThread small_ops;
+      const Clip clip(c.height, c.width, 5);
+      const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
+      const VideoNetwork network(video_model(c.network, c.height, c.width), device());
+      EXPECT_EQ(network.bidirectional(), shift.bidirectional);
+      const Array logits = recognize_frames(network, clip.array(), 1);
+      ASSERT_EQ(logits.shape(), (Shape{5, 5}));
+      EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
+      const Array mean = recognize_clip(network, clip.array());
+      ASSERT_EQ(mean.shape(), (Shape{5}));
+      for (std::size_t k = 0; k < 5; ++k) {
+        double sum = 0;
+        for (std::size_t t = 0; t < 5; ++t) sum += logits.values<float>()[t * 5 + k];
+        EXPECT_FLOAT_EQ(mean.values<float>()[k], static_cast<float>(sum / 5));
+      }
     }
   }
 }
@@ -207,8 +203,8 @@ TEST(VideoNetwork, LayersSayWhatTheyAre) {
   EXPECT_EQ(network.dense_macs(), plain_macs(tiny_network(), 32, 32));
 }
 
-TEST(VideoNetwork, ThreadsDoNotMatter) {
-  const VideoNetwork network(video_model(tiny_network({4, true}), 37, 26));
+TEST_P(VideoNetworkTest, ThreadsDoNotMatter) {
+  const VideoNetwork network(video_model(tiny_network({4, true}), 37, 26), device());
   const Clip clip(37, 26, 3);
   const Array one = recognize_frames(network, clip.array(), 1);
   for (const int threads : {2, 3}) expect_same_bits(recognize_frames(network, clip.array(), threads), one);
@@ -216,11 +212,11 @@ TEST(VideoNetwork, ThreadsDoNotMatter) {
 
 // Edges
 
-TEST(VideoNetwork, ClipOfOneFrameAndFramesOfOneCell) {
+TEST_P(VideoNetworkTest, ClipOfOneFrameAndFramesOfOneCell) {
   const Network plain = tiny_network({4, true});
   const Clip one(16, 16, 1);
   const Array expected = evaluate_frames(plain.graph, plain.parameters, one.normalized());
-  const Array logits = recognize_frames(VideoNetwork(video_model(plain, 16, 16)), one.array());
+  const Array logits = recognize_frames(VideoNetwork(video_model(plain, 16, 16), device()), one.array());
   EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
 }
 
@@ -299,8 +295,8 @@ TEST(VideoPlan, RefusesOtherInputsAndOutputs) {
   expect_throw([&] { plan_of(no_frames); }, {"[video]", "does not take frames"});
 }
 
-TEST(VideoNetwork, RefusesOtherClips) {
-  const VideoNetwork network(video_model(tiny_network(), 32, 24));
+TEST_P(VideoNetworkTest, RefusesOtherClips) {
+  const VideoNetwork network(video_model(tiny_network(), 32, 24), device());
   const auto refuses = [&](const Array& frames) {
     expect_throw([&] { recognize_clip(network, frames); }, {"[recognize]", "u8 [T, 32, 24, 3]", "found"});
   };

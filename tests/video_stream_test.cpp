@@ -4,16 +4,18 @@
 #include <limits>
 #include <utility>
 
-#include "device_fixture.h"
 #include "stream_cases.h"
 
 namespace voxshift {
 namespace {
 
+class VideoStreamTest : public StreamTest {};
+VOXSHIFT_FOR_EACH_DEVICE(VideoStreamTest);
+
 // Structure
 
-TEST(VideoStream, State) {
-  const VideoNetwork network(video_model(make_tsm_mobilenetv2({1.0, 27, {}}, 1), 224, 224));
+TEST_P(VideoStreamTest, State) {
+  const VideoNetwork network = network_of(make_tsm_mobilenetv2({1.0, 27, {}}, 1), 224, 224);
   const VideoStream off(network), exact(network, options_of(Skip::kExact));
   EXPECT_EQ(off.state_bytes(), 27048U * 4);
   EXPECT_GT(exact.state_bytes(), 2'500'000U);
@@ -23,7 +25,7 @@ TEST(VideoStream, State) {
   EXPECT_EQ(off.network().dense_macs(), network.dense_macs());
 }
 
-TEST(VideoStream, ResultOfAFrame) {
+TEST_P(VideoStreamTest, ResultOfAFrame) {
   VideoStream stream(tiny());
   const Seen seen = push(stream, tiny_clip(1).frame(0));
   ASSERT_EQ(seen.logits.size(), 5U);
@@ -47,7 +49,7 @@ TEST(VideoStream, ResultOfAFrame) {
 
 // Value
 
-TEST(VideoStream, FramesAreThoseOfTheClip) {
+TEST_P(VideoStreamTest, FramesAreThoseOfTheClip) {
   struct Case {
     const char* name;
     Network network;
@@ -59,7 +61,7 @@ TEST(VideoStream, FramesAreThoseOfTheClip) {
     const OneThread small_ops;
     const Clip clip(c.height, c.width, 40);
     const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
-    const VideoNetwork network(video_model(c.network, c.height, c.width));
+    const VideoNetwork network = network_of(c.network, c.height, c.width);
     VideoStream stream(network, options_of(Skip::kOff));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const float* row = expected.data<float>() + f * 5;
@@ -70,7 +72,7 @@ TEST(VideoStream, FramesAreThoseOfTheClip) {
 
 // Identities
 
-TEST(VideoStream, ResetIsANewStream) {
+TEST_P(VideoStreamTest, ResetIsANewStream) {
   const Clip clip = tiny_clip(4).add_noise(4);
   for (const StreamOptions& options :
        {options_of(Skip::kOff), options_of(Skip::kExact), options_of(Skip::kThreshold, 0.3f),
@@ -88,7 +90,7 @@ TEST(VideoStream, ResetIsANewStream) {
   }
 }
 
-TEST(VideoStream, ThreadsDoNotMatter) {
+TEST_P(VideoStreamTest, ThreadsDoNotMatter) {
   const Clip clip = tiny_clip(5).add_noise(4);
   for (const Skip skip : {Skip::kOff, Skip::kExact, Skip::kThreshold}) {
     VideoStream one(tiny(), options_of(skip, 0.2f, 1)), two(tiny(), options_of(skip, 0.2f, 2)),
@@ -104,7 +106,7 @@ TEST(VideoStream, ThreadsDoNotMatter) {
   }
 }
 
-TEST(VideoStream, StreamsOfOneNetworkDoNotMeet) {
+TEST_P(VideoStreamTest, StreamsOfOneNetworkDoNotMeet) {
   std::vector<Clip> clips;
   std::vector<StreamOptions> options;
   for (unsigned s = 0; s < 6; ++s) {
@@ -130,9 +132,36 @@ TEST(VideoStream, StreamsOfOneNetworkDoNotMeet) {
     }
 }
 
+// Where dense frames are recorded and replayed, exact ones are not, and have the same bits.
+TEST_P(VideoStreamTest, RecordedFramesAreThoseOfStreamsThatDoNotRecord) {
+  struct Case {
+    const char* name;
+    Network network;
+    std::int64_t height, width;
+  };
+  for (const Case& c :
+       {Case{"tiny", tiny_network(), kStreamHeight, kStreamWidth}, Case{"mobilenet", mobilenet(0.5), 40, 32}}) {
+    SCOPED_TRACE(c.name);
+    const VideoNetwork network = network_of(c.network, c.height, c.width);
+    std::vector<VideoStream> dense, exact;
+    std::vector<Clip> clips;
+    for (const unsigned s : {1u, 2u}) {
+      dense.emplace_back(network, options_of(Skip::kOff));
+      exact.emplace_back(network, options_of(Skip::kExact));
+      clips.push_back(Clip(c.height, c.width, 6, 1, s));
+    }
+    for (std::size_t f = 0; f < clips[0].count(); ++f)
+      for (std::size_t s = 0; s < dense.size(); ++s) {
+        SCOPED_TRACE("frame " + std::to_string(f) + ", stream " + std::to_string(s));
+        if (f == 2 + s || f == 4) dense[s].reset(), exact[s].reset();
+        expect_same(push(dense[s], clips[s].frame(f)), push(exact[s], clips[s].frame(f)));
+      }
+  }
+}
+
 // Errors
 
-TEST(VideoStream, ABadFrameLeavesTheStreamAsItWas) {
+TEST_P(VideoStreamTest, ABadFrameLeavesTheStreamAsItWas) {
   const Clip clip = tiny_clip(4);
   for (const Skip skip : {Skip::kOff, Skip::kExact}) {
     VideoStream stream(tiny(), options_of(skip)), other(tiny(), options_of(skip));
@@ -150,7 +179,7 @@ TEST(VideoStream, ABadFrameLeavesTheStreamAsItWas) {
   }
 }
 
-TEST(VideoStream, BadOptions) {
+TEST_P(VideoStreamTest, BadOptions) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float bad : {-0.1f, infinity, -infinity, std::nanf("")})
     expect_throw([&] { VideoStream(tiny(), options_of(Skip::kThreshold, bad)); }, {"[skip]", "finite"});
@@ -162,11 +191,11 @@ TEST(VideoStream, BadOptions) {
   StreamOptions interval;
   interval.key_frame_interval = -1;
   expect_throw([&] { VideoStream(tiny(), interval); }, {"key_frame_interval", "-1"});
-  const VideoNetwork clips(video_model(tiny_network({4, true}), kStreamHeight, kStreamWidth));
+  const VideoNetwork clips = network_of(tiny_network({4, true}), kStreamHeight, kStreamWidth);
   expect_throw([&] { VideoStream stream(clips); }, {"[stream]", "next frame"});
 }
 
-TEST(VideoStream, LayerOutput) {
+TEST_P(VideoStreamTest, LayerOutput) {
   VideoStream off(tiny()), exact(tiny(), options_of(Skip::kExact));
   expect_throw([&] { off.layer_output("classes"); }, {"[stream]", "dense"});
   expect_throw([&] { exact.layer_output("nowhere"); }, {"[stream]", "\"nowhere\""});
@@ -178,9 +207,10 @@ TEST(VideoStream, LayerOutput) {
 }
 
 // The model's own thresholds are used unless others are given.
-TEST(VideoStream, ThresholdsOfTheModel) {
+TEST_P(VideoStreamTest, ThresholdsOfTheModel) {
   const Model model = tiny().model().with_skip_thresholds(thresholds_of(tiny(), 0.2f, 0.2f, 2));
-  VideoStream own(VideoNetwork(model), options_of(Skip::kAuto)), given(tiny(), auto_options(*model.skip_thresholds()));
+  VideoStream own(VideoNetwork(model, device()), options_of(Skip::kAuto)),
+      given(tiny(), auto_options(*model.skip_thresholds()));
   const Clip clip = brightening_clip(6, 2, 1);
   settle(own, clip.frame(0)), settle(given, clip.frame(0));
   for (std::size_t f = 0; f < clip.count(); ++f) {

@@ -59,14 +59,15 @@ GroupedConv2d::GroupedConv2d(const char* op, const Array& weight, const std::opt
   out_channels_ = weight.dim(0);
   const float* biases = checked_bias(op, bias, weight);
   const auto& kernels = video_kernels(weight.device());
+  const Context context{weight.device(), nullptr, num_threads(), nullptr};
   const float* weights = weight.data<float>();
   if (depthwise()) {
-    packed_.push_back(kernels.pack_depthwise(weights, biases, window_.kernel, out_channels_));
+    packed_.push_back(kernels.pack_depthwise(context, weights, biases, window_.kernel, out_channels_));
     return;
   }
   const std::int64_t outputs = out_channels_ / groups_;
   for (std::int64_t g = 0; g < groups_; ++g)
-    packed_.push_back(kernels.pack_conv2d(weights + g * (weight.count() / groups_),
+    packed_.push_back(kernels.pack_conv2d(context, weights + g * (weight.count() / groups_),
                                           biases ? biases + g * outputs : nullptr, window_.kernel, weight.dim(1),
                                           outputs));
 }

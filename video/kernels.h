@@ -25,12 +25,12 @@ class VideoKernels {
   virtual ~VideoKernels() = default;
 
   /// Packs weight f32 [out, in, k, k] with bias [out] or null.
-  virtual std::shared_ptr<const PackedWeights> pack_conv2d(const float* weight, const float* bias, std::int64_t kernel,
-                                                           std::int64_t in_channels,
+  virtual std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias,
+                                                           std::int64_t kernel, std::int64_t in_channels,
                                                            std::int64_t out_channels) const = 0;
 
   /// Packs weight f32 [channels, 1, k, k] with bias [channels] or null.
-  virtual std::shared_ptr<const PackedWeights> pack_depthwise(const float* weight, const float* bias,
+  virtual std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
                                                               std::int64_t kernel, std::int64_t channels) const = 0;
 
   /// out[i] = act(bias + sum over offsets and channels of in * W + residual[p]) for p = pixels[i]; pixels beyond the
@@ -57,12 +57,13 @@ class VideoKernels {
   virtual void mean_rows(const Context&, const ConstRowView& in, float* out) const = 0;
 
   /// Pixel (y, x), channel c of `out`, whose pixels start at out + y * pitch + x * 3, is frame[y, x, c] * scale[c] +
-  /// shift[c] for `pixels` of the frame.
+  /// shift[c] for `pixels` of the frame. scale and shift lie in the host's memory.
   virtual void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale,
                          const float* shift, Pixels pixels, float* out, std::int64_t pitch) const = 0;
 
   /// mask[p] = whether any channel of pixel p differs from kept[p] by more than `threshold[c]` grey levels, for 3
-  /// channels; where it does, kept[p] = frame[p]. Returns the number of active pixels.
+  /// channels; where it does, kept[p] = frame[p]. The threshold lies in the host's memory. Returns the number of active
+  /// pixels.
   virtual std::int64_t changed_pixels(const Context&, const std::uint8_t* frame, std::uint8_t* kept,
                                       std::int64_t pixels, const float* threshold, std::uint8_t* mask) const = 0;
 

@@ -58,13 +58,13 @@ struct MaskedLayer::Impl {
         scratch(device) {}
 
   static std::unique_ptr<Impl> pooling(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold,
-                                       decltype(&VideoKernels::max_pool) pool) {
+                                       Device device, decltype(&VideoKernels::max_pool) pool) {
     check_threshold(threshold);
     check(channels >= 1, "[MaskedLayer] channels expects at least 1, found ", channels);
     check(window.kernel <= kMostKernel2d, "[MaskedLayer] kernel expects 1 to ", kMostKernel2d, ", found ",
           window.kernel);
     const Extent2d out = checked_pool_out("MaskedLayer", window, extent);
-    return std::make_unique<Impl>(window, extent, out, channels, channels, 0, threshold, Device::cpu(),
+    return std::make_unique<Impl>(window, extent, out, channels, channels, 0, threshold, device,
                                   [window, pool](const Context& context, Extent2d in_extent, const ConstRowView& in,
                                                  const Pixels& pixels, const RowView& values) {
                                     (video_kernels(context.device).*pool)(context, window, in_extent, in, pixels,
@@ -152,12 +152,14 @@ MaskedLayer MaskedLayer::conv2d(Extent2d extent, const Array& weight, const std:
              const RowView& values) { conv->run(context, in_extent, in, pixels, values); }));
 }
 
-MaskedLayer MaskedLayer::max_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold) {
-  return MaskedLayer(Impl::pooling(extent, channels, window, threshold, &VideoKernels::max_pool));
+MaskedLayer MaskedLayer::max_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold,
+                                    Device device) {
+  return MaskedLayer(Impl::pooling(extent, channels, window, threshold, device, &VideoKernels::max_pool));
 }
 
-MaskedLayer MaskedLayer::avg_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold) {
-  return MaskedLayer(Impl::pooling(extent, channels, window, threshold, &VideoKernels::avg_pool));
+MaskedLayer MaskedLayer::avg_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold,
+                                    Device device) {
+  return MaskedLayer(Impl::pooling(extent, channels, window, threshold, device, &VideoKernels::avg_pool));
 }
 
 SparseTensor MaskedLayer::push(const SparseTensor& changed) {

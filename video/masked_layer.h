@@ -21,8 +21,10 @@ class MaskedLayer {
   /// Throws InvalidArgument for shapes that do not fit and for a threshold that is negative or not a number.
   static MaskedLayer conv2d(Extent2d extent, const Array& weight, const std::optional<Array>& bias,
                             const Conv2dOptions& options, float threshold);
-  static MaskedLayer max_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold);
-  static MaskedLayer avg_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold);
+  static MaskedLayer max_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold,
+                                Device device = Device::cpu());
+  static MaskedLayer avg_pool2d(Extent2d extent, std::int64_t channels, const Window2d& window, float threshold,
+                                Device device = Device::cpu());
 
   MaskedLayer(MaskedLayer&&) noexcept;
   MaskedLayer& operator=(MaskedLayer&&) noexcept;

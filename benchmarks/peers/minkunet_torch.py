@@ -1,4 +1,4 @@
-"""MinkUNet in plain PyTorch for training: per offset of a kernel a gather, a product and an index_add, on given kernel
+"""MinkUNet in plain PyTorch: per offset of a kernel a gather, a product and an index_add, on given kernel
 maps. Names and layouts of the tensors are spvnas'.
 """
 
@@ -21,13 +21,15 @@ def pairs_by_offset(kernel_map, offsets, rows):
 
 
 class MinkUNet:
-    """Features [N, channels] of one scan to logits [N, classes], batch norm with the statistics of the scan.
+    """Features [N, channels] of one scan to logits [N, classes], batch norm with the statistics of the scan or, without
+    `training`, its running ones.
 
     tensors: {name: float32 tensor}; those that are trained get gradients. rows: of the five levels. around: pairs of the
     3^3 convolutions of each level. down: pairs of the 2^3 convolutions of stride 2, from level i to level i + 1.
     """
 
-    def __init__(self, tensors, rows, around, down):
+    def __init__(self, tensors, rows, around, down, training=True):
+        self.training = training
         self.tensors = {name: tensor.clone() for name, tensor in tensors.items()}
         self.parameters = {name: tensor.requires_grad_() for name, tensor in self.tensors.items() if "running_" not in name}
         self.rows, self.around, self.down = rows, around, down
@@ -45,7 +47,7 @@ class MinkUNet:
 
     def norm(self, name, x):
         roles = ("running_mean", "running_var", "weight", "bias")
-        return batch_norm(x, *(self.tensors[f"{name}.{role}"] for role in roles), training=True)
+        return batch_norm(x, *(self.tensors[f"{name}.{role}"] for role in roles), training=self.training)
 
     def layer(self, name, i, x, pairs, rows):
         """Convolution `name`.i and its norm, without activation."""

@@ -1,0 +1,65 @@
+#include "cuda_limits.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <voxshift/tensor/error.h>
+
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+namespace voxshift::bench {
+namespace {
+
+void require(bool good, const char* what) { check<DeviceError>(good, "[limits] ", what, " failed"); }
+
+double best_seconds(const std::function<void()>& work) {
+  cudaEvent_t start{}, stop{};
+  cudaEventCreate(&start);
+  cudaEventCreate(&stop);
+  float best = 1e9f;
+  for (int run = 0; run < 12; ++run) {
+    cudaEventRecord(start);
+    work();
+    cudaEventRecord(stop);
+    require(cudaEventSynchronize(stop) == cudaSuccess, "the work");
+    float ms = 0;
+    cudaEventElapsedTime(&ms, start, stop);
+    best = std::min(best, ms);
+  }
+  cudaEventDestroy(start);
+  cudaEventDestroy(stop);
+  return 1e-3 * best;
+}
+
+}  // namespace
+
+Limits measure_limits() {
+  constexpr int kSize = 8192;
+  constexpr std::size_t kBytes = std::size_t{1} << 30;
+  void* memory = nullptr;
+  require(cudaMalloc(&memory, 2 * kBytes) == cudaSuccess, "2 GiB of memory");
+  // Random bits below 2^14: halves of [0, 2), as numbers as any in power drawn.
+  std::vector<unsigned short> values(kBytes / 4);
+  unsigned state = 1;
+  for (unsigned short& value : values)
+    value = static_cast<unsigned short>((state = state * 1664525u + 1013904223u) >> 18);
+  auto* base = static_cast<char*>(memory);
+  cudaMemcpy(base, values.data(), kBytes / 2, cudaMemcpyHostToDevice);
+  cublasHandle_t handle{};
+  require(cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS, "cuBLAS");
+  const float one = 1, zero = 0;
+  const std::size_t matrix = std::size_t{2} * kSize * kSize;
+  const double product = best_seconds([&] {
+    require(cublasGemmEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, kSize, kSize, kSize, &one, base, CUDA_R_16F, kSize,
+                         base + matrix, CUDA_R_16F, kSize, &zero, base + kBytes, CUDA_R_16F, kSize, CUBLAS_COMPUTE_32F,
+                         CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS,
+            "the product");
+  });
+  const double copy = best_seconds([&] { cudaMemcpyAsync(base + kBytes, base, kBytes, cudaMemcpyDeviceToDevice); });
+  cublasDestroy(handle);
+  cudaFree(memory);
+  return {2.0 * kSize * kSize * kSize / product, 2.0 * static_cast<double>(kBytes) / copy};
+}
+
+}  // namespace voxshift::bench

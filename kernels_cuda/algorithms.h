@@ -1,0 +1,92 @@
+// Sort and scan: CUB with scratch of the arena under nvcc, the standard library where the machine is emulated.
+#pragma once
+
+#include <voxshift/kernels_cuda/queue.h>
+
+#include <cstdint>
+
+#ifdef VOXSHIFT_EMULATED
+#include <algorithm>
+#include <numeric>
+#include <vector>
+#else
+#include <cub/device/device_radix_sort.cuh>
+#include <cub/device/device_scan.cuh>
+#endif
+
+namespace voxshift::cuda {
+
+#ifdef VOXSHIFT_EMULATED
+
+/// Stable; keys are not negative and below 2^bits.
+template <class Key, class Value>
+void sort_pairs(const Queue&, const Key* keys, Key* sorted_keys, const Value* values, Value* sorted_values,
+                std::int64_t n, int) {
+  const emulated::MemoryOpen open;
+  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return keys[a] < keys[b]; });
+  for (std::int64_t i = 0; i < n; ++i) {
+    sorted_keys[i] = keys[order[static_cast<std::size_t>(i)]];
+    sorted_values[i] = values[order[static_cast<std::size_t>(i)]];
+  }
+}
+
+template <class Key>
+void sort_keys(const Queue&, const Key* keys, Key* sorted, std::int64_t n, int) {
+  const emulated::MemoryOpen open;
+  std::copy(keys, keys + n, sorted);
+  std::sort(sorted, sorted + n);
+}
+
+/// sums[i] = values[0] + .. + values[i]
+template <class T, class Sum>
+void inclusive_sum(const Queue&, const T* values, Sum* sums, std::int64_t n) {
+  const emulated::MemoryOpen open;
+  Sum sum = 0;
+  for (std::int64_t i = 0; i < n; ++i) sums[i] = sum += values[i];
+}
+
+#else
+
+namespace detail {
+// CUB is asked for the size of its scratch first.
+template <class Call>
+void with_scratch(const Queue& queue, const Call& call) {
+  std::size_t bytes = 0;
+  call(nullptr, bytes);
+  const Arena::Mark mark = queue.arena().mark();
+  call(queue.arena().allocate_bytes(bytes), bytes);
+  queue.arena().rewind(mark);
+  queue.check_launch();
+}
+}  // namespace detail
+
+/// Stable; keys are not negative and below 2^bits.
+template <class Key, class Value>
+void sort_pairs(const Queue& queue, const Key* keys, Key* sorted_keys, const Value* values, Value* sorted_values,
+                std::int64_t n, int bits) {
+  detail::with_scratch(queue, [&](void* scratch, std::size_t& bytes) {
+    cub::DeviceRadixSort::SortPairs(scratch, bytes, keys, sorted_keys, values, sorted_values, n, 0, bits,
+                                    queue.stream());
+  });
+}
+
+template <class Key>
+void sort_keys(const Queue& queue, const Key* keys, Key* sorted, std::int64_t n, int bits) {
+  detail::with_scratch(queue, [&](void* scratch, std::size_t& bytes) {
+    cub::DeviceRadixSort::SortKeys(scratch, bytes, keys, sorted, n, 0, bits, queue.stream());
+  });
+}
+
+/// sums[i] = values[0] + .. + values[i]
+template <class T, class Sum>
+void inclusive_sum(const Queue& queue, const T* values, Sum* sums, std::int64_t n) {
+  detail::with_scratch(queue, [&](void* scratch, std::size_t& bytes) {
+    cub::DeviceScan::InclusiveSum(scratch, bytes, values, sums, n, queue.stream());
+  });
+}
+
+#endif
+
+}  // namespace voxshift::cuda

@@ -1,0 +1,111 @@
+// Depthwise 2-D convolution and its gradients, one thread per pixel and channel.
+#include <voxshift/kernels_cuda/column_sums.h>
+#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/video.h>
+#include <voxshift/kernels_cuda/weights.h>
+
+namespace voxshift::cuda {
+namespace {
+
+struct Filter {
+  const float *weight, *bias;  // [kernel^2, channels]
+  Activation::Kind kind;
+  float slope;
+};
+
+// The bias, then the taps inside the image in row-major order. Kernels of a known size have all their loads under way
+// at once.
+template <int kKernel>
+void filter_pixels(const Queue& queue, const ImageWindow& w, Rows<const float> in, const Filter& filter,
+                   const std::int32_t* pixels, Rows<float> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    const auto p = pixels != nullptr ? pixels[i] : static_cast<std::int32_t>(i);
+    const std::int64_t top = w.rows.start(p / w.out_width), left = w.columns.start(p % w.out_width);
+    float sum = filter.bias != nullptr ? filter.bias[c] : 0.0f;
+#pragma unroll
+    for (int down = 0; down < kKernel; ++down)
+#pragma unroll
+      for (int right = 0; right < kKernel; ++right) {
+        const std::int64_t y = top + down, x = left + right;
+        const bool inside = y >= 0 && y < w.rows.inputs && x >= 0 && x < w.columns.inputs;
+        const float value = inside ? in.at(y * w.in_width + x, c) : 0.0f;
+        sum = inside ? fmaf(value, filter.weight[(down * kKernel + right) * out.channels + c], sum) : sum;
+      }
+    out.set(i, c, activate(sum, filter.kind, filter.slope));
+  });
+}
+
+void filter_pixels_of_any_size(const Queue& queue, const ImageWindow& w, Rows<const float> in, const Filter& filter,
+                               const std::int32_t* pixels, Rows<float> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    float sum = filter.bias != nullptr ? filter.bias[c] : 0.0f;
+    for_taps(w, pixels != nullptr ? pixels[i] : static_cast<std::int32_t>(i), [&](std::int64_t from, std::int64_t tap) {
+      sum = fmaf(in.at(from, c), filter.weight[tap * out.channels + c], sum);
+    });
+    out.set(i, c, activate(sum, filter.kind, filter.slope));
+  });
+}
+
+void input_gradient(const Queue& queue, const ImageWindow& w, Rows<const float> grad, const float* weight,
+                    Rows<float> grad_in) {
+  const std::int64_t taps = w.rows.kernel * w.columns.kernel;
+  for_each_cell(queue, grad_in.count, grad_in.channels, [=] __device__(std::int64_t row, std::int64_t c) {
+    const auto p = static_cast<std::int32_t>(row);
+    const std::int64_t first = std::int64_t{p / w.in_pixels} * w.out_pixels;
+    float sum = 0;
+    for_readers(w, p % w.in_pixels, [&](std::int64_t q, std::int64_t tap) {
+      sum = fmaf(grad.at(first + q, c), weight[c * taps + tap], sum);
+    });
+    grad_in.set(row, c, sum);
+  });
+}
+
+void weight_gradient(const Queue& queue, const ImageWindow& w, Rows<const float> in, Rows<const float> grad,
+                     float* grad_weight) {
+  const auto channels = static_cast<int>(in.channels), kernel = static_cast<int>(w.rows.kernel);
+  const auto value = [=] __device__(std::int64_t row, std::int64_t column) {
+    const auto q = static_cast<std::int32_t>(row);
+    const int tap = static_cast<int>(column) / channels, c = static_cast<int>(column) % channels;
+    const std::int32_t place = q % w.out_pixels;
+    const std::int64_t y = w.rows.start(place / w.out_width) + tap / kernel;
+    const std::int64_t x = w.columns.start(place % w.out_width) + tap % kernel;
+    Two product;
+    if (y < 0 || y >= w.rows.inputs || x < 0 || x >= w.columns.inputs) return product;
+    const std::int64_t from = std::int64_t{q / w.out_pixels} * w.in_pixels + y * w.in_width + x;
+    product.first = static_cast<double>(in.at(from, c)) * static_cast<double>(grad.at(row, c));
+    return product;
+  };
+  column_sums(queue, grad.count, kernel * kernel * in.channels, value,
+              [=] __device__(std::int64_t column, const Two& sum) {
+                const std::int64_t tap = column / channels, c = column % channels;
+                grad_weight[c * kernel * kernel + tap] = static_cast<float>(sum.first);
+              });
+}
+
+}  // namespace
+
+void depthwise(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
+               const RowView& out) {
+  const auto& weights = static_cast<const DeviceWeights&>(*layer.weights);
+  const ImageWindow window(layer.window, in_extent);
+  const Filter filter{weights.data.data<float>(), weights.bias_or_null(), layer.activation.kind,
+                      layer.activation.slope};
+  const Rows<const float> from = rows<float>(in);
+  Rows<float> to = rows<float>(out);
+  to.count = pixels.count;
+  if (layer.window.kernel == 3) return filter_pixels<3>(queue, window, from, filter, pixels.rows, to);
+  if (layer.window.kernel == 5) return filter_pixels<5>(queue, window, from, filter, pixels.rows, to);
+  filter_pixels_of_any_size(queue, window, from, filter, pixels.rows, to);
+}
+
+void depthwise_input_gradient(const Queue& queue, const ImageWindow& window, const ConstRowView& grad,
+                              const float* weight, const RowView& grad_in) {
+  input_gradient(queue, window, rows<float>(grad), weight, rows<float>(grad_in));
+}
+
+void depthwise_weight_gradient(const Queue& queue, const ImageWindow& window, const ConstRowView& in,
+                               const ConstRowView& grad, float* grad_weight) {
+  weight_gradient(queue, window, rows<float>(in), rows<float>(grad), grad_weight);
+}
+
+}  // namespace voxshift::cuda

@@ -1,0 +1,24 @@
+// The matrix product under convolutions and linear layers: rows picked by a map, times weights, with an epilogue.
+#pragma once
+
+#include <voxshift/kernels_cuda/queue.h>
+#include <voxshift/kernels_cuda/weights.h>
+#include <voxshift/tensor/epilogue.h>
+#include <voxshift/tensor/kernel_map.h>
+
+#include <cstdint>
+
+namespace voxshift::cuda {
+
+/// out[o] = act(sum_k in[table[o, k]] W[k] + bias + residual[o]): one accumulator per output, offsets in order, then
+/// input channels, so that tiles do not change the bits.
+void product(const Queue& queue, const ConstRowView& in, const RowTable& table, const DeviceWeights& weights,
+             const Epilogue& epilogue, const RowView& out);
+
+// product_f16.cu and product_f32.cu
+void product_f16(const Queue&, const ConstRowView& in, const RowTable&, const DeviceWeights&, const Epilogue&,
+                 const RowView& out);
+void product_f32(const Queue&, const ConstRowView& in, const RowTable&, const DeviceWeights&, const Epilogue&,
+                 const RowView& out);
+
+}  // namespace voxshift::cuda

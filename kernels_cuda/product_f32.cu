@@ -1,0 +1,185 @@
+// The product of f32 rows in plain float arithmetic, in the manner of product_f16.cu: tiles of 128 rows, 8 rows x 8 (or
+// 4) columns a thread.
+#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/tile_map.h>
+
+namespace voxshift::cuda {
+namespace {
+
+constexpr int kDepth = 16;
+constexpr int kVector = 4;  // floats of one read
+
+struct Operands {
+  Rows<const float> in;
+  RowTable map;
+  const float* weight;  // [volume, in, out]
+  int volume, in_channels, out_channels;
+  RowEpilogue<float> epilogue;
+  Rows<float> out;
+};
+
+// Four neighbouring floats, those from `left` on absent.
+template <bool kAligned>
+__device__ float4 read_four(const float* from, int left) {
+  if (left <= 0) return {0, 0, 0, 0};
+  if constexpr (kAligned) return *reinterpret_cast<const float4*>(from);
+  return {from[0], left > 1 ? from[1] : 0.0f, left > 2 ? from[2] : 0.0f, left > 3 ? from[3] : 0.0f};
+}
+
+// Warps are kTileRows / 32 x 2; the 4 x 8 lanes of a warp have rows and columns in groups of four, so that neighbours
+// read neighbouring words.
+// kAligned: rows of `in` and of the weights are multiples of 16 bytes at such addresses.
+template <int kTileRows, int kColumns, bool kAligned>
+__global__ void __launch_bounds__(2 * kTileRows) product_f32_kernel(Operands x) {
+  constexpr int kThreads = 2 * kTileRows, kRowWarps = kTileRows / kPartRows;
+  constexpr int kPitch = kTileRows + 4;  // of a channel of the rows in shared memory
+  __shared__ __align__(16) float in_stage[2][kDepth * kPitch];
+  __shared__ __align__(16) float weight_stage[2][kDepth * kColumns];
+  constexpr int kInReads = kTileRows * kDepth / kVector / kThreads;  // of a thread
+  constexpr int kWeightReads = kColumns * kDepth / kVector / kThreads;
+  constexpr int kInRows = kThreads / (kDepth / kVector);  // that one round of reads covers
+  constexpr int kGroups = kColumns / 64;                  // of columns a lane has; 32 apart
+
+  const TileMap tile(dynamic_shared(), x.map, x.volume, kTileRows);
+  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const int column_tiles = (x.out_channels + kColumns - 1) / kColumns;
+  const int first_column = static_cast<int>(blockIdx.x) % column_tiles * kColumns;
+  const std::int64_t row_tile = (gridDim.x - 1 - blockIdx.x) / static_cast<unsigned>(column_tiles);
+  tile.load(row_tile * kTileRows, x.out.count, thread, kThreads);
+  const int depth_steps = (x.in_channels + kDepth - 1) / kDepth, steps = tile.count() * depth_steps;
+
+  const int in_channel = thread % (kDepth / kVector) * kVector, in_row = thread / (kDepth / kVector);
+  const int weight_column = thread % (kColumns / kVector) * kVector, weight_channel = thread / (kColumns / kVector);
+  constexpr int kWeightStep = kThreads / (kColumns / kVector);
+  float4 in_next[kInReads], weight_next[kWeightReads];
+  OffsetWalk fetched(tile);
+  const float* source[kInReads];  // null: the row is absent
+  const float* weight = nullptr;
+  const int columns_left = x.out_channels - first_column - weight_column;
+  int channels_left = 0;  // of the offset that is fetched
+  const auto fetch = [&] {
+    if (channels_left <= 0) {
+      const int bit = fetched.next();
+      weight = x.weight + std::int64_t{tile.offset(bit)} * x.in_channels * x.out_channels +
+               weight_channel * x.out_channels + first_column + weight_column;
+      channels_left = x.in_channels;
+#pragma unroll
+      for (int c = 0; c < kInReads; ++c) {
+        const int from = tile.source(in_row + c * kInRows, bit);
+        source[c] = from >= 0 ? x.in.row(from) + in_channel : nullptr;
+      }
+    }
+#pragma unroll
+    for (int c = 0; c < kInReads; ++c) {
+      in_next[c] =
+          source[c] != nullptr ? read_four<kAligned>(source[c], channels_left - in_channel) : float4{0, 0, 0, 0};
+      if (source[c] != nullptr) source[c] += kDepth;
+    }
+#pragma unroll
+    for (int c = 0; c < kWeightReads; ++c)
+      weight_next[c] = weight_channel + c * kWeightStep < channels_left
+                           ? read_four<kAligned>(weight + c * kWeightStep * x.out_channels, columns_left)
+                           : float4{0, 0, 0, 0};
+    weight += kDepth * x.out_channels;
+    channels_left -= kDepth;
+  };
+  const auto store = [&](int stage) {
+#pragma unroll
+    for (int c = 0; c < kInReads; ++c) {
+      float* const to = in_stage[stage] + in_channel * kPitch + in_row + c * kInRows;
+      to[0] = in_next[c].x;
+      to[kPitch] = in_next[c].y;
+      to[2 * kPitch] = in_next[c].z;
+      to[3 * kPitch] = in_next[c].w;
+    }
+#pragma unroll
+    for (int c = 0; c < kWeightReads; ++c)
+      *reinterpret_cast<float4*>(weight_stage[stage] + (weight_channel + c * kWeightStep) * kColumns + weight_column) =
+          weight_next[c];
+  };
+
+  const int row = warp % kRowWarps * kPartRows + lane / 8 * 4,
+            column = warp / kRowWarps * (kColumns / 2) + lane % 8 * 4;
+  float sums[8][4 * kGroups] = {};
+  OffsetWalk multiplied(tile);
+  bool present = false;
+  int depth = 0;
+  if (steps > 0) {
+    fetch();
+    store(0);
+  }
+  __syncthreads();
+  for (int step = 0; step < steps; ++step) {
+    if (depth == 0) present = tile.part_has(warp % kRowWarps, multiplied.next());
+    if (++depth == depth_steps) depth = 0;
+    if (step + 1 < steps) fetch();
+    if (present) {
+      const float* const rows = in_stage[step % 2] + row;
+      const float* const weights = weight_stage[step % 2] + column;
+#pragma unroll
+      for (int i = 0; i < kDepth; ++i) {
+        float a[8], b[4 * kGroups];
+#pragma unroll
+        for (int g = 0; g < 2; ++g) {
+          const float4 four = *reinterpret_cast<const float4*>(rows + i * kPitch + 16 * g);
+          a[4 * g] = four.x, a[4 * g + 1] = four.y, a[4 * g + 2] = four.z, a[4 * g + 3] = four.w;
+        }
+#pragma unroll
+        for (int g = 0; g < kGroups; ++g) {
+          const float4 four = *reinterpret_cast<const float4*>(weights + i * kColumns + 32 * g);
+          b[4 * g] = four.x, b[4 * g + 1] = four.y, b[4 * g + 2] = four.z, b[4 * g + 3] = four.w;
+        }
+#pragma unroll
+        for (int r = 0; r < 8; ++r)
+#pragma unroll
+          for (int c = 0; c < 4 * kGroups; ++c) sums[r][c] = fmaf(a[r], b[c], sums[r][c]);
+      }
+    }
+    if (step + 1 < steps) store((step + 1) % 2);
+    __syncthreads();
+  }
+
+#pragma unroll
+  for (int r = 0; r < 8; ++r) {
+    const int o = tile.rows[row + r / 4 * 16 + r % 4];
+    if (o < 0) continue;
+#pragma unroll
+    for (int c = 0; c < 4 * kGroups; ++c) {
+      const int at = first_column + column + c / 4 * 32 + c % 4;
+      if (at < x.out_channels) x.out.set(o, at, x.epilogue.finish(sums[r][c], o, at));
+    }
+  }
+}
+
+template <int kTileRows, int kColumns, bool kAligned>
+void run(const Queue& queue, const Operands& x) {
+  const std::int64_t blocks =
+      ceil_div<std::int64_t>(x.out.count, kTileRows) * ceil_div<std::int64_t>(x.out_channels, kColumns);
+  const std::size_t shared = TileMap::bytes(x.map, x.volume, kTileRows);
+  allow_shared<product_f32_kernel<kTileRows, kColumns, kAligned>>(shared);
+  launch(queue, product_f32_kernel<kTileRows, kColumns, kAligned>, dim3(static_cast<unsigned>(blocks)),
+         dim3(2 * kTileRows), shared, x);
+}
+
+}  // namespace
+
+void product_f32(const Queue& queue, const ConstRowView& in, const RowTable& map, const DeviceWeights& weights,
+                 const Epilogue& epilogue, const RowView& out) {
+  const auto fours = [](const void* base, std::int64_t stride, std::int64_t channels) {
+    return reinterpret_cast<std::uintptr_t>(base) % 16 == 0 && stride % kVector == 0 && channels % kVector == 0;
+  };
+  const Operands x{rows<float>(in),
+                   map,
+                   weights.data.data<float>(),
+                   static_cast<int>(weights.volume),
+                   static_cast<int>(weights.in_channels),
+                   static_cast<int>(weights.out_channels),
+                   RowEpilogue<float>(epilogue),
+                   rows<float>(out)};
+  if (fours(in.base, in.row_stride, in.channels) &&
+      fours(weights.data.memory(), weights.out_channels, weights.out_channels))
+    return run<64, 64, true>(queue, x);
+  run<64, 64, false>(queue, x);
+}
+
+}  // namespace voxshift::cuda

@@ -1,0 +1,75 @@
+// Points to cells: kept points are marked, counted up to each, and written where the count says.
+#include <voxshift/kernels_cuda/algorithms.h>
+#include <voxshift/kernels_cuda/clouds.h>
+#include <voxshift/kernels_cuda/point_voxel.h>
+
+namespace voxshift::cuda {
+namespace {
+
+constexpr float kFurthestCell = 1073741824.0f;  // 2^30: differences of cells stay inside 32 bits
+
+/// Which points are kept, and their cells.
+struct Quantizer {
+  Rows<const float> points;
+  float size;
+  Rounding rounding;
+  bool ranged;
+  Range range;
+
+  // A comparison with NaN is false, so NaN is outside of every range.
+  __device__ bool keeps(std::int64_t i) const {
+    const float* p = points.row(i);
+    for (std::size_t axis = 0; ranged && axis < 3; ++axis)
+      if (!(p[axis] >= range.lowest[axis] && p[axis] < range.highest[axis])) return false;
+    for (std::int64_t c = 0; c < points.channels; ++c)
+      if (!std::isfinite(p[c])) return false;
+    return true;
+  }
+
+  __device__ bool is_far(std::int64_t i) const {
+    for (int axis = 0; axis < 3; ++axis)
+      if (!(fabsf(points.row(i)[axis] / size) < kFurthestCell)) return true;
+    return false;
+  }
+
+  __device__ std::int32_t cell(std::int64_t i, int axis) const {
+    const float quotient = points.row(i)[axis] / size;
+    const float rounded = rounding == Rounding::kHalfEven        ? rintf(quotient)
+                          : rounding == Rounding::kHalfAwayFrom0 ? roundf(quotient)
+                                                                 : floorf(quotient);
+    return static_cast<std::int32_t>(rounded);
+  }
+};
+
+}  // namespace
+
+std::int64_t quantize(const Queue& queue, const Clouds& clouds, float size, Rounding rounding, const Range* range,
+                      std::int32_t* coords, std::int32_t* kept) {
+  const std::int64_t n = clouds.points.count;
+  if (n == 0) return 0;
+  const Quantizer quantizer{rows<float>(clouds.points), size, rounding, range != nullptr,
+                            range != nullptr ? *range : Range{}};
+  const Arena::Mark mark = queue.arena().mark();
+  const CloudSplits splits = splits_of(queue, clouds);
+  auto* keeps = queue.arena().allocate<std::int32_t>(n);
+  auto* counts = queue.arena().allocate<std::int32_t>(n + 1);  // up to each point; then whether one is too far away
+  queue.fill(counts + n, 0, sizeof(*counts));
+  for_each(queue, n, [=] __device__(std::int64_t i) {
+    keeps[i] = quantizer.keeps(i);
+    if (keeps[i] != 0 && quantizer.is_far(i)) counts[n] = 1;
+  });
+  inclusive_sum(queue, keeps, counts, n);
+  for_each(queue, n, [=] __device__(std::int64_t i) {
+    if (keeps[i] == 0 || counts[n] != 0) return;
+    const std::int32_t place = counts[i] - 1;
+    kept[place] = static_cast<std::int32_t>(i);
+    coords[4 * std::int64_t{place}] = static_cast<std::int32_t>(splits.cloud_of(i));
+    for (int axis = 0; axis < 3; ++axis) coords[4 * std::int64_t{place} + 1 + axis] = quantizer.cell(i, axis);
+  });
+  std::int32_t result[2];
+  queue.to_host(result, counts + n - 1, sizeof(result));
+  queue.arena().rewind(mark);
+  return result[1] != 0 ? -1 : result[0];
+}
+
+}  // namespace voxshift::cuda

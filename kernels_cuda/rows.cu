@@ -1,0 +1,224 @@
+// Ops that know rows only, on CUDA.
+#include <voxshift/kernels_cuda/batch_norm.h>
+#include <voxshift/kernels_cuda/product.h>
+#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/weight_gradient.h>
+#include <voxshift/rows/kernels.h>
+
+namespace voxshift::cuda {
+namespace {
+
+template <class In, class Out>
+void affine_rows(const Queue& queue, Rows<const In> in, const float* scale, const float* shift, Rows<const In> residual,
+                 Activation activation, Rows<Out> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    float x = in.at(i, c);
+    if (scale != nullptr && shift != nullptr) {
+      x = fmaf(x, scale[c], shift[c]);
+    } else if (scale != nullptr) {
+      x *= scale[c];
+    } else if (shift != nullptr) {
+      x += shift[c];
+    }
+    if (residual.base != nullptr) x += residual.at(i, c);
+    out.set(i, c, activate(x, activation.kind, activation.slope));
+  });
+}
+
+template <class T>
+void sigmoid_rows(const Queue& queue, Rows<const T> in, Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels,
+                [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, 1 / (1 + expf(-in.at(i, c)))); });
+}
+
+template <class T>
+void argmax_rows(const Queue& queue, Rows<const T> in, std::uint8_t* labels) {
+  for_each(queue, in.count, [=] __device__(std::int64_t i) {
+    int best = 0;
+    for (int c = 1; c < in.channels; ++c)
+      if (in.at(i, c) > in.at(i, best)) best = c;
+    labels[i] = static_cast<std::uint8_t>(best);
+  });
+}
+
+template <class T>
+void gather_rows(const Queue& queue, Rows<const T> in, const std::int32_t* rows, Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    out.set(i, c, rows[i] < 0 ? 0.0f : in.at(rows[i], c));
+  });
+}
+
+void pick_values(const Queue& queue, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
+                 std::int32_t* out) {
+  for_each(queue, n, [=] __device__(std::int64_t i) { out[i] = values[picked[i]]; });
+}
+
+void place_values(const Queue& queue, const std::int32_t* values, const std::int32_t* places, std::int64_t n,
+                  std::int32_t* out) {
+  for_each(queue, n, [=] __device__(std::int64_t i) { out[places[i]] = values[i]; });
+}
+
+void number_rows(const Queue& queue, std::int64_t n, std::int64_t each, std::int32_t* out) {
+  for_each(queue, n, [=] __device__(std::int64_t i) { out[i] = static_cast<std::int32_t>(i / each); });
+}
+
+void number_segments(const Queue& queue, const std::int64_t* splits, std::int64_t clouds, std::int64_t n,
+                     std::int32_t* out) {
+  for_each(queue, n, [=] __device__(std::int64_t i) {
+    std::int64_t first = 0, count = clouds;  // the last cloud that starts at i or before
+    while (count > 1) {
+      const std::int64_t half = count / 2;
+      if (splits[first + half] <= i) {
+        first += half;
+        count -= half;
+      } else {
+        count = half;
+      }
+    }
+    out[i] = static_cast<std::int32_t>(first);
+  });
+}
+
+void spread_bytes(const Queue& queue, const std::uint8_t* labels, const std::int32_t* picked,
+                  const std::int32_t* places, std::int64_t n, std::uint8_t* out) {
+  for_each(queue, n, [=] __device__(std::int64_t i) { out[places[i]] = labels[picked != nullptr ? picked[i] : i]; });
+}
+
+template <class T>
+void spread_softmax(const Queue& queue, Rows<const T> logits, const std::int32_t* picked, const std::int32_t* places,
+                    std::int64_t n, float* out) {
+  for_each(queue, n, [=] __device__(std::int64_t i) {
+    const std::int64_t row = picked != nullptr ? picked[i] : i;
+    float* const scores = out + places[i] * logits.channels;
+    float highest = logits.at(row, 0), sum = 0;
+    for (std::int64_t c = 1; c < logits.channels; ++c)
+      if (highest < logits.at(row, c)) highest = logits.at(row, c);
+    for (std::int64_t c = 0; c < logits.channels; ++c) sum += scores[c] = expf(logits.at(row, c) - highest);
+    for (std::int64_t c = 0; c < logits.channels; ++c) scores[c] /= sum;
+  });
+}
+
+class CudaRowKernels final : public RowKernels {
+ public:
+  std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t in_channels,
+                                            std::int64_t out_channels, DType dtype) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, nullptr, 1, in_channels, out_channels, dtype,
+                                                 WeightOrder::kInOut);
+  }
+
+  std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
+                                                       std::int64_t in_channels,
+                                                       std::int64_t out_channels) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, nullptr, 1, in_channels, out_channels, DType::kF32,
+                                                 WeightOrder::kOutIn);
+  }
+
+  void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
+              const RowView& out) const override {
+    product(Queue(context, "linear"), in, {}, static_cast<const DeviceWeights&>(weights), epilogue, out);
+  }
+
+  void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,
+              const ConstRowView& residual, Activation activation, const RowView& out) const override {
+    const Queue queue(context, "affine");
+    with_type("affine", in.dtype, [&](auto from) {
+      with_type("affine", out.dtype, [&](auto to) {
+        using In = decltype(from);
+        using Out = decltype(to);
+        affine_rows<In, Out>(queue, rows<In>(in), scale, shift, rows<In>(residual), activation, rows<Out>(out));
+      });
+    });
+  }
+
+  void sigmoid(const Context& context, const ConstRowView& in, const RowView& out) const override {
+    const Queue queue(context, "sigmoid");
+    with_type("sigmoid", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      sigmoid_rows<T>(queue, rows<T>(in), rows<T>(out));
+    });
+  }
+
+  void argmax(const Context& context, const ConstRowView& in, std::uint8_t* labels) const override {
+    const Queue queue(context, "argmax");
+    with_type("argmax", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      argmax_rows<T>(queue, rows<T>(in), labels);
+    });
+  }
+
+  void gather(const Context& context, const ConstRowView& in, const std::int32_t* picked,
+              const RowView& out) const override {
+    const Queue queue(context, "gather");
+    with_type("gather", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      gather_rows<T>(queue, rows<T>(in), picked, rows<T>(out));
+    });
+  }
+
+  void pick(const Context& context, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
+            std::int32_t* out) const override {
+    pick_values(Queue(context, "pick"), values, picked, n, out);
+  }
+
+  void place(const Context& context, const std::int32_t* values, const std::int32_t* places, std::int64_t n,
+             std::int32_t* out) const override {
+    place_values(Queue(context, "place"), values, places, n, out);
+  }
+
+  void number(const Context& context, std::int64_t n, std::int64_t each, std::int32_t* out) const override {
+    number_rows(Queue(context, "number"), n, each, out);
+  }
+
+  void number_clouds(const Context& context, const std::int64_t* splits, std::int64_t clouds,
+                     std::int32_t* out) const override {
+    const Queue queue(context, "number_clouds");
+    const Arena::Mark mark = queue.arena().mark();
+    auto* on_device = queue.arena().allocate<std::int64_t>(clouds + 1);
+    queue.to_device(on_device, splits, static_cast<std::size_t>(clouds + 1) * sizeof(*splits));
+    number_segments(queue, on_device, clouds, splits[clouds], out);
+    queue.arena().rewind(mark);
+  }
+
+  void spread_labels(const Context& context, const std::uint8_t* labels, const std::int32_t* picked,
+                     const std::int32_t* places, std::int64_t n, std::uint8_t* out) const override {
+    spread_bytes(Queue(context, "labels"), labels, picked, places, n, out);
+  }
+
+  void spread_scores(const Context& context, const ConstRowView& logits, const std::int32_t* picked,
+                     const std::int32_t* places, std::int64_t n, float* out) const override {
+    const Queue queue(context, "scores");
+    with_type("scores", logits.dtype, [&](auto type) {
+      using T = decltype(type);
+      spread_softmax<T>(queue, rows<T>(logits), picked, places, n, out);
+    });
+  }
+
+  void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
+                       float* out) const override {
+    cuda::weight_gradient(Queue(context, "weight_gradient"), in, grad, nullptr, 1, out);
+  }
+
+  void sum_rows(const Context& context, const ConstRowView& in, float* out) const override {
+    cuda::sum_rows(Queue(context, "sum_rows"), in, out);
+  }
+
+  void batch_norm(const Context& context, const ConstRowView& in, const BatchNormLayer& layer,
+                  const ConstRowView& residual, const RowView& out, float* mean, float* variance) const override {
+    cuda::batch_norm(Queue(context, "batch_norm"), in, layer, residual, out, mean, variance);
+  }
+
+  void batch_norm_backward(const Context& context, const BatchNormBackward& backward, const RowView& grad_in,
+                           const RowView& grad_residual, float* grad_weight, float* grad_bias) const override {
+    cuda::batch_norm_backward(Queue(context, "batch_norm_backward"), backward, grad_in, grad_residual, grad_weight,
+                              grad_bias);
+  }
+};
+
+}  // namespace
+
+const RowKernels& row_kernels() {
+  static const CudaRowKernels kernels;
+  return kernels;
+}
+
+}  // namespace voxshift::cuda

@@ -1,0 +1,131 @@
+// Sparse convolution and pooling on CUDA, by output rows: nobody else writes a row, so the sums have one order.
+#include <voxshift/kernels_cuda/product.h>
+#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/weight_gradient.h>
+#include <voxshift/sparse_conv/kernels.h>
+
+namespace voxshift::cuda {
+namespace {
+
+/// The map of a call as pooling reads it.
+struct Pairs {
+  RowTable rows;
+  int volume;
+
+  explicit Pairs(const KernelMapView& map) : rows(map.rows), volume(map.volume) {}
+  __device__ std::int32_t at(std::int64_t row, int k) const {
+    return rows.table[row * volume + (rows.mirrored ? volume - 1 - k : k)];
+  }
+  __device__ int count(std::int64_t row) const {
+    int pairs = 0;
+    for (int w = 0; w < RowTable::words(volume); ++w) pairs += __popc(rows.masks[row * RowTable::words(volume) + w]);
+    return pairs;
+  }
+};
+
+template <class T>
+void pool_rows(const Queue& queue, Rows<const T> in, const Pairs& pairs, Pooling pooling, Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t o, std::int64_t c) {
+    float value = 0;
+    int present = 0;
+    for (int k = 0; k < pairs.volume; ++k) {
+      const std::int32_t i = pairs.at(o, k);
+      if (i < 0) continue;
+      const float x = in.at(i, c);
+      value = present++ == 0 ? x : pooling == Pooling::kMax ? (value < x ? x : value) : value + x;
+    }
+    if (pooling == Pooling::kAverage && present > 1) value /= static_cast<float>(present);
+    out.set(o, c, value);
+  });
+}
+
+// The offset, on the way to `o`, of the first pair that has the maximum.
+__device__ inline int winner(const Rows<const float>& in, const Pairs& forward, std::int64_t o, std::int64_t c) {
+  int best = -1;
+  float value = 0;
+  for (int k = 0; k < forward.volume; ++k) {
+    const std::int32_t i = forward.at(o, k);
+    if (i < 0) continue;
+    const float x = in.at(i, c);
+    if (best < 0 || value < x) {
+      best = k;
+      value = x;
+    }
+  }
+  return best;
+}
+
+void share_gradient(const Queue& queue, Rows<const float> in, Rows<const float> grad, const Pairs& forward,
+                    const Pairs& transposed, Pooling pooling, Rows<float> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    float sum = 0;
+    for (int k = 0; k < transposed.volume; ++k) {
+      const std::int32_t o = transposed.at(i, k);
+      if (o < 0) continue;
+      const float g = grad.at(o, c);
+      if (pooling == Pooling::kSum) {
+        sum += g;
+      } else if (pooling == Pooling::kAverage) {
+        sum = fmaf(1 / static_cast<float>(forward.count(o)), g, sum);
+      } else if (winner(in, forward, o, c) == k) {
+        sum += g;
+      }
+    }
+    out.set(i, c, sum);
+  });
+}
+
+class CudaSparseConvKernels final : public SparseConvKernels {
+ public:
+  std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t volume,
+                                            std::int64_t in_channels, std::int64_t out_channels,
+                                            DType dtype) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, nullptr, volume, in_channels, out_channels, dtype,
+                                                 WeightOrder::kInOut);
+  }
+
+  std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
+                                                       std::int64_t in_channels,
+                                                       std::int64_t out_channels) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, nullptr, volume, in_channels, out_channels,
+                                                 DType::kF32, WeightOrder::kOutIn);
+  }
+
+  void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
+            const Epilogue& epilogue, const RowView& out) const override {
+    product(Queue(context, "conv"), in, map.rows, static_cast<const DeviceWeights&>(weights), epilogue, out);
+  }
+
+  void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
+                       const KernelMapView& map, float* out) const override {
+    const Queue queue(context, "weight_gradient");
+    const Arena::Mark mark = queue.arena().mark();
+    const PairLists lists = pair_lists(queue, map);
+    cuda::weight_gradient(queue, in, grad, &lists, map.volume, out);
+    queue.arena().rewind(mark);
+  }
+
+  void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,
+            const RowView& out) const override {
+    const Queue queue(context, "pool");
+    with_type("pool", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      pool_rows<T>(queue, rows<T>(in), Pairs(map), pooling, rows<T>(out));
+    });
+  }
+
+  void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
+                     const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
+    share_gradient(Queue(context, "pool_backward"), rows<float>(in), rows<float>(grad), Pairs(map.forward),
+                   Pairs(map.transposed), pooling, rows<float>(out));
+  }
+};
+
+}  // namespace
+
+const SparseConvKernels& sparse_conv_kernels() {
+  static const CudaSparseConvKernels kernels;
+  return kernels;
+}
+
+}  // namespace voxshift::cuda

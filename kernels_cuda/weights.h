@@ -1,0 +1,27 @@
+// Weights of the CUDA kernels.
+#pragma once
+
+#include <voxshift/kernels_cuda/queue.h>
+#include <voxshift/tensor/array.h>
+#include <voxshift/tensor/packed_weights.h>
+
+namespace voxshift::cuda {
+
+/// How the numbers given to pack() lie: [volume, in, out], [volume, out, in], or torch's [out, in, volume].
+enum class WeightOrder { kInOut, kOutIn, kOutInVolume };
+
+/// weight[k, i, o] lies at data[(k * padded_in + i) * padded_out + o], f32 or f16; the rest is 0. f16 is padded for the
+/// chunks in which tensor cores take it.
+struct DeviceWeights final : PackedWeights {
+  DeviceWeights(const Context& context, const float* weight, const float* bias_or_null, std::int64_t offsets,
+                std::int64_t inputs, std::int64_t outputs, DType dtype, WeightOrder order);
+
+  std::size_t bytes() const override { return data.bytes() + bias.bytes(); }
+  const float* bias_or_null() const { return bias.count() > 0 ? bias.data<float>() : nullptr; }
+
+  std::int64_t padded_in, padded_out;
+  Array data;
+  Array bias;  ///< f32 [out]; empty: none
+};
+
+}  // namespace voxshift::cuda
