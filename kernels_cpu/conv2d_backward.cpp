@@ -78,7 +78,8 @@ void conv2d_input_gradient(const Context& context, const Window2d& window, Exten
       for (std::int64_t t = 0; t < taps; ++t)
         by_tap[(t * outputs + o) * inputs + i] = weight[(o * inputs + i) * taps + t];
   const SparseConvKernels& kernels = sparse_conv_kernels();
-  kernels.conv(context, grad, map.backward(context, grad.count), *kernels.pack(context, by_tap, taps, outputs, inputs, DType::kF32), {}, grad_in);
+  kernels.conv(context, grad, map.backward(context, grad.count),
+               *kernels.pack(context, by_tap, taps, outputs, inputs, DType::kF32), {}, grad_in);
   context.arena->rewind(mark);
 }
 

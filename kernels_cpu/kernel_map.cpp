@@ -224,7 +224,8 @@ KernelMapViews kernel_map(const Context& context, const Level& fine, const Level
   for (int k = 0; k < volume; ++k) swapped[k] = {pairs[k].out, pairs[k].in, pairs[k].count};
   KernelMapViews views;
   views.forward = {volume, fine.count, coarse.count, pairs, split(context, pairs, volume, coarse.count, result), {}};
-  views.transposed = {volume, coarse.count, fine.count, swapped, split(context, swapped, volume, fine.count, result), {}};
+  views.transposed = {volume, coarse.count, fine.count, swapped, split(context, swapped, volume, fine.count, result),
+                      {}};
   scratch.rewind(mark);
   return views;
 }

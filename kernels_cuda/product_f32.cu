@@ -16,20 +16,19 @@ struct Operands {
   int volume, in_channels, out_channels;
   RowEpilogue<float> epilogue;
   Rows<float> out;
+  bool vector_in, vector_weight;  // four channels at a time
 };
 
 // Four neighbouring floats, those from `left` on absent.
-template <bool kAligned>
-__device__ float4 read_four(const float* from, int left) {
+__device__ inline float4 read_four(const float* from, int left, bool vector) {
   if (left <= 0) return {0, 0, 0, 0};
-  if constexpr (kAligned) return *reinterpret_cast<const float4*>(from);
+  if (vector) return *reinterpret_cast<const float4*>(from);
   return {from[0], left > 1 ? from[1] : 0.0f, left > 2 ? from[2] : 0.0f, left > 3 ? from[3] : 0.0f};
 }
 
 // Warps are kTileRows / 32 x 2; the 4 x 8 lanes of a warp have rows and columns in groups of four, so that neighbours
 // read neighbouring words.
-// kAligned: rows of `in` and of the weights are multiples of 16 bytes at such addresses.
-template <int kTileRows, int kColumns, bool kAligned>
+template <int kTileRows, int kColumns>
 __global__ void __launch_bounds__(2 * kTileRows) product_f32_kernel(Operands x) {
   constexpr int kThreads = 2 * kTileRows, kRowWarps = kTileRows / kPartRows;
   constexpr int kPitch = kTileRows + 4;  // of a channel of the rows in shared memory
@@ -53,35 +52,30 @@ __global__ void __launch_bounds__(2 * kTileRows) product_f32_kernel(Operands x) 
   constexpr int kWeightStep = kThreads / (kColumns / kVector);
   float4 in_next[kInReads], weight_next[kWeightReads];
   OffsetWalk fetched(tile);
-  const float* source[kInReads];  // null: the row is absent
+  int source[kInReads] = {}, fetch_depth = 0;
   const float* weight = nullptr;
-  const int columns_left = x.out_channels - first_column - weight_column;
-  int channels_left = 0;  // of the offset that is fetched
   const auto fetch = [&] {
-    if (channels_left <= 0) {
+    if (fetch_depth == 0) {
       const int bit = fetched.next();
-      weight = x.weight + std::int64_t{tile.offset(bit)} * x.in_channels * x.out_channels +
-               weight_channel * x.out_channels + first_column + weight_column;
-      channels_left = x.in_channels;
+      weight = x.weight + std::int64_t{tile.offset(bit)} * x.in_channels * x.out_channels;
 #pragma unroll
-      for (int c = 0; c < kInReads; ++c) {
-        const int from = tile.source(in_row + c * kInRows, bit);
-        source[c] = from >= 0 ? x.in.row(from) + in_channel : nullptr;
-      }
+      for (int c = 0; c < kInReads; ++c) source[c] = tile.source(in_row + c * kInRows, bit);
     }
+    const int first = fetch_depth * kDepth;
 #pragma unroll
     for (int c = 0; c < kInReads; ++c) {
-      in_next[c] =
-          source[c] != nullptr ? read_four<kAligned>(source[c], channels_left - in_channel) : float4{0, 0, 0, 0};
-      if (source[c] != nullptr) source[c] += kDepth;
+      const int channel = first + in_channel;
+      in_next[c] = source[c] < 0 ? float4{0, 0, 0, 0}
+                                 : read_four(x.in.row(source[c]) + channel, x.in_channels - channel, x.vector_in);
     }
 #pragma unroll
-    for (int c = 0; c < kWeightReads; ++c)
-      weight_next[c] = weight_channel + c * kWeightStep < channels_left
-                           ? read_four<kAligned>(weight + c * kWeightStep * x.out_channels, columns_left)
-                           : float4{0, 0, 0, 0};
-    weight += kDepth * x.out_channels;
-    channels_left -= kDepth;
+    for (int c = 0; c < kWeightReads; ++c) {
+      const int deep = first + weight_channel + c * kWeightStep, column = first_column + weight_column;
+      weight_next[c] = deep < x.in_channels ? read_four(weight + std::int64_t{deep} * x.out_channels + column,
+                                                        x.out_channels - column, x.vector_weight)
+                                            : float4{0, 0, 0, 0};
+    }
+    if (++fetch_depth == depth_steps) fetch_depth = 0;
   };
   const auto store = [&](int stage) {
 #pragma unroll
@@ -151,14 +145,14 @@ __global__ void __launch_bounds__(2 * kTileRows) product_f32_kernel(Operands x) 
   }
 }
 
-template <int kTileRows, int kColumns, bool kAligned>
+template <int kTileRows, int kColumns>
 void run(const Queue& queue, const Operands& x) {
   const std::int64_t blocks =
       ceil_div<std::int64_t>(x.out.count, kTileRows) * ceil_div<std::int64_t>(x.out_channels, kColumns);
   const std::size_t shared = TileMap::bytes(x.map, x.volume, kTileRows);
-  allow_shared<product_f32_kernel<kTileRows, kColumns, kAligned>>(shared);
-  launch(queue, product_f32_kernel<kTileRows, kColumns, kAligned>, dim3(static_cast<unsigned>(blocks)),
-         dim3(2 * kTileRows), shared, x);
+  allow_shared<product_f32_kernel<kTileRows, kColumns>>(shared);
+  launch(queue, product_f32_kernel<kTileRows, kColumns>, dim3(static_cast<unsigned>(blocks)), dim3(2 * kTileRows),
+         shared, x);
 }
 
 }  // namespace
@@ -175,11 +169,10 @@ void product_f32(const Queue& queue, const ConstRowView& in, const RowTable& map
                    static_cast<int>(weights.in_channels),
                    static_cast<int>(weights.out_channels),
                    RowEpilogue<float>(epilogue),
-                   rows<float>(out)};
-  if (fours(in.base, in.row_stride, in.channels) &&
-      fours(weights.data.memory(), weights.out_channels, weights.out_channels))
-    return run<64, 64, true>(queue, x);
-  run<64, 64, false>(queue, x);
+                   rows<float>(out),
+                   fours(in.base, in.row_stride, in.channels),
+                   fours(weights.data.memory(), weights.out_channels, weights.out_channels)};
+  run<64, 64>(queue, x);  // of 32 to 128 rows and columns the fastest
 }
 
 }  // namespace voxshift::cuda

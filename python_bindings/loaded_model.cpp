@@ -11,15 +11,26 @@ int checked(std::optional<int> threads) {
   return threads.value_or(num_threads());
 }
 
-std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device, int threads) {
+std::optional<DType> dtype_of(const std::string& word) {
+  check(word == "auto" || word == "f32" || word == "f16",
+        "[Model] dtype expects \"auto\", \"f32\" or \"f16\", found \"", word, "\"");
+  if (word == "auto") return std::nullopt;
+  return word == "f16" ? DType::kF16 : DType::kF32;
+}
+
+std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device, int threads,
+                                              std::optional<DType> dtype) {
   if (model.profile().frames) return VideoNetwork(model, device);
-  return Session(model, device, threads);
+  return Session(model, device, threads, dtype);
 }
 
 }  // namespace
 
-LoadedModel::LoadedModel(const Model& model, Device device, std::optional<int> threads)
-    : model_(model), device_(device), threads_(checked(threads)), runner_(runner_of(model, device, threads_)) {}
+LoadedModel::LoadedModel(const Model& model, Device device, std::optional<int> threads, const std::string& dtype)
+    : model_(model),
+      device_(device),
+      threads_(checked(threads)),
+      runner_(runner_of(model, device, threads_, dtype_of(dtype))) {}
 
 Session& LoadedModel::session(const char* op) {
   Session* const session = std::get_if<Session>(&runner_);
@@ -36,14 +47,16 @@ const VideoNetwork& LoadedModel::video_network(const char* op) const {
 
 Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
   const std::lock_guard lock(mutex_);
-  if (const Array* points = std::get_if<Array>(&x)) return session("forward").forward({*points, row_splits});
+  if (const Array* points = std::get_if<Array>(&x))
+    return session("forward").forward(PointSet{points->to(device_), row_splits}).to(Device::cpu());
   check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
-  return session("forward").forward(std::get<SparseTensor>(x));
+  return session("forward").forward(std::get<SparseTensor>(x).to(device_)).to(Device::cpu());
 }
 
 Segmentation LoadedModel::segment(const Array& points, bool scores) {
   const std::lock_guard lock(mutex_);
-  return session("segment").segment(points, scores);
+  const Segmentation result = session("segment").segment(points.to(device_), scores);
+  return {result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
 }
 
 RunReport LoadedModel::report() {

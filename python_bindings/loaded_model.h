@@ -15,14 +15,16 @@ namespace voxshift::python {
 /// the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
-  /// threads empty: num_threads(). Throws InvalidArgument outside 1..1024, BackendUnavailable.
-  LoadedModel(const Model& model, Device device, std::optional<int> threads);
+  /// threads empty: num_threads(). dtype of networks on points and voxels: "auto", "f32" or "f16". Throws
+  /// InvalidArgument for other dtypes and outside 1..1024, BackendUnavailable.
+  LoadedModel(const Model& model, Device device, std::optional<int> threads, const std::string& dtype = "auto");
 
   const Model& model() const { return model_; }
   Device device() const { return device_; }
   int threads() const { return threads_; }
 
-  // Of models for points and voxels. Throw InvalidArgument for one for video.
+  // Of models for points and voxels: operands go to the model's device, results come to the CPU. Throw InvalidArgument
+  // for one for video.
   Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
   Segmentation segment(const Array& points, bool scores);
   RunReport report();

@@ -22,19 +22,20 @@ using Word = std::optional<std::string>;
 using Threads = std::optional<int>;
 
 std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device, Threads threads,
-                                  const Word& profile) {
+                                  const Word& profile, const std::string& dtype) {
   const Model model = Model::load(path);
   return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model,
-                                       parse_device(device), threads);
+                                       parse_device(device), threads, dtype);
 }
 
-std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::string& device, Threads threads) {
+std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::string& device, Threads threads,
+                                        const std::string& dtype) {
   const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
   const auto path = package.parent_path() / "models" / (name + ".safetensors");
   const py::gil_scoped_release without_gil;
   check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar or tsm-mobilenetv2-motions, found \"",
         name, "\"");
-  return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads);
+  return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads, dtype);
 }
 
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
@@ -144,11 +145,13 @@ thread to run several at once. Any number of VideoStreams share one model. Make 
 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
-device: "cpu", "cuda" or "cuda:N". threads: of the CPU, num_threads() unless given.
+device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
+back as numpy arrays. threads: of the CPU, num_threads() unless given. dtype of features and weights: "auto" (f32 on the
+CPU, f16 summed in f32 on CUDA), "f32" or "f16"; networks on video are f32.
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 
-Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not, and
-ValueError for an unknown profile.)";
+Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not or that
+has not the dtype, and ValueError for an unknown profile.)";
 
 constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them, or with given ones.
 
@@ -183,7 +186,8 @@ Raises ValueError for another shape or dtype, and where points without a range s
 constexpr const char* kReportDoc = R"(Cost of the last run of forward or segment, 0 before the first.
 
 {points, dropped, voxels, macs, seconds: {voxelize, maps, network}, layers: [{name, kind, rows, in_channels,
-out_channels, pairs, macs, seconds}]}.)";
+out_channels, pairs, macs, seconds}]}. On CUDA work is not waited for step by step: pairs, macs and seconds of layers are
+0, and the other seconds those of queueing.)";
 
 }  // namespace
 
@@ -199,12 +203,13 @@ void bind_models(py::module_& m) {
       });
   py::class_<LoadedModel>(m, "Model", kClassDoc)
       .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
-                  WithoutGil(), kLoadDoc)
+                  "dtype"_a = "auto", WithoutGil(), kLoadDoc)
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
                   "parameters"_a = py::none(), "shift"_a = "online", WithoutGil(), kNewDoc)
       .def_static(
           "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
+          "dtype"_a = "auto",
           "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
           "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,

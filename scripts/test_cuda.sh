@@ -38,14 +38,17 @@ quietly cuda_ctest ctest --preset cuda --tests-regex '/cuda' --parallel 4
 grep "tests passed" build/cuda_ctest.log
 
 if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck; do
-    for part in kernel_map_test:'*CloudsAtTheEdges*' half_features_test:'*Slices*:*NoRows*:*RowsAndSegments*' \
-                sampling_test:'*' rows_test:'*Linear*'; do
-      echo "compute-sanitizer $tool ${part%%:*}"
-      quietly "cuda_${tool}_${part%%:*}" compute-sanitizer --tool "$tool" --error-exitcode 9 --require-cuda-init=no \
-        "build/cuda/tests/${part%%:*}" --gtest_filter="${part#*:}-*/cpu" --gtest_brief=1
-    done
-  done
+  check_with() {  # TOOL PROGRAM FILTER
+    echo "compute-sanitizer $1 $2"
+    quietly "cuda_$1_$2" compute-sanitizer --tool "$1" --error-exitcode 9 --require-cuda-init=no "build/cuda/tests/$2" \
+      --gtest_filter="$3-*/cpu" --gtest_brief=1
+  }
+  check_with memcheck kernel_map_test '*CloudsAtTheEdges*'
+  check_with memcheck half_features_test '*Slices*:*NoRows*:*RowsAndSegments*'
+  check_with memcheck sampling_test '*'
+  check_with memcheck rows_test '*Linear*'
+  check_with racecheck half_features_test '*Slices*'
+  check_with racecheck rows_test '*LinearOfRealNumbers*'
 fi
 
 echo "Measuring"

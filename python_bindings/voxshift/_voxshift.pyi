@@ -186,7 +186,11 @@ class Interpolation:
 class Model:
     @staticmethod
     def load(
-        path: _Path, device: str = "cpu", threads: Optional[int] = None, profile: Optional[str] = None
+        path: _Path,
+        device: str = "cpu",
+        threads: Optional[int] = None,
+        profile: Optional[str] = None,
+        dtype: str = "auto",
     ) -> Model: ...
     @staticmethod
     def new(
@@ -202,7 +206,9 @@ class Model:
         shift: _Shift = "online",
     ) -> Model: ...
     @staticmethod
-    def pretrained(name: str = "minkunet-lidar", device: str = "cpu", threads: Optional[int] = None) -> Model: ...
+    def pretrained(
+        name: str = "minkunet-lidar", device: str = "cpu", threads: Optional[int] = None, dtype: str = "auto"
+    ) -> Model: ...
     @staticmethod
     def from_graph(
         graph: dict[str, Any],

@@ -1,0 +1,42 @@
+"""Models on a CUDA device from Python: numpy goes in and comes out."""
+
+import os
+
+import numpy as np
+import pytest
+
+import voxshift as vs
+
+
+@pytest.fixture(scope="module")
+def points():
+    return vs.synth_lidar(seed=3)[0][:3000]
+
+
+def on_cuda(path, **options):
+    try:
+        return vs.Model.load(path, device="cuda", **options)
+    except RuntimeError as error:
+        if os.environ.get("VOXSHIFT_REQUIRE_CUDA") == "1":
+            raise
+        pytest.skip(f"no CUDA device: {error}")
+
+
+def test_labels_are_the_cpus(points, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = vs.Model.new("minkunet", width=0.125, seed=1)
+    model.save(path)
+    labels, scores = on_cuda(path, dtype="f32").segment(points, scores=True)
+    expected, expected_scores = model.segment(points, scores=True)
+    assert labels.dtype == np.uint8 and labels.shape == expected.shape
+    assert (labels == expected).mean() > 0.999
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-4)
+
+
+def test_dtypes_that_a_device_has_not(tmp_path):
+    path = tmp_path / "model.safetensors"
+    vs.Model.new("minkunet", width=0.125, seed=1).save(path)
+    with pytest.raises(ValueError, match='dtype expects "auto", "f32" or "f16", found "f64"'):
+        vs.Model.load(path, dtype="f64")
+    with pytest.raises(RuntimeError, match="cpu runs networks in f32, not in f16"):
+        vs.Model.load(path, dtype="f16")
