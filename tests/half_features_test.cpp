@@ -22,7 +22,6 @@ using oracle::Matrix;
 class HalfFeaturesTest : public DeviceTest {
  protected:
   void SetUp() override {
-    if (device() == Device::cpu()) GTEST_SKIP() << "features on the CPU are f32";
     DeviceTest::SetUp();
     if (HasFatalFailure() || IsSkipped()) return;
     scratch_ = std::make_unique<Arena>(device());
@@ -82,7 +81,7 @@ class HalfFeaturesTest : public DeviceTest {
  private:
   std::unique_ptr<Arena> scratch_;
 };
-VOXSHIFT_FOR_EACH_DEVICE(HalfFeaturesTest);
+INSTANTIATE_TEST_SUITE_P(Devices, HalfFeaturesTest, ::testing::Values(Device::cuda()), device_name);
 
 // Below, at and above the widths of chunks, stages and tiles.
 TEST_P(HalfFeaturesTest, ConvOfManyChannelCounts) {
