@@ -344,6 +344,8 @@ bool CudaRuntime::available(Device device) const {
 // Ordered on the stream, from the device's pool, which keeps what is freed: a first allocation costs a millisecond.
 void* CudaRuntime::allocate(Device device, std::size_t bytes) const {
   static const bool keeps = [&] {
+    check<BackendUnavailable>(available(device), "[cuda] this machine has no CUDA device ", name(device),
+                              ", or no driver for it; use device \"cpu\"");
     set_memory_cache(device, std::numeric_limits<std::size_t>::max());
     return true;
   }();
