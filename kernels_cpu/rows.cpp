@@ -209,7 +209,8 @@ class CpuRowKernels final : public RowKernels {
                      const std::int32_t* places, std::int64_t n, float* out) const override {
     const auto channels = static_cast<std::size_t>(logits.channels);
     for_rows(context, n, [&](std::int64_t i) {
-      softmax({row(logits, picked != nullptr ? picked[i] : i), channels}, {out + places[i] * logits.channels, channels});
+      softmax({row(logits, picked != nullptr ? picked[i] : i), channels},
+              {out + places[i] * logits.channels, channels});
     });
   }
 

@@ -87,7 +87,8 @@ class CpuSparseConvKernels final : public SparseConvKernels {
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
                                                        std::int64_t in_channels,
                                                        std::int64_t out_channels) const override {
-    return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels, WeightOrder::kOutIn);
+    return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels,
+                                                WeightOrder::kOutIn);
   }
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,

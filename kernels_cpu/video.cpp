@@ -8,12 +8,13 @@ namespace {
 
 class CpuVideoKernels final : public VideoKernels {
  public:
-  std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias, std::int64_t kernel,
-                                                   std::int64_t in_channels, std::int64_t out_channels) const override {
+  std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias,
+                                                   std::int64_t kernel, std::int64_t in_channels,
+                                                   std::int64_t out_channels) const override {
     return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
   }
-  std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias, std::int64_t kernel,
-                                                      std::int64_t channels) const override {
+  std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
+                                                      std::int64_t kernel, std::int64_t channels) const override {
     return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
   }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,

@@ -152,8 +152,9 @@ void Executor::run(const ConstRowView& in, void* out, const BeforeStep& before) 
     const Step& step = plan_.steps[s];
     LayerReport& layer = report_.layers[s];
     layer.rows = geometry_.rows(plan_.value(step.output).domain).count;
-    layer.pairs = !detailed_                       ? 0
-                  : step.kind == StepKind::kConv   ? coordinate_kernels(device_).pair_count(context(), geometry_.map(step.map).forward)
+    layer.pairs = !detailed_ ? 0
+                  : step.kind == StepKind::kConv
+                      ? coordinate_kernels(device_).pair_count(context(), geometry_.map(step.map).forward)
                   : step.kind == StepKind::kLinear ? layer.rows
                                                    : 0;
     layer.macs = layer.pairs * layer.in_channels * layer.out_channels;

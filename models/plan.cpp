@@ -317,14 +317,15 @@ class Planner {
     if (draft.weights.bias) step.bias = draft.weights.bias->to(device_);
     step.kind = every_row ? StepKind::kLinear : StepKind::kConv;
     if (every_row) {
-      step.weights = row_kernels(device_).pack(context, weight.data<float>(), weight.dim(1), weight.dim(2), plan_.dtype);
+      step.weights =
+          row_kernels(device_).pack(context, weight.data<float>(), weight.dim(1), weight.dim(2), plan_.dtype);
       return;
     }
     const int in = at(draft.inputs[0]).domain, out = at(draft.output).domain;
     step.transposed = draft.op == Op::kConvTranspose;
     step.map = step.transposed ? map(out, in, draft.window()) : map(in, out, draft.window());
-    step.weights = sparse_conv_kernels(device_).pack(context, weight.data<float>(), weight.dim(0),
-                                                     weight.dim(1), weight.dim(2), plan_.dtype);
+    step.weights = sparse_conv_kernels(device_).pack(context, weight.data<float>(), weight.dim(0), weight.dim(1),
+                                                     weight.dim(2), plan_.dtype);
   }
 
   // A value that has a buffer for itself: the output is handed to the caller.

@@ -98,8 +98,7 @@ class VideoPlanner {
   Conv2dLayer layer(const Draft& draft) {
     Conv2dLayer result{draft.node->window2d, 0, 0, nullptr, draft.activation};
     const Device device = context_.device;
-    const Array weight =
-        (draft.op == Op::kLinear ? transposed(draft.weights.weight) : draft.weights.weight).to(device);
+    const Array weight = (draft.op == Op::kLinear ? transposed(draft.weights.weight) : draft.weights.weight).to(device);
     const Array biases = draft.weights.bias ? draft.weights.bias->to(device) : Array();
     const float* bias = draft.weights.bias ? biases.data<float>() : nullptr;
     if (draft.op == Op::kLinear) result.window = {};

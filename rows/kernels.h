@@ -24,8 +24,8 @@ struct BatchNormBackward {
   const float *mean, *variance;
 };
 
-/// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, on CUDA
-/// also f16 in the ops of inference: all views of a call of one dtype, but for `out` of affine().
+/// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, on
+/// CUDA also f16 in the ops of inference: all views of a call of one dtype, but for `out` of affine().
 class RowKernels {
  public:
   virtual ~RowKernels() = default;

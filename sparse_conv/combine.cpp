@@ -63,14 +63,15 @@ SparseTensor union_add(const SparseTensor& a, const SparseTensor& b) {
   check(a.device() == b.device() && a.dims() == b.dims() && a.channels() == b.channels() && a.stride() == b.stride(),
         "[union_add] tensors must agree in device, dimensions, channels and stride, found ", a.dims(), "-D with ",
         a.channels(), " channels and ", b.dims(), "-D with ", b.channels());
-  return {joined(a.coords(), b.coords()), joined(a.features(), b.features()), {.stride = a.stride(), .shape = a.shape(), .reduce = Reduce::kSum}};
+  return {joined(a.coords(), b.coords()),
+          joined(a.features(), b.features()),
+          {.stride = a.stride(), .shape = a.shape(), .reduce = Reduce::kSum}};
 }
 
 SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
   check(mask.dtype() == DType::kU8 && mask.rank() == 1 && mask.count() == x.size(), "[select_rows] mask expects u8 [",
         x.size(), "], found ", name(mask.dtype()), " ", to_string(mask.shape()));
-  if (x.device() != Device::cpu())
-    return select_rows(x.to(Device::cpu()), mask.to(Device::cpu())).to(x.device());
+  if (x.device() != Device::cpu()) return select_rows(x.to(Device::cpu()), mask.to(Device::cpu())).to(x.device());
   const auto kept = mask.values<std::uint8_t>();
   const std::int64_t axes = x.dims() + 1, channels = x.channels();
   const auto n = static_cast<std::int64_t>(std::count_if(kept.begin(), kept.end(), [](auto m) { return m != 0; }));

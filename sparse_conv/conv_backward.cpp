@@ -17,7 +17,8 @@ ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, c
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   ConvGradients gradients;
   if (wanted.input) {
-    const auto packed = kernels.pack_transposed(context, weight.data<float>(), weight.dim(0), weight.dim(2), weight.dim(1));
+    const auto packed =
+        kernels.pack_transposed(context, weight.data<float>(), weight.dim(0), weight.dim(2), weight.dim(1));
     gradients.input.emplace(Shape{x.size(), x.channels()}, DType::kF32, x.device());
     kernels.conv(context, rows_of(grad), plan.backward(), *packed, {}, rows_of(*gradients.input));
   }

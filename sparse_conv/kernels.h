@@ -22,8 +22,8 @@ class SparseConvKernels {
                                                     DType dtype) const = 0;
 
   /// Packs W for f32 from the transposes of its offsets, f32 [volume, out_channels, in_channels].
-  virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight,
-                                                               std::int64_t volume, std::int64_t in_channels,
+  virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight, std::int64_t volume,
+                                                               std::int64_t in_channels,
                                                                std::int64_t out_channels) const = 0;
 
   /// out[o] = act(sum_k sum_{(i, o) in map_k} in[i] W[k] + bias + residual[o]). One accumulator per output element:

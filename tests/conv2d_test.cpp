@@ -167,11 +167,12 @@ TEST_P(Conv2dTest, ManyPanelsOnManyPixels) {
       const Image expected = oracle::conv2d(in, weight, bias, channels, w).value;
       const Image residual = whole_image(expected.height, expected.width, channels, 20);
       const Array added = array(residual), weights = vector(weight), biases = vector(bias);
-      const Conv2dLayer layer{{w.kernel, w.stride, w.padding},
-                              7,
-                              channels,
-                              kernels.pack_conv2d(packing, weights.data<float>(), biases.data<float>(), w.kernel, 7, channels),
-                              {}};
+      const Conv2dLayer layer{
+          {w.kernel, w.stride, w.padding},
+          7,
+          channels,
+          kernels.pack_conv2d(packing, weights.data<float>(), biases.data<float>(), w.kernel, 7, channels),
+          {}};
       const std::int64_t count = expected.height * expected.width;
       const ConstRowView sums{added.memory(), channels, count, channels, DType::kF32};
       std::vector<std::int32_t> all, most;

@@ -73,7 +73,8 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
     const Array expected = one.forward(clouds);
     expect_near(expected, evaluate(model.graph(), model.parameters(), clouds));
     expect_same_bits(one.forward(clouds), expected);
-    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads, DType::kF32).forward(clouds), expected);
+    for (const int threads : {2, 3})
+      expect_same_bits(Session(model, device(), threads, DType::kF32).forward(clouds), expected);
   }
 }
 
@@ -120,7 +121,8 @@ TEST_P(PointNetworksTest, VoxelNetworksWithAPointBranch) {
     const Array expected = one.forward(x);
     expect_near(expected, evaluate(model.graph(), model.parameters(), x));
     expect_same_bits(one.forward(x), expected);
-    for (const int threads : {2, 3}) expect_same_bits(Session(model, device(), threads, DType::kF32).forward(x), expected);
+    for (const int threads : {2, 3})
+      expect_same_bits(Session(model, device(), threads, DType::kF32).forward(x), expected);
   }
 }
 
