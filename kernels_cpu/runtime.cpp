@@ -115,7 +115,7 @@ void MemoryCache::set_limit(std::size_t bytes) {
 }
 
 const Runtime& runtime() {
-  static const CpuRuntime runtime;
+  static const CpuRuntime& runtime = *new CpuRuntime;  // outlives arrays of static lifetime
   return runtime;
 }
 
