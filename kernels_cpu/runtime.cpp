@@ -63,6 +63,7 @@ class CpuRuntime final : public Runtime {
   }
   void synchronize(Device) const override {}
   void* use_stream(Device, void*) const override { return nullptr; }
+  void wait_for(Device, void*) const override {}
   std::unique_ptr<const Recording> record(const Context&, const std::function<void(const Context&)>&) const override {
     return nullptr;
   }

@@ -20,31 +20,34 @@ namespace voxshift::cuda {
 
 /// Stable; keys are not negative and below 2^bits.
 template <class Key, class Value>
-void sort_pairs(const Queue&, const Key* keys, Key* sorted_keys, const Value* values, Value* sorted_values,
+void sort_pairs(const Queue& queue, const Key* keys, Key* sorted_keys, const Value* values, Value* sorted_values,
                 std::int64_t n, int) {
-  const emulated::MemoryOpen open;
-  std::vector<std::int64_t> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return keys[a] < keys[b]; });
-  for (std::int64_t i = 0; i < n; ++i) {
-    sorted_keys[i] = keys[order[static_cast<std::size_t>(i)]];
-    sorted_values[i] = values[order[static_cast<std::size_t>(i)]];
-  }
+  emulated::enqueue(queue.stream(), [=] {
+    std::vector<std::int64_t> order(static_cast<std::size_t>(n));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) { return keys[a] < keys[b]; });
+    for (std::int64_t i = 0; i < n; ++i) {
+      sorted_keys[i] = keys[order[static_cast<std::size_t>(i)]];
+      sorted_values[i] = values[order[static_cast<std::size_t>(i)]];
+    }
+  });
 }
 
 template <class Key>
-void sort_keys(const Queue&, const Key* keys, Key* sorted, std::int64_t n, int) {
-  const emulated::MemoryOpen open;
-  std::copy(keys, keys + n, sorted);
-  std::sort(sorted, sorted + n);
+void sort_keys(const Queue& queue, const Key* keys, Key* sorted, std::int64_t n, int) {
+  emulated::enqueue(queue.stream(), [=] {
+    std::copy(keys, keys + n, sorted);
+    std::sort(sorted, sorted + n);
+  });
 }
 
 /// sums[i] = values[0] + .. + values[i]
 template <class T, class Sum>
-void inclusive_sum(const Queue&, const T* values, Sum* sums, std::int64_t n) {
-  const emulated::MemoryOpen open;
-  Sum sum = 0;
-  for (std::int64_t i = 0; i < n; ++i) sums[i] = sum += values[i];
+void inclusive_sum(const Queue& queue, const T* values, Sum* sums, std::int64_t n) {
+  emulated::enqueue(queue.stream(), [=] {
+    Sum sum = 0;
+    for (std::int64_t i = 0; i < n; ++i) sums[i] = sum += values[i];
+  });
 }
 
 #else

@@ -26,6 +26,7 @@ class NoCudaRuntime final : public Runtime {
   void fill(Device, void*, int, std::size_t) const override { unavailable(); }
   void synchronize(Device) const override { unavailable(); }
   void* use_stream(Device, void*) const override { unavailable(); }
+  void wait_for(Device, void*) const override { unavailable(); }
   std::unique_ptr<const Recording> record(const Context&, const std::function<void(const Context&)>&) const override {
     unavailable();
   }

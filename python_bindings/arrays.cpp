@@ -2,13 +2,15 @@
 
 #include <iterator>
 #include <string>
+#include <utility>
+
+#include "device_arrays.h"
+#include "dlpack.h"
 
 namespace py = pybind11;
 
 namespace voxshift::python {
 namespace {
-
-constexpr int kDlpackCpu = 1, kDlpackCudaHost = 3;  // DLDeviceType whose memory the CPU reads
 
 struct NumpyType {
   char kind;
@@ -21,27 +23,13 @@ constexpr NumpyType kNumpyTypes[] = {{'f', 4, DType::kF32}, {'f', 2, DType::kF16
                                      {'i', 4, DType::kI32}, {'i', 1, DType::kI8},  {'u', 1, DType::kU8},
                                      {'b', 1, DType::kU8}};
 
-DType dtype_from(const py::array& array) {
-  for (const NumpyType& type : kNumpyTypes)
-    if (type.kind == array.dtype().kind() && type.bytes == array.itemsize()) return type.dtype;
-  throw InvalidArgument("[array] expected float32, float16, int64, int32, int8, uint8 or bool, found " +
-                        std::string(py::str(array.dtype())) + " " +
-                        to_string(Shape(array.shape(), array.shape() + array.ndim())) +
-                        "; convert it first, for instance with .astype(numpy.float32)");
-}
-
-py::dtype dtype_to(DType dtype) {
-  for (const NumpyType& type : kNumpyTypes)
-    if (type.dtype == dtype) return py::dtype(std::string(1, type.kind) + std::to_string(type.bytes));
-  throw InvalidArgument(std::string("[array] numpy has no dtype ") + name(dtype));
-}
-
 void check_on_cpu(py::handle source) {
   if (!py::hasattr(source, "__dlpack_device__")) return;
   const auto device = source.attr("__dlpack_device__")().cast<py::tuple>();
   const int kind = py::int_(device[0]);
-  check(kind == kDlpackCpu || kind == kDlpackCudaHost, "[array] expected memory of the CPU, found DLPack device type ",
-        kind, "; copy it there first, for instance with .cpu()");
+  check(kind == kDlpackCpu || kind == kDlpackCudaHost,
+        "[array] expected memory of the CPU or of CUDA, found DLPack device type ", kind,
+        "; copy it there first, for instance with .cpu()");
 }
 
 py::array numpy_view(py::handle source) {
@@ -70,23 +58,49 @@ struct ReleaseObject {
 
 }  // namespace
 
+DType dtype_from(char kind, std::int64_t bytes, const std::string& found, const Shape& shape) {
+  for (const NumpyType& type : kNumpyTypes)
+    if (type.kind == kind && type.bytes == bytes) return type.dtype;
+  throw InvalidArgument("[array] expected float32, float16, int64, int32, int8, uint8 or bool, found " + found + " " +
+                        to_string(shape) + "; convert it first, for instance with .astype(numpy.float32)");
+}
+
+py::dtype dtype_to(DType dtype) {
+  for (const NumpyType& type : kNumpyTypes)
+    if (type.dtype == dtype) return py::dtype(std::string(1, type.kind) + std::to_string(type.bytes));
+  throw InvalidArgument(std::string("[array] numpy has no dtype ") + name(dtype));
+}
+
+std::shared_ptr<void> keep(py::object object, bool writeable) {
+  return {object.release().ptr(), ReleaseObject{writeable}};
+}
+
+const Array& on_cpu(const char* op, const Array& array) {
+  check(array.device() == Device::cpu(), "[", op, "] expects an array on the CPU, found one on ", name(array.device()),
+        "; copy it there first, for instance with .numpy()");
+  return array;
+}
+
 bool is_array(py::handle source) {
-  return py::isinstance<py::array>(source) || py::hasattr(source, "__dlpack__") || py::isinstance<py::buffer>(source);
+  return py::isinstance<py::array>(source) || py::hasattr(source, "__dlpack__") || py::isinstance<py::buffer>(source) ||
+         cuda_device_of(source).has_value();
 }
 
 Array array_from(py::handle source) {
+  if (const auto device = cuda_device_of(source)) return device_array_from(source, *device);
   const py::array view = numpy_view(source);
-  const DType dtype = dtype_from(view);
+  const DType dtype = dtype_from(view.dtype().kind(), view.itemsize(), py::str(view.dtype()),
+                                 Shape(view.shape(), view.shape() + view.ndim()));
   const py::object native = view.dtype().attr("newbyteorder")("=");
   py::array array = py::module_::import("numpy").attr("require")(view, native, "CA");
   Shape shape(array.shape(), array.shape() + array.ndim());
   const bool writeable = array.writeable();
   void* const memory = const_cast<void*>(array.data());  // written by nobody where it is not writeable
-  const std::shared_ptr<void> owner(array.release().ptr(), ReleaseObject{writeable});
-  return {memory, std::move(shape), dtype, Device::cpu(), owner};
+  return {memory, std::move(shape), dtype, Device::cpu(), keep(std::move(array), writeable)};
 }
 
-py::array array_to(const Array& array, Access access) {
+py::object array_to(const Array& array, Access access) {
+  if (array.device() != Device::cpu()) return py::cast(DeviceArray{array});
   auto owner = std::make_unique<std::shared_ptr<void>>(array.owner());
   const py::capsule base(owner.release(), [](void* shared) { delete static_cast<std::shared_ptr<void>*>(shared); });
   py::array view(dtype_to(array.dtype()), array.shape(), array.memory(), base);

@@ -1,4 +1,4 @@
-// Arrays of voxshift as numpy arrays and back, on the same memory.
+// Arrays of voxshift as arrays of Python and back, on the same memory: numpy's on the CPU, DeviceArray elsewhere.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -7,24 +7,35 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 namespace voxshift::python {
 
-/// Whether array_from can take it: a numpy array, anything with __dlpack__, or a buffer.
+/// Whether array_from can take it: a numpy array, anything with __dlpack__ or __cuda_array_interface__, or a buffer.
 bool is_array(pybind11::handle source);
 
-/// An Array on the memory of `source`, which it keeps alive; a copy only where `source` is not contiguous in C order,
-/// aligned and of native byte order. Throws InvalidArgument for a dtype that Array lacks and for memory that is not the
-/// CPU's.
+/// An Array on the memory of `source`, which it keeps alive; a copy only where `source` is on the CPU and not
+/// contiguous in C order, aligned and of native byte order. Throws InvalidArgument for a dtype that Array lacks, and
+/// for memory of a device that is neither the CPU nor CUDA.
 Array array_from(pybind11::handle source);
+
+/// The dtype of numpy's kind character and size; throws InvalidArgument, which shows `found`, where Array has none.
+DType dtype_from(char kind, std::int64_t bytes, const std::string& found, const Shape& shape);
+pybind11::dtype dtype_to(DType dtype);
+
+/// Keeps a Python object alive, whose memory nobody may write unless it is `writeable`.
+std::shared_ptr<void> keep(pybind11::object object, bool writeable = true);
+
+/// Throws InvalidArgument, which names `op`, unless the array is on the CPU.
+const Array& on_cpu(const char* op, const Array& array);
 
 enum class Access { kReadOnly, kAsSource };
 
-/// A numpy array on the memory of `array`, which it keeps alive. It can be written unless `access` forbids it or the
-/// memory came from a Python object that forbade it.
-pybind11::array array_to(const Array& array, Access access = Access::kAsSource);
+/// A numpy array, or a DeviceArray, on the memory of `array`, which it keeps alive. A numpy array can be written unless
+/// `access` forbids it or the memory came from a Python object that forbade it.
+pybind11::object array_to(const Array& array, Access access = Access::kAsSource);
 
 /// A numpy array that takes over the values.
 template <class T>

@@ -20,7 +20,8 @@ void add(ConfusionMatrix& matrix, const Array& predicted, const Array& truth) {
   ConfusionMatrix counted(matrix.classes());
   {
     const py::gil_scoped_release without_gil;
-    counted.add(predicted.values<std::uint8_t>(), truth.values<std::uint8_t>());
+    counted.add(on_cpu("ConfusionMatrix", predicted).values<std::uint8_t>(),
+                on_cpu("ConfusionMatrix", truth).values<std::uint8_t>());
   }
   matrix.merge(counted);  // under the GIL, so threads may add to one matrix
 }

@@ -48,15 +48,16 @@ const VideoNetwork& LoadedModel::video_network(const char* op) const {
 Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
   const std::lock_guard lock(mutex_);
   if (const Array* points = std::get_if<Array>(&x))
-    return session("forward").forward(PointSet{points->to(device_), row_splits}).to(Device::cpu());
+    return session("forward").forward(PointSet{points->to(device_), row_splits}).to(points->device());
   check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
-  return session("forward").forward(std::get<SparseTensor>(x).to(device_)).to(Device::cpu());
+  const auto& tensor = std::get<SparseTensor>(x);
+  return session("forward").forward(tensor.to(device_)).to(tensor.device());
 }
 
 Segmentation LoadedModel::segment(const Array& points, bool scores) {
   const std::lock_guard lock(mutex_);
   const Segmentation result = session("segment").segment(points.to(device_), scores);
-  return {result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
+  return {result.labels.to(points.device()), result.scores.to(points.device())};
 }
 
 RunReport LoadedModel::report() {

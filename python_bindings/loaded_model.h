@@ -23,8 +23,8 @@ class LoadedModel {
   Device device() const { return device_; }
   int threads() const { return threads_; }
 
-  // Of models for points and voxels: operands go to the model's device, results come to the CPU. Throw InvalidArgument
-  // for one for video.
+  // Of models for points and voxels: operands go to the model's device, results to where the operands came from. Throw
+  // InvalidArgument for one for video.
   Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
   Segmentation segment(const Array& points, bool scores);
   RunReport report();

@@ -38,6 +38,11 @@ std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::stri
   return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads, dtype);
 }
 
+const Parameters& on_cpu(const char* op, const Parameters& parameters) {
+  for (const auto& [name, array] : parameters) python::on_cpu(op, array);
+  return parameters;
+}
+
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
                                     std::uint64_t seed, const std::string& device, Threads threads, const Word& profile,
                                     const std::optional<std::filesystem::path>& config,
@@ -45,6 +50,7 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
   check(!classes || *classes >= 1, "[new] classes expects 1 to 255, on video 1 to 8192, found ", classes.value_or(0));
   check(shift == "online" || shift == "offline", "[new] shift expects \"online\" or \"offline\", found \"", shift,
         "\"");
+  if (parameters) on_cpu("new", *parameters);
   ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
   spec.bidirectional = shift == "offline";
   return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads);
@@ -65,7 +71,7 @@ std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters&
   const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
-  const Model model(arch, network, parameters, find_profile(profile),
+  const Model model(arch, network, on_cpu("from_graph", parameters), find_profile(profile),
                     class_table(classes, network.input == GraphInput::kFrames));
   return std::make_unique<LoadedModel>(model, parse_device(device), threads);
 }
@@ -75,7 +81,8 @@ py::object graph(const LoadedModel& model) {
 }
 
 std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Parameters& parameters) {
-  return std::make_unique<LoadedModel>(model.model().with_parameters(parameters), model.device(), model.threads());
+  return std::make_unique<LoadedModel>(model.model().with_parameters(on_cpu("with_parameters", parameters)),
+                                       model.device(), model.threads());
 }
 
 py::object segment(LoadedModel& model, const Array& points, bool scores) {
@@ -146,7 +153,7 @@ thread to run several at once. Any number of VideoStreams share one model. Make 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
-back as numpy arrays. threads: of the CPU, num_threads() unless given. dtype of features and weights: "auto" (f32 on the
+back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given. dtype of features and weights: "auto" (f32 on the
 CPU, f16 summed in f32 on CUDA), "f32" or "f16"; networks on video are f32.
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 

@@ -29,6 +29,7 @@ PYBIND11_MODULE(_voxshift, m) {
   m.doc() = "Sparse 3-D networks on point clouds and temporal networks on video, on the device, without PyTorch.";
   m.attr("__version__") = voxshift::version();
   bind_errors(m);
+  bind_device_arrays(m);
   bind_tensors(m);
   bind_ops(m);
   bind_points(m);

@@ -16,6 +16,8 @@ namespace {
 // Coordinates as i32: i64 ones are copied, others are left to the op that checks them.
 Array coordinates(const char* op, const Array& coords) {
   if (coords.dtype() != DType::kI64) return coords;
+  check(coords.device() == Device::cpu(), "[", op, "] coordinates on ", name(coords.device()),
+        " have to be int32, found int64; convert them first, for instance with .int()");
   using Limits = std::numeric_limits<std::int32_t>;
   Array narrow(coords.shape(), DType::kI32);
   auto* out = narrow.data<std::int32_t>();
@@ -99,7 +101,13 @@ void bind_tensors(py::module_& m) {
       .def_property_readonly("channels", &SparseTensor::channels, "Number of features C of a row.")
       .def_property_readonly("dims", &SparseTensor::dims, "Number of spatial axes D.")
       .def_property_readonly(
-          "device", [](const SparseTensor& x) { return name(x.device()); }, "Where the tensor lives: \"cpu\".")
+          "device", [](const SparseTensor& x) { return name(x.device()); }, "Where the tensor lives, such as \"cpu\".")
+      .def(
+          "to", [](const SparseTensor& x, const std::string& device) { return x.to(parse_device(device)); }, "device"_a,
+          WithoutGil(),
+          "A copy on device \"cpu\", \"cuda\" or \"cuda:1\" with its kernel maps still to be made, or the tensor "
+          "itself\n"
+          "where it is there. Raises BackendUnavailable, OutOfMemory.")
       .def("with_features", &SparseTensor::with_features, "features"_a, WithoutGil(),
            "The same coordinates with features float32 [N, C'], which are not copied. Raises ValueError for another\n"
            "dtype or shape.")

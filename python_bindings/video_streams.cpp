@@ -186,7 +186,7 @@ void bind_stream(py::module_& m) {
           "layer_output",
           [](Stream& stream, const std::string& layer) {
             return stream.use([&](VideoStream& s) {
-              const Array output = s.layer_output(layer);
+              const Array output = s.layer_output(layer).to(Device::cpu());
               return Array::from(output.values<float>(), output.shape());
             });
           },
@@ -242,7 +242,8 @@ void bind_video_streams(py::module_& m) {
           [](Smoother& smoother, const Array& logits) {
             check(logits.rank() == 1, "[LabelSmoother] expected logits float32 [classes], found ",
                   to_string(logits.shape()));
-            return smoother.use([&](LabelSmoother& s) { return s.push(logits.values<float>()); });
+            return smoother.use(
+                [&](LabelSmoother& s) { return s.push(on_cpu("LabelSmoother", logits).values<float>()); });
           },
           "logits"_a, WithoutGil(), "The label after one more frame: logits float32 [classes]. Raises ValueError.")
       .def(

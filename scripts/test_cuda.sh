@@ -7,6 +7,7 @@
 # DEBS: a folder of the .deb packages that the build needs, for a machine that cannot install any. Fetch them where
 # packages can be had: apt-get download libhwy-dev libhwy1 nlohmann-json3-dev libcli11-dev libgtest-dev googletest \
 #   libbenchmark-dev libbenchmark1debian pkg-config
+# The Python tests run where python3 has its headers, pybind11, numpy and pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
@@ -36,6 +37,19 @@ echo "built in $((SECONDS - start)) s on $(nproc) cores"
 echo "Running the GPU tests"
 quietly cuda_ctest ctest --preset cuda --tests-regex '/cuda' --parallel 4
 grep "tests passed" build/cuda_ctest.log
+
+if python=$(command -v python3) && pybind11=$(python3 -m pybind11 --cmakedir 2>/dev/null) &&
+  python3 -c "import numpy, pytest" 2>/dev/null; then
+  echo "Running the Python tests of CUDA arrays"
+  quietly cuda_python_configure cmake --preset cuda -D VOXSHIFT_PYTHON=ON -D pybind11_DIR="$pybind11" \
+    -D Python_EXECUTABLE="$python"
+  quietly cuda_python_build cmake --build --preset cuda --target _voxshift --parallel "$(nproc)"
+  PYTHONPATH=$PWD/build/cuda/python_bindings VOXSHIFT_REQUIRE_CUDA=1 quietly cuda_pytest \
+    python3 -m pytest tests/python/cuda_arrays_test.py tests/python/cuda_model_test.py
+  tail -n 1 build/cuda_pytest.log
+else
+  echo "No Python tests: they need python3 with its headers, pybind11, numpy and pytest"
+fi
 
 if command -v compute-sanitizer >/dev/null; then
   check_with() {  # TOOL PROGRAM FILTER

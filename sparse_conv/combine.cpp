@@ -71,6 +71,8 @@ SparseTensor union_add(const SparseTensor& a, const SparseTensor& b) {
 SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
   check(mask.dtype() == DType::kU8 && mask.rank() == 1 && mask.count() == x.size(), "[select_rows] mask expects u8 [",
         x.size(), "], found ", name(mask.dtype()), " ", to_string(mask.shape()));
+  check(mask.device() == x.device(), "[select_rows] mask is on ", name(mask.device()), ", the tensor is on ",
+        name(x.device()));
   if (x.device() != Device::cpu()) return select_rows(x.to(Device::cpu()), mask.to(Device::cpu())).to(x.device());
   const auto kept = mask.values<std::uint8_t>();
   const std::int64_t axes = x.dims() + 1, channels = x.channels();

@@ -56,6 +56,9 @@ class Runtime {
   /// device's default stream (null). Returns the one before. The CPU has none.
   virtual void* use_stream(Device device, void* stream) const = 0;
 
+  /// What is queued on the calling thread's stream from now on comes after what `stream` holds now. Waits for nothing.
+  virtual void wait_for(Device device, void* stream) const = 0;
+
   /// Records what `work` queues in the context that it is given, which is `context` but for the stream. It is not done
   /// meanwhile: `work` must neither allocate memory nor wait. Null where the device has no recordings: nothing is
   /// called.

@@ -67,7 +67,9 @@ SparseTensor::SparseTensor(std::shared_ptr<const CoordinateMap> map, std::shared
 
 SparseTensor SparseTensor::to(Device device) const {
   if (device == this->device()) return *this;
-  return {coords().to(device), features().to(device), {.stride = stride_, .shape = shape_}};
+  SparseTensor moved(coords().to(device), features().to(device), {.stride = stride_, .shape = shape_});
+  moved.inverse_ = inverse_.to(device);
+  return moved;
 }
 
 SparseTensor SparseTensor::with_features(Array features) const {

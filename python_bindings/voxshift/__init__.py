@@ -1,13 +1,14 @@
 """Sparse 3-D networks on point clouds and temporal networks on video, on the device, without PyTorch.
 
-Arrays go in as numpy arrays, torch tensors, or anything with __dlpack__ or a buffer, and come out as numpy arrays;
-neither way copies where dtype and layout fit.
+Arrays go in as numpy arrays, torch tensors, or anything with __dlpack__, __cuda_array_interface__ or a buffer, and come
+out as numpy arrays, from a CUDA device as DeviceArrays; neither way copies where dtype and layout fit.
 """
 
 from voxshift._voxshift import (
     BackendUnavailable,
     ClassInfo,
     ConfusionMatrix,
+    DeviceArray,
     DeviceError,
     Error,
     FrameCost,
@@ -82,6 +83,7 @@ from voxshift._voxshift import (
     sum_pool,
     sum_pool_backward,
     sum_rows,
+    synchronize,
     synth_lidar,
     synth_video,
     synth_video_classes,
@@ -89,6 +91,7 @@ from voxshift._voxshift import (
     temporal_shift_backward,
     three_nearest,
     to_dense,
+    to_device,
     train_ids,
     trilinear,
     union_add,
@@ -103,6 +106,7 @@ __all__ = [
     "BackendUnavailable",
     "ClassInfo",
     "ConfusionMatrix",
+    "DeviceArray",
     "DeviceError",
     "Error",
     "FrameCost",
@@ -177,6 +181,7 @@ __all__ = [
     "sum_pool",
     "sum_pool_backward",
     "sum_rows",
+    "synchronize",
     "synth_lidar",
     "synth_video",
     "synth_video_classes",
@@ -184,6 +189,7 @@ __all__ = [
     "temporal_shift_backward",
     "three_nearest",
     "to_dense",
+    "to_device",
     "train_ids",
     "trilinear",
     "union_add",

@@ -115,9 +115,14 @@ def test_what_is_no_array_is_a_type_error(value):
         vs.argmax(value)
 
 
-def test_memory_of_a_gpu_is_a_value_error(cloud):
-    with pytest.raises(ValueError, match="memory of the CPU, found DLPack device type 2"):
-        vs.affine(OnlyDlpack(cloud[1], device=(2, 0)))
+def test_memory_of_another_kind_of_device_is_a_value_error(cloud):
+    with pytest.raises(ValueError, match="memory of the CPU or of CUDA, found DLPack device type 10"):
+        vs.affine(OnlyDlpack(cloud[1], device=(10, 0)))
+
+
+def test_memory_of_a_device_that_is_not_here(cloud):
+    with pytest.raises(RuntimeError, match=r"memory of cuda:77, .* \.cpu\(\)"):
+        vs.affine(OnlyDlpack(cloud[1], device=(2, 77)))
 
 
 def test_a_failing_export_is_passed_on():

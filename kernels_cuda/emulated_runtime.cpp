@@ -1,0 +1,110 @@
+// Memory, streams and recordings of the emulated device. There is one device, and what is queued is done at once.
+#include <voxshift/kernels_cuda/queue.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+namespace voxshift::cuda {
+namespace {
+
+thread_local cudaStream_t current_stream = nullptr;
+
+class EmulatedRecording final : public Recording {
+ public:
+  EmulatedRecording(const Context& context, const std::function<void(const Context&)>& work) {
+    Context recorded = context;
+    recorded.stream = emulated::recorded = &work_;
+    try {
+      work(recorded);
+    } catch (...) {
+      emulated::recorded = nullptr;
+      throw;
+    }
+    emulated::recorded = nullptr;
+  }
+
+  void replay() const override {
+    for (const auto& work : work_) emulated::enqueue(current_stream, work);
+  }
+
+ private:
+  emulated::Recorded work_;
+};
+
+class EmulatedRuntime final : public Runtime {
+ public:
+  std::string target(Device) const override { return "emulated"; }
+  bool available(Device device) const override { return device.index == 0; }
+  void* allocate(Device device, std::size_t bytes) const override {
+    check<BackendUnavailable>(available(device), "[cuda] there is one emulated device, not ", name(device));
+    emulated::refuse_in_recording("an allocation");
+    void* memory = emulated::allocate(std::max<std::size_t>(bytes, 1));
+    check<OutOfMemory>(memory != nullptr, "[allocate] ", bytes, " bytes were refused by the emulated device");
+    return memory;
+  }
+  void free(Device, void* memory, std::size_t bytes) const noexcept override {
+    emulated::release(memory, std::max<std::size_t>(bytes, 1));
+  }
+  void set_memory_cache(Device, std::size_t) const override {}
+  double fma_peak(Device, int) const override {
+    throw BackendUnavailable("[fma_peak] an emulated device has no speed");
+  }
+  void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const override {
+    const Context context{device};
+    Queue(context, "copy").to_device(to, from, bytes);
+  }
+  void copy_to_host(Device device, void* to, const void* from, std::size_t bytes) const override {
+    const Context context{device};
+    Queue(context, "copy").to_host(to, from, bytes);
+  }
+  void copy(Device device, void* to, const void* from, std::size_t bytes) const override {
+    const Context context{device};
+    Queue(context, "copy").copy(to, from, bytes);
+  }
+  void fill(Device device, void* memory, int byte, std::size_t bytes) const override {
+    const Context context{device};
+    Queue(context, "fill").fill(memory, byte, bytes);
+  }
+  void synchronize(Device) const override { emulated::refuse_in_recording("a wait"); }
+  void* use_stream(Device, void* stream) const override { return std::exchange(current_stream, stream); }
+  void wait_for(Device, void*) const override {}
+  std::unique_ptr<const Recording> record(const Context& context,
+                                          const std::function<void(const Context&)>& work) const override {
+    return std::make_unique<const EmulatedRecording>(context, work);
+  }
+};
+
+}  // namespace
+
+Queue::Queue(const Context& context, const char* op)
+    : context_(context), stream_(context.stream != nullptr ? context.stream : current_stream), op_(op) {}
+void Queue::finish() const { emulated::refuse_in_recording("a wait"); }
+void Queue::check_launch() const {}
+void Queue::copy(void* to, const void* from, std::size_t bytes) const {
+  emulated::enqueue(stream_, [=] {
+    if (bytes > 0) std::memmove(to, from, bytes);
+  });
+}
+void Queue::to_device(void* to, const void* from, std::size_t bytes) const {
+  emulated::refuse_in_recording("a copy from the host");
+  copy(to, from, bytes);
+}
+void Queue::to_host(void* to, const void* from, std::size_t bytes) const {
+  finish();
+  copy(to, from, bytes);
+}
+void Queue::fill(void* memory, int byte, std::size_t bytes) const {
+  emulated::enqueue(stream_, [=] {
+    if (bytes > 0) std::memset(memory, byte, bytes);
+  });
+}
+int multiprocessors() { return 4; }
+
+const Runtime& runtime() {
+  static const EmulatedRuntime& runtime = *new EmulatedRuntime;  // outlives arrays of static lifetime
+  return runtime;
+}
+
+}  // namespace voxshift::cuda

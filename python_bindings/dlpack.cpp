@@ -1,0 +1,73 @@
+#include "dlpack.h"
+
+#include <string>
+#include <utility>
+
+#include "arrays.h"
+
+namespace py = pybind11;
+
+namespace voxshift::python {
+namespace {
+
+constexpr const char* kFresh = "dltensor";
+constexpr const char* kTaken = "used_dltensor";
+
+struct Given {
+  Array array;
+  Shape shape;
+  DlpackTensor tensor;
+};
+
+void release(DlpackTensor* tensor) { delete static_cast<Given*>(tensor->owner); }
+
+void release_untaken(PyObject* capsule) {
+  if (PyCapsule_IsValid(capsule, kFresh) == 0) return;
+  release(static_cast<DlpackTensor*>(PyCapsule_GetPointer(capsule, kFresh)));
+}
+
+}  // namespace
+
+std::shared_ptr<DlpackTensor> take_dlpack(const py::capsule& capsule) {
+  auto* const tensor = static_cast<DlpackTensor*>(PyCapsule_GetPointer(capsule.ptr(), kFresh));
+  if (tensor == nullptr || PyCapsule_SetName(capsule.ptr(), kTaken) != 0) throw py::error_already_set();
+  return {tensor, [](DlpackTensor* taken) {
+            const py::gil_scoped_acquire gil;
+            if (taken->deleter != nullptr) taken->deleter(taken);
+          }};
+}
+
+DType dtype_from(DlpackType type, const Shape& shape) {
+  const char kind = type.code == DlpackType::kFloat  ? 'f'
+                    : type.code == DlpackType::kInt  ? 'i'
+                    : type.code == DlpackType::kUInt ? 'u'
+                    : type.code == DlpackType::kBool ? 'b'
+                                                     : '?';
+  return dtype_from(kind, type.lanes == 1 ? type.bits / 8 : 0,
+                    std::to_string(type.bits) + " bits of DLPack's type " + std::to_string(type.code), shape);
+}
+
+py::capsule give_dlpack(const Array& array) {
+  auto given = std::make_unique<Given>(Given{array, array.shape(), {}});
+  const py::dtype dtype = dtype_to(array.dtype());
+  const char kind = dtype.kind();
+  given->tensor = {{given->array.memory(),
+                    array.device() == Device::cpu() ? kDlpackCpu : kDlpackCuda,
+                    array.device().index,
+                    static_cast<std::int32_t>(array.rank()),
+                    {kind == 'f'   ? DlpackType::kFloat
+                     : kind == 'i' ? DlpackType::kInt
+                                   : DlpackType::kUInt,
+                     static_cast<std::uint8_t>(8 * dtype.itemsize()), 1},
+                    given->shape.data(),
+                    nullptr,
+                    0},
+                   given.get(),
+                   release};
+  PyObject* const capsule = PyCapsule_New(&given->tensor, kFresh, release_untaken);
+  if (capsule == nullptr) throw py::error_already_set();
+  (void)given.release();
+  return py::reinterpret_steal<py::capsule>(capsule);
+}
+
+}  // namespace voxshift::python
