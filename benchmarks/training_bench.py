@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 
 import voxshift as vs
 import voxshift.torch as vst
+from voxshift.train.loop import adamw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
 from minkunet_torch import MinkUNet, pairs_by_offset  # noqa: E402
@@ -106,7 +107,7 @@ def time_voxshift(case, threads, repeats):
     vs.set_memory_cache(4 << 30)
     network = case.network().train()
     model = vs.Model.new("minkunet", width=WIDTH, classes=CLASSES, threads=threads)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+    optimizer = adamw(network.parameters(), lr=1e-3)
     clock = Clock()
     for _ in range(repeats + 1):
         clock.start()
@@ -119,7 +120,7 @@ def time_voxshift(case, threads, repeats):
 def time_torch(case, threads, repeats):
     torch.set_num_threads(threads)
     network = case.plain_network()
-    optimizer = torch.optim.AdamW(network.parameters.values(), lr=1e-3)
+    optimizer = adamw(network.parameters.values(), lr=1e-3)
     clock = Clock()
     for _ in range(repeats + 1):
         step(clock, lambda: network(case.feats), case.labels, optimizer)

@@ -1,8 +1,8 @@
 // A^T G over pairs of rows picked by index. Output rows go in blocks that stay in L2 with the sums of a group of
-// offsets: offset by offset over all rows, every row would come from memory as often as it has neighbours. The pairs of
-// a block are gathered side by side, some at a time, for all tiles to pass over. A tile keeps R input channels x P
-// panels of output channels in registers while it walks the pairs: per pair it loads P * 16 gradients and broadcasts R
-// inputs, like the tile of matmul.h.
+// offsets: offset by offset over all rows, every row would come from memory as often as it has neighbours. All tiles
+// pass over some pairs of a block before the next ones. A tile keeps R input channels x P panels of output channels in
+// registers while it walks the pairs: per pair it loads P * 16 gradients and broadcasts R inputs, like the tile of
+// matmul.h.
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -29,19 +29,17 @@ struct GradientTask {
   float* acc;
 };
 
-/// What a thread works with: rows of one batch of pairs, and how far it is in each list.
+/// What a thread works with: gathered rows of one batch of pairs, and how far it is in each list.
 struct GradientScratch {
   float* rows;
   std::int64_t* next;
 };
 
-/// Pairs whose rows are gathered at a time: what a tile reads of them fits in the L1 cache.
-constexpr std::int64_t kBatchPairs = 128;
+/// Pairs that tiles pass over at a time: their rows stay in the L1 cache while those of the next ones come.
+constexpr std::int64_t kBatchPairs = 48;
 
 /// Gradients of up to so many channels are read where they lie: wider rows are at distances that fill few sets of L1.
 constexpr std::int64_t kMostInPlace = 64;
-
-constexpr std::int64_t kAhead = 32;  // rows that are asked for before they are needed
 
 }  // namespace voxshift::cpu
 #endif
@@ -49,36 +47,56 @@ constexpr std::int64_t kAhead = 32;  // rows that are asked for before they are 
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-/// Rows of one batch of pairs, and the sums they are added to.
-struct OuterProduct {
-  const float* const* a;      ///< [pairs] input rows
-  const float* const* g;      ///< [pairs] gradients, whose panels
-  std::int64_t panel_stride;  ///< are so many floats apart
-  std::int64_t pairs;
-  std::int64_t in_channels, panels;
+/// Pairs of one list and the sums they are added to.
+struct Batch {
+  const float* a[kBatchPairs];  ///< input rows
+  const float* g[kBatchPairs];  ///< gradients
+  std::int64_t pairs = 0;
   float* acc;  ///< [in_channels, panels * 16], aligned
 };
 
-// acc[channel + r, panel ..] += sum over the pairs of a[p, channel + r] * g[p, panel ..]
-template <int kRows, int kPanels>
-HWY_INLINE void outer_tile(const OuterProduct& product, std::int64_t channel, std::int64_t panel) {
+/// The rows of the batch after this one are asked for while this one is computed, some after every tile: picked by
+/// index they are no pattern that hardware foresees, and to wait for them took a quarter of the time.
+struct Ahead {
+  const Batch& batch;
+  std::int64_t in_channels, out_channels;
+  std::int64_t share;  ///< pairs after a tile
+  std::int64_t next = 0;
+
+  HWY_INLINE void prefetch() {
+    for (const std::int64_t end = std::min(next + share, batch.pairs); next < end; ++next) {
+      for (std::int64_t c = 0; c < in_channels; c += kPanel) hwy::Prefetch(batch.a[next] + c);
+      for (std::int64_t c = 0; c < out_channels; c += kPanel) hwy::Prefetch(batch.g[next] + c);
+    }
+  }
+};
+
+// What is read at constant distances from `place` is read at constant distances from one register: GCC would keep the
+// distances of all rows and panels in registers, of which there are not so many.
+HWY_INLINE const float* one_register(const float* place) {
+  asm("" : "+r"(place));
+  return place;
+}
+
+// acc[channel + r, panel ..] += sum over the pairs of a[p, channel + r] * g[p, panel ..], panels kStride floats apart
+template <int kRows, int kPanels, int kStride>
+HWY_INLINE void outer_tile(const Batch& batch, std::int64_t panels, std::int64_t channel, std::int64_t panel) {
   constexpr int kVectors = kPanels * kPanelVectors;
   const Floats d;
-  const std::int64_t stride = product.panels * kPanel;
-  float* const c = product.acc + channel * stride + panel * kPanel;
+  const std::int64_t stride = panels * kPanel;
+  float* const c = batch.acc + channel * stride + panel * kPanel;
   FloatVector acc[kRows][kVectors];
 #pragma GCC unroll 16
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v) acc[r][v] = hn::Load(d, c + r * stride + v * kLanes);
-  const std::int64_t panel_stride = product.panel_stride;
-  for (std::int64_t p = 0; p < product.pairs; ++p) {
-    const float* const a = product.a[p] + channel;
-    const float* const g = product.g[p] + panel * panel_stride;
+  for (std::int64_t p = 0; p < batch.pairs; ++p) {
+    const float* const a = one_register(batch.a[p] + channel);
+    const float* const g = one_register(batch.g[p] + panel * kStride);
     FloatVector w[kVectors];
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
-      w[v] = hn::LoadU(d, g + v / kPanelVectors * panel_stride + v % kPanelVectors * kLanes);
+      w[v] = hn::LoadU(d, g + v / kPanelVectors * kStride + v % kPanelVectors * kLanes);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const FloatVector x = hn::Set(d, a[r]);
@@ -93,31 +111,31 @@ HWY_INLINE void outer_tile(const OuterProduct& product, std::int64_t channel, st
 }
 
 // The last `rows` input channels, fewer than a full tile has.
-template <int kPanels, int kRows = tile_rows(kPanels) - 1>
-HWY_INLINE void outer_tail(const OuterProduct& product, std::int64_t channel, std::int64_t panel, std::int64_t rows) {
+template <int kPanels, int kStride, int kRows = tile_rows(kPanels) - 1>
+HWY_INLINE void outer_tail(const Batch& batch, std::int64_t panels, std::int64_t channel, std::int64_t panel,
+                           std::int64_t rows) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return outer_tile<kRows, kPanels>(product, channel, panel);
-    outer_tail<kPanels, kRows - 1>(product, channel, panel, rows);
+    if (rows == kRows) return outer_tile<kRows, kPanels, kStride>(batch, panels, channel, panel);
+    outer_tail<kPanels, kStride, kRows - 1>(batch, panels, channel, panel, rows);
   }
 }
 
-template <int kPanels>
-HWY_NOINLINE void outer_panels(const OuterProduct& product, std::int64_t panel) {
+template <int kPanels, int kStride>
+HWY_NOINLINE void outer_panels(const Batch& batch, std::int64_t in_channels, std::int64_t panels, std::int64_t panel,
+                               Ahead& ahead) {
   constexpr int kRows = tile_rows(kPanels);
   std::int64_t channel = 0;
-  for (; channel + kRows <= product.in_channels; channel += kRows) outer_tile<kRows, kPanels>(product, channel, panel);
-  outer_tail<kPanels>(product, channel, panel, product.in_channels - channel);
+  for (; channel + kRows <= in_channels; channel += kRows) {
+    outer_tile<kRows, kPanels, kStride>(batch, panels, channel, panel);
+    ahead.prefetch();
+  }
+  outer_tail<kPanels, kStride>(batch, panels, channel, panel, in_channels - channel);
+  ahead.prefetch();
 }
 
 // rows[first + i], or first + i where `rows` is null.
 HWY_INLINE const float* picked_row(const ConstRowView& from, const std::int32_t* rows, std::int64_t i) {
   return static_cast<const float*>(from.base) + (rows ? rows[i] : i) * from.row_stride;
-}
-
-// Rows picked by index are no pattern that hardware foresees.
-HWY_INLINE void prefetch_row(const ConstRowView& from, const std::int32_t* rows, std::int64_t i) {
-  const float* const row = picked_row(from, rows, i);
-  for (std::int64_t c = 0; c < from.channels; c += kPanel) hwy::Prefetch(row + c);
 }
 
 // Panel c of row i to to[(c * kBatchPairs + i) * 16 ..]. Columns beyond the last channel are left alone.
@@ -137,38 +155,92 @@ HWY_INLINE std::int64_t first_pair(const PairList& list, std::int64_t row) {
   return std::lower_bound(list.out, list.out + list.count, static_cast<std::int32_t>(row)) - list.out;
 }
 
-void gradient_task(const ConstRowView& in, const ConstRowView& grad, const PairList* lists, const GradientTask& task,
-                   const GradientScratch& scratch) {
-  const std::int64_t panels = panels_of(grad.channels), stride = panels * kPanel, sums = in.channels * stride;
-  const bool in_place = grad.channels % kPanel == 0 && grad.channels <= kMostInPlace;
-  const float *a[kBatchPairs], *g[kBatchPairs];
-  float* const gathered = scratch.rows;
-  std::fill_n(task.acc, (task.last_list - task.first_list) * sums, 0.0f);
-  std::fill_n(gathered, kBatchPairs * stride, 0.0f);  // the columns beyond the last channel stay 0
-  for (int k = task.first_list; k < task.last_list; ++k) scratch.next[k] = first_pair(lists[k], task.first);
-  for (std::int64_t row = task.first; row < task.last; row += task.block)
-    for (int k = task.first_list; k < task.last_list; ++k) {
-      const std::int64_t end = first_pair(lists[k], std::min(row + task.block, task.last));
-      float* const acc = task.acc + (k - task.first_list) * sums;
-      for (std::int64_t& next = scratch.next[k]; next < end;) {
-        const std::int64_t batches = (end - next + kBatchPairs - 1) / kBatchPairs, count = (end - next) / batches;
-        for (std::int64_t i = 0; i < count; ++i) {
-          if (i + kAhead < count) {
-            prefetch_row(in, lists[k].in, next + i + kAhead);
-            prefetch_row(grad, lists[k].out, next + i + kAhead);
-          }
-          a[i] = picked_row(in, lists[k].in, next + i);
-          g[i] = picked_row(grad, lists[k].out, next + i);
-          if (in_place) continue;
-          gather_row(g[i], grad.channels, gathered + i * kPanel);
-          g[i] = gathered + i * kPanel;
-        }
-        const std::int64_t panel_stride = in_place ? kPanel : kBatchPairs * kPanel;
-        const OuterProduct product{a, g, panel_stride, count, in.channels, panels, acc};
-        for_panels(panels, [&]<int kPanels>(std::int64_t panel) { outer_panels<kPanels>(product, panel); });
-        next += count;
+// The batches of a task: block by block, in each list after list.
+class Batches {
+ public:
+  Batches(const ConstRowView& in, const ConstRowView& grad, const PairList* lists, const GradientTask& task,
+          std::int64_t* places)
+      : in_(in), grad_(grad), lists_(lists), task_(task), places_(places), sums_(in.channels * stride_of(grad)) {
+    for (int k = task.first_list; k < task.last_list; ++k) places_[k] = first_pair(lists[k], task.first);
+    begin_list(task.first, task.first_list);
+  }
+
+  static std::int64_t stride_of(const ConstRowView& grad) { return panels_of(grad.channels) * kPanel; }
+
+  // No pairs where there is none left.
+  HWY_INLINE void next(Batch& batch) {
+    batch.pairs = 0;
+    while (places_[list_] == end_) {
+      if (list_ + 1 < task_.last_list) {
+        begin_list(row_, list_ + 1);
+      } else if (row_ + task_.block < task_.last) {
+        begin_list(row_ + task_.block, task_.first_list);
+      } else {
+        return;
       }
     }
+    const PairList& list = lists_[list_];
+    std::int64_t& place = places_[list_];
+    const std::int64_t batches = (end_ - place + kBatchPairs - 1) / kBatchPairs;
+    batch.pairs = (end_ - place) / batches;
+    batch.acc = task_.acc + (list_ - task_.first_list) * sums_;
+    for (std::int64_t i = 0; i < batch.pairs; ++i) {
+      batch.a[i] = picked_row(in_, list.in, place + i);
+      batch.g[i] = picked_row(grad_, list.out, place + i);
+    }
+    place += batch.pairs;
+  }
+
+ private:
+  void begin_list(std::int64_t row, int list) {
+    row_ = row;
+    list_ = list;
+    end_ = first_pair(lists_[list], std::min(row + task_.block, task_.last));
+  }
+
+  const ConstRowView in_, grad_;
+  const PairList* lists_;
+  const GradientTask task_;
+  std::int64_t* places_;  // how far it is in each list
+  std::int64_t sums_, row_ = 0, end_ = 0;
+  int list_ = 0;
+};
+
+template <bool kInPlace>
+void batches_of(const ConstRowView& in, const ConstRowView& grad, const PairList* lists, const GradientTask& task,
+                const GradientScratch& scratch) {
+  constexpr int kStride = kInPlace ? kPanel : kBatchPairs * kPanel;
+  const std::int64_t panels = panels_of(grad.channels);
+  std::int64_t tiles = 0;
+  for_panels(panels, [&]<int kPanels>(std::int64_t) { tiles += in.channels / tile_rows(kPanels) + 1; });
+  Batches batches(in, grad, lists, task, scratch.next);
+  Batch two[2];
+  batches.next(two[0]);
+  for (int now = 0; two[now].pairs > 0; now = 1 - now) {
+    Batch& batch = two[now];
+    batches.next(two[1 - now]);
+    if constexpr (!kInPlace)
+      for (std::int64_t i = 0; i < batch.pairs; ++i) {
+        gather_row(batch.g[i], grad.channels, scratch.rows + i * kPanel);
+        batch.g[i] = scratch.rows + i * kPanel;
+      }
+    Ahead ahead{two[1 - now], in.channels, grad.channels, (two[1 - now].pairs + tiles - 1) / tiles};
+    for_panels(panels, [&]<int kPanels>(std::int64_t panel) {
+      outer_panels<kPanels, kStride>(batch, in.channels, panels, panel, ahead);
+    });
+  }
+}
+
+void gradient_task(const ConstRowView& in, const ConstRowView& grad, const PairList* lists, const GradientTask& task,
+                   const GradientScratch& scratch) {
+  const std::int64_t stride = Batches::stride_of(grad);
+  std::fill_n(task.acc, (task.last_list - task.first_list) * in.channels * stride, 0.0f);
+  if (grad.channels % kPanel == 0 && grad.channels <= kMostInPlace) {
+    batches_of<true>(in, grad, lists, task, scratch);
+  } else {
+    std::fill_n(scratch.rows, kBatchPairs * stride, 0.0f);  // the columns beyond the last channel stay 0
+    batches_of<false>(in, grad, lists, task, scratch);
+  }
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE

@@ -58,11 +58,21 @@ struct ReleaseObject {
 
 }  // namespace
 
-DType dtype_from(char kind, std::int64_t bytes, const std::string& found, const Shape& shape) {
+std::optional<DType> dtype_of(char kind, std::int64_t bytes) {
   for (const NumpyType& type : kNumpyTypes)
     if (type.kind == kind && type.bytes == bytes) return type.dtype;
+  return std::nullopt;
+}
+
+void refuse_dtype(const std::string& found, const Shape& shape) {
   throw InvalidArgument("[array] expected float32, float16, int64, int32, int8, uint8 or bool, found " + found + " " +
                         to_string(shape) + "; convert it first, for instance with .astype(numpy.float32)");
+}
+
+DType dtype_from(const py::dtype& dtype, const Shape& shape) {
+  const auto known = dtype_of(dtype.kind(), dtype.itemsize());
+  if (!known) refuse_dtype(py::str(static_cast<const py::object&>(dtype)), shape);
+  return *known;
 }
 
 py::dtype dtype_to(DType dtype) {
@@ -89,8 +99,7 @@ bool is_array(py::handle source) {
 Array array_from(py::handle source) {
   if (const auto device = cuda_device_of(source)) return device_array_from(source, *device);
   const py::array view = numpy_view(source);
-  const DType dtype = dtype_from(view.dtype().kind(), view.itemsize(), py::str(view.dtype()),
-                                 Shape(view.shape(), view.shape() + view.ndim()));
+  const DType dtype = dtype_from(view.dtype(), Shape(view.shape(), view.shape() + view.ndim()));
   const py::object native = view.dtype().attr("newbyteorder")("=");
   py::array array = py::module_::import("numpy").attr("require")(view, native, "CA");
   Shape shape(array.shape(), array.shape() + array.ndim());

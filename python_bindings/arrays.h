@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,12 @@ bool is_array(pybind11::handle source);
 /// for memory of a device that is neither the CPU nor CUDA.
 Array array_from(pybind11::handle source);
 
-/// The dtype of numpy's kind character and size; throws InvalidArgument, which shows `found`, where Array has none.
-DType dtype_from(char kind, std::int64_t bytes, const std::string& found, const Shape& shape);
+/// The dtype of numpy's kind character and size, if Array has it.
+std::optional<DType> dtype_of(char kind, std::int64_t bytes);
+
+/// Throws InvalidArgument, which shows `found`.
+[[noreturn]] void refuse_dtype(const std::string& found, const Shape& shape);
+DType dtype_from(const pybind11::dtype& dtype, const Shape& shape);
 pybind11::dtype dtype_to(DType dtype);
 
 /// Keeps a Python object alive, whose memory nobody may write unless it is `writeable`.

@@ -71,8 +71,7 @@ std::optional<std::uintptr_t> torch_stream(py::handle source, Device device) {
 Array from_interface(py::handle source, Device device) {
   const py::dict interface = source.attr(kInterface);
   const auto shape = interface["shape"].cast<Shape>();
-  const py::dtype found = py::dtype::from_args(interface["typestr"]);
-  const DType dtype = dtype_from(found.kind(), found.itemsize(), std::string(py::str(py::object(found))), shape);
+  const DType dtype = dtype_from(py::dtype::from_args(interface["typestr"]), shape);
   auto* const memory = reinterpret_cast<void*>(py::tuple(interface["data"])[0].cast<std::uintptr_t>());
   std::vector<std::int64_t> strides;
   if (interface.contains("strides") && !interface["strides"].is_none())

@@ -43,8 +43,9 @@ DType dtype_from(DlpackType type, const Shape& shape) {
                     : type.code == DlpackType::kUInt ? 'u'
                     : type.code == DlpackType::kBool ? 'b'
                                                      : '?';
-  return dtype_from(kind, type.lanes == 1 ? type.bits / 8 : 0,
-                    std::to_string(type.bits) + " bits of DLPack's type " + std::to_string(type.code), shape);
+  const auto known = type.lanes == 1 ? dtype_of(kind, type.bits / 8) : std::nullopt;
+  if (!known) refuse_dtype(std::to_string(type.bits) + " bits of DLPack's type " + std::to_string(type.code), shape);
+  return *known;
 }
 
 py::capsule give_dlpack(const Array& array) {

@@ -132,29 +132,30 @@ constexpr const char* kAffineDoc =
 x: float32 [N, C]. scale, shift: float32 [C]. A missing scale is 1, a missing shift 0; activation as in conv. Raises ValueError for other shapes or dtypes.)";
 
 using ConvBackwardOp = ConvGradients(const SparseTensor&, const Array&, const Array&, const ConvOptions&,
-                                     WantedGradients);
+                                     WantedGradients, const std::optional<Array>&);
 
 void bind_conv_backward(py::module_& m, const char* op, ConvBackwardOp* run, const char* doc) {
   m.def(
       op,
       [op, run](const SparseTensor& x, const Array& weight, const Array& grad, const Axes& kernel_size,
                 const Axes& stride, const Axes& dilation, const Axes& padding, const std::string& semantics,
-                bool input_gradient, bool weight_gradient) {
+                bool input_gradient, bool weight_gradient, const std::optional<Array>& added) {
         const auto gradients =
             run(x, weight, grad, window_options(op, kernel_size, stride, dilation, padding, semantics),
-                {input_gradient, weight_gradient});
+                {input_gradient, weight_gradient}, added);
         return std::pair(gradients.input, gradients.weight);
       },
       "x"_a, "weight"_a, "grad"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
-      "semantics"_a = "floor", "input_gradient"_a = true, "weight_gradient"_a = true, WithoutGil(), doc);
+      "semantics"_a = "floor", "input_gradient"_a = true, "weight_gradient"_a = true, "added"_a = py::none(),
+      WithoutGil(), doc);
 }
 
 constexpr const char* kConvBackwardDoc =
     R"(Gradients of conv for grad float32 [No, Cout], that of its result's features before activation.
 
 Gives (input float32 [N, Cin], weight float32 [K, Cin, Cout]); input_gradient and weight_gradient say which, None for the
-other. A bias has the gradient sum_rows(grad), a residual has grad. Other arguments as given to conv; the kernel map is
-the one that conv left with x. Raises ValueError for wrong shapes, dtypes or options.)";
+other. added: float32 [N, Cin] that is added to input, the gradient of another use of x's features. A bias has the gradient
+sum_rows(grad), a residual has grad. Other arguments as given to conv; the kernel map is the one that conv left with x. Raises ValueError for wrong shapes, dtypes or options.)";
 
 constexpr const char* kLinearBackwardDoc =
     R"(Gradients of linear for grad float32 [N, Cout], that of its result before activation.

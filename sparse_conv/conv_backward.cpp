@@ -5,13 +5,17 @@
 namespace voxshift {
 namespace {
 
+void check_operand(const char* op, const char* what, const Array& array, const Shape& expected, Device device) {
+  check(array.dtype() == DType::kF32 && array.shape() == expected, "[", op, "] ", what, " expects f32 ",
+        to_string(expected), ", found ", name(array.dtype()), " ", to_string(array.shape()));
+  check(array.device() == device, "[", op, "] ", what, " is on ", name(array.device()), ", tensor is on ",
+        name(device));
+}
+
 ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, const Array& weight, const Array& grad,
-                  WantedGradients wanted) {
-  const Shape expected{plan.out->size(), weight.dim(2)};
-  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", op, "] grad expects f32 ", to_string(expected),
-        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
-  check(grad.device() == x.device(), "[", op, "] grad is on ", name(grad.device()), ", tensor is on ",
-        name(x.device()));
+                  WantedGradients wanted, const std::optional<Array>& added) {
+  check_operand(op, "grad", grad, {plan.out->size(), weight.dim(2)}, x.device());
+  if (added) check_operand(op, "added", *added, {x.size(), x.channels()}, x.device());
   const auto& kernels = sparse_conv_kernels(x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
@@ -20,7 +24,9 @@ ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, c
     const auto packed =
         kernels.pack_transposed(context, weight.data<float>(), weight.dim(0), weight.dim(2), weight.dim(1));
     gradients.input.emplace(Shape{x.size(), x.channels()}, DType::kF32, x.device());
-    kernels.conv(context, rows_of(grad), plan.backward(), *packed, {}, rows_of(*gradients.input));
+    Epilogue epilogue;
+    if (added) epilogue.residual = rows_of(*added);
+    kernels.conv(context, rows_of(grad), plan.backward(), *packed, epilogue, rows_of(*gradients.input));
   }
   if (wanted.weight) {
     gradients.weight.emplace(weight.shape(), DType::kF32, x.device());
@@ -33,21 +39,23 @@ ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, c
 }  // namespace
 
 ConvGradients conv_backward(const SparseTensor& x, const Array& weight, const Array& grad, const ConvOptions& options,
-                            WantedGradients wanted) {
+                            WantedGradients wanted, const std::optional<Array>& added) {
   constexpr const char* kOp = "conv_backward";
-  return run(kOp, plan_conv(kOp, x, weight, options), x, weight, grad, wanted);
+  return run(kOp, plan_conv(kOp, x, weight, options), x, weight, grad, wanted, added);
 }
 
 ConvGradients conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
-                                      const ConvOptions& options, WantedGradients wanted) {
+                                      const ConvOptions& options, WantedGradients wanted,
+                                      const std::optional<Array>& added) {
   constexpr const char* kOp = "conv_transpose_backward";
-  return run(kOp, plan_conv_transpose(kOp, x, weight, options), x, weight, grad, wanted);
+  return run(kOp, plan_conv_transpose(kOp, x, weight, options), x, weight, grad, wanted, added);
 }
 
 ConvGradients generative_conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
-                                                 const ConvOptions& options, WantedGradients wanted) {
+                                                 const ConvOptions& options, WantedGradients wanted,
+                                                 const std::optional<Array>& added) {
   constexpr const char* kOp = "generative_conv_transpose_backward";
-  return run(kOp, plan_generative_conv_transpose(kOp, x, weight, options), x, weight, grad, wanted);
+  return run(kOp, plan_generative_conv_transpose(kOp, x, weight, options), x, weight, grad, wanted, added);
 }
 
 }  // namespace voxshift

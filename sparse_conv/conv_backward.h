@@ -14,15 +14,19 @@ struct ConvGradients {
 /// Gradients of conv(x, weight, options) for grad f32 [No, Cout], that of the features of its result before activation:
 ///   input[i] = sum of grad[o] W[k]^T and weight[k] = sum of x[i]^T grad[o] over the pairs (k, i, o) of the kernel map.
 /// That of a bias is sum_rows(grad), that of a residual is grad itself. Reads kernel_size, stride, dilation, padding
-/// and semantics of the options. The kernel map is the one that the forward op left in x's cache. Throws
-/// InvalidArgument for other shapes, dtypes or devices.
+/// and semantics of the options. The kernel map is the one that the forward op left in x's cache. `added` f32 [N, Cin]
+/// is added to `input`: the gradient that x's features have from another use. Throws InvalidArgument for other shapes,
+/// dtypes or devices.
 ConvGradients conv_backward(const SparseTensor& x, const Array& weight, const Array& grad,
-                            const ConvOptions& options = {}, WantedGradients wanted = {});
+                            const ConvOptions& options = {}, WantedGradients wanted = {},
+                            const std::optional<Array>& added = {});
 
 /// The same of conv_transpose() and generative_conv_transpose().
 ConvGradients conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
-                                      const ConvOptions& options, WantedGradients wanted = {});
+                                      const ConvOptions& options, WantedGradients wanted = {},
+                                      const std::optional<Array>& added = {});
 ConvGradients generative_conv_transpose_backward(const SparseTensor& x, const Array& weight, const Array& grad,
-                                                 const ConvOptions& options, WantedGradients wanted = {});
+                                                 const ConvOptions& options, WantedGradients wanted = {},
+                                                 const std::optional<Array>& added = {});
 
 }  // namespace voxshift

@@ -186,6 +186,18 @@ TEST_P(ConvBackwardTest, GivesWhatIsWanted) {
   EXPECT_TRUE(!weight_only.input && weight_only.weight);
 }
 
+TEST_P(ConvBackwardTest, AddsTheGradientOfAnotherUse) {
+  const auto coords = test_data::cloud(3, 500, 19);
+  const auto w = test_data::cube(3, 3);
+  const Matrix in = test_data::whole(coords.size(), 5, 20), weights = test_data::whole(27 * 5, 7, 21),
+               grad = test_data::whole(coords.size(), 7, 22), other = test_data::whole(coords.size(), 5, 23);
+  Matrix expected = input_gradient(grad, oracle::pairs(coords, coords, w), weights, coords.size(), 5);
+  for (std::size_t i = 0; i < expected.values.size(); ++i) expected.values[i] += other.values[i];
+  const auto gradients =
+      conv_backward(tensor(coords, in), weight(weights, 27), array(grad), options_of(w), {}, array(other));
+  expect_equal(*gradients.input, expected);
+}
+
 TEST_P(ConvBackwardTest, EmptyTensorAndNoChannels) {
   const SparseTensor none(array(Coords{}, 3), array(Matrix(), {0, 4}));
   const auto gradients = conv_backward(none, weight(test_data::whole(27 * 4, 2, 1), 27), array(Matrix(), {0, 2}));
@@ -203,6 +215,8 @@ TEST_P(ConvBackwardTest, Errors) {
   expect_throw([&] { conv_backward(x, weights, array(Matrix(3, 4))); }, {"[conv_backward] grad", "[3, 4]"});
   expect_throw([&] { conv_backward(x, weight(test_data::whole(6, 4, 2), 3), array(Matrix(2, 4))); },
                {"[conv_backward] weight expects 2 channels, tensor has 3"});
+  expect_throw([&] { conv_backward(x, weights, array(Matrix(2, 4)), {}, {}, array(Matrix(2, 4))); },
+               {"[conv_backward] added expects f32 [2, 3]", "[2, 4]"});
   expect_throw([&] { conv_transpose_backward(x, weights, array(Matrix(2, 4)), options_of(test_data::cube(1, 3, 2))); },
                {"[conv_transpose_backward]", "cannot go up"});
 }

@@ -444,6 +444,7 @@ def conv_backward(
     semantics: _Semantics = "floor",
     input_gradient: bool = True,
     weight_gradient: bool = True,
+    added: Optional[_Array] = None,
 ) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
 def conv_transpose_backward(
     x: SparseTensor,
@@ -456,6 +457,7 @@ def conv_transpose_backward(
     semantics: _Semantics = "floor",
     input_gradient: bool = True,
     weight_gradient: bool = True,
+    added: Optional[_Array] = None,
 ) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
 def generative_conv_transpose_backward(
     x: SparseTensor,
@@ -468,6 +470,7 @@ def generative_conv_transpose_backward(
     semantics: _Semantics = "floor",
     input_gradient: bool = True,
     weight_gradient: bool = True,
+    added: Optional[_Array] = None,
 ) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
 def max_pool(
     x: SparseTensor,

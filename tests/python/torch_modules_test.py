@@ -13,6 +13,7 @@ import voxshift as vs
 from torch_oracle import close, double, torch
 
 import voxshift.torch as vst
+from voxshift.torch import functional
 
 AXES = [(1, 3, 1, 1), (2, 2, 2, 1), (3, 3, 1, 1), (3, 3, 2, 1), (3, (3, 2, 1), (2, 2, 1), 1), (3, 3, 1, 2), (4, 2, 2, 1)]
 
@@ -241,6 +242,24 @@ def test_gradcheck(random):
     # A step h leaves h^2 / 6 times the third derivative, and 1e-6 / h of rounding.
     leaves = (x.feats, *(randn(random, 3).requires_grad_() for _ in range(2)))
     assert torch.autograd.gradcheck(norm, leaves, eps=1e-2, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("uses", [(True, True), (True, False), (False, True)])
+def test_input_of_a_convolution_used_again(random, uses):
+    """y, again = conv(x): gradients of either, of both, and of none of the two."""
+    x, weight = cloud(random), randn(random, 27, 5, 5).requires_grad_()
+    options = {"bias": None, "kernel_size": 3, "stride": 1, "dilation": 1, "padding": 0, "semantics": "floor"}
+    y, again = functional.conv3d_and_input(x, weight, op="conv", **options)
+    parts = [t.feats for t, used in zip((y, again), uses) if used]
+    sum((part**2).sum() for part in parts).backward()
+    found = x.feats.grad, weight.grad
+    x.feats.grad = weight.grad = None
+    parts = [t for t, used in zip((vst.conv3d(x, weight).feats, x.feats), uses) if used]
+    sum((part**2).sum() for part in parts).backward()
+    for a, b in zip(found, (x.feats.grad, weight.grad)):
+        assert (a is None) == (b is None)
+        if a is not None:
+            close(a, b.double())
 
 
 def test_only_the_wanted_gradients(random):

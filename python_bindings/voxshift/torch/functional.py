@@ -4,7 +4,7 @@ Each runs the voxshift operator of its name and, going back, its `_backward`; me
 gradients are not defined.
 """
 
-from typing import TYPE_CHECKING, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -43,17 +43,22 @@ def tensor_of(values: Optional[np.ndarray]) -> Optional[torch.Tensor]:
 
 
 class _Conv(Function):
+    """Gives feats back as well: its gradient from other uses is added where that by this one is made."""
+
     @staticmethod
     def forward(ctx, feats, weight, bias, base, op, options):
         x = base.with_features(array(op, "feats", feats))
         y = _CONVS[op][0](x, array(op, "weight", weight), bias=array(op, "bias", bias), **options)
         ctx.save_for_backward(feats, weight)
+        ctx.set_materialize_grads(False)
         ctx.base, ctx.op, ctx.options = base, op, options
-        return tensor_of(y.feats), y.with_features(y.feats[:, :0])
+        return tensor_of(y.feats), y.with_features(y.feats[:, :0]), feats
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad, _):
+    def backward(ctx, grad, _, others):
+        if grad is None:
+            return others, None, None, None, None, None
         feats, weight = ctx.saved_tensors
         needs_feats, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         gradient = array(ctx.op, "grad", grad)
@@ -66,6 +71,7 @@ class _Conv(Function):
                 gradient,
                 input_gradient=needs_feats,
                 weight_gradient=needs_weight,
+                added=array(ctx.op, "grad", others),
                 **ctx.options,
             )
         of_bias = vs.sum_rows(gradient) if needs_bias else None
@@ -88,6 +94,13 @@ def conv3d(
     weight: float32 [K, Cin, Cout], or [Cin, Cout] where K is 1. bias: float32 [Cout]. In any number of dimensions, as
     the other arguments and the result are voxshift's. Raises ValueError for wrong shapes, dtypes or options.
     """
+    return conv3d_and_input(x, weight, bias, kernel_size, stride, dilation, padding, semantics, op)[0]
+
+
+def conv3d_and_input(
+    x: "SparseTensor", weight, bias, kernel_size, stride, dilation, padding, semantics, op
+) -> Tuple["SparseTensor", "SparseTensor"]:
+    """conv3d's result, and x for its later uses: their gradient is added to conv3d's own without a pass for the sum."""
     given = weight
     if weight.dim() == 2:
         weight = weight.unsqueeze(0)
@@ -98,7 +111,7 @@ def conv3d(
         "padding": padding,
         "semantics": semantics,
     }
-    feats, base = _Conv.apply(x.feats, weight, bias, x.base, op, options)
+    feats, base, again = _Conv.apply(x.feats, weight, bias, x.base, op, options)
     if op != "generative_conv_transpose":
         axes = {key: _per_axis(options[key], x.base.dims) for key in ("kernel_size", "stride", "dilation", "padding")}
         if semantics == "floor":
@@ -106,7 +119,7 @@ def conv3d(
         recording.note(op, (x.feats,), feats, {"weight": given, "bias": bias}, semantics=semantics, **axes)
     else:
         recording.refuse(op, feats)
-    return x.on(base, feats)
+    return x.on(base, feats), x.with_feats(again) if x.feats.requires_grad else x
 
 
 def _per_axis(value, dims):

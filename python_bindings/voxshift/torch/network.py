@@ -124,6 +124,7 @@ class Network(nn.Module):
             if step.op not in _RUN:
                 raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op} has no gradient here")
             values[step.output] = _RUN[step.op](self, step, inputs, roles)
+            values.update(zip(step.inputs, inputs))
             for name in step.last_used:
                 del values[name]
         return values[self.output].feats
@@ -143,7 +144,7 @@ class Network(nn.Module):
 def _conv(op):
     def run(net, step, inputs, roles):
         node = step.node
-        return functional.conv3d(
+        y, inputs[0] = functional.conv3d_and_input(
             inputs[0],
             roles["weight"],
             roles.get("bias"),
@@ -154,6 +155,7 @@ def _conv(op):
             semantics=node.get("semantics", "floor"),
             op=op,
         )
+        return y
 
     return run
 

@@ -150,6 +150,12 @@ def write_atomically(path, write):
         raise Failure(f"{path}: cannot be written: {str(error).splitlines()[0]}{kept}") from error
 
 
+def adamw(parameters, **options):
+    """torch's AdamW, fused where this torch has that for the CPU: a third of the time."""
+    fused = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
+    return torch.optim.AdamW(parameters, **options, **({"fused": True} if fused else {}))
+
+
 def train(task, options):
     """Trains to the last step and writes model.safetensors, checkpoint.pt, metrics.csv and metrics.png in options.out."""
     torch.set_num_threads(1)  # torch's sums depend on its threads; voxshift's operators have their own
@@ -162,7 +168,7 @@ def train(task, options):
     out.mkdir(parents=True, exist_ok=True)
     network = task.network.train()
     trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=options.lr, weight_decay=options.weight_decay)
+    optimizer = adamw(trained, lr=options.lr, weight_decay=options.weight_decay)
     average = _Average(network, options.ema)
     checkpoint = out / "checkpoint.pt"
     first, seconds, rows = 0, 0.0, []
