@@ -1,7 +1,7 @@
 // The network and single layers on a CUDA device, beside what cuBLAS and a copy reach on it in the same run. Prints one
 // JSON document.
 //
-//   cuda_bench SCAN.bin [all|network|layers|video]
+//   cuda_bench SCAN.bin [all|network|labels|layers|video]
 #include <voxshift/models/session.h>
 #include <voxshift/models/video_stream.h>
 #include <voxshift/tensor/runtime.h>
@@ -75,6 +75,20 @@ void network(const Model& model, const Array& points, DType dtype) {
     std::fprintf(stderr, "%-28s %-22s %7lld rows %4lld -> %4lld %8lld pairs %8.4f ms\n", layer.name.c_str(),
                  layer.kind.c_str(), static_cast<long long>(layer.rows), static_cast<long long>(layer.in_channels),
                  static_cast<long long>(layer.out_channels), static_cast<long long>(layer.pairs), 1e3 * layer.seconds);
+}
+
+// The share of points that the trained model gives the same label in f16 as on the CPU.
+void labels(const Array& points) {
+  const Model model = Model::load(VOXSHIFT_PRETRAINED "/minkunet-lidar.safetensors");
+  const Array expected = Session(model, Device::cpu()).segment(points).labels;
+  for (const DType dtype : {DType::kF16, DType::kF32}) {
+    const Array found = Session(model, kDevice, 0, dtype).segment(points.to(kDevice)).labels.to(Device::cpu());
+    std::int64_t same = 0;
+    for (std::int64_t i = 0; i < found.count(); ++i)
+      same += found.data<std::uint8_t>()[i] == expected.data<std::uint8_t>()[i];
+    print(std::string("labels minkunet-lidar ") + name(dtype),
+          text("\"as_on_cpu\": %.6f", static_cast<double>(same) / static_cast<double>(found.count())));
+  }
 }
 
 // `count` convolutions 3^3, one after the other on one map.
@@ -158,6 +172,7 @@ int run(int argc, char** argv) {
     network(model, points, DType::kF16);
     network(model, points, DType::kF32);
   }
+  if (wanted("labels")) labels(scan);
   const std::vector<SparseTensor> levels = levels_of(voxels_of(scan, model.profile()));
   if (wanted("layers"))
     for (const auto& [level, channels] : {std::pair{0, 32},

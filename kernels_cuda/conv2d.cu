@@ -12,6 +12,10 @@ namespace {
 
 constexpr int kSide = 16, kThreads = kSide * kSide;
 
+// Steps of the sum whose operands are on their way to a thread's registers: memory answers after about two steps' time.
+// Where tiles are large other blocks of the multiprocessor go on meanwhile.
+constexpr int steps_ahead(int each) { return each == 4 ? 2 : 4; }
+
 // Channels [.., end) of the image; pixel (y, x) starts at base + y * pitch + x * row_stride, first channel of the image
 // included.
 struct Run {
@@ -45,6 +49,7 @@ template <int kEach>
 __global__ void __launch_bounds__(kThreads) conv2d_kernel(Operands x) {
   constexpr int kTile = kSide * kEach, kDepth = 64 / kEach, kPitch = kTile + kEach;
   constexpr int kCopies = kTile * kDepth / kThreads;  // of a thread, of inputs as of weights
+  constexpr int kAhead = steps_ahead(kEach);
   __align__(16) __shared__ float in_stage[2][kDepth * kPitch];
   __align__(16) __shared__ float weight_stage[2][kDepth * kTile];
   __shared__ int any_active;
@@ -78,26 +83,27 @@ __global__ void __launch_bounds__(kThreads) conv2d_kernel(Operands x) {
     top[c] = near_start(x.window.rows, p / x.window.out_width);
     left[c] = near_start(x.window.columns, p % x.window.out_width);
   }
-  float in_next[kCopies], weight_next[kCopies];
-  const auto fetch = [&](int step) {
+  float in_next[kAhead][kCopies], weight_next[kAhead][kCopies];
+  const auto fetch = [&](int step, int set) {
     const int number = step * kDepth + in_number;
-    const int tap = number / x.in_channels, channel = number % x.in_channels;
-    const int down = tap / x.kernel, right = tap % x.kernel;
+    const int tap = x.kernel == 1 ? 0 : number / x.in_channels, channel = number - tap * x.in_channels;
+    const int down = tap / x.kernel, right = tap - down * x.kernel;
     const Run run = channel < x.runs[0].end ? x.runs[0] : channel < x.runs[1].end ? x.runs[1] : x.runs[2];
 #pragma unroll
     for (int c = 0; c < kCopies; ++c) {
       const int row = top[c] + down, column = left[c] + right;
       const bool inside = number < depth && row >= 0 && row < height && column >= 0 && column < width;
-      in_next[c] = inside ? run.base[row * run.pitch + column * run.row_stride + channel] : 0.0f;
+      in_next[set][c] = inside ? run.base[row * run.pitch + column * run.row_stride + channel] : 0.0f;
       const int deep = step * kDepth + weight_row + c * kWeightStep, o = first_channel + weight_channel;
-      weight_next[c] = deep < depth && o < x.out_channels ? x.weight[std::int64_t{deep} * x.out_channels + o] : 0.0f;
+      weight_next[set][c] =
+          deep < depth && o < x.out_channels ? x.weight[std::int64_t{deep} * x.out_channels + o] : 0.0f;
     }
   };
-  const auto store = [&](int stage) {
+  const auto store = [&](int stage, int set) {
 #pragma unroll
     for (int c = 0; c < kCopies; ++c) {
-      in_stage[stage][in_number * kPitch + in_pixel + c * kInStep] = in_next[c];
-      weight_stage[stage][(weight_row + c * kWeightStep) * kTile + weight_channel] = weight_next[c];
+      in_stage[stage][in_number * kPitch + in_pixel + c * kInStep] = in_next[set][c];
+      weight_stage[stage][(weight_row + c * kWeightStep) * kTile + weight_channel] = weight_next[set][c];
     }
   };
 
@@ -109,28 +115,34 @@ __global__ void __launch_bounds__(kThreads) conv2d_kernel(Operands x) {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) sums[i][o] = start;
   }
-  fetch(0);
-  store(0);
+#pragma unroll
+  for (int set = 0; set < kAhead; ++set) fetch(set, set);
+  store(0, 0);
   __syncthreads();
-  for (int step = 0; step < steps; ++step) {
-    if (step + 1 < steps) fetch(step + 1);
-    const float* const inputs = in_stage[step % 2] + pixel;
-    const float* const weights = weight_stage[step % 2] + thread % kSide * kEach;
+  for (int first = 0; first < steps; first += kAhead) {
 #pragma unroll
-    for (int k = 0; k < kDepth; ++k) {
-      float a[kEach], b[kEach];
+    for (int set = 0; set < kAhead; ++set) {
+      const int step = first + set;
+      if (step >= steps) break;
+      fetch(step + kAhead, set);
+      const float* const inputs = in_stage[step % 2] + pixel;
+      const float* const weights = weight_stage[step % 2] + thread % kSide * kEach;
 #pragma unroll
-      for (int e = 0; e < kEach; ++e) {
-        a[e] = inputs[k * kPitch + e];
-        b[e] = weights[k * kTile + e];
+      for (int k = 0; k < kDepth; ++k) {
+        float a[kEach], b[kEach];
+#pragma unroll
+        for (int e = 0; e < kEach; ++e) {
+          a[e] = inputs[k * kPitch + e];
+          b[e] = weights[k * kTile + e];
+        }
+#pragma unroll
+        for (int i = 0; i < kEach; ++i)
+#pragma unroll
+          for (int o = 0; o < kEach; ++o) sums[i][o] = fmaf(a[i], b[o], sums[i][o]);
       }
-#pragma unroll
-      for (int i = 0; i < kEach; ++i)
-#pragma unroll
-        for (int o = 0; o < kEach; ++o) sums[i][o] = fmaf(a[i], b[o], sums[i][o]);
+      if (step + 1 < steps) store((step + 1) % 2, (set + 1) % kAhead);
+      __syncthreads();
     }
-    if (step + 1 < steps) store((step + 1) % 2);
-    __syncthreads();
   }
 
 #pragma unroll
@@ -193,13 +205,16 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
              rows<float>(out)};
   x.out.count = pixels.count;
   set_runs(in, in_extent.width, x);
-  // Large tiles where they occupy the device, else as many small ones as there are.
-  constexpr std::int64_t kLarge = 64;
-  const std::int64_t tiles = ceil_div(pixels.count, kLarge) * ceil_div<std::int64_t>(x.out_channels, kLarge);
-  if (tiles >= multiprocessors()) {
+  // The largest tiles that occupy the device.
+  const auto tiles = [&](std::int64_t side) {
+    return ceil_div(pixels.count, side) * ceil_div<std::int64_t>(x.out_channels, side);
+  };
+  if (tiles(4 * kSide) >= multiprocessors()) {
     launch_tiles<4>(queue, x);
-  } else {
+  } else if (tiles(2 * kSide) >= multiprocessors()) {
     launch_tiles<2>(queue, x);
+  } else {
+    launch_tiles<1>(queue, x);
   }
 }
 
