@@ -143,12 +143,21 @@ TEST(Model, WhatDoesNotFitTogether) {
 
 // Files
 
+/// The smallest network, with random statistics.
+const Model& file_model() {
+  static const Model model = [] {
+    const Network network = make_minkunet(1.0 / 16, 19, 5);
+    return Model("minkunet", network.graph, network.parameters, known_profiles().front(), classes_for(19, false));
+  }();
+  return model;
+}
+
 class ModelFile : public FileTest {
  protected:
   /// The small model's file after a change; gives the message that refuses it.
   std::string refusal(const std::function<void(SafeTensors&)>& change) {
     const fs::path path = folder_ / "model.safetensors";
-    small_model().save(path);
+    file_model().save(path);
     SafeTensors content = read_safetensors(path);
     change(content);
     write_safetensors(path, content);
@@ -170,31 +179,31 @@ class ModelFile : public FileTest {
 
 TEST_F(ModelFile, RoundTripGivesTheSameLogits) {
   const fs::path path = folder_ / "model.safetensors";
-  small_model().save(path);
+  file_model().save(path);
   EXPECT_EQ(names(), std::vector<std::string>{"model.safetensors"});
   const Model read = Model::load(path);
   EXPECT_EQ(read.arch(), "minkunet");
-  EXPECT_EQ(read.parameter_count(), small_model().parameter_count());
+  EXPECT_EQ(read.parameter_count(), file_model().parameter_count());
   EXPECT_EQ(read.profile().name, "spvnas");
   ASSERT_EQ(read.classes().size(), 19u);
-  EXPECT_EQ(read.classes()[13].name, small_model().classes()[13].name);
-  EXPECT_EQ(read.classes()[13].rgb, small_model().classes()[13].rgb);
-  EXPECT_EQ(read.classes()[13].raw_id, small_model().classes()[13].raw_id);
-  ASSERT_EQ(read.parameters().size(), small_model().parameters().size());
-  for (const auto& [name, array] : small_model().parameters()) expect_same_bits(read.parameters().at(name), array);
+  EXPECT_EQ(read.classes()[13].name, file_model().classes()[13].name);
+  EXPECT_EQ(read.classes()[13].rgb, file_model().classes()[13].rgb);
+  EXPECT_EQ(read.classes()[13].raw_id, file_model().classes()[13].raw_id);
+  ASSERT_EQ(read.parameters().size(), file_model().parameters().size());
+  for (const auto& [name, array] : file_model().parameters()) expect_same_bits(read.parameters().at(name), array);
   const SparseTensor x = whole_tensor(3, 2000, 4, 3);
-  Session a(small_model()), b(read);
+  Session a(file_model()), b(read);
   expect_same_bits(a.forward(x), b.forward(x));
 }
 
 TEST_F(ModelFile, AsHalvesItTakesHalfTheBytesAndIsReadAsF32) {
   const fs::path whole = folder_ / "whole.safetensors", half = folder_ / "half.safetensors";
-  small_model().save(whole);
-  small_model().save(half, DType::kF16);
+  file_model().save(whole);
+  file_model().save(half, DType::kF16);
   const Model read = Model::load(half);
   std::int64_t numbers = 0;
-  ASSERT_EQ(read.parameters().size(), small_model().parameters().size());
-  for (const auto& [name, array] : small_model().parameters()) {
+  ASSERT_EQ(read.parameters().size(), file_model().parameters().size());
+  for (const auto& [name, array] : file_model().parameters()) {
     const Array& rounded = read.parameters().at(name);
     ASSERT_EQ(rounded.dtype(), DType::kF32);
     ASSERT_EQ(rounded.shape(), array.shape());
@@ -215,12 +224,12 @@ TEST_F(ModelFile, AsHalvesItTakesHalfTheBytesAndIsReadAsF32) {
 
 TEST_F(ModelFile, AnOldFileStaysWhenAWeightIsBeyondHalves) {
   const fs::path path = folder_ / "model.safetensors";
-  small_model().save(path);
+  file_model().save(path);
   const std::string before = get(path);
-  Parameters parameters = small_model().parameters();
+  Parameters parameters = file_model().parameters();
   Array bias = Array::from(std::vector<float>(19, 1e5f), {19});
   parameters.insert_or_assign("classifier.0.bias", bias);
-  EXPECT_THROW(small_model().with_parameters(parameters).save(path, DType::kF16), InvalidArgument);
+  EXPECT_THROW(file_model().with_parameters(parameters).save(path, DType::kF16), InvalidArgument);
   EXPECT_EQ(get(path), before);
   EXPECT_EQ(names(), std::vector<std::string>{"model.safetensors"});
 }
@@ -228,7 +237,7 @@ TEST_F(ModelFile, AnOldFileStaysWhenAWeightIsBeyondHalves) {
 TEST_F(ModelFile, AnOldFileStaysWhenWritingFails) {
   fs::create_directory(folder_ / "taken");
   const fs::path path = folder_ / "taken";
-  EXPECT_SAYS(io_error(path, [&] { small_model().save(path); }), "cannot be written");
+  EXPECT_SAYS(io_error(path, [&] { file_model().save(path); }), "cannot be written");
   EXPECT_EQ(names(), std::vector<std::string>{"taken"});
 }
 
@@ -276,7 +285,7 @@ TEST_F(ModelFile, GraphAndTensors) {
 
 TEST_F(ModelFile, CutOrMissing) {
   const fs::path path = folder_ / "model.safetensors", cut = folder_ / "cut.safetensors";
-  small_model().save(path);
+  file_model().save(path);
   const std::string whole = get(path);
   for (const std::size_t bytes :
        {std::size_t{0}, std::size_t{7}, std::size_t{8}, std::size_t{1000}, whole.size() / 2, whole.size() - 1}) {

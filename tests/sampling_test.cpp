@@ -226,14 +226,17 @@ TEST_P(SamplingTest, FarFromTheOrigin) {
 }
 
 TEST_P(SamplingTest, SameBitsOnAnyNumberOfThreads) {
-  const PointSet one = set(scan(30000, 14)), many = set(scan(30000, 15), {0, 9000, 9000, 9100, 21000, 30000});
+  const std::int64_t unit = emulated() ? 20 : 100, samples = 4 * unit;
+  const PointSet one = set(scan(static_cast<std::size_t>(300 * unit), 14)),
+                 many = set(scan(static_cast<std::size_t>(300 * unit), 15),
+                            {0, 90 * unit, 90 * unit, 91 * unit, 210 * unit, 300 * unit});
   set_num_threads(1);
-  const Array expected_one = furthest_point_sample(one, 400), expected_many = furthest_point_sample(many, 400);
-  for (const int threads : {1, 2, 3})
+  const Array expected_one = furthest_point_sample(one, samples), expected_many = furthest_point_sample(many, samples);
+  for (const int threads : thread_counts())
     for (int run = 0; run < 2; ++run) {
       set_num_threads(threads);
-      expect_same_bits(furthest_point_sample(one, 400), expected_one);
-      expect_same_bits(furthest_point_sample(many, 400), expected_many);
+      expect_same_bits(furthest_point_sample(one, samples), expected_one);
+      expect_same_bits(furthest_point_sample(many, samples), expected_many);
     }
 }
 
