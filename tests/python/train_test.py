@@ -149,6 +149,22 @@ def test_bad_folders(folder, tmp_path, capsys, spoil, expected):
     assert error.count("\n") == 1 and expected in error
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_label_that_is_no_class(folder, tmp_path, capsys, workers):
+    root = tmp_path / "data"
+    for source in folder.glob("sequences/00/*/*"):
+        copy = root / source.parent.name / source.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+    path = root / "labels/000001.label"
+    labels = np.fromfile(path, np.uint32)
+    labels[5] = 7 | 3 << 16
+    labels.tofile(path)
+    assert train(root, tmp_path / "out", "--workers", workers) == 1
+    error = capsys.readouterr().err
+    assert error == f"voxshift.train: {path}: raw id 7 of point 5 is neither a class of the model nor one of SemanticKITTI's\n"
+
+
 def test_resume_without_a_checkpoint(folder, tmp_path, capsys):
     assert train(folder, tmp_path, "--resume") == 1
     assert "no checkpoint to resume from" in capsys.readouterr().err

@@ -184,7 +184,7 @@ def train(task, options):
     began = time.monotonic() - seconds
     smooth = None
     bar = _bar(first, options.steps)
-    for step, batch in enumerate(loader, first):
+    for step, batch in enumerate(_batches(loader), first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, options)
         optimizer.zero_grad(set_to_none=True)
@@ -222,6 +222,14 @@ def train(task, options):
                 task.export(network, out / "model.safetensors")
     bar.close()
     return rows
+
+
+def _batches(loader):
+    """The loader's batches; of a worker's Failure the message alone, which torch puts after the worker's traceback."""
+    try:
+        yield from loader
+    except Failure as failure:
+        raise Failure(str(failure).strip().rsplit("Failure: ", 1)[-1]) from None
 
 
 def _restore(checkpoint, network, optimizer, average):

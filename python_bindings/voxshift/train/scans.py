@@ -45,8 +45,9 @@ class _Class:
 class FolderScans:
     """The labelled scans of DIR/velodyne and DIR/labels, or DIR/sequences/*/velodyne and labels, in the order of their names.
 
-    The upper half of a label is the instance and is left out; raw ids that are no class are ignored. Raises Failure for a
-    folder without scans, an empty or cut scan, and a label file that is missing or not as long as its scan.
+    The upper half of a label is the instance and is left out; SemanticKITTI's raw ids that are no class are ignored. Raises
+    Failure for a folder without scans, an empty or cut scan, a label file that is missing or not as long as its scan, and
+    raw ids that are neither a class nor SemanticKITTI's.
     """
 
     def __init__(self, folders, classes):
@@ -80,7 +81,24 @@ class FolderScans:
     def __getitem__(self, index):
         scan = self.scans[index % len(self.scans)]
         points = np.fromfile(scan, np.float32).reshape(-1, 4)
-        return points, train_ids(np.fromfile(self.label_file(scan), np.uint32), self.classes)
+        raw = np.fromfile(self.label_file(scan), np.uint32)
+        labels = train_ids(raw, self.classes)
+        for raw_id in np.unique(raw[labels == IGNORED] & 0xFFFF):
+            if not _of_semantic_kitti(raw_id):
+                point = np.flatnonzero(raw & 0xFFFF == raw_id)[0]
+                raise Failure(
+                    f"{self.label_file(scan)}: raw id {raw_id} of point {point} is neither a class of the model nor one of "
+                    "SemanticKITTI's"
+                )
+        return points, labels
+
+
+def _of_semantic_kitti(raw_id):
+    try:
+        vs.train_ids(np.array([raw_id], np.uint32))
+    except vs.InvalidArgument:
+        return False
+    return True
 
 
 def augment(points, labels, random, share):
