@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the shipped models reach on held-out data: writes the tables of their cards.
 
-    benchmarks/pretrained.py [--scans N] [--clips N]
+    benchmarks/pretrained.py [--scans N] [--clips N] [--single-frame MODEL]
 
 Needs voxshift and PyTorch. The seeds are none of those that training, its evaluation or calibration used. Where
 VOXSHIFT_DATA is set, the real scan there is labelled, too.
@@ -88,9 +88,11 @@ def video_results(model, skip, clips):
     return [percent(np.mean(right)), percent(np.mean(frames_right)), f"{np.mean(macs):.2f}"]
 
 
-def video_card(clips):
+def video_card(clips, single_frame):
     model = vs.Model.pretrained("tsm-mobilenetv2-motions")
     rows = [[f"`{skip}`", *video_results(model, skip, clips)] for skip in ("off", "auto")]
+    if single_frame:
+        rows.append(["`off`, network without the shift", *video_results(vs.Model.load(single_frame), "off", clips)])
     text = [f"On {clips} held-out clips of 32 frames, static camera, noise of 2 grey levels, streaming:",
             table(["`--skip`", "clips right", "frames right, from the 9th on", "multiply-adds, of dense"], rows)]
     insert(CARDS / "tsm-mobilenetv2-motions.md", "\n\n".join(text))
@@ -99,10 +101,11 @@ def video_card(clips):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scans", type=int, default=24, help="(default %(default)s)")
-    parser.add_argument("--clips", type=int, default=270, help="(default %(default)s)")
+    parser.add_argument("--clips", type=int, default=810, help="(default %(default)s)")
+    parser.add_argument("--single-frame", metavar="MODEL", help="of `voxshift.train video --no-shift`, to compare with")
     options = parser.parse_args()
     lidar_card(options.scans)
-    video_card(options.clips)
+    video_card(options.clips, options.single_frame)
 
 
 if __name__ == "__main__":
