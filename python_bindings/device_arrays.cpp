@@ -21,8 +21,17 @@ namespace {
 
 constexpr const char* kInterface = "__cuda_array_interface__";
 
+void* pointer_from(py::handle number) {
+  void* const pointer = PyLong_AsVoidPtr(number.ptr());
+  if (pointer == nullptr && PyErr_Occurred() != nullptr) throw py::error_already_set();
+  return pointer;
+}
+
 // Stream handles of Python protocols: 1 is the legacy default stream, which is null here.
-void* stream_from(std::uintptr_t handle) { return handle <= 1 ? nullptr : reinterpret_cast<void*>(handle); }
+void* stream_from(py::handle number) {
+  void* const stream = pointer_from(number);
+  return reinterpret_cast<std::uintptr_t>(stream) <= 1 ? nullptr : stream;
+}
 std::uintptr_t handle_of(void* stream) { return stream == nullptr ? 1 : reinterpret_cast<std::uintptr_t>(stream); }
 
 void* stream_of_thread(Device device) {
@@ -60,11 +69,11 @@ void check_layout(const void* memory, const Shape& shape, const std::vector<std:
 }
 
 // torch leaves its stream out of the interface.
-std::optional<std::uintptr_t> torch_stream(py::handle source, Device device) {
-  if (!py::module_::import("sys").attr("modules").contains("torch")) return std::nullopt;
+py::object torch_stream(py::handle source, Device device) {
+  if (!py::module_::import("sys").attr("modules").contains("torch")) return py::none();
   const auto torch = py::module_::import("torch");
-  if (!py::isinstance(source, torch.attr("Tensor"))) return std::nullopt;
-  return torch.attr("cuda").attr("current_stream")(device.index).attr("cuda_stream").cast<std::uintptr_t>();
+  if (!py::isinstance(source, torch.attr("Tensor"))) return py::none();
+  return torch.attr("cuda").attr("current_stream")(device.index).attr("cuda_stream");
 }
 
 // __cuda_array_interface__, version 3 (numba.readthedocs.io, "CUDA Array Interface").
@@ -72,17 +81,15 @@ Array from_interface(py::handle source, Device device) {
   const py::dict interface = source.attr(kInterface);
   const auto shape = interface["shape"].cast<Shape>();
   const DType dtype = dtype_from(py::dtype::from_args(interface["typestr"]), shape);
-  auto* const memory = reinterpret_cast<void*>(py::tuple(interface["data"])[0].cast<std::uintptr_t>());
+  void* const memory = pointer_from(py::tuple(interface["data"])[0]);
   std::vector<std::int64_t> strides;
   if (interface.contains("strides") && !interface["strides"].is_none())
     strides = interface["strides"].cast<std::vector<std::int64_t>>();
   for (std::int64_t& stride : strides) stride /= static_cast<std::int64_t>(size_of(dtype));
   check_layout(memory, shape, strides);
-  if (interface.contains("stream") && !interface["stream"].is_none()) {
-    go_on_at(device, stream_from(interface["stream"].cast<std::uintptr_t>()));
-  } else if (const auto stream = torch_stream(source, device)) {
-    go_on_at(device, stream_from(*stream));
-  }
+  py::object stream = interface.contains("stream") ? py::object(interface["stream"]) : py::none();
+  if (stream.is_none()) stream = torch_stream(source, device);
+  if (!stream.is_none()) go_on_at(device, stream_from(stream));
   return {memory, shape, dtype, device, keep(py::reinterpret_borrow<py::object>(source))};
 }
 
@@ -105,9 +112,13 @@ py::dict interface_of(const DeviceArray& x) {
                   "strides"_a = py::none(), "stream"_a = handle_of(stream_of_thread(a.device())), "version"_a = 3);
 }
 
-py::capsule dlpack_of(const DeviceArray& x, std::optional<std::int64_t> stream, const py::kwargs&) {
-  const Device device = x.array.device();
-  if (stream != -1) let_wait(device, stream_from(static_cast<std::uintptr_t>(stream.value_or(1))));
+// stream: of the consumer, None for the default one, -1 where it wants no order.
+py::capsule dlpack_of(const DeviceArray& x, const py::object& stream, const py::kwargs&) {
+  if (stream.is_none()) {
+    let_wait(x.array.device(), nullptr);
+  } else if (!stream.equal(py::int_(-1))) {
+    let_wait(x.array.device(), stream_from(stream));
+  }
   return give_dlpack(x.array);
 }
 
