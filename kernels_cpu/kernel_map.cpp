@@ -4,6 +4,7 @@
 // exchanged.
 #include <voxshift/kernels_cpu/kernel_map.h>
 #include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/tensor/search_layout.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,30 +18,11 @@ constexpr std::int64_t kChunkRows = 4096;  // output rows that one task pairs wi
 // Keys that are counted past the end of a level: larger than every sought key, so that cursors need no bound.
 constexpr std::int64_t kPadding = 4;
 
-// The fine keys, padded, in a layout that keeps every sought coordinate coarse * stride + offset apart from the present
-// ones: their own layout where it does, else one that holds both.
+// The fine keys, padded, in the layout of search_layout.
 Level searchable(const Context& context, const Level& fine, const Level& coarse, const Window& window) {
-  const Window::Extents first = window.offset(0), last = window.offset(window.volume() - 1);
-  Coordinate lowest{}, highest{};
-  bool apart = true;
-  for (int axis = 0; axis < fine.layout.axes(); ++axis) {
-    const auto a = static_cast<std::size_t>(axis);
-    const bool spatial = axis > 0;
-    const std::int64_t stride = spatial ? window.stride[a - 1] : 1;
-    const std::int64_t low = coarse.layout.lowest(axis) * stride + (spatial ? first[a - 1] : 0);
-    const std::int64_t high = coarse.layout.highest(axis) * stride + (spatial ? last[a - 1] : 0);
-    // A field that runs over borrows from the next one and then shows a value of [extent, 2^width), which no key has.
-    const std::int64_t field = std::int64_t{1} << fine.layout.width(axis);
-    const std::int64_t room = spatial ? field - fine.layout.extent(axis) : 0;
-    apart = apart && low - fine.layout.lowest(axis) >= -room && high - fine.layout.lowest(axis) < field - spatial &&
-            high - low < field;
-    check(low >= INT32_MIN && high <= INT32_MAX, "[kernel_map] coordinates times stride leave 32 bits");
-    lowest[a] = std::min(fine.layout.lowest(axis), static_cast<std::int32_t>(low));
-    highest[a] = std::max(fine.layout.highest(axis), static_cast<std::int32_t>(high));
-  }
-  const KeyLayout layout = apart ? fine.layout : KeyLayout(fine.layout.axes(), lowest, highest);
+  const KeyLayout layout = search_layout(fine, coarse, window);
   auto* keys = context.arena->allocate<std::int64_t>(fine.count + kPadding);
-  if (apart) {
+  if (layout == fine.layout) {
     std::copy_n(fine.keys, fine.count, keys);
   } else {
     Coordinate c;

@@ -1,6 +1,7 @@
 // Gradients of 2-D convolutions on stacks of images. The input's is a product whose rows are picked by a table, as in
 // 3-D. The weight's gathers its rows on the way: a block owns a tile of weights and a share of the output pixels; the
 // shares are added in order, so that the result is the same on every run.
+#include <voxshift/kernels_cuda/outer_tile.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/video.h>
@@ -81,28 +82,11 @@ __global__ void __launch_bounds__(kThreads) conv2d_weight_gradient_kernel(Operan
       grad_stage[d][thread % kTile] = b;
     }
     __syncthreads();
-#pragma unroll
-    for (int d = 0; d < kDepth; ++d) {
-      float a[4], b[4];
-#pragma unroll
-      for (int e = 0; e < 4; ++e) {
-        a[e] = in_stage[d][row + e];
-        b[e] = grad_stage[d][column + e];
-      }
-#pragma unroll
-      for (int r = 0; r < 4; ++r)
-#pragma unroll
-        for (int c = 0; c < 4; ++c) sums[r][c] = fmaf(a[r], b[c], sums[r][c]);
-    }
+    add_outer(in_stage, grad_stage, row, column, sums);
     __syncthreads();
   }
-  float* const out = x.out + std::int64_t{share} * numbers * outputs;
-#pragma unroll
-  for (int r = 0; r < 4; ++r)
-#pragma unroll
-    for (int c = 0; c < 4; ++c)
-      if (first_number + row + r < numbers && first_out + column + c < outputs)
-        out[std::int64_t{first_number + row + r} * outputs + first_out + column + c] = sums[r][c];
+  write_sums(sums, first_number + row, first_out + column, numbers, outputs,
+             x.out + std::int64_t{share} * numbers * outputs);
 }
 
 // parts [shares, taps, in, out], added up as [out, in, taps].

@@ -1,5 +1,5 @@
 // Memory, streams and recordings of the emulated device. There is one device, and what is queued is done at once.
-#include <voxshift/kernels_cuda/queue.h>
+#include <voxshift/kernels_cuda/queued_runtime.h>
 
 #include <algorithm>
 #include <cstring>
@@ -33,7 +33,7 @@ class EmulatedRecording final : public Recording {
   emulated::Recorded work_;
 };
 
-class EmulatedRuntime final : public Runtime {
+class EmulatedRuntime final : public QueuedRuntime {
  public:
   std::string target(Device) const override { return "emulated"; }
   bool available(Device device) const override { return device.index == 0; }
@@ -51,23 +51,6 @@ class EmulatedRuntime final : public Runtime {
   double fma_peak(Device, int) const override {
     throw BackendUnavailable("[fma_peak] an emulated device has no speed");
   }
-  void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "copy").to_device(to, from, bytes);
-  }
-  void copy_to_host(Device device, void* to, const void* from, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "copy").to_host(to, from, bytes);
-  }
-  void copy(Device device, void* to, const void* from, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "copy").copy(to, from, bytes);
-  }
-  void fill(Device device, void* memory, int byte, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "fill").fill(memory, byte, bytes);
-  }
-  void synchronize(Device) const override { emulated::refuse_in_recording("a wait"); }
   void* use_stream(Device, void* stream) const override { return std::exchange(current_stream, stream); }
   void wait_for(Device, void*) const override {}
   std::unique_ptr<const Recording> record(const Context& context,

@@ -1,5 +1,5 @@
 // Memory of CUDA devices.
-#include <voxshift/kernels_cuda/queue.h>
+#include <voxshift/kernels_cuda/queued_runtime.h>
 #include <voxshift/kernels_cuda/recording.h>
 #include <voxshift/kernels_cuda/status.h>
 
@@ -25,7 +25,7 @@ __global__ void fma_peak_kernel(float* sums, float a, float b) {
   if (sum == 0.5f) *sums = sum;  // never: keeps the work
 }
 
-class CudaRuntime final : public Runtime {
+class CudaRuntime final : public QueuedRuntime {
  public:
   std::string target(Device device) const override;
   bool available(Device device) const override;
@@ -34,26 +34,6 @@ class CudaRuntime final : public Runtime {
   void set_memory_cache(Device device, std::size_t bytes) const override;
   double fma_peak(Device device, int threads) const override;
 
-  void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "copy").to_device(to, from, bytes);
-  }
-  void copy_to_host(Device device, void* to, const void* from, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "copy").to_host(to, from, bytes);
-  }
-  void copy(Device device, void* to, const void* from, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "copy").copy(to, from, bytes);
-  }
-  void fill(Device device, void* memory, int byte, std::size_t bytes) const override {
-    const Context context{device};
-    Queue(context, "fill").fill(memory, byte, bytes);
-  }
-  void synchronize(Device device) const override {
-    const Context context{device};
-    Queue(context, "synchronize").finish();
-  }
   void* use_stream(Device device, void* stream) const override {
     return std::exchange(current_stream(device), static_cast<cudaStream_t>(stream));
   }

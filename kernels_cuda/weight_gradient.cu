@@ -1,5 +1,6 @@
 // A block owns a tile of 64 x 64 weights of one offset and a share of its pairs; the shares are added in order, so that
 // the result is the same on every run.
+#include <voxshift/kernels_cuda/outer_tile.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/weight_gradient.h>
 
@@ -45,28 +46,11 @@ __global__ void __launch_bounds__(kThreads, 2) weight_gradient_kernel(Operands x
       grad_stage[d][c] = b;
     }
     __syncthreads();
-#pragma unroll
-    for (int d = 0; d < kDepth; ++d) {
-      float a[4], b[4];
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        a[j] = in_stage[d][row + j];
-        b[j] = grad_stage[d][column + j];
-      }
-#pragma unroll
-      for (int r = 0; r < 4; ++r)
-#pragma unroll
-        for (int c = 0; c < 4; ++c) sums[r][c] = fmaf(a[r], b[c], sums[r][c]);
-    }
+    add_outer(in_stage, grad_stage, row, column, sums);
     __syncthreads();
   }
-  float* const out = x.out + (std::int64_t{share} * volume + k) * in_channels * grad_channels;
-#pragma unroll
-  for (int r = 0; r < 4; ++r)
-#pragma unroll
-    for (int c = 0; c < 4; ++c)
-      if (first_in + row + r < in_channels && first_grad + column + c < grad_channels)
-        out[std::int64_t{first_in + row + r} * grad_channels + first_grad + column + c] = sums[r][c];
+  write_sums(sums, first_in + row, first_grad + column, in_channels, grad_channels,
+             x.out + (std::int64_t{share} * volume + k) * in_channels * grad_channels);
 }
 
 }  // namespace

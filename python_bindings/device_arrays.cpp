@@ -48,8 +48,8 @@ void go_on_at(Device device, void* stream) {
 
 // `stream` goes on after what the calling thread has queued.
 void let_wait(Device device, void* stream) {
-  void* const before = runtime(device).use_stream(device, stream);
-  if (before != stream) runtime(device).wait_for(device, before);
+  void* const before = stream_of_thread(device);
+  go_on_at(device, stream);
   runtime(device).use_stream(device, before);
 }
 

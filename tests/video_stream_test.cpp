@@ -47,16 +47,20 @@ TEST_P(VideoStreamTest, ResultOfAFrame) {
   for (const std::uint8_t changed : stream.changed_pixels()) EXPECT_EQ(changed, 1);
 }
 
+struct Case {
+  const char* name;
+  Network network;
+  std::int64_t height, width;
+};
+
+std::vector<Case> cases() {
+  return {{"tiny", tiny_network(), kStreamHeight, kStreamWidth}, {"mobilenet", mobilenet(0.5), 40, 32}};
+}
+
 // Value
 
 TEST_P(VideoStreamTest, FramesAreThoseOfTheClip) {
-  struct Case {
-    const char* name;
-    Network network;
-    std::int64_t height, width;
-  };
-  for (const Case& c :
-       {Case{"tiny", tiny_network(), kStreamHeight, kStreamWidth}, Case{"mobilenet", mobilenet(0.5), 40, 32}}) {
+  for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     const OneThread small_ops;
     const Clip clip(c.height, c.width, 40);
@@ -134,13 +138,7 @@ TEST_P(VideoStreamTest, StreamsOfOneNetworkDoNotMeet) {
 
 // Where dense frames are recorded and replayed, exact ones are not, and have the same bits.
 TEST_P(VideoStreamTest, RecordedFramesAreThoseOfStreamsThatDoNotRecord) {
-  struct Case {
-    const char* name;
-    Network network;
-    std::int64_t height, width;
-  };
-  for (const Case& c :
-       {Case{"tiny", tiny_network(), kStreamHeight, kStreamWidth}, Case{"mobilenet", mobilenet(0.5), 40, 32}}) {
+  for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     const VideoNetwork network = network_of(c.network, c.height, c.width);
     std::vector<VideoStream> dense, exact;
