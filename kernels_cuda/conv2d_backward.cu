@@ -110,7 +110,7 @@ void conv2d_input_gradient(const Queue& queue, const ImageWindow& window, const 
   const Arena::Mark mark = queue.arena().mark();
   const DeviceWeights weights(queue.context(), by_tap(queue, weight, outputs, inputs, taps), nullptr, taps, outputs,
                               inputs, DType::kF32, WeightOrder::kInOut);
-  product_f32(queue, grad, readers(queue, window, grad_in.count), weights, {}, grad_in);
+  product(queue, grad, readers(queue, window, grad_in.count), weights, {}, grad_in);
   queue.arena().rewind(mark);
 }
 

@@ -2,8 +2,8 @@
 // the CPU (emulated.h) where the host compiler does. A kernel is written once; tests run it anywhere, with sanitizers.
 //
 // Words: blockIdx threadIdx blockDim gridDim, __syncthreads, __syncwarp, __ballot_sync and __shfl_sync with all lanes,
-// __reduce_or_sync, __popc, __ffs, __clz, uint4, float4, atomicAdd atomicCAS atomicMin atomicMax atomicOr on 32 and 64
-// bits, and what stands below.
+// __reduce_or_sync, __popc, __ffs, __clz, __float_as_uint, __uint_as_float, uint4, float4, atomicAdd atomicCAS
+// atomicMin atomicMax atomicOr on 32 and 64 bits, and what stands below.
 #pragma once
 
 #ifdef VOXSHIFT_EMULATED
@@ -83,15 +83,38 @@ __device__ inline unsigned char* dynamic_shared() {
 
 // d += a * b for a 16 x 16 and b 16 x 8 held by one warp, as PTX lays the fragments out; f16 in, f32 accumulated.
 __device__ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Four 8 x 8 matrices of halves from shared memory: lane l gives the address of row l % 8 of matrix l / 8. Lane l gets
-// the elements (l / 4, 2 (l % 4)) and the one after of each, or with kTransposed those of the transposed matrices.
+// The same in TF32, for a 16 x 8 and b 8 x 8.
+__device__ inline void mma_m16n8k8(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// A float as the sum of two in TF32, of which tensor cores read the sign, the exponent and 10 bits of the fraction:
+// |x - high - low| <= 2^-22 |x|.
+struct SplitFloat {
+  std::uint32_t high, low;
+};
+
+// d += (a + a')(b + b') - a' b', high parts without and low ones with a prime: f32 to its own precision.
+__device__ inline void mma_m16n8k8(float (&d)[4], const SplitFloat (&a)[4], const SplitFloat (&b)[2]) {
+  const std::uint32_t high[4] = {a[0].high, a[1].high, a[2].high, a[3].high};
+  mma_m16n8k8(d, {a[0].low, a[1].low, a[2].low, a[3].low}, {b[0].high, b[1].high});
+  mma_m16n8k8(d, high, {b[0].low, b[1].low});
+  mma_m16n8k8(d, high, {b[0].high, b[1].high});
+}
+
+// Four 8 x 8 matrices of halves, or 8 x 4 of floats, from shared memory: lane l gives the address of row l % 8 of
+// matrix l / 8. Lane l gets the elements (l / 4, 2 (l % 4)) and the one after of each, or with kTransposed those of the
+// transposed matrices.
 template <bool kTransposed>
-__device__ void load_matrices(std::uint32_t (&r)[4], const half_t* row) {
+__device__ void load_matrices(std::uint32_t (&r)[4], const void* row) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));
   if constexpr (kTransposed) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"

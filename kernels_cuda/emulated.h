@@ -1,11 +1,12 @@
 // The words of device.h for the emulated machine (emulated_grid.h). Warps exchange through memory that each lane writes
-// and all lanes read, a barrier after either.
+// and, after a barrier, all lanes read: two such memories in turn, so that nobody writes where others still read.
 #pragma once
 
 #include <voxshift/kernels_cuda/emulated_grid.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,16 +18,15 @@
 namespace voxshift::cuda {
 namespace emulated {
 
-inline std::array<Words, 32>& lanes() { return block->exchange[thread->linear / 32]; }
-
-// Every lane shows `words` to its warp and reads what the others show.
-template <std::size_t N, class F>
-auto exchange(const char* operation, const std::array<std::uint32_t, N>& words, F&& read) {
-  std::copy(words.begin(), words.end(), lanes()[thread->linear % 32].begin());
+// Every lane shows `words` to its warp; returns what all have shown.
+template <std::size_t N>
+Exchange& show(const char* operation, const std::array<std::uint32_t, N>& words) {
+  thread->turn ^= 1;
+  Exchange& exchange = block->exchange[thread->linear / 32][thread->turn];
+  std::copy(words.begin(), words.end(), exchange.lanes[thread->linear % 32].begin());
+  exchange.products.clear();
   wait(Wait::kWarp, operation);
-  const auto result = read(lanes());
-  wait(Wait::kWarp, operation);
-  return result;
+  return exchange;
 }
 
 inline half_t low(std::uint32_t w) {
@@ -51,6 +51,42 @@ T from_bits(std::uint32_t bits) {
   return value;
 }
 
+// The product a * b of a fragment [16, K] and one [K, 8], K = 32 bytes of T, whose words of lane l are lanes[l][..]
+// from `a` and `b` on. With k = P (4 h + p) + e, P elements to a word, lane 4 g + p holds in word 2 h + r / 8 of a the
+// elements e of row r, r % 8 = g, and in word h of b those of column g.
+template <class T>
+Product product_of(const Words& lanes, std::size_t a, std::size_t b) {
+  constexpr std::size_t kPerWord = 4 / sizeof(T), kDepth = 8 * kPerWord;
+  const auto element = [](std::uint32_t word, std::size_t e) -> double {
+    if constexpr (kPerWord == 2) return to_float(e == 0 ? low(word) : high(word));
+    return from_bits<float>(word & 0xffffe000u);
+  };
+  double left[16][kDepth], right[kDepth][8];
+  for (std::size_t k = 0; k < kDepth; ++k) {
+    const std::size_t h = k / 4 / kPerWord, p = k / kPerWord % 4, e = k % kPerWord;
+    for (std::size_t r = 0; r < 16; ++r) left[r][k] = element(lanes[r % 8 * 4 + p][a + 2 * h + r / 8], e);
+    for (std::size_t c = 0; c < 8; ++c) right[k][c] = element(lanes[c * 4 + p][b + h], e);
+  }
+  Product result;
+  for (std::size_t r = 0; r < 16; ++r) {
+    std::array<double, 8> sums{};
+    for (std::size_t k = 0; k < kDepth; ++k)
+      for (std::size_t c = 0; c < 8; ++c) sums[c] += left[r][k] * right[k][c];
+    result[r] = sums;
+  }
+  return result;
+}
+
+// Adds a lane's part of a product, cut off to a float as tensor cores do it.
+inline void add(float (&d)[4], const Product& product) {
+  const std::size_t lane = thread->linear % 32;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const double exact = double{d[i]} + product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
+    d[i] = static_cast<float>(exact);
+    if (std::abs(double{d[i]}) > std::abs(exact)) d[i] = std::nextafter(d[i], 0.0f);
+  }
+}
+
 }  // namespace emulated
 
 inline unsigned char* dynamic_shared() {
@@ -59,45 +95,41 @@ inline unsigned char* dynamic_shared() {
 }
 
 inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  using emulated::high, emulated::low;
-  const unsigned lane = emulated::thread->linear % 32, group = lane / 4, pair = lane % 4;
-  const auto sums = emulated::exchange<6>("mma", {a[0], a[1], a[2], a[3], b[0], b[1]}, [&](const auto& lanes) {
-    // a: lane 4 g + p holds rows g, g + 8 and columns 2p, 2p + 1, 2p + 8, 2p + 9; b: column g, the same four k.
-    std::array<float, 4> sum{};
-    for (unsigned i = 0; i < 4; ++i) {
-      const unsigned row_half = i / 2, column = 2 * pair + i % 2;
-      for (unsigned k = 0; k < 16; ++k) {
-        const auto& al = lanes[4 * group + k % 8 / 2];
-        const auto& bl = lanes[4 * column + k % 8 / 2];
-        const std::uint32_t aw = al[(k / 8) * 2 + row_half], bw = bl[4 + k / 8];
-        sum[i] += to_float(k % 2 ? high(aw) : low(aw)) * to_float(k % 2 ? high(bw) : low(bw));
-      }
-    }
-    return sum;
-  });
-  for (int i = 0; i < 4; ++i) d[i] += sums[static_cast<std::size_t>(i)];
+  emulated::Exchange& x = emulated::show<6>("mma", {a[0], a[1], a[2], a[3], b[0], b[1]});
+  if (x.products.empty()) x.products = {emulated::product_of<half_t>(x.lanes, 0, 4)};
+  emulated::add(d, x.products[0]);
+}
+
+struct SplitFloat {
+  std::uint32_t high, low;
+};
+
+inline void mma_m16n8k8(float (&d)[4], const SplitFloat (&a)[4], const SplitFloat (&b)[2]) {
+  using emulated::product_of;
+  emulated::Exchange& x = emulated::show<12>("mma", {a[0].high, a[1].high, a[2].high, a[3].high, a[0].low, a[1].low,
+                                                     a[2].low, a[3].low, b[0].high, b[1].high, b[0].low, b[1].low});
+  if (x.products.empty())
+    x.products = {product_of<float>(x.lanes, 4, 8), product_of<float>(x.lanes, 0, 10),
+                  product_of<float>(x.lanes, 0, 8)};
+  for (const emulated::Product& product : x.products) emulated::add(d, product);
 }
 
 template <bool kTransposed>
-void load_matrices(std::uint32_t (&r)[4], const half_t* row) {
+void load_matrices(std::uint32_t (&r)[4], const void* row) {
   const auto address = reinterpret_cast<std::uintptr_t>(row);
   const unsigned lane = emulated::thread->linear % 32;
-  const auto values = emulated::exchange<2>(
-      "load_matrices", {static_cast<std::uint32_t>(address), static_cast<std::uint32_t>(address >> 32)},
-      [&](const auto& lanes) {
-        std::array<std::uint32_t, 4> result{};
-        for (unsigned m = 0; m < 4; ++m) {
-          const auto element = [&](unsigned i, unsigned j) {
-            const auto& words = lanes[8 * m + (kTransposed ? j : i)];
-            const auto* from = reinterpret_cast<const std::uint16_t*>(static_cast<std::uintptr_t>(words[0]) |
-                                                                      static_cast<std::uintptr_t>(words[1]) << 32);
-            return std::uint32_t{from[kTransposed ? i : j]};
-          };
-          result[m] = element(lane / 4, lane % 4 * 2) | element(lane / 4, lane % 4 * 2 + 1) << 16;
-        }
-        return result;
-      });
-  for (std::size_t m = 0; m < 4; ++m) r[m] = values[m];
+  const auto& lanes = emulated::show<2>("load_matrices", {static_cast<std::uint32_t>(address),
+                                                          static_cast<std::uint32_t>(address >> 32)})
+                          .lanes;
+  for (unsigned m = 0; m < 4; ++m) {
+    const auto element = [&](unsigned i, unsigned j) {
+      const auto& words = lanes[8 * m + (kTransposed ? j : i)];
+      const auto* from = reinterpret_cast<const std::uint16_t*>(static_cast<std::uintptr_t>(words[0]) |
+                                                                static_cast<std::uintptr_t>(words[1]) << 32);
+      return std::uint32_t{from[kTransposed ? i : j]};
+    };
+    r[m] = element(lane / 4, lane % 4 * 2) | element(lane / 4, lane % 4 * 2 + 1) << 16;
+  }
 }
 
 inline void copy_async_16(void* shared, const void* global, bool present) {
@@ -158,26 +190,23 @@ void launch_for_each(std::int64_t n, cudaStream_t stream, const F& f) {
 inline void __syncthreads() { voxshift::cuda::emulated::wait(voxshift::cuda::emulated::Wait::kBlock, "__syncthreads"); }
 inline void __syncwarp() { voxshift::cuda::emulated::wait(voxshift::cuda::emulated::Wait::kWarp, "__syncwarp"); }
 inline unsigned __ballot_sync(unsigned, int predicate) {
-  return voxshift::cuda::emulated::exchange<1>("__ballot_sync", {std::uint32_t{predicate != 0}},
-                                               [&](const auto& lanes) {
-                                                 unsigned bits = 0;
-                                                 for (unsigned l = 0; l < 32; ++l) bits |= (lanes[l][0] & 1u) << l;
-                                                 return bits;
-                                               });
+  unsigned bits = 0;
+  const auto& lanes = voxshift::cuda::emulated::show<1>("__ballot_sync", {std::uint32_t{predicate != 0}}).lanes;
+  for (unsigned l = 0; l < 32; ++l) bits |= (lanes[l][0] & 1u) << l;
+  return bits;
 }
 template <class T>
 T __shfl_sync(unsigned, T value, int lane) {
   using namespace voxshift::cuda::emulated;
-  return exchange<1>("__shfl_sync", {bits_of(value)},
-                     [&](const auto& lanes) { return from_bits<T>(lanes[static_cast<unsigned>(lane) & 31][0]); });
+  return from_bits<T>(show<1>("__shfl_sync", {bits_of(value)}).lanes[static_cast<unsigned>(lane) & 31][0]);
 }
 inline unsigned __reduce_or_sync(unsigned, unsigned value) {
-  return voxshift::cuda::emulated::exchange<1>("__reduce_or_sync", {value}, [&](const auto& lanes) {
-    unsigned all = 0;
-    for (unsigned l = 0; l < 32; ++l) all |= lanes[l][0];
-    return all;
-  });
+  unsigned all = 0;
+  for (const auto& words : voxshift::cuda::emulated::show<1>("__reduce_or_sync", {value}).lanes) all |= words[0];
+  return all;
 }
+inline unsigned __float_as_uint(float x) { return voxshift::cuda::emulated::bits_of(x); }
+inline float __uint_as_float(unsigned bits) { return voxshift::cuda::emulated::from_bits<float>(bits); }
 inline int __clz(int v) { return v == 0 ? 32 : __builtin_clz(static_cast<unsigned>(v)); }
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }

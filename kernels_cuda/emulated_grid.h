@@ -75,6 +75,7 @@ struct AsyncCopy {
 struct Thread {
   dim3 index;
   unsigned linear = 0;
+  unsigned turn = 0;  // of the two memories of its warp
   Wait wait = Wait::kNothing;
   const char* operation = nullptr;  // of the warp, that it waits at
   context::fcontext_t place = nullptr;
@@ -83,13 +84,20 @@ struct Thread {
   std::vector<std::vector<AsyncCopy>> copies{1};  // groups, the last one open
 };
 
-using Words = std::array<std::uint32_t, 8>;
+using Words = std::array<std::array<std::uint32_t, 12>, 32>;
+using Product = std::array<std::array<double, 8>, 16>;
+
+/// What the lanes of a warp show each other, and products of it that the first lane there made for all.
+struct Exchange {
+  Words lanes;
+  std::vector<Product> products;
+};
 
 struct Block {
   dim3 index, size, grid;
   std::vector<std::unique_ptr<Thread>> threads;
   std::size_t count = 0;
-  std::vector<std::array<Words, 32>> exchange;  // per warp, per lane
+  std::vector<std::array<Exchange, 2>> exchange;  // per warp
   std::unique_ptr<unsigned char[]> shared;
   std::size_t shared_bytes = 0;
   const std::function<void()>* kernel = nullptr;
@@ -171,7 +179,8 @@ inline void run_block(Block& b) {
     t.place = context::make_fcontext(t.stack.get() + kStackBytes, kStackBytes, thread_main);
     t.fake_stack = nullptr;
     t.copies.assign(1, {});
-    if (b.exchange.size() > i / 32) b.exchange[i / 32][i % 32] = {};
+    t.turn = 0;
+    for (Exchange& x : b.exchange[i / 32]) x.lanes[i % 32] = {};
   }
   for (;;) {
     std::shuffle(order.begin(), order.end(), order_random());
@@ -184,7 +193,8 @@ inline void run_block(Block& b) {
       opened = true;
       for (std::size_t i = first; i < last; ++i) {
         if (b.threads[i]->wait == Wait::kWarp) b.threads[i]->wait = Wait::kNothing;
-        if (b.threads[i]->wait == Wait::kDone) b.exchange[i / 32][i % 32] = {};
+        if (b.threads[i]->wait == Wait::kDone)
+          for (Exchange& x : b.exchange[i / 32]) x.lanes[i % 32] = {};
       }
     }
     if (!opened && all_wait(0, b.count, Wait::kBlock)) {

@@ -11,14 +11,8 @@
 namespace voxshift::cuda {
 
 /// out[o] = act(sum_k in[table[o, k]] W[k] + bias + residual[o]): one accumulator per output, offsets in order, then
-/// input channels, so that tiles do not change the bits.
+/// input channels, so that tiles do not change the bits. f16 is summed in f32; f32 is multiplied to its own precision.
 void product(const Queue& queue, const ConstRowView& in, const RowTable& table, const DeviceWeights& weights,
              const Epilogue& epilogue, const RowView& out);
-
-// product_f16.cu and product_f32.cu
-void product_f16(const Queue&, const ConstRowView& in, const RowTable&, const DeviceWeights&, const Epilogue&,
-                 const RowView& out);
-void product_f32(const Queue&, const ConstRowView& in, const RowTable&, const DeviceWeights&, const Epilogue&,
-                 const RowView& out);
 
 }  // namespace voxshift::cuda

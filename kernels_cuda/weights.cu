@@ -4,10 +4,11 @@
 namespace voxshift::cuda {
 namespace {
 
-constexpr std::int64_t kInChunk = 32, kOutChunk = 8;  // of f16: depth of a stage of the product, 16 bytes
+// Of the product: its stages have 32 input channels, its copies 16 bytes.
+constexpr std::int64_t kInChunk = 32, kOutChunk = 8;
 
-std::int64_t padded(std::int64_t channels, std::int64_t chunk, DType dtype) {
-  return dtype == DType::kF16 ? ceil_div(channels, chunk) * chunk : channels;
+std::int64_t padded(std::int64_t channels, std::int64_t chunk, WeightOrder order) {
+  return order == WeightOrder::kOutInVolume ? channels : ceil_div(channels, chunk) * chunk;
 }
 
 template <class T>
@@ -36,8 +37,8 @@ DeviceWeights::DeviceWeights(const Context& context, const float* weight, const 
                              std::int64_t offsets, std::int64_t inputs, std::int64_t outputs, DType dtype,
                              WeightOrder order)
     : PackedWeights(offsets, inputs, outputs),
-      padded_in(padded(inputs, kInChunk, dtype)),
-      padded_out(padded(outputs, kOutChunk, dtype)),
+      padded_in(padded(inputs, kInChunk, order)),
+      padded_out(padded(outputs, kOutChunk, order)),
       data({offsets, padded_in, padded_out}, dtype, context.device),
       bias({bias_or_null != nullptr ? outputs : 0}, DType::kF32, context.device) {
   const Queue queue(context, "pack");

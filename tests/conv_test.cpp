@@ -4,6 +4,7 @@
 #include <voxshift/sparse_conv/kernels.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 
@@ -114,6 +115,18 @@ TEST_P(ConvTest, RealNumbersWithinTheTolerance) {
     expect_close(conv(tensor(coords, in), weight(weights, 27)).features(),
                  oracle::conv(in, pairs, weights, coords.size()));
   }
+}
+
+// Sums that only grow: what a machine cuts off instead of rounding adds up.
+TEST_P(ConvTest, LongSumsOfOneSign) {
+  Coords coords;
+  for (int i = 0; i < 27; ++i) coords.push_back({0, i / 9, i / 3 % 3, i % 3});
+  const auto w = test_data::cube(3, 3);
+  Matrix in = test_data::real(coords.size(), 256, 8), weights = test_data::real(27 * 256, 24, 9);
+  for (double& x : in.values) x = std::abs(x);
+  for (double& x : weights.values) x = std::abs(x);
+  expect_close(conv(tensor(coords, in), weight(weights, 27)).features(),
+               oracle::conv(in, oracle::pairs(coords, coords, w), weights, coords.size()));
 }
 
 TEST_P(ConvTest, BiasResidualAndActivation) {
