@@ -4,6 +4,7 @@
 //   cuda_bench SCAN.bin [all|network|labels|layers|video]
 #include <voxshift/models/session.h>
 #include <voxshift/models/video_stream.h>
+#include <voxshift/sparse_conv/conv.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <algorithm>
@@ -49,9 +50,9 @@ void print(const std::string& name, const std::string& fields) {
   first_line = false;
 }
 
-std::string text(const char* format, double a, double b = 0, double c = 0, double d = 0, double e = 0) {
+std::string text(const char* format, double a, double b = 0, double c = 0, double d = 0, double e = 0, double f = 0) {
   char buffer[400];
-  std::snprintf(buffer, sizeof(buffer), format, a, b, c, d, e);
+  std::snprintf(buffer, sizeof(buffer), format, a, b, c, d, e, f);
   return buffer;
 }
 
@@ -136,11 +137,15 @@ void layer(const SparseTensor& level, std::int64_t stride, std::int64_t channels
   many.forward(x);
   const auto pairs = static_cast<double>(many.report().layers[0].pairs);
   const double macs = pairs * static_cast<double>(channels * channels);
+  const Array map = kernel_map(level, {});
+  std::vector<std::int64_t> of_offset(27);
+  for (std::int64_t p = 0; p < map.dim(0); ++p) ++of_offset[static_cast<std::size_t>(map.data<std::int32_t>()[3 * p])];
   const double bytes = 2 * pairs * static_cast<double>(channels) * (dtype == DType::kF16 ? 2 : 4);
   print("layer stride " + std::to_string(stride) + " " + std::to_string(channels) + " " + name(dtype),
-        text("\"ms\": %.4f, \"rows\": %.0f, \"pairs\": %.0f, \"of_matmul\": %.4f, \"of_copy\": %.3f", ms,
-             static_cast<double>(x.size()), pairs, 2 * macs / (1e-3 * ms) / matmul_flops,
-             bytes / (1e-3 * ms) / copy_bytes));
+        text("\"ms\": %.4f, \"rows\": %.0f, \"pairs\": %.0f, \"of_matmul\": %.4f, \"of_copy\": %.3f, "
+             "\"cublas_products_ms\": %.4f",
+             ms, static_cast<double>(x.size()), pairs, 2 * macs / (1e-3 * ms) / matmul_flops,
+             bytes / (1e-3 * ms) / copy_bytes, 1e3 * offset_products_seconds(of_offset, channels)));
 }
 
 void video(double width) {

@@ -32,6 +32,16 @@ double best_seconds(const std::function<void()>& work) {
   return 1e-3 * best;
 }
 
+// c = a * b with b [depth, columns], all of f16, summed in f32, rows after rows.
+void multiply(cublasHandle_t handle, std::int64_t rows, std::int64_t depth, std::int64_t columns, const void* a,
+              const void* b, void* c) {
+  const float one = 1, zero = 0;
+  const auto m = static_cast<int>(rows), k = static_cast<int>(depth), n = static_cast<int>(columns);
+  require(cublasGemmEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, n, m, k, &one, b, CUDA_R_16F, n, a, CUDA_R_16F, k, &zero, c,
+                       CUDA_R_16F, n, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS,
+          "the product");
+}
+
 }  // namespace
 
 Limits measure_limits() {
@@ -48,18 +58,37 @@ Limits measure_limits() {
   cudaMemcpy(base, values.data(), kBytes / 2, cudaMemcpyHostToDevice);
   cublasHandle_t handle{};
   require(cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS, "cuBLAS");
-  const float one = 1, zero = 0;
   const std::size_t matrix = std::size_t{2} * kSize * kSize;
-  const double product = best_seconds([&] {
-    require(cublasGemmEx(handle, CUBLAS_OP_N, CUBLAS_OP_N, kSize, kSize, kSize, &one, base, CUDA_R_16F, kSize,
-                         base + matrix, CUDA_R_16F, kSize, &zero, base + kBytes, CUDA_R_16F, kSize, CUBLAS_COMPUTE_32F,
-                         CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_SUCCESS,
-            "the product");
-  });
+  const double product =
+      best_seconds([&] { multiply(handle, kSize, kSize, kSize, base, base + matrix, base + kBytes); });
   const double copy = best_seconds([&] { cudaMemcpyAsync(base + kBytes, base, kBytes, cudaMemcpyDeviceToDevice); });
   cublasDestroy(handle);
   cudaFree(memory);
   return {2.0 * kSize * kSize * kSize / product, 2.0 * static_cast<double>(kBytes) / copy};
+}
+
+double offset_products_seconds(const std::vector<std::int64_t>& rows, std::int64_t channels) {
+  const std::size_t row = 2 * static_cast<std::size_t>(channels);
+  std::size_t all = 0;
+  for (const std::int64_t count : rows) all += static_cast<std::size_t>(count);
+  const std::size_t weights = static_cast<std::size_t>(channels) * row;
+  void* memory = nullptr;
+  require(cudaMalloc(&memory, 2 * all * row + rows.size() * weights) == cudaSuccess, "memory of the rows");
+  auto* base = static_cast<char*>(memory);
+  cublasHandle_t handle{};
+  require(cublasCreate(&handle) == CUBLAS_STATUS_SUCCESS, "cuBLAS");
+  const double seconds = best_seconds([&] {
+    std::size_t first = 0;
+    for (std::size_t k = 0; k < rows.size(); ++k) {
+      if (rows[k] > 0)
+        multiply(handle, rows[k], channels, channels, base + first * row, base + 2 * all * row + k * weights,
+                 base + (all + first) * row);
+      first += static_cast<std::size_t>(rows[k]);
+    }
+  });
+  cublasDestroy(handle);
+  cudaFree(memory);
+  return seconds;
 }
 
 }  // namespace voxshift::bench

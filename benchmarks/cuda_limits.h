@@ -1,6 +1,9 @@
 // What the GPU itself can do, by libraries of its maker.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 namespace voxshift::bench {
 
 struct Limits {
@@ -9,5 +12,9 @@ struct Limits {
 };
 
 Limits measure_limits();
+
+/// Seconds of one cuBLAS product [rows[k], channels] x [channels, channels] in f16 for every offset k, one after the
+/// other: the least that a convolution by cuBLAS takes, before its rows are gathered and its sums added up.
+double offset_products_seconds(const std::vector<std::int64_t>& rows, std::int64_t channels);
 
 }  // namespace voxshift::bench
