@@ -2,7 +2,7 @@
 // that any of its rows has, a few input channels at a time: rows are fetched by cp.async into a ring of stages in
 // shared memory while earlier stages are multiplied. Warps leave out 32 rows at a time where none of them has the
 // offset.
-#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/half_tile.h>
 #include <voxshift/kernels_cuda/tile_map.h>
 
 #include <algorithm>
@@ -10,22 +10,9 @@
 namespace voxshift::cuda {
 namespace {
 
-constexpr int kChunk = 8;  // halves that one copy moves
-
-/// A tile of kRows x kColumns, kWarpRows x kWarpColumns a warp; kDepth input channels a stage.
-template <int kRows_, int kColumns_, int kWarpRows_, int kWarpColumns_, int kDepth_, int kStages_>
-struct Tile {
-  static constexpr int kRows = kRows_, kColumns = kColumns_, kWarpRows = kWarpRows_, kWarpColumns = kWarpColumns_;
-  static constexpr int kDepth = kDepth_, kStages = kStages_;
-  static constexpr int kRowWarps = kRows / kWarpRows, kThreads = 32 * kRowWarps * (kColumns / kWarpColumns);
-  static constexpr int kInHalves = kRows * kDepth, kStageHalves = kInHalves + kDepth * kColumns;
-  // Blocks that a multiprocessor shall have room for: as many as make 128 registers a thread.
-  static constexpr int kBlocks = kWarpRows * kWarpColumns <= 2048 && kDepth == 32 ? 512 / kThreads : 1;
-  static constexpr int kSumPitch = kWarpColumns + 4;  // floats of a row of sums on its way out
-  static constexpr std::size_t kRingBytes = std::size_t{2} * kStageHalves * kStages;
-  static constexpr std::size_t kSumBytes = std::size_t{4} * (kThreads / 32) * 16 * kSumPitch;
-  static constexpr std::size_t kBytes = kRingBytes > kSumBytes ? kRingBytes : kSumBytes;
-};
+/// A multiprocessor shall have room for as many blocks as make 128 registers a thread.
+template <class T>
+constexpr int kBlocks = T::kWarpRows* T::kWarpColumns <= 2048 && T::kDepth == 32 ? 512 / T::kThreads : 1;
 
 struct Operands {
   Rows<const half_t> in;
@@ -37,51 +24,17 @@ struct Operands {
   bool vector_out;  // out and residual are taken 8 channels at a time
 };
 
-// Places of 16-byte chunks in rows of kChunks of them, permuted so that the eight rows of a matrix lie in different
-// banks.
-template <int kChunks>
-__device__ int place(int row, int chunk) {
-  constexpr int kPhases = kChunks % 8 == 0 ? 8 : 4;  // rows that repeat every 128 bytes
-  const int phase = kPhases == 8 ? row & 7 : row >> 1 & 3;
-  return (row * kChunks + (chunk ^ phase)) * kChunk;
-}
-
-// Eight channels of one row from their sums.
-__device__ inline void finish_chunk(const Operands& x, std::int64_t row, int column, const float* sums) {
-  if (x.vector_out) {
-    union {
-      uint4 bits;
-      half_t halves[kChunk];
-    } other{}, result;
-    if (x.epilogue.residual.base != nullptr)
-      other.bits = *reinterpret_cast<const uint4*>(x.epilogue.residual.row(row) + column);
-#pragma unroll
-    for (int c = 0; c < kChunk; ++c)
-      result.halves[c] = from_float<half_t>(x.epilogue.finish_with(
-          sums[c], column + c, x.epilogue.residual.base != nullptr ? to_float(other.halves[c]) : 0.0f));
-    *reinterpret_cast<uint4*>(x.out.row(row) + column) = result.bits;
-    return;
-  }
-  for (int c = 0; c < kChunk; ++c)
-    if (column + c < x.out.channels) x.out.set(row, column + c, x.epilogue.finish(sums[c], row, column + c));
-}
-
 // kVector: rows of `in` are multiples of 16 bytes at such addresses. Addresses are kept, not computed: a step is 32
 // tensor instructions, and three times as many for its bookkeeping halved the speed.
 template <class T, bool kVector>
-__global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_f16_kernel(Operands x) {
-  constexpr int kInChunks = T::kDepth / kChunk, kWeightChunks = T::kColumns / kChunk;  // of a row of a stage
-  constexpr int kInRows = T::kThreads / kInChunks;  // that one round of copies covers
-  constexpr int kInCopies = T::kRows / kInRows;     // of a thread
-  constexpr int kWeightCopies = T::kDepth * kWeightChunks / T::kThreads;
-  constexpr int kTiles = T::kWarpRows / 16, kPanels = T::kWarpColumns / 8;  // of a warp
+__global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_f16_kernel(Operands x) {
+  constexpr int kInChunks = T::kInChunks, kInRows = T::kInRows, kInCopies = T::kInCopies;
+  constexpr int kWeightChunks = T::kWeightChunks, kWeightCopies = T::kWeightCopies;
   constexpr int kParts = T::kWarpRows / kPartRows;
-  static_assert(T::kRows % kInRows == 0 && kInRows % 8 == 0 && T::kDepth * kWeightChunks % T::kThreads == 0);
 
   auto* const stages = reinterpret_cast<half_t*>(dynamic_shared());
   const TileMap tile(dynamic_shared() + T::kBytes, x.map, x.volume, T::kRows);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const int warp_row = warp % T::kRowWarps * T::kWarpRows, warp_column = warp / T::kRowWarps * T::kWarpColumns;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
   // Column tiles of the same rows are neighbours; rows with many offsets, which are last in the order, begin first.
   const int column_tiles = (static_cast<int>(x.out.channels) + T::kColumns - 1) / T::kColumns;
   const int first_column = static_cast<int>(blockIdx.x) % column_tiles * T::kColumns;
@@ -143,14 +96,8 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_f16_kernel(Op
     copies_commit();
   };
 
-  // Where this lane reads matrices: chunks of a row are apart by exclusive or, since a place is one.
-  const int in_matrix = place<kInChunks>(warp_row + lane % 16, lane / 16);
-  int weight_matrix[kPanels / 2];
-#pragma unroll
-  for (int n = 0; n < kPanels / 2; ++n)
-    weight_matrix[n] = T::kInHalves + place<kWeightChunks>(lane % 16, warp_column / kChunk + n * 2 + lane / 16);
-
-  float sums[kTiles][kPanels][4] = {};
+  const WarpTile<T> mine(warp, thread % 32);
+  typename T::Sums sums = {};
   for (int s = 0; s < T::kStages - 1; ++s) fetch();
   OffsetWalk multiplied(tile);
   bool present[kParts] = {};
@@ -160,7 +107,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_f16_kernel(Op
     if (depth == 0) {
       const int bit = multiplied.next();
 #pragma unroll
-      for (int p = 0; p < kParts; ++p) present[p] = tile.part_has(warp_row / kPartRows + p, bit);
+      for (int p = 0; p < kParts; ++p) present[p] = tile.part_has(mine.row / kPartRows + p, bit);
     }
     if (++depth == depth_steps) depth = 0;
     copies_wait<T::kStages - 2>();
@@ -169,26 +116,7 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_f16_kernel(Op
     bool any = false;
 #pragma unroll
     for (int p = 0; p < kParts; ++p) any = any || present[p];
-    if (any) {
-#pragma unroll
-      for (int half = 0; half < T::kDepth / 16; ++half) {
-        std::uint32_t b[kPanels / 2][4];
-#pragma unroll
-        for (int n = 0; n < kPanels / 2; ++n)
-          load_matrices<true>(b[n], stage + weight_matrix[n] + half * 16 * T::kColumns);
-#pragma unroll
-        for (int m = 0; m < kTiles; ++m) {
-          if (kParts > 1 && !present[m / 2]) continue;
-          std::uint32_t a[4];
-          load_matrices<false>(a, stage + (in_matrix ^ (half * 2 * kChunk)) + m * 16 * T::kDepth);
-#pragma unroll
-          for (int n = 0; n < kPanels / 2; ++n) {
-            mma_m16n8k16(sums[m][2 * n], a, {b[n][0], b[n][1]});
-            mma_m16n8k16(sums[m][2 * n + 1], a, {b[n][2], b[n][3]});
-          }
-        }
-      }
-    }
+    if (any) mine.multiply(stage, sums, [&](int m) { return kParts == 1 || present[m / 2]; });
     stage += T::kStageHalves;
     if (stage == stages + T::kStages * T::kStageHalves) stage = stages;
   }
@@ -196,24 +124,13 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_f16_kernel(Op
   // Sums leave by shared memory, so that a thread writes eight neighbouring channels.
   copies_wait<0>();
   __syncthreads();
-  float* const out_stage = reinterpret_cast<float*>(dynamic_shared()) + warp * 16 * T::kSumPitch;
-  constexpr int kOutChunks = T::kWarpColumns / kChunk;
-#pragma unroll
-  for (int m = 0; m < kTiles; ++m) {
-#pragma unroll
-    for (int n = 0; n < kPanels; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e)
-        out_stage[(lane / 4 + e / 2 * 8) * T::kSumPitch + n * 8 + lane % 4 * 2 + e % 2] = sums[m][n][e];
-    __syncwarp();
-    for (int e = lane; e < 16 * kOutChunks; e += 32) {
-      const int r = e / kOutChunks, chunk = e % kOutChunks;
-      const int row = tile.rows[warp_row + m * 16 + r], column = first_column + warp_column + chunk * kChunk;
-      if (row >= 0 && column < x.out.channels)
-        finish_chunk(x, row, column, out_stage + r * T::kSumPitch + chunk * kChunk);
-    }
-    __syncwarp();
-  }
+  mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const float* eight) {
+    const int row = tile.rows[r], column = first_column + c;
+    if (row < 0 || column >= x.out.channels) return;
+    write_chunk(x.out, row, column, x.epilogue.residual, row, x.vector_out, [&](int channel, float other) {
+      return x.epilogue.finish_with(eight[channel], column + channel, other);
+    });
+  });
 }
 
 template <class T, bool kVector>
@@ -225,35 +142,32 @@ void run(const Queue& queue, const Operands& x) {
   launch(queue, product_f16_kernel<T, kVector>, dim3(static_cast<unsigned>(blocks)), dim3(T::kThreads), shared, x);
 }
 
-bool chunks(const ConstRowView& rows) {
-  return reinterpret_cast<std::uintptr_t>(rows.base) % 16 == 0 && rows.row_stride % kChunk == 0 &&
-         rows.channels % kChunk == 0;
-}
-
 }  // namespace
 
 void product_f16(const Queue& queue, const ConstRowView& in, const RowTable& map, const DeviceWeights& weights,
                  const Epilogue& epilogue, const RowView& out) {
-  const Operands x{rows<half_t>(in),
+  const Rows<const half_t> from = rows<half_t>(in), residual = rows<half_t>(epilogue.residual);
+  const Rows<half_t> to = rows<half_t>(out);
+  const Operands x{from,
                    map,
                    static_cast<const half_t*>(weights.data.memory()),
                    static_cast<int>(weights.volume),
                    static_cast<int>(weights.padded_in),
                    static_cast<int>(weights.padded_out),
                    RowEpilogue<half_t>(epilogue),
-                   rows<half_t>(out),
-                   chunks(out) && (epilogue.residual.base == nullptr || chunks(epilogue.residual))};
-  const bool vector = chunks(in), deep = vector && in.channels % 64 == 0 && in.channels > 0;
+                   to,
+                   in_chunks(to) && (residual.base == nullptr || in_chunks(residual))};
+  const bool vector = in_chunks(from), deep = vector && in.channels % 64 == 0 && in.channels > 0;
   const auto run_any = [&]<class T>(T) { vector ? run<T, true>(queue, x) : run<T, false>(queue, x); };
   // Tiles of 64 rows: taller ones read less, but share more offsets that few of their rows have.
   const std::int64_t columns = out.channels;
-  if (columns <= 32) return run_any(Tile<64, 32, 32, 16, 32, 4>());
-  if (columns <= 64) return run_any(Tile<64, 64, 32, 32, 32, 4>());
-  if (columns <= 96) return run_any(Tile<64, 96, 32, 48, 32, 4>());
-  if (!vector) return run<Tile<64, 64, 32, 32, 32, 4>, false>(queue, x);
+  if (columns <= 32) return run_any(HalfTile<64, 32, 32, 16, 32, 4>());
+  if (columns <= 64) return run_any(HalfTile<64, 64, 32, 32, 32, 4>());
+  if (columns <= 96) return run_any(HalfTile<64, 96, 32, 48, 32, 4>());
+  if (!vector) return run<HalfTile<64, 64, 32, 32, 32, 4>, false>(queue, x);
   const bool few = ceil_div<std::int64_t>(out.count, 64) * ceil_div<std::int64_t>(columns, 128) < 4 * multiprocessors();
-  if (deep && few) return run<Tile<64, 128, 32, 64, 64, 3>, true>(queue, x);
-  run<Tile<64, 128, 32, 64, 32, 4>, true>(queue, x);
+  if (deep && few) return run<HalfTile<64, 128, 32, 64, 64, 3>, true>(queue, x);
+  run<HalfTile<64, 128, 32, 64, 32, 4>, true>(queue, x);
 }
 
 }  // namespace voxshift::cuda

@@ -36,7 +36,7 @@ DeviceWeights::DeviceWeights(const Context& context, const float* weight, const 
                              std::int64_t offsets, std::int64_t inputs, std::int64_t outputs, DType dtype,
                              WeightOrder order)
     : PackedWeights(offsets, inputs, outputs),
-      padded_in(padded(inputs, kInChunk, dtype)),
+      padded_in(order == WeightOrder::kOutInVolume ? inputs : padded(inputs, kInChunk, dtype)),
       padded_out(padded(outputs, kOutChunk, dtype)),
       data({offsets, padded_in, padded_out}, dtype, context.device),
       bias({bias_or_null != nullptr ? outputs : 0}, DType::kF32, context.device) {

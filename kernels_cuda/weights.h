@@ -11,7 +11,8 @@ namespace voxshift::cuda {
 enum class WeightOrder { kInOut, kOutIn, kOutInVolume };
 
 /// weight[k, i, o] lies at data[(k * padded_in + i) * padded_out + o], f32 or f16; the rest is 0. f16 is padded for the
-/// chunks in which tensor cores take it.
+/// chunks in which tensor cores take it, but for the inputs of a 2-D convolution (kOutInVolume), whose products go
+/// through the inputs of all offsets without a gap.
 struct DeviceWeights final : PackedWeights {
   DeviceWeights(const Context& context, const float* weight, const float* bias_or_null, std::int64_t offsets,
                 std::int64_t inputs, std::int64_t outputs, DType dtype, WeightOrder order);

@@ -1,8 +1,11 @@
-// Tensors as f16 in files, f32 in memory.
+// Numbers as f16 in files and on devices, f32 on the host.
+#include <voxshift/models/half.h>
 #include <voxshift/models/safetensors.h>
+#include <voxshift/tensor/runtime.h>
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 namespace voxshift {
 namespace {
@@ -20,16 +23,6 @@ std::uint16_t to_half(float x) {
   const std::uint32_t magnitude = bits & 0x7FFFFFFF;
   const std::uint32_t rounded = magnitude + 0xFFF + (magnitude >> 13 & 1);
   return static_cast<std::uint16_t>(sign | ((rounded >> 13) - (112 << 10)));
-}
-
-float from_half(std::uint16_t half) {
-  const std::uint32_t sign = std::uint32_t{half} << 16 & 0x80000000, rest = half & 0x7FFF;
-  if (rest < 0x400) {
-    const float size = static_cast<float>(rest) * 0x1p-24f;
-    return sign ? -size : size;
-  }
-  const std::uint32_t exponent = rest < 0x7C00 ? 112u << 23 : 224u << 23;  // infinities and NaNs keep their kind
-  return std::bit_cast<float>(sign | ((rest << 13) + exponent));
 }
 
 Array halved(const std::string& name, const Array& tensor) {
@@ -52,6 +45,31 @@ Array widened(const Array& tensor) {
 }
 
 }  // namespace
+
+float from_half(std::uint16_t half) {
+  const std::uint32_t sign = std::uint32_t{half} << 16 & 0x80000000, rest = half & 0x7FFF;
+  if (rest < 0x400) {
+    const float size = static_cast<float>(rest) * 0x1p-24f;
+    return sign ? -size : size;
+  }
+  const std::uint32_t exponent = rest < 0x7C00 ? 112u << 23 : 224u << 23;  // infinities and NaNs keep their kind
+  return std::bit_cast<float>(sign | ((rest << 13) + exponent));
+}
+
+void copy_floats_to_host(Device device, float* to, const void* from, DType dtype, std::int64_t count) {
+  const auto bytes = static_cast<std::size_t>(count) * size_of(dtype);
+  if (dtype == DType::kF32) return runtime(device).copy_to_host(device, to, from, bytes);
+  // Halves come to the end of the memory: each is read before a float is written over it.
+  auto* const floats = reinterpret_cast<unsigned char*>(to);
+  const unsigned char* const halves = floats + bytes;
+  runtime(device).copy_to_host(device, floats + bytes, from, bytes);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    std::uint16_t half = 0;
+    std::memcpy(&half, halves + i * sizeof(half), sizeof(half));
+    const float value = from_half(half);
+    std::memcpy(floats + i * sizeof(value), &value, sizeof(value));
+  }
+}
 
 std::map<std::string, Array> halved(const std::map<std::string, Array>& tensors) {
   std::map<std::string, Array> result;
