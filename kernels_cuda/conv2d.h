@@ -101,9 +101,9 @@ Conv2dOperands<T> conv2d_operands(const Conv2dLayer& layer, Extent2d in_extent, 
   std::int64_t begin = 0;
   for (int r = 0; r < 3; ++r) {
     const ChannelRun& run = in.rows.runs[static_cast<std::size_t>(std::min(r, in.rows.count - 1))];
-    const std::int64_t pitch = in.border > 0 ? in.pitch : in_extent.width * run.row_stride;
     if (r < in.rows.count) {
-      x.runs[r] = {run.row<T>(0) - begin, run.row_stride, pitch, static_cast<int>(begin + run.channels)};
+      x.runs[r] = {static_cast<const T*>(run.base) - begin, run.row_stride,
+                   in.border > 0 ? in.pitch : in_extent.width * run.row_stride, static_cast<int>(begin + run.channels)};
       begin += run.channels;
     } else {
       x.runs[r] = x.runs[r - 1];

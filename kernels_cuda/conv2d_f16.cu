@@ -121,12 +121,15 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
     }
   const bool wanted = first_pixel + mine.row < x.out.count && first_column + mine.column < x.out_channels;
 
-  for (int s = 0; s < T::kStages - 1; ++s) fetch();
+  // The first fetches are ahead of the first step.
   const half_t* stage = stages;
-  for (int step = 0; step < steps; ++step) {
-    copies_wait<T::kStages - 2>();
-    __syncthreads();
+  for (int step = 1 - T::kStages; step < steps; ++step) {
+    if (step >= 0) {
+      copies_wait<T::kStages - 2>();
+      __syncthreads();
+    }
     fetch();
+    if (step < 0) continue;
     if (wanted) mine.multiply(stage, sums, [](int) { return true; });
     stage += T::kStageHalves;
     if (stage == stages + T::kStages * T::kStageHalves) stage = stages;

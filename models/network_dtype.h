@@ -6,6 +6,7 @@
 #include <voxshift/tensor/error.h>
 
 #include <optional>
+#include <string>
 
 namespace voxshift {
 
@@ -17,6 +18,14 @@ inline DType network_dtype(const char* op, Device device, std::optional<DType> w
   check<BackendUnavailable>(dtype == DType::kF32 || (dtype == DType::kF16 && !cpu), "[", op, "] ", name(device),
                             " runs networks in f32", cpu ? "" : " or f16", ", not in ", name(dtype));
   return dtype;
+}
+
+/// What people write for it: "auto" (none), "f32" or "f16". Throws InvalidArgument, which names `op`.
+inline std::optional<DType> parse_network_dtype(const char* op, const std::string& word) {
+  check(word == "auto" || word == "f32" || word == "f16", "[", op,
+        "] dtype expects \"auto\", \"f32\" or \"f16\", found \"", word, "\"");
+  if (word == "auto") return std::nullopt;
+  return word == "f16" ? DType::kF16 : DType::kF32;
 }
 
 }  // namespace voxshift
