@@ -8,10 +8,7 @@
 
 namespace voxshift {
 
-/// IEEE 754 binary16, given by its bits, as binary32: exact.
-float from_half(std::uint16_t half);
-
-/// Copies `count` numbers, f32 or f16, from the device to the host as f32. Allocates nothing.
+/// Copies `count` numbers, f32 or f16, from the device to the host as f32, exactly. Allocates nothing.
 void copy_floats_to_host(Device device, float* to, const void* from, DType dtype, std::int64_t count);
 
 }  // namespace voxshift

@@ -15,8 +15,8 @@ namespace voxshift::python {
 /// the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
-  /// threads empty: num_threads(). dtype: "auto", "f32" or "f16". Throws
-  /// InvalidArgument for other dtypes and outside 1..1024, BackendUnavailable.
+  /// threads empty: num_threads(). dtype: "auto", "f32" or "f16". Throws InvalidArgument for other dtypes and outside
+  /// 1..1024, BackendUnavailable.
   LoadedModel(const Model& model, Device device, std::optional<int> threads, const std::string& dtype = "auto");
 
   const Model& model() const { return model_; }
