@@ -59,7 +59,7 @@ DType stored_as(const std::filesystem::path& path) {
 }  // namespace
 
 int calibrate_thresholds(const CalibrateOptions& options) {
-  const VideoNetwork network = load_video_network(options.model, "cpu");
+  const VideoNetwork network = load_video_network(options.model, "cpu", "auto");
   const FrameSourceOptions source = source_options(network);
   std::vector<Array> clips;
   for (const std::string& clip : options.clips) clips.push_back(read_clip(clip, source, options.max_frames));

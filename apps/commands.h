@@ -67,6 +67,7 @@ struct RecognizeOptions {
   std::string source;
   std::filesystem::path model;
   std::string device = "cpu";
+  std::string dtype = "auto";
   int threads = 0;                 ///< 0: all processors
   std::string skip = "off";        ///< off, exact, auto or a threshold
   int smooth = 1;                  ///< frames that vote for a label
@@ -102,8 +103,10 @@ int calibrate_thresholds(const CalibrateOptions& options);
 /// not a number.
 StreamOptions parse_skip(const std::string& skip);
 
-/// The network of a model file. Throws IoError "FILE: .." for a model that does not take frames.
-VideoNetwork load_video_network(const std::filesystem::path& model, const std::string& device);
+/// The network of a model file, in the numbers that `--dtype` names. Throws IoError "FILE: .." for a model that does
+/// not take frames.
+VideoNetwork load_video_network(const std::filesystem::path& model, const std::string& device,
+                                const std::string& dtype);
 
 /// How the frames of a source become the model's input.
 FrameSourceOptions source_options(const VideoNetwork& network);

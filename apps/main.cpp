@@ -36,6 +36,15 @@ std::string valid_skip(const std::string& skip) {
   }
 }
 
+/// Where a network runs, and in what numbers.
+template <class Options>
+void add_device(CLI::App& command, Options& options) {
+  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
+  command.add_option("--dtype", options.dtype, "Features and weights: auto (f32 on cpu, f16 on cuda), f32 or f16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "f16"}));
+}
+
 void add_segment(CLI::App& app, SegmentOptions& options) {
   CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
   command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
@@ -43,10 +52,7 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
       ->type_name("SCAN");
   command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
       ->type_name("FILE");
-  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
-  command.add_option("--dtype", options.dtype, "Features and weights: auto (f32 on cpu, f16 on cuda), f32 or f16")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "f32", "f16"}));
+  add_device(command, options);
   command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
   command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
   command.add_option("--write", options.write, "What to write: label,ply,png,scores")
@@ -151,7 +157,7 @@ void add_recognize(CLI::App& app, RecognizeOptions& options) {
   command.add_option("--max-frames", options.max_frames, "Stop after so many frames; 0: at the end")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
-  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
+  add_device(command, options);
   command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
   command.add_option("--json", options.json, "Write one JSON object per frame, a line each; -: to standard output")
       ->type_name("FILE");

@@ -1,5 +1,6 @@
 // `voxshift recognize`: what happens in a video, frame by frame, or in a clip as a whole.
 #include <voxshift/models/label_smoother.h>
+#include <voxshift/models/network_dtype.h>
 
 #include <algorithm>
 #include <charconv>
@@ -229,11 +230,13 @@ StreamOptions parse_skip(const std::string& skip) {
   return options;
 }
 
-VideoNetwork load_video_network(const std::filesystem::path& path, const std::string& device) {
+VideoNetwork load_video_network(const std::filesystem::path& path, const std::string& device,
+                                const std::string& dtype) {
   const Model model = Model::load(path);
   check<IoError>(model.graph().input == GraphInput::kFrames, path.string(), ": expected a model of video, found ",
                  model.arch(), ", which labels points (`voxshift segment`)");
-  return about(path, [&] { return VideoNetwork(model, parse_device(device)); });
+  return about(path,
+               [&] { return VideoNetwork(model, parse_device(device), parse_network_dtype("recognize", dtype)); });
 }
 
 FrameSourceOptions source_options(const VideoNetwork& network) {
@@ -244,7 +247,7 @@ FrameSourceOptions source_options(const VideoNetwork& network) {
 int recognize(const RecognizeOptions& given) {
   RecognizeOptions options = given;
   options.model = model_or_pretrained(given.model, "tsm-mobilenetv2-motions");
-  const VideoNetwork network = load_video_network(options.model, options.device);
+  const VideoNetwork network = load_video_network(options.model, options.device, options.dtype);
   return network.bidirectional() ? recognize_whole(options, network) : recognize_stream(options, network);
 }
 

@@ -94,6 +94,7 @@ void RecognizeStats::write(const std::filesystem::path& path, const std::string&
        {{"arch", model.arch()}, {"parameters", model.parameter_count()}, {"macs", stream.network().dense_macs()}}},
       {"device", name(stream.network().device())},
       {"threads", stream.threads()},
+      {"dtype", name(stream.network().dtype())},
       {"skip", skip},
       {"frames", frames()},
       {"processed", frames() - skipped_},

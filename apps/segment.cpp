@@ -1,6 +1,7 @@
 // `voxshift segment`: labels for many scans. The next scan is read and the last one written while one is computed.
 #include <unistd.h>
 #include <voxshift/models/atomic_file.h>
+#include <voxshift/models/network_dtype.h>
 #include <voxshift/models/session.h>
 
 #include <algorithm>
@@ -124,8 +125,7 @@ int segment(const SegmentOptions& given) {
   }
   check_names(options, scans);
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
-  std::optional<DType> dtype;
-  if (options.dtype != "auto") dtype = options.dtype == "f16" ? DType::kF16 : DType::kF32;
+  const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
   Session session = about(options.model, [&] { return Session(model, device, options.threads, dtype); });
   if (options.layers || !options.stats.empty()) session.report_layers(true);
   make_folder(options.out);

@@ -148,16 +148,16 @@ void layer(const SparseTensor& level, std::int64_t stride, std::int64_t channels
              bytes / (1e-3 * ms) / copy_bytes, 1e3 * offset_products_seconds(of_offset, channels)));
 }
 
-void video(double width) {
+void video(double width, DType dtype) {
   try {
-    const VideoNetwork net(Model::create({"tsm-mobilenetv2", width, 27, 1}), kDevice);
+    const VideoNetwork net(Model::create({"tsm-mobilenetv2", width, 27, 1}), kDevice, dtype);
     VideoStream stream(net);
     std::mt19937 random;
     Array frame({224, 224, 3}, DType::kU8);
     for (std::int64_t i = 0; i < frame.count(); ++i)
       frame.data<std::uint8_t>()[i] = static_cast<std::uint8_t>(random());
     const Times times = milliseconds(50, [&] { stream.push(frame); });
-    print("push tsm-mobilenetv2 " + std::to_string(width),
+    print("push tsm-mobilenetv2 " + std::to_string(width) + " " + name(dtype),
           text("\"ms\": %.4f, \"best_ms\": %.4f", times.median, times.best));
   } catch (const Error& error) {
     std::fprintf(stderr, "video: %s\n", error.what());
@@ -194,7 +194,8 @@ int run(int argc, char** argv) {
                                           {4, 256}})
       layer(levels[static_cast<std::size_t>(level)], std::int64_t{1} << level, channels, DType::kF16,
             limits.matmul_flops, limits.copy_bytes);
-  if (wanted("video")) video(1.0);
+  if (wanted("video"))
+    for (const DType dtype : {DType::kF16, DType::kF32}) video(1.0, dtype);
   std::printf("\n]}\n");
   return 0;
 }

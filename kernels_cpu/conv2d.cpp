@@ -46,7 +46,7 @@ void pick_window(const Conv2dJob& job, std::int64_t pixel, const float** pointer
   if (job.in.border > 0) {
     const ChannelRun& run = job.in.rows.runs[0];
     for (std::int64_t i = 0; i < window.kernel; ++i, pointers += kPixelRows)
-      *pointers = run.base + (top + i) * job.in.pitch + left * run.row_stride;
+      *pointers = run.row<float>(left) + (top + i) * job.in.pitch;
     return;
   }
   for (std::int64_t y = top; y < top + window.kernel; ++y)
@@ -54,7 +54,7 @@ void pick_window(const Conv2dJob& job, std::int64_t pixel, const float** pointer
       const bool inside = y >= 0 && y < job.in_extent.height && x >= 0 && x < job.in_extent.width;
       for (int r = 0; r < job.in.rows.count; ++r, pointers += kPixelRows) {
         const ChannelRun& run = job.in.rows.runs[static_cast<std::size_t>(r)];
-        *pointers = inside ? run.base + (y * job.in_extent.width + x) * run.row_stride : job.zeros;
+        *pointers = inside ? run.row<float>(y * job.in_extent.width + x) : job.zeros;
       }
     }
 }
@@ -77,7 +77,7 @@ void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, 
   if (strided)
     for (int r = 0; r < runs.count; ++r) {
       const ChannelRun& run = runs.runs[static_cast<std::size_t>(r)];
-      whole[r] = {run.base + first * run.row_stride, run.row_stride, run.channels};
+      whole[r] = {run.row<float>(first), run.row_stride, run.channels};
     }
   for (; panel < panel_last; panel += kPixelPanels) {
     TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);

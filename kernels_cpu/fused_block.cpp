@@ -58,10 +58,10 @@ struct FusedJob {
   int pieces() const { return pointwise() ? in.rows.count : static_cast<int>(block.first.window.kernel); }
   const float* start(int i, std::int64_t p) const {
     const ChannelRun& run = in.rows.runs[pointwise() ? static_cast<std::size_t>(i) : 0];
-    if (pointwise()) return run.base + p * run.row_stride;
+    if (pointwise()) return run.row<float>(p);
     const Window2d& window = block.first.window;
-    return run.base + (p / hidden.width * window.stride - window.padding + i) * in.pitch +
-           (p % hidden.width * window.stride - window.padding) * run.row_stride;
+    return run.row<float>(p % hidden.width * window.stride - window.padding) +
+           (p / hidden.width * window.stride - window.padding + i) * in.pitch;
   }
   std::int64_t distance(int i) const {
     return pointwise() ? in.rows.runs[static_cast<std::size_t>(i)].row_stride

@@ -17,7 +17,7 @@ class CpuTemporalShiftKernels final : public TemporalShiftKernels {
         float* to = static_cast<float*>(out.base) + i * out.row_stride;
         for (int r = 0; r < in.count; ++r) {
           const ChannelRun& run = in.runs[static_cast<std::size_t>(r)];
-          to = std::copy_n(run.base + i * run.row_stride, run.channels, to);
+          to = std::copy_n(run.row<float>(i), run.channels, to);
         }
       }
     });

@@ -10,11 +10,12 @@ class CpuVideoKernels final : public VideoKernels {
  public:
   std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias,
                                                    std::int64_t kernel, std::int64_t in_channels,
-                                                   std::int64_t out_channels) const override {
+                                                   std::int64_t out_channels, DType) const override {
     return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
   }
   std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
-                                                      std::int64_t kernel, std::int64_t channels) const override {
+                                                      std::int64_t kernel, std::int64_t channels,
+                                                      DType) const override {
     return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
   }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
@@ -54,12 +55,12 @@ class CpuVideoKernels final : public VideoKernels {
                 Pixels pixels, const RowView& out) const override {
     cpu::avg_pool(context, window, in_extent, in, pixels, out);
   }
-  void mean_rows(const Context& context, const ConstRowView& in, float* out) const override {
-    cpu::mean_rows(context, in, out);
+  void mean_rows(const Context& context, const ConstRowView& in, const RowView& out) const override {
+    cpu::mean_rows(context, in, static_cast<float*>(out.base));
   }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
-                 const float* shift, Pixels pixels, float* out, std::int64_t pitch) const override {
-    cpu::normalize(context, frame, extent, scale, shift, pixels, out, pitch);
+                 const float* shift, Pixels pixels, void* out, DType, std::int64_t pitch) const override {
+    cpu::normalize(context, frame, extent, scale, shift, pixels, static_cast<float*>(out), pitch);
   }
   std::int64_t changed_pixels(const Context& context, const std::uint8_t* frame, std::uint8_t* kept,
                               std::int64_t pixels, const float* threshold, std::uint8_t* mask) const override {

@@ -1,5 +1,6 @@
 // Frames on CUDA: normalised, and compared with each other.
 #include <voxshift/kernels_cuda/active_count.h>
+#include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/video.h>
 
 #include <algorithm>
@@ -52,13 +53,14 @@ __global__ void __launch_bounds__(kBlock* kBlock)
   atomicMax(&found->largest[y + kBlock > height][x + kBlock > width], largest);
 }
 
+template <class T>
 void normalize_pixels(const Queue& queue, const std::uint8_t* frame, std::int64_t width, const PerChannel& scale,
-                      const PerChannel& shift, Pixels pixels, float* out, std::int64_t pitch) {
+                      const PerChannel& shift, Pixels pixels, T* out, std::int64_t pitch) {
   for_each(queue, pixels.count, [=] __device__(std::int64_t i) {
     const std::int64_t p = pixels.rows != nullptr ? pixels.rows[i] : i;
-    float* const to = out + p / width * pitch + p % width * kChannels;
+    T* const to = out + p / width * pitch + p % width * kChannels;
     for (int c = 0; c < kChannels; ++c)
-      to[c] = fmaf(static_cast<float>(frame[p * kChannels + c]), scale.of[c], shift.of[c]);
+      to[c] = from_float<T>(fmaf(static_cast<float>(frame[p * kChannels + c]), scale.of[c], shift.of[c]));
   });
 }
 
@@ -79,8 +81,11 @@ std::int64_t take_changed(const Queue& queue, const std::uint8_t* frame, std::ui
 }  // namespace
 
 void normalize(const Queue& queue, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
-               Pixels pixels, float* out, std::int64_t pitch) {
-  normalize_pixels(queue, frame, extent.width, PerChannel(scale), PerChannel(shift), pixels, out, pitch);
+               Pixels pixels, void* out, DType dtype, std::int64_t pitch) {
+  with_type("normalize", dtype, [&](auto type) {
+    normalize_pixels(queue, frame, extent.width, PerChannel(scale), PerChannel(shift), pixels,
+                     static_cast<decltype(type)*>(out), pitch);
+  });
 }
 
 std::int64_t changed_pixels(const Queue& queue, const std::uint8_t* frame, std::uint8_t* kept, std::int64_t pixels,

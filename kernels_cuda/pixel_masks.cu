@@ -9,9 +9,10 @@ namespace {
 
 constexpr int kWarps = 8;  // of a block of commit, one per pixel
 
+template <class T>
 __global__ void __launch_bounds__(kWarps * 32)
-    commit_kernel(Rows<const float> values, const std::int32_t* rows, float threshold, Rows<float> kept,
-                  std::uint8_t* mask, unsigned long long* total) {
+    commit_kernel(Rows<const T> values, const std::int32_t* rows, float threshold, Rows<T> kept, std::uint8_t* mask,
+                  unsigned long long* total) {
   __shared__ int sum;
   if (threadIdx.x == 0) sum = 0;
   __syncthreads();
@@ -83,10 +84,13 @@ std::int64_t commit(const Queue& queue, const ConstRowView& values, Pixels pixel
   auto* total = queue.arena().allocate<unsigned long long>(1);
   queue.fill(total, 0, sizeof(*total));
   if (pixels.count < kept.count) queue.fill(mask, 0, static_cast<std::size_t>(kept.count));
-  Rows<const float> from = rows<float>(values);
-  from.count = pixels.count;
-  launch(queue, commit_kernel, dim3(static_cast<unsigned>(ceil_div<std::int64_t>(pixels.count, kWarps))),
-         dim3(kWarps * 32), 0, from, pixels.rows, threshold, rows<float>(kept), mask, total);
+  with_type("commit", kept.dtype, [&](auto type) {
+    using T = decltype(type);
+    Rows<const T> from = rows<T>(values);
+    from.count = pixels.count;
+    launch(queue, commit_kernel<T>, dim3(static_cast<unsigned>(ceil_div<std::int64_t>(pixels.count, kWarps))),
+           dim3(kWarps * 32), 0, from, pixels.rows, threshold, rows<T>(kept), mask, total);
+  });
   const auto active = static_cast<std::int64_t>(queue.read(total));
   queue.arena().rewind(before);
   return active;

@@ -1,31 +1,21 @@
-// The product on tensor cores, of f16 rows and of f32 rows (warp_product.h). A block owns a tile of output rows and
+// The product on tensor cores, of f16 and f32 rows. A block owns a tile of output rows and
 // channels and goes through the offsets that any of its rows has, a few input channels at a time: rows are fetched by
 // cp.async into a ring of stages in shared memory while earlier stages are multiplied. Warps leave out 32 rows at a
 // time where none of them has the offset.
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/tensor_tile.h>
 #include <voxshift/kernels_cuda/tile_map.h>
-#include <voxshift/kernels_cuda/warp_product.h>
 
 namespace voxshift::cuda {
 namespace {
 
-/// A tile of kRows x kColumns, kPartRows x kWarpColumns a warp; kDepth input channels a stage.
-template <class Element_, int kRows_, int kColumns_, int kWarpColumns_, int kDepth_, int kStages_>
-struct Tile {
-  using Element = Element_;
-  static constexpr int kRows = kRows_, kColumns = kColumns_, kWarpColumns = kWarpColumns_;
-  static constexpr int kDepth = kDepth_, kStages = kStages_;
-  static constexpr int kRowWarps = kRows / kPartRows, kThreads = 32 * kRowWarps * (kColumns / kWarpColumns);
-  static constexpr int kTiles = kPartRows / 16, kPanels = kWarpColumns / 8;  // of a warp
-  static constexpr int kInElements = kRows * kDepth, kStageElements = kInElements + kDepth * kColumns;
-  // Blocks that a multiprocessor shall have room for: as many as leave 128 registers a thread; f32 has more sums.
-  static constexpr int kBlocks = kDepth > 32 ? 1 : sizeof(Element) == 2 ? 512 / kThreads : kWarpColumns > 32 ? 2 : 3;
-  static constexpr int kSumPitch = kWarpColumns + 4;  // floats of a row of sums on its way out
-  static constexpr std::size_t kRingBytes = sizeof(Element) * kStageElements * kStages;
-  static constexpr std::size_t kSumBytes = sizeof(float) * (kThreads / 32) * 16 * kSumPitch;
-  static constexpr std::size_t kBytes = kRingBytes > kSumBytes ? kRingBytes : kSumBytes;
-};
+/// A multiprocessor shall have room for as many blocks as leave 128 registers a thread; f32 has more sums.
+template <class T>
+constexpr int kBlocks = T::kDepth > 32                     ? 1
+                        : sizeof(typename T::Element) == 2 ? 512 / T::kThreads
+                        : T::kWarpColumns > 32             ? 2
+                                                           : 3;
 
 template <class Element>
 struct Operands {
@@ -38,44 +28,19 @@ struct Operands {
   bool vector_out;  // out and residual are taken a chunk at a time
 };
 
-// A chunk of one row from its sums.
-template <class Element>
-__device__ inline void finish_chunk(const Operands<Element>& x, std::int64_t row, int column, const float* sums) {
-  constexpr int kChunk = cuda::kChunk<Element>;
-  if (x.vector_out) {
-    union {
-      uint4 bits;
-      Element values[kChunk];
-    } other{}, result;
-    if (x.epilogue.residual.base != nullptr)
-      other.bits = *reinterpret_cast<const uint4*>(x.epilogue.residual.row(row) + column);
-#pragma unroll
-    for (int c = 0; c < kChunk; ++c)
-      result.values[c] = from_float<Element>(x.epilogue.finish_with(
-          sums[c], column + c, x.epilogue.residual.base != nullptr ? to_float(other.values[c]) : 0.0f));
-    *reinterpret_cast<uint4*>(x.out.row(row) + column) = result.bits;
-    return;
-  }
-  for (int c = 0; c < kChunk; ++c)
-    if (column + c < x.out.channels) x.out.set(row, column + c, x.epilogue.finish(sums[c], row, column + c));
-}
-
 // kVector: rows of `in` are multiples of 16 bytes at such addresses. Addresses are kept, not computed: a step is 32
 // tensor instructions, and three times as many for its bookkeeping halved the speed.
 template <class T, bool kVector>
-__global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_kernel(Operands<typename T::Element> x) {
+__global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(Operands<typename T::Element> x) {
+  static_assert(T::kWarpRows == kPartRows);
   using Element = typename T::Element;
   constexpr int kChunk = cuda::kChunk<Element>;
-  constexpr int kInChunks = T::kDepth / kChunk, kWeightChunks = T::kColumns / kChunk;  // of a row of a stage
-  constexpr int kInRows = T::kThreads / kInChunks;  // that one round of copies covers
-  constexpr int kInCopies = T::kRows / kInRows;     // of a thread
-  constexpr int kWeightCopies = T::kDepth * kWeightChunks / T::kThreads;
-  static_assert(T::kRows % kInRows == 0 && kInRows % 8 == 0 && T::kDepth * kWeightChunks % T::kThreads == 0);
+  constexpr int kInChunks = T::kInChunks, kInRows = T::kInRows, kInCopies = T::kInCopies;
+  constexpr int kWeightChunks = T::kWeightChunks, kWeightCopies = T::kWeightCopies;
 
   auto* const stages = reinterpret_cast<Element*>(dynamic_shared());
   const TileMap tile(dynamic_shared() + T::kBytes, x.map, x.volume, T::kRows);
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const int warp_row = warp % T::kRowWarps * kPartRows, warp_column = warp / T::kRowWarps * T::kWarpColumns;
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
   // Column tiles of the same rows are neighbours; rows with many offsets, which are last in the order, begin first.
   const int column_tiles = (static_cast<int>(x.out.channels) + T::kColumns - 1) / T::kColumns;
   const int first_column = static_cast<int>(blockIdx.x) % column_tiles * T::kColumns;
@@ -138,21 +103,21 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_kernel(Operan
     copies_commit();
   };
 
-  const WarpProduct<T> warp_product(lane, warp_row, warp_column);
-  float sums[T::kTiles][T::kPanels][4] = {};
+  const WarpTile<T> mine(warp, thread % 32);
+  typename T::Sums sums = {};
   for (int s = 0; s < T::kStages - 1; ++s) fetch();
   OffsetWalk multiplied(tile);
-  const bool has_columns = first_column + warp_column < x.out.channels;
+  const bool has_columns = first_column + mine.column < x.out.channels;
   bool present = false;
   int depth = 0;
   const Element* stage = stages;
   for (int step = 0; step < steps; ++step) {
-    if (depth == 0) present = tile.part_has(warp_row / kPartRows, multiplied.next()) && has_columns;
+    if (depth == 0) present = tile.part_has(mine.row / kPartRows, multiplied.next()) && has_columns;
     if (++depth == depth_steps) depth = 0;
     copies_wait<T::kStages - 2>();
     __syncthreads();
     fetch();
-    if (present) warp_product.multiply(stage, sums);
+    if (present) mine.product.multiply(stage, sums);
     stage += T::kStageElements;
     if (stage == stages + T::kStages * T::kStageElements) stage = stages;
   }
@@ -160,24 +125,13 @@ __global__ void __launch_bounds__(T::kThreads, T::kBlocks) product_kernel(Operan
   // Sums leave by shared memory, so that a thread writes neighbouring channels.
   copies_wait<0>();
   __syncthreads();
-  float* const out_stage = reinterpret_cast<float*>(dynamic_shared()) + warp * 16 * T::kSumPitch;
-  constexpr int kOutChunks = T::kWarpColumns / kChunk;
-#pragma unroll
-  for (int m = 0; m < T::kTiles; ++m) {
-#pragma unroll
-    for (int n = 0; n < T::kPanels; ++n)
-#pragma unroll
-      for (int e = 0; e < 4; ++e)
-        out_stage[(lane / 4 + e / 2 * 8) * T::kSumPitch + n * 8 + lane % 4 * 2 + e % 2] = sums[m][n][e];
-    __syncwarp();
-    for (int e = lane; e < 16 * kOutChunks; e += 32) {
-      const int r = e / kOutChunks, chunk = e % kOutChunks;
-      const int row = tile.rows[warp_row + m * 16 + r], column = first_column + warp_column + chunk * kChunk;
-      if (row >= 0 && column < x.out.channels)
-        finish_chunk(x, row, column, out_stage + r * T::kSumPitch + chunk * kChunk);
-    }
-    __syncwarp();
-  }
+  mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const float* chunk) {
+    const int row = tile.rows[r], column = first_column + c;
+    if (row < 0 || column >= x.out.channels) return;
+    write_chunk(x.out, row, column, x.epilogue.residual, row, x.vector_out, [&](int channel, float other) {
+      return x.epilogue.finish_with(chunk[channel], column + channel, other);
+    });
+  });
 }
 
 template <class T, bool kVector>
@@ -193,27 +147,22 @@ void run(const Queue& queue, const Operands<typename T::Element>& x) {
 void run_any(const Queue& queue, const Operands<half_t>& x, bool vector) {
   const auto either = [&]<class T>(T) { vector ? run<T, true>(queue, x) : run<T, false>(queue, x); };
   const std::int64_t columns = x.out.channels;
-  if (columns <= 32) return either(Tile<half_t, 64, 32, 16, 32, 4>());
-  if (columns <= 64 || !vector) return either(Tile<half_t, 64, 64, 32, 32, 4>());
-  if (columns <= 96) return run<Tile<half_t, 64, 96, 48, 32, 4>, true>(queue, x);
+  if (columns <= 32) return either(Tile<half_t, 64, 32, 32, 16, 32, 4>());
+  if (columns <= 64 || !vector) return either(Tile<half_t, 64, 64, 32, 32, 32, 4>());
+  if (columns <= 96) return run<Tile<half_t, 64, 96, 32, 48, 32, 4>, true>(queue, x);
   const bool few =
       ceil_div<std::int64_t>(x.out.count, 64) * ceil_div<std::int64_t>(columns, 128) < 4 * multiprocessors();
-  if (few && x.in.channels % 64 == 0 && x.in.channels > 0) return run<Tile<half_t, 64, 128, 64, 64, 3>, true>(queue, x);
-  run<Tile<half_t, 64, 128, 64, 32, 4>, true>(queue, x);
+  if (few && x.in.channels % 64 == 0 && x.in.channels > 0)
+    return run<Tile<half_t, 64, 128, 32, 64, 64, 3>, true>(queue, x);
+  run<Tile<half_t, 64, 128, 32, 64, 32, 4>, true>(queue, x);
 }
 
 void run_any(const Queue& queue, const Operands<float>& x, bool vector) {
   const auto either = [&]<class T>(T) { vector ? run<T, true>(queue, x) : run<T, false>(queue, x); };
   const std::int64_t columns = x.out.channels;
-  if (columns <= 32) return either(Tile<float, 64, 32, 16, 32, 3>());
-  if (columns > 64 && columns <= 96 && vector) return run<Tile<float, 64, 96, 48, 32, 3>, true>(queue, x);
-  either(Tile<float, 64, 64, 32, 32, 3>());
-}
-
-template <class Element>
-bool in_chunks(const ConstRowView& rows) {
-  return reinterpret_cast<std::uintptr_t>(rows.base) % 16 == 0 && rows.row_stride % kChunk<Element> == 0 &&
-         rows.channels % kChunk<Element> == 0;
+  if (columns <= 32) return either(Tile<float, 64, 32, 32, 16, 32, 3>());
+  if (columns > 64 && columns <= 96 && vector) return run<Tile<float, 64, 96, 32, 48, 32, 3>, true>(queue, x);
+  either(Tile<float, 64, 64, 32, 32, 32, 3>());
 }
 
 }  // namespace
@@ -223,17 +172,18 @@ void product(const Queue& queue, const ConstRowView& in, const RowTable& map, co
   if (out.count == 0 || out.channels == 0) return;
   with_type("product", in.dtype, [&](auto type) {
     using Element = decltype(type);
-    const Operands<Element> x{
-        rows<Element>(in),
-        map,
-        static_cast<const Element*>(weights.data.memory()),
-        static_cast<int>(weights.volume),
-        static_cast<int>(weights.padded_in),
-        static_cast<int>(weights.padded_out),
-        RowEpilogue<Element>(epilogue),
-        rows<Element>(out),
-        in_chunks<Element>(out) && (epilogue.residual.base == nullptr || in_chunks<Element>(epilogue.residual))};
-    run_any(queue, x, in_chunks<Element>(in));
+    const Rows<const Element> from = rows<Element>(in), residual = rows<Element>(epilogue.residual);
+    const Rows<Element> to = rows<Element>(out);
+    const Operands<Element> x{from,
+                              map,
+                              static_cast<const Element*>(weights.data.memory()),
+                              static_cast<int>(weights.volume),
+                              static_cast<int>(weights.padded_in),
+                              static_cast<int>(weights.padded_out),
+                              RowEpilogue<Element>(epilogue),
+                              to,
+                              in_chunks(to) && (residual.base == nullptr || in_chunks(residual))};
+    run_any(queue, x, in_chunks(from));
   });
 }
 

@@ -27,6 +27,23 @@ Rows<const T> rows(const ConstRowView& view) {
   return {static_cast<const T*>(view.base), view.row_stride, view.count, view.channels};
 }
 
+template <class Element>
+constexpr int kChunk = static_cast<int>(16 / sizeof(Element));  // elements that a thread moves at once
+
+/// Neighbouring channels of a row.
+template <class Element>
+union Chunk {
+  uint4 bits;
+  Element values[kChunk<Element>];
+};
+
+/// Whether every chunk of the rows stands at an address that takes 16 bytes at once.
+template <class T>
+bool in_chunks(const Rows<T>& rows) {
+  return reinterpret_cast<std::uintptr_t>(rows.base) % 16 == 0 && rows.stride % kChunk<T> == 0 &&
+         rows.channels % kChunk<T> == 0;
+}
+
 /// call(T()) with T the element type of `dtype`: f32 or f16.
 template <class Call>
 void with_type(const char* op, DType dtype, const Call& call) {

@@ -9,13 +9,14 @@ class CudaVideoKernels final : public VideoKernels {
  public:
   std::shared_ptr<const PackedWeights> pack_conv2d(const Context& context, const float* weight, const float* bias,
                                                    std::int64_t kernel, std::int64_t in_channels,
-                                                   std::int64_t out_channels) const override {
+                                                   std::int64_t out_channels, DType dtype) const override {
     return std::make_shared<const DeviceWeights>(context, weight, bias, kernel * kernel, in_channels, out_channels,
-                                                 DType::kF32, WeightOrder::kOutInVolume);
+                                                 dtype, WeightOrder::kOutInVolume);
   }
   std::shared_ptr<const PackedWeights> pack_depthwise(const Context& context, const float* weight, const float* bias,
-                                                      std::int64_t kernel, std::int64_t channels) const override {
-    return std::make_shared<const DeviceWeights>(context, weight, bias, kernel * kernel, 1, channels, DType::kF32,
+                                                      std::int64_t kernel, std::int64_t channels,
+                                                      DType dtype) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, bias, kernel * kernel, 1, channels, dtype,
                                                  WeightOrder::kOutInVolume);
   }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
@@ -38,12 +39,12 @@ class CudaVideoKernels final : public VideoKernels {
                 Pixels pixels, const RowView& out) const override {
     cuda::avg_pool(Queue(context, "avg_pool"), {window, in_extent}, in, pixels, out);
   }
-  void mean_rows(const Context& context, const ConstRowView& in, float* out) const override {
+  void mean_rows(const Context& context, const ConstRowView& in, const RowView& out) const override {
     cuda::mean_rows(Queue(context, "mean_rows"), in, out);
   }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
-                 const float* shift, Pixels pixels, float* out, std::int64_t pitch) const override {
-    cuda::normalize(Queue(context, "normalize"), frame, extent, scale, shift, pixels, out, pitch);
+                 const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const override {
+    cuda::normalize(Queue(context, "normalize"), frame, extent, scale, shift, pixels, out, dtype, pitch);
   }
   std::int64_t changed_pixels(const Context& context, const std::uint8_t* frame, std::uint8_t* kept,
                               std::int64_t pixels, const float* threshold, std::uint8_t* mask) const override {

@@ -96,11 +96,11 @@ void conv2d_weight_gradient(const Queue&, const ImageWindow&, const ConstRowView
 // pool2d.cu
 void max_pool(const Queue&, const ImageWindow&, const ConstRowView& in, Pixels pixels, const RowView& out);
 void avg_pool(const Queue&, const ImageWindow&, const ConstRowView& in, Pixels pixels, const RowView& out);
-void mean_rows(const Queue&, const ConstRowView& in, float* out);
+void mean_rows(const Queue&, const ConstRowView& in, const RowView& out);
 
 // frame_change.cu
 void normalize(const Queue&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
-               Pixels pixels, float* out, std::int64_t pitch);
+               Pixels pixels, void* out, DType dtype, std::int64_t pitch);
 std::int64_t changed_pixels(const Queue&, const std::uint8_t* frame, std::uint8_t* kept, std::int64_t pixels,
                             const float* threshold, std::uint8_t* mask);
 FrameDifference frame_difference(const Queue&, const std::uint8_t* a, const std::uint8_t* b, Extent2d extent);

@@ -7,9 +7,7 @@ namespace {
 // Of the product: its stages have 32 input channels, its copies 16 bytes.
 constexpr std::int64_t kInChunk = 32, kOutChunk = 8;
 
-std::int64_t padded(std::int64_t channels, std::int64_t chunk, WeightOrder order) {
-  return order == WeightOrder::kOutInVolume ? channels : ceil_div(channels, chunk) * chunk;
-}
+std::int64_t padded(std::int64_t channels, std::int64_t chunk) { return ceil_div(channels, chunk) * chunk; }
 
 template <class T>
 void pack_weights(const Queue& queue, const float* weight, const DeviceWeights& packed, WeightOrder order, T* data) {
@@ -37,8 +35,8 @@ DeviceWeights::DeviceWeights(const Context& context, const float* weight, const 
                              std::int64_t offsets, std::int64_t inputs, std::int64_t outputs, DType dtype,
                              WeightOrder order)
     : PackedWeights(offsets, inputs, outputs),
-      padded_in(padded(inputs, kInChunk, order)),
-      padded_out(padded(outputs, kOutChunk, order)),
+      padded_in(order == WeightOrder::kOutInVolume ? inputs : padded(inputs, kInChunk)),
+      padded_out(padded(outputs, kOutChunk)),
       data({offsets, padded_in, padded_out}, dtype, context.device),
       bias({bias_or_null != nullptr ? outputs : 0}, DType::kF32, context.device) {
   const Queue queue(context, "pack");

@@ -10,8 +10,9 @@ namespace voxshift::cuda {
 /// How the numbers given to pack() lie: [volume, in, out], [volume, out, in], or torch's [out, in, volume].
 enum class WeightOrder { kInOut, kOutIn, kOutInVolume };
 
-/// weight[k, i, o] lies at data[(k * padded_in + i) * padded_out + o], f32 or f16; the rest is 0. Those in torch's
-/// order, of images, are not padded, others are for the chunks in which the product takes them.
+/// weight[k, i, o] lies at data[(k * padded_in + i) * padded_out + o], f32 or f16; the rest is 0. Padded for the chunks
+/// in which the products take them, but for the inputs of a 2-D convolution (kOutInVolume), whose products go through
+/// the inputs of all offsets without a gap.
 struct DeviceWeights final : PackedWeights {
   DeviceWeights(const Context& context, const float* weight, const float* bias_or_null, std::int64_t offsets,
                 std::int64_t inputs, std::int64_t outputs, DType dtype, WeightOrder order);

@@ -10,7 +10,7 @@ namespace {
 // The only run of an image without a shift.
 ConstRowView plain_rows(const ImageView& image, Extent2d extent) {
   const ChannelRun& run = image.rows.runs[0];
-  return {run.base, run.row_stride, extent.pixels(), run.channels, DType::kF32};
+  return {run.base, run.row_stride, extent.pixels(), run.channels, image.rows.dtype};
 }
 
 }  // namespace
@@ -28,30 +28,32 @@ void run_step(const Context& context, const VideoPlan& plan, const VideoStep& st
     case VideoStep::Kind::kMaxPool:
       return kernels.max_pool(context, step.window, extent, plain_rows(data.in, extent), data.pixels, data.out);
     case VideoStep::Kind::kMean:
-      return kernels.mean_rows(context, plain_rows(data.in, extent), static_cast<float*>(data.out.base));
+      return kernels.mean_rows(context, plain_rows(data.in, extent), data.out);
   }
 }
 
 InputImage::InputImage(const VideoPlan& plan, Device device) : plan_(plan) {
   const VideoValue& input = plan.value(plan.input);
   image_ = Array({input.extent.height + 2 * input.border, input.extent.width + 2 * input.border, input.channels},
-                 DType::kF32, device);
+                 plan.dtype, device);
   runtime(device).fill(device, image_.memory(), 0, image_.bytes());
   pitch_ = image_.dim(1) * input.channels;
-  start_ = input.border * (pitch_ + input.channels);
+  const RowView pixels{image_.memory(), input.channels, image_.dim(0) * image_.dim(1), input.channels, plan.dtype};
+  first_ = pixels.rows(input.border * (image_.dim(1) + 1), 1).base;
 }
 
 void InputImage::set(const Context& context, const std::uint8_t* frame) {
   const Extent2d extent = plan_.value(plan_.input).extent;
   video_kernels(context.device)
-      .normalize(context, frame, extent, plan_.scale.data(), plan_.shift.data(), {nullptr, extent.pixels()},
-                 image_.data<float>() + start_, pitch_);
+      .normalize(context, frame, extent, plan_.scale.data(), plan_.shift.data(), {nullptr, extent.pixels()}, first_,
+                 plan_.dtype, pitch_);
 }
 
 ImageView InputImage::view() const {
   const VideoValue& input = plan_.value(plan_.input);
   ImageView image;
-  image.rows.add({image_.data<float>() + start_, input.channels, input.channels});
+  image.rows.dtype = plan_.dtype;
+  image.rows.add({first_, input.channels, input.channels});
   image.border = input.border;
   image.pitch = pitch_;
   return image;
@@ -60,7 +62,7 @@ ImageView InputImage::view() const {
 ShiftCaches::ShiftCaches(const VideoPlan& plan, Device device) : plan_(plan) {
   for (const VideoShift& shift : plan.shifts) {
     const VideoValue& value = plan.value(shift.value);
-    caches_.emplace_back(Shape{value.extent.pixels(), shift.shift.fold(value.channels)}, DType::kF32, device);
+    caches_.emplace_back(Shape{value.extent.pixels(), shift.shift.fold(value.channels)}, plan.dtype, device);
   }
   reset();
 }
@@ -90,7 +92,7 @@ FrameMemory::FrameMemory(const VideoPlan& plan, std::int64_t frames, Device devi
   std::vector<std::int64_t> bytes;
   for (const VideoValue& value : plan.values) {
     buffers.push_back({0, value.channels, value.first, value.last});
-    bytes.push_back(frames * value.extent.pixels() * value.channels * static_cast<std::int64_t>(sizeof(float)));
+    bytes.push_back(frames * value.extent.pixels() * value.channels * static_cast<std::int64_t>(size_of(plan.dtype)));
   }
   bytes[static_cast<std::size_t>(plan.input)] = 0;
   memory_ = Array({places_.place(buffers, bytes)}, DType::kU8, device);
@@ -100,14 +102,14 @@ RowView FrameMemory::rows(int value, std::int64_t frame) {
   const VideoValue& v = plan_.value(value);
   const std::int64_t pixels = v.extent.pixels();
   const RowView first{memory_.data<std::uint8_t>() + places_.offset(value), v.channels, pixels, v.channels,
-                      DType::kF32};
+                      plan_.dtype};
   return first.rows(frame * pixels, pixels);
 }
 
 DenseFrames::DenseFrames(const VideoPlan& plan, Device device)
     : plan_(plan), input_(plan, device), caches_(plan, device), memory_(plan, 1, device) {}
 
-const float* DenseFrames::run(const Context& context, const std::uint8_t* frame) {
+const void* DenseFrames::run(const Context& context, const std::uint8_t* frame) {
   input_.set(context, frame);
   // A frame that failed leaves the arena as it was then: the next one is not recorded.
   if (std::exchange(has_run_, false) && recording_ == nullptr)
@@ -118,7 +120,7 @@ const float* DenseFrames::run(const Context& context, const std::uint8_t* frame)
     run_steps(context);
   }
   has_run_ = true;
-  return static_cast<const float*>(memory_.rows(plan_.output).base);
+  return memory_.rows(plan_.output).base;
 }
 
 void DenseFrames::run_steps(const Context& context) {

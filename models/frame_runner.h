@@ -35,7 +35,8 @@ class InputImage {
  private:
   const VideoPlan& plan_;
   Array image_;  // [height + 2 border, width + 2 border, 3]
-  std::int64_t pitch_, start_;
+  std::int64_t pitch_;
+  void* first_;  // pixel (0, 0)
 };
 
 /// The streaming shift of a plan: per shift the first fold channels of the last frame, zeros at first.
@@ -64,7 +65,7 @@ class FrameMemory {
  public:
   FrameMemory(const VideoPlan& plan, std::int64_t frames, Device device);
 
-  /// f32 [pixels, channels] of one frame.
+  /// [pixels, channels] of one frame, of the plan's dtype.
   RowView rows(int value, std::int64_t frame = 0);
 
   std::size_t bytes() const { return memory_.bytes(); }
@@ -81,9 +82,9 @@ class DenseFrames {
  public:
   DenseFrames(const VideoPlan& plan, Device device);
 
-  /// Takes a frame on the device; gives the logits [classes] there, which stay until the next call. The context's arena
-  /// is reset between frames and serves nothing else.
-  const float* run(const Context& context, const std::uint8_t* frame);
+  /// Takes a frame on the device; gives the logits [classes] there, of the plan's dtype, which stay until the next
+  /// call. The context's arena is reset between frames and serves nothing else.
+  const void* run(const Context& context, const std::uint8_t* frame);
 
   void reset() { caches_.reset(); }
   std::size_t state_bytes() const { return caches_.bytes(); }

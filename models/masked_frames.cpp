@@ -9,7 +9,7 @@ namespace {
 
 using Kind = VideoStep::Kind;
 
-constexpr std::int64_t kAlignment = 16;  // floats: one cache line
+constexpr std::int64_t kAlignment = 64;  // bytes: one cache line
 
 // From this fraction of the pixels on a list of them costs more than it saves.
 bool nearly_all(std::int64_t some, std::int64_t all) { return 5 * some >= 4 * all; }
@@ -42,25 +42,26 @@ void MaskedFrames::Mask::copy(const Mask& other) {
 MaskedFrames::MaskedFrames(const VideoPlan& plan, Device device, float frame_threshold, std::vector<float> thresholds)
     : plan_(plan), thresholds_(std::move(thresholds)), input_(plan, device), caches_(plan, device) {
   for (std::size_t c = 0; c < 3; ++c) frame_threshold_[c] = frame_threshold / plan.scale[c];
-  std::int64_t floats = 0, most_pixels = 0, most_floats = 0;
+  std::int64_t numbers = 0, most_pixels = 0, most_numbers = 0;
+  const std::int64_t line = kAlignment / static_cast<std::int64_t>(size_of(plan.dtype));
   for (const VideoValue& value : plan.values) {
     const std::int64_t pixels = value.extent.pixels();
     masks_.emplace_back(value, device);
-    places_.push_back(floats);
+    places_.push_back(numbers);
     most_pixels = std::max(most_pixels, pixels);
     if (&value == &plan.value(plan.input)) continue;
-    floats += (pixels * value.channels + kAlignment - 1) / kAlignment * kAlignment;
-    most_floats = std::max(most_floats, pixels * value.channels);
+    numbers += (pixels * value.channels + line - 1) / line * line;
+    most_numbers = std::max(most_numbers, pixels * value.channels);
   }
   for (const VideoStep& step : plan.steps)
     if (step.kind == Kind::kFused) most_pixels = std::max(most_pixels, step.block.hidden().pixels());
   for (const VideoShift& shift : plan.shifts) previous_.emplace_back(plan.value(shift.value), device);
   frame_ = Array({plan.value(plan.input).extent.pixels() * 3}, DType::kU8, device);
-  kept_ = Array({floats}, DType::kF32, device);
+  kept_ = Array({numbers}, plan.dtype, device);
   rows_ = Array({most_pixels}, DType::kI32, device);
   reached_ = Array({most_pixels}, DType::kU8, device);
   candidates_ = Array({most_pixels}, DType::kU8, device);
-  outputs_ = Array({most_floats}, DType::kF32, device);
+  outputs_ = Array({most_numbers}, plan.dtype, device);
   reset();
 }
 
@@ -74,8 +75,9 @@ void MaskedFrames::reset() {
 
 RowView MaskedFrames::kept_rows(int value) {
   const VideoValue& v = plan_.value(value);
-  return {kept_.data<float>() + places_[static_cast<std::size_t>(value)], v.channels, v.extent.pixels(), v.channels,
-          DType::kF32};
+  const std::int64_t first = places_[static_cast<std::size_t>(value)];
+  const RowView all{kept_.memory(), v.channels, v.extent.pixels(), v.channels, plan_.dtype};
+  return all.columns(first, v.channels);
 }
 
 ConstRowView MaskedFrames::kept(int value) const { return const_cast<MaskedFrames*>(this)->kept_rows(value); }
@@ -180,7 +182,7 @@ void MaskedFrames::take(const Context& context, const std::uint8_t* frame, bool 
 ConstRowView MaskedFrames::compute(const Context& context, const VideoStep& step, const Work& work) {
   const std::int64_t channels = plan_.value(step.output).channels;
   StepData data;
-  data.out = {outputs_.data<float>(), channels, work.pixels.count, channels, DType::kF32};
+  data.out = {outputs_.memory(), channels, work.pixels.count, channels, plan_.dtype};
   data.pixels = work.pixels;
   data.hidden = work.hidden;
   if (step.residual >= 0) data.residual = kept(step.residual);

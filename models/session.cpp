@@ -1,5 +1,6 @@
 #include <voxshift/models/cloud_blocks.h>
 #include <voxshift/models/executor.h>
+#include <voxshift/models/network_dtype.h>
 #include <voxshift/models/session.h>
 #include <voxshift/rows/kernels.h>
 
@@ -83,11 +84,7 @@ struct Session::Impl {
 };
 
 Session::Session(const Model& model, Device device, int threads, std::optional<DType> dtype) {
-  const bool cpu = device.kind == Device::Kind::kCpu;
-  const DType chosen = dtype.value_or(cpu ? DType::kF32 : DType::kF16);
-  check<BackendUnavailable>(chosen == DType::kF32 || (chosen == DType::kF16 && !cpu), "[session] ", name(device),
-                            " runs networks in f32", cpu ? "" : " or f16", ", not in ", name(chosen));
-  impl_ = std::make_unique<Impl>(model, device, threads, chosen);
+  impl_ = std::make_unique<Impl>(model, device, threads, network_dtype("session", device, dtype));
 }
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;

@@ -1,4 +1,6 @@
 #include <voxshift/models/frame_runner.h>
+#include <voxshift/models/half.h>
+#include <voxshift/models/network_dtype.h>
 #include <voxshift/models/video_network.h>
 
 #include <algorithm>
@@ -38,10 +40,11 @@ ConstRowView neighbour(FrameMemory& memory, int value, std::int64_t frame, std::
 
 }  // namespace
 
-VideoNetwork::VideoNetwork(const Model& model, Device device) : model_(model), device_(device) {
+VideoNetwork::VideoNetwork(const Model& model, Device device, std::optional<DType> dtype)
+    : model_(model), device_(device) {
   check(model.profile().frames.has_value(), "[video] the model does not take frames");
-  auto plan =
-      std::make_shared<VideoPlan>(make_video_plan(model.graph(), model.parameters(), *model.profile().frames, device));
+  auto plan = std::make_shared<VideoPlan>(make_video_plan(model.graph(), model.parameters(), *model.profile().frames,
+                                                          device, network_dtype("video", device, dtype)));
   for (const VideoStep& step : plan->steps) {
     const VideoValue& out = plan->value(step.output);
     layers_.push_back({step.name, kind_of(step, *plan), out.extent, plan->value(step.input).channels, out.channels,
@@ -49,6 +52,8 @@ VideoNetwork::VideoNetwork(const Model& model, Device device) : model_(model), d
   }
   plan_ = std::move(plan);
 }
+
+DType VideoNetwork::dtype() const { return plan_->dtype; }
 
 std::int64_t VideoNetwork::dense_macs() const {
   std::int64_t sum = 0;
@@ -75,7 +80,7 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
   FrameMemory memory(plan, count, network.device());
   std::int64_t fold = 0;  // of the widest shift
   for (const VideoShift& shift : plan.shifts) fold = std::max(fold, shift.shift.fold(plan.value(shift.value).channels));
-  Array zeros({fold}, DType::kF32, network.device());  // beyond both ends of the clip
+  Array zeros({fold}, plan.dtype, network.device());  // beyond both ends of the clip
   const Runtime& copies = runtime(network.device());
   copies.fill(network.device(), zeros.memory(), 0, zeros.bytes());
   const Array on_device = frames.to(network.device());
@@ -92,7 +97,7 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
       } else if (step.shift >= 0) {
         data.in.rows = shifted_runs(plan.shifts[static_cast<std::size_t>(step.shift)].shift, memory.rows(step.input, t),
                                     neighbour(memory, step.input, t - 1, count),
-                                    neighbour(memory, step.input, t + 1, count), std::as_const(zeros).data<float>());
+                                    neighbour(memory, step.input, t + 1, count), zeros.memory());
       } else {
         data.in.rows = ChannelRuns(memory.rows(step.input, t));
       }
@@ -100,7 +105,8 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
     }
   }
   Array logits({count, classes}, DType::kF32);
-  copies.copy_to_host(network.device(), logits.memory(), memory.rows(plan.output).base, logits.bytes());
+  copy_floats_to_host(network.device(), logits.data<float>(), memory.rows(plan.output).base, plan.dtype,
+                      logits.count());
   return logits;
 }
 

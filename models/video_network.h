@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,12 +29,14 @@ struct VideoLayer {
 /// Immutable; copies share the plan and the weights. Safe to use from many threads.
 class VideoNetwork {
  public:
-  /// Throws InvalidArgument "[video] .." for a model that does not take frames, or whose graph has an op that video
-  /// does not know; BackendUnavailable for a device this build has not.
-  explicit VideoNetwork(const Model& model, Device device = Device::cpu());
+  /// dtype of features and weights: none is f32 on the CPU, f16 (summed in f32) on CUDA. Throws InvalidArgument
+  /// "[video] .." for a model that does not take frames, or whose graph has an op that video does not know;
+  /// BackendUnavailable for a device this build has not, or a dtype that the device has not: f16 on the CPU.
+  explicit VideoNetwork(const Model& model, Device device = Device::cpu(), std::optional<DType> dtype = {});
 
   const Model& model() const { return model_; }
   Device device() const { return device_; }
+  DType dtype() const;
   const VideoPlan& plan() const { return *plan_; }
   const std::vector<VideoLayer>& layers() const { return layers_; }
 

@@ -31,8 +31,9 @@ Array transposed(const Array& weight) {
 
 class VideoPlanner {
  public:
-  VideoPlanner(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device)
+  VideoPlanner(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device, DType dtype)
       : graph_(graph), drafts_(fused_drafts(graph, parameters)), kernels_(video_kernels(device)), context_{device} {
+    plan_.dtype = dtype;
     for (std::size_t c = 0; c < 3; ++c) {
       plan_.scale.push_back(1 / (255 * frames.std[c]));
       plan_.shift.push_back(-frames.mean[c] / frames.std[c]);
@@ -106,13 +107,14 @@ class VideoPlanner {
     result.out_channels = weight.dim(0);
     if (is_depthwise(draft)) {
       result.in_channels = result.out_channels;
-      result.weights = kernels_.pack_depthwise(context_, weight.data<float>(), bias, kernel, result.out_channels);
+      result.weights =
+          kernels_.pack_depthwise(context_, weight.data<float>(), bias, kernel, result.out_channels, plan_.dtype);
     } else {
       check(draft.op == Op::kLinear || is_dense(draft), "[video] node \"", draft.name(),
             "\" expects groups of 1 or of one channel each, found ", draft.node->groups);
       result.in_channels = weight.dim(1);
-      result.weights =
-          kernels_.pack_conv2d(context_, weight.data<float>(), bias, kernel, result.in_channels, result.out_channels);
+      result.weights = kernels_.pack_conv2d(context_, weight.data<float>(), bias, kernel, result.in_channels,
+                                            result.out_channels, plan_.dtype);
     }
     return result;
   }
@@ -276,10 +278,11 @@ std::int64_t VideoStep::macs_of(std::int64_t pixels, std::int64_t hidden) const 
   return 0;
 }
 
-VideoPlan make_video_plan(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device) {
+VideoPlan make_video_plan(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device,
+                          DType dtype) {
   check(graph.input == GraphInput::kFrames, "[video] the network does not take frames");
   check(graph.in_channels == 3, "[video] frames have 3 channels, the network takes ", graph.in_channels);
-  return VideoPlanner(graph, parameters, frames, device).make();
+  return VideoPlanner(graph, parameters, frames, device, dtype).make();
 }
 
 }  // namespace voxshift

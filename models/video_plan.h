@@ -54,6 +54,7 @@ struct VideoPlan {
   std::vector<VideoShift> shifts;
   std::vector<VideoStep> steps;
   int input = -1, output = -1;
+  DType dtype = DType::kF32;        ///< of all values
   std::vector<float> scale, shift;  ///< of the frame's channels: x * scale + shift
 
   const VideoValue& value(int index) const { return values[static_cast<std::size_t>(index)]; }
@@ -61,6 +62,7 @@ struct VideoPlan {
 
 /// The graph must have passed check_graph. Throws InvalidArgument "[video] .." for a graph that does not take frames,
 /// for ops that video does not know, and where batch norm, an activation, a sum or a shift cannot be fused.
-VideoPlan make_video_plan(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device);
+VideoPlan make_video_plan(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device,
+                          DType dtype = DType::kF32);
 
 }  // namespace voxshift

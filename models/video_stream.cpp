@@ -1,3 +1,4 @@
+#include <voxshift/models/half.h>
 #include <voxshift/models/masked_frames.h>
 #include <voxshift/models/video_stream.h>
 #include <voxshift/tensor/softmax.h>
@@ -121,7 +122,7 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
   const std::int64_t dense_macs = cost.dense_macs;
   cost = {};
   cost.dense_macs = dense_macs;
-  const float* result = nullptr;
+  const void* result = nullptr;
   if (dense) {
     result = dense->run(context(), frame);
     cost.key_frame = true;
@@ -143,9 +144,10 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     cost.changed_pixels = masked->changed_count();
     if (last_frame.count() > 0) memory().copy(network.device(), last_frame.memory(), frame, last_frame.bytes());
     since_key = cost.key_frame ? 0 : since_key + 1;
-    result = static_cast<const float*>(masked->kept(network.plan().output).base);
+    result = masked->kept(network.plan().output).base;
   }
-  memory().copy_to_host(network.device(), logits.data(), result, logits.size() * sizeof(float));
+  copy_floats_to_host(network.device(), logits.data(), result, network.dtype(),
+                      static_cast<std::int64_t>(logits.size()));
   softmax(logits, scores);
   label = static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
 }
@@ -212,7 +214,8 @@ Array VideoStream::layer_output(const std::string& layer) const {
   check(step != plan.steps.end(), "[stream] the network has no layer \"", layer, "\"");
   const VideoValue& value = plan.value(step->output);
   Array out({value.extent.height, value.extent.width, value.channels}, DType::kF32);
-  s.memory().copy_to_host(s.network.device(), out.memory(), s.masked->kept(step->output).base, out.bytes());
+  copy_floats_to_host(s.network.device(), out.data<float>(), s.masked->kept(step->output).base, plan.dtype,
+                      out.count());
   return out;
 }
 

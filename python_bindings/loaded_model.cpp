@@ -1,5 +1,6 @@
 #include "loaded_model.h"
 
+#include <voxshift/models/network_dtype.h>
 #include <voxshift/tensor/runtime.h>
 
 namespace voxshift::python {
@@ -11,16 +12,9 @@ int checked(std::optional<int> threads) {
   return threads.value_or(num_threads());
 }
 
-std::optional<DType> dtype_of(const std::string& word) {
-  check(word == "auto" || word == "f32" || word == "f16",
-        "[Model] dtype expects \"auto\", \"f32\" or \"f16\", found \"", word, "\"");
-  if (word == "auto") return std::nullopt;
-  return word == "f16" ? DType::kF16 : DType::kF32;
-}
-
 std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device, int threads,
                                               std::optional<DType> dtype) {
-  if (model.profile().frames) return VideoNetwork(model, device);
+  if (model.profile().frames) return VideoNetwork(model, device, dtype);
   return Session(model, device, threads, dtype);
 }
 
@@ -30,7 +24,11 @@ LoadedModel::LoadedModel(const Model& model, Device device, std::optional<int> t
     : model_(model),
       device_(device),
       threads_(checked(threads)),
-      runner_(runner_of(model, device, threads_, dtype_of(dtype))) {}
+      runner_(runner_of(model, device, threads_, parse_network_dtype("Model", dtype))) {}
+
+DType LoadedModel::dtype() const {
+  return std::visit([](const auto& runner) { return runner.dtype(); }, runner_);
+}
 
 Session& LoadedModel::session(const char* op) {
   Session* const session = std::get_if<Session>(&runner_);

@@ -15,13 +15,14 @@ namespace voxshift::python {
 /// the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
-  /// threads empty: num_threads(). dtype of networks on points and voxels: "auto", "f32" or "f16". Throws
-  /// InvalidArgument for other dtypes and outside 1..1024, BackendUnavailable.
+  /// threads empty: num_threads(). dtype: "auto", "f32" or "f16". Throws InvalidArgument for other dtypes and outside
+  /// 1..1024, BackendUnavailable.
   LoadedModel(const Model& model, Device device, std::optional<int> threads, const std::string& dtype = "auto");
 
   const Model& model() const { return model_; }
   Device device() const { return device_; }
   int threads() const { return threads_; }
+  DType dtype() const;
 
   // Of models for points and voxels: operands go to the model's device, results to where the operands came from. Throw
   // InvalidArgument for one for video.

@@ -46,14 +46,15 @@ const Parameters& on_cpu(const char* op, const Parameters& parameters) {
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
                                     std::uint64_t seed, const std::string& device, Threads threads, const Word& profile,
                                     const std::optional<std::filesystem::path>& config,
-                                    const std::optional<Parameters>& parameters, const std::string& shift) {
+                                    const std::optional<Parameters>& parameters, const std::string& shift,
+                                    const std::string& dtype) {
   check(!classes || *classes >= 1, "[new] classes expects 1 to 255, on video 1 to 8192, found ", classes.value_or(0));
   check(shift == "online" || shift == "offline", "[new] shift expects \"online\" or \"offline\", found \"", shift,
         "\"");
   if (parameters) on_cpu("new", *parameters);
   ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
   spec.bidirectional = shift == "offline";
-  return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads);
+  return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads, dtype);
 }
 
 using ClassTable = std::vector<std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>>;
@@ -67,13 +68,13 @@ std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& 
 
 std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters, const std::string& profile,
                                         const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
-                                        const std::string& device, Threads threads) {
+                                        const std::string& device, Threads threads, const std::string& dtype) {
   const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
   const Model model(arch, network, on_cpu("from_graph", parameters), find_profile(profile),
                     class_table(classes, network.input == GraphInput::kFrames));
-  return std::make_unique<LoadedModel>(model, parse_device(device), threads);
+  return std::make_unique<LoadedModel>(model, parse_device(device), threads, dtype);
 }
 
 py::object graph(const LoadedModel& model) {
@@ -82,7 +83,7 @@ py::object graph(const LoadedModel& model) {
 
 std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Parameters& parameters) {
   return std::make_unique<LoadedModel>(model.model().with_parameters(on_cpu("with_parameters", parameters)),
-                                       model.device(), model.threads());
+                                       model.device(), model.threads(), name(model.dtype()));
 }
 
 py::object segment(LoadedModel& model, const Array& points, bool scores) {
@@ -142,7 +143,7 @@ py::dict report(LoadedModel& model) {
 std::string repr(const LoadedModel& model) {
   return "Model(arch=\"" + model.model().arch() + "\", classes=" + std::to_string(model.model().classes().size()) +
          ", parameters=" + std::to_string(model.model().parameter_count()) + ", device=\"" + name(model.device()) +
-         "\", threads=" + std::to_string(model.threads()) + ")";
+         "\", threads=" + std::to_string(model.threads()) + ", dtype=\"" + name(model.dtype()) + "\")";
 }
 
 constexpr const char* kClassDoc = R"(A network with its weights, preprocessing and classes, ready to run.
@@ -154,7 +155,7 @@ constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshi
 
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
 back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given. dtype of features and weights: "auto" (f32 on the
-CPU, f16 summed in f32 on CUDA), "f32" or "f16"; networks on video are f32.
+CPU, f16 summed in f32 on CUDA), "f32" or "f16".
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 
 Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not or that
@@ -168,14 +169,15 @@ factor of all channel counts, 1/32 to 8, of TSM 1/16 to 4. classes: 1 to 255, on
 architecture's own unless given; those of known data sets take their names and colours. profile: preprocessing, the
 architecture's own unless given. config: path of an SPVNAS net.config. parameters: {name: float32 array}, trained
 tensors in place of random ones, named and laid out as the architecture's. shift: of networks on video, "online" for
-streams, "offline" for whole clips, whose frames also see the next one. Raises ValueError for others, OSError for a bad
-file.)";
+streams, "offline" for whole clips, whose frames also see the next one. device, threads, dtype: as of load. Raises
+ValueError for others, OSError for a bad file, RuntimeError as load.)";
 
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
 
 graph: dict {input, dims, in_channels, nodes, output}. parameters: {name: float32 array}. profile: preprocessing, a known
 name or the path of a JSON file. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits.
-arch: any name. Raises ValueError for a graph that does not fit the tensors, OSError for a bad file.)";
+arch: any name. device, threads, dtype: as of load. Raises ValueError for a graph that does not fit the tensors, OSError
+for a bad file, RuntimeError as load.)";
 
 constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
 
@@ -213,14 +215,14 @@ void bind_models(py::module_& m) {
                   "dtype"_a = "auto", WithoutGil(), kLoadDoc)
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
-                  "parameters"_a = py::none(), "shift"_a = "online", WithoutGil(), kNewDoc)
+                  "parameters"_a = py::none(), "shift"_a = "online", "dtype"_a = "auto", WithoutGil(), kNewDoc)
       .def_static(
           "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
           "dtype"_a = "auto",
           "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
           "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
-                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), kFromGraphDoc)
+                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto", kFromGraphDoc)
       .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),
            "The same network with other weights {name: float32 array} under the same names. Raises ValueError for\n"
            "missing ones and other shapes.")
@@ -253,6 +255,9 @@ void bind_models(py::module_& m) {
       .def_property_readonly(
           "device", [](const LoadedModel& model) { return name(model.device()); }, "Such as \"cpu\".")
       .def_property_readonly("threads", &LoadedModel::threads, "Threads of the CPU that a run uses.")
+      .def_property_readonly(
+          "dtype", [](const LoadedModel& model) { return name(model.dtype()); },
+          "Of features and weights: \"f32\" or \"f16\".")
       .def("__repr__", &repr);
 }
 

@@ -113,7 +113,7 @@ py::tuple calibrate(const LoadedModel& model, const std::vector<Array>& clips, d
     SkipCalibration calibration =
         calibrate_skip(model.video_network("calibrate_skip"), clips, budget, model.threads(), progress);
     calibrated = std::make_unique<LoadedModel>(model.model().with_skip_thresholds(calibration.thresholds),
-                                               model.device(), model.threads());
+                                               model.device(), model.threads(), name(model.dtype()));
     return calibration;
   }();
   return py::make_tuple(std::move(calibrated),

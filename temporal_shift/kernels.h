@@ -8,7 +8,7 @@
 
 namespace voxshift {
 
-/// Kernels of the temporal shift. Features are f32.
+/// Kernels of the temporal shift. Features are f32, on CUDA also f16: all operands of a call of one dtype.
 class TemporalShiftKernels {
  public:
   virtual ~TemporalShiftKernels() = default;

@@ -8,9 +8,9 @@ namespace voxshift {
 namespace {
 
 // The channels [first, first + count) of rows, or zeros where there are no rows.
-ChannelRun run_of(const ConstRowView& rows, std::int64_t first, std::int64_t count, const float* zeros) {
+ChannelRun run_of(const ConstRowView& rows, std::int64_t first, std::int64_t count, const void* zeros) {
   if (rows.base == nullptr) return {zeros, 0, count};
-  return {static_cast<const float*>(rows.base) + first, rows.row_stride, count};
+  return {rows.columns(first, count).base, rows.row_stride, count};
 }
 
 void check_features(const char* op, const char* what, const Array& x, std::int64_t least_axes, const char* expected) {
@@ -58,7 +58,7 @@ Array shifted_clips(const char* op, const char* what, const Array& x, std::int64
     if (f % n_segment > 0) previous = frame(f - 1);
     if ((f + 1) % n_segment > 0) next = frame(f + 1);
     if (time == Time::kBackwards) std::swap(previous, next);
-    const ChannelRuns runs = shifted_runs(shift, frame(f), previous, next, zeros.data<float>());
+    const ChannelRuns runs = shifted_runs(shift, frame(f), previous, next, zeros.memory());
     temporal_shift_kernels(x.device()).gather_runs(context, runs, out_rows.rows(f * pixels, pixels));
   }
   return out;
@@ -67,9 +67,10 @@ Array shifted_clips(const char* op, const char* what, const Array& x, std::int64
 }  // namespace
 
 ChannelRuns shifted_runs(const TemporalShift& shift, const ConstRowView& frame, const ConstRowView& previous,
-                         const ConstRowView& next, const float* zeros) {
+                         const ConstRowView& next, const void* zeros) {
   const std::int64_t fold = shift.fold(frame.channels), moved = shift.bidirectional ? 2 * fold : fold;
   ChannelRuns runs;
+  runs.dtype = frame.dtype;
   if (shift.bidirectional) runs.add(run_of(next, 0, fold, zeros));
   runs.add(run_of(previous, moved - fold, fold, zeros));
   runs.add(run_of(frame, moved, frame.channels - moved, zeros));
@@ -106,7 +107,7 @@ Array StreamingShift::push(const Array& x) {
   const Context context{x.device(), nullptr, num_threads(), nullptr};
   const auto& kernels = temporal_shift_kernels(x.device());
   const ConstRowView previous = first ? ConstRowView() : rows_of(std::as_const(cache));
-  kernels.gather_runs(context, shifted_runs(shift, frame, previous, {}, zeros.data<float>()), pixels_of<RowView>(out));
+  kernels.gather_runs(context, shifted_runs(shift, frame, previous, {}, zeros.memory()), pixels_of<RowView>(out));
   kernels.remember(context, frame, nullptr, frame.count, rows_of(cache));
   shape_ = x.shape();
   cache_ = std::move(cache);

@@ -22,9 +22,10 @@ struct TemporalShift {
 };
 
 /// The shifted rows of one frame as runs of channels, nothing copied. `previous` needs the rows' first fold (online) or
-/// first 2 fold (offline) channels; a null base stands for a frame of zeros, which are read from `zeros` [fold].
+/// first 2 fold (offline) channels; a null base stands for a frame of zeros, which are read from `zeros` [fold]. All
+/// are of the frame's dtype.
 ChannelRuns shifted_runs(const TemporalShift& shift, const ConstRowView& frame, const ConstRowView& previous,
-                         const ConstRowView& next, const float* zeros);
+                         const ConstRowView& next, const void* zeros);
 
 /// Shifts clips: x f32 [N * n_segment, .., C] holds n_segment frames of each clip one after the other, channels last.
 /// Throws InvalidArgument for another dtype, fewer than two axes, a number of frames that n_segment does not divide,

@@ -8,12 +8,17 @@
 
 namespace voxshift {
 
-/// `channels` floats of every row; row i starts at base + i * row_stride. A row stride of 0 gives every row the same
-/// ones.
+/// `channels` elements of every row; row i starts i * row_stride elements after `base`. A row stride of 0 gives every
+/// row the same ones.
 struct ChannelRun {
-  const float* base = nullptr;
+  const void* base = nullptr;
   std::int64_t row_stride = 0;
   std::int64_t channels = 0;
+
+  template <class T>
+  const T* row(std::int64_t i) const {
+    return static_cast<const T*>(base) + i * row_stride;
+  }
 };
 
 /// Rows whose channels are those of up to three runs, one run after the other: a concatenation that is never written
@@ -21,9 +26,10 @@ struct ChannelRun {
 struct ChannelRuns {
   std::array<ChannelRun, 3> runs;
   int count = 0;
+  DType dtype = DType::kF32;  ///< of all runs
 
   ChannelRuns() = default;
-  ChannelRuns(const ConstRowView& rows) { add({static_cast<const float*>(rows.base), rows.row_stride, rows.channels}); }
+  ChannelRuns(const ConstRowView& rows) : dtype(rows.dtype) { add({rows.base, rows.row_stride, rows.channels}); }
 
   /// Runs without channels are left out.
   void add(const ChannelRun& run) {

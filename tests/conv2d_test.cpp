@@ -171,7 +171,7 @@ TEST_P(Conv2dTest, ManyPanelsOnManyPixels) {
           {w.kernel, w.stride, w.padding},
           7,
           channels,
-          kernels.pack_conv2d(packing, weights.data<float>(), biases.data<float>(), w.kernel, 7, channels),
+          kernels.pack_conv2d(packing, weights.data<float>(), biases.data<float>(), w.kernel, 7, channels, DType::kF32),
           {}};
       const std::int64_t count = expected.height * expected.width;
       const ConstRowView sums{added.memory(), channels, count, channels, DType::kF32};

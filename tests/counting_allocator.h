@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdlib>
 
+// NOLINTBEGIN(misc-definitions-in-headers): one source includes it
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 constexpr bool kCanCount = false;
 namespace {
@@ -57,6 +58,7 @@ int posix_memalign(void** memory, std::size_t alignment, std::size_t bytes) {
 }
 }
 #endif
+// NOLINTEND(misc-definitions-in-headers)
 
 namespace voxshift {
 

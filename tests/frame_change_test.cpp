@@ -82,7 +82,7 @@ TEST_P(FrameChangeTest, NormalizesAllPixelsOfAPitchedImage) {
                             [](double) { return 99.0; }));
     const Array pixels = bytes(frame);
     kernels().normalize(context(), pixels.data<std::uint8_t>(), extent, scale, shift, {nullptr, extent.pixels()},
-                        out.data<float>(), pitch);
+                        out.memory(), DType::kF32, pitch);
     const auto values = host<float>(out);
     for (std::int64_t y = 0; y < extent.height; ++y)
       for (std::int64_t i = 0; i < pitch; ++i) {
@@ -103,14 +103,14 @@ TEST_P(FrameChangeTest, NormalizesListedPixelsToTheSameBits) {
   const Array frame = bytes(noise(extent.pixels(), 2));
   Array all({extent.pixels() * 3}, DType::kF32, device());
   kernels().normalize(context(), frame.data<std::uint8_t>(), extent, scale, shift, {nullptr, extent.pixels()},
-                      all.data<float>(), 3 * extent.width);
+                      all.memory(), DType::kF32, 3 * extent.width);
   std::vector<std::int32_t> rows;
   for (std::int32_t p = 0; p < extent.pixels(); ++p)
     if (p % 5 == 0 || p % 90 < 60) rows.push_back(p);
   const Array list = Array::from(rows, {static_cast<std::int64_t>(rows.size())}).to(device());
   Array some = vector(std::vector<double>(static_cast<std::size_t>(extent.pixels()) * 3, 99.0));
   kernels().normalize(context(), frame.data<std::uint8_t>(), extent, scale, shift,
-                      {list.data<std::int32_t>(), list.count()}, some.data<float>(), 3 * extent.width);
+                      {list.data<std::int32_t>(), list.count()}, some.memory(), DType::kF32, 3 * extent.width);
   auto expected = std::vector<float>(static_cast<std::size_t>(extent.pixels()) * 3, 99.0F);
   const auto values = host<float>(all);
   for (const std::int32_t p : rows)

@@ -55,17 +55,17 @@ struct Block {
     block.in = {height, width};
     block.first = {window_of(c.first), in, hidden_channels,
                    kernels.pack_conv2d(context, on_device(w1).data<float>(), on_device(b1).data<float>(),
-                                       c.first.kernel, in, hidden_channels),
+                                       c.first.kernel, in, hidden_channels, DType::kF32),
                    six};
     block.depthwise = {window_of(c.depthwise), hidden_channels, hidden_channels,
                        kernels.pack_depthwise(context, on_device(w2).data<float>(), on_device(b2).data<float>(),
-                                              c.depthwise.kernel, hidden_channels),
+                                              c.depthwise.kernel, hidden_channels, DType::kF32),
                        six};
     block.project = {{},
                      hidden_channels,
                      out_channels,
                      kernels.pack_conv2d(context, on_device(w3).data<float>(), on_device(b3).data<float>(), 1,
-                                         hidden_channels, out_channels),
+                                         hidden_channels, out_channels, DType::kF32),
                      {}};
   }
 

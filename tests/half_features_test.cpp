@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <voxshift/models/session.h>
 #include <voxshift/point_voxel/kernels.h>
-#include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/conv_plan.h>
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/synth/lidar.h>
@@ -11,7 +10,7 @@
 
 #include <cmath>
 
-#include "device_fixture.h"
+#include "half_fixture.h"
 #include "test_data.h"
 
 namespace voxshift {
@@ -19,37 +18,8 @@ namespace {
 
 using oracle::Matrix;
 
-class HalfFeaturesTest : public DeviceTest {
+class HalfFeaturesTest : public HalfTest {
  protected:
-  void SetUp() override {
-    DeviceTest::SetUp();
-    if (HasFatalFailure() || IsSkipped()) return;
-    scratch_ = std::make_unique<Arena>(device());
-  }
-
-  Context context() const { return {device(), nullptr, 1, scratch_.get()}; }
-
-  // Whole numbers of [-8, 8] are themselves in f16.
-  Array half(const Matrix& m) const { return converted(array(m), DType::kF16); }
-  Array half(std::size_t rows, std::size_t cols) const {
-    return {{static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols)}, DType::kF16, device()};
-  }
-  Array converted(const Array& x, DType dtype) const {
-    Array result(x.shape(), dtype, device());
-    row_kernels(device()).affine(context(), rows_of(x), nullptr, nullptr, {}, {}, rows_of(result));
-    return result;
-  }
-
-  // f16 has 11 bits: a result is within 2^-11 of the f32 one, which here is nearly exact.
-  void expect_half(const Array& actual, const Matrix& expected) const {
-    ASSERT_EQ(actual.dtype(), DType::kF16);
-    const auto values = host<float>(converted(actual, DType::kF32));
-    ASSERT_EQ(values.size(), expected.values.size());
-    for (std::size_t i = 0; i < values.size(); ++i)
-      ASSERT_NEAR(values[i], expected.values[i], std::abs(expected.values[i]) * 0x1p-11 + 1e-6)
-          << "row " << i / expected.cols << ", channel " << i % expected.cols;
-  }
-
   // relu(conv + bias + residual) on the map of a window, forward and back, f16.
   void expect_conv(const oracle::Coords& coords, const oracle::Window& w, std::size_t in, std::size_t out) const {
     SCOPED_TRACE(describe(w) + ", " + std::to_string(in) + " -> " + std::to_string(out));
@@ -77,9 +47,6 @@ class HalfFeaturesTest : public DeviceTest {
       expect_half(result, oracle::apply(expected, [](double v) { return v > 0 ? v : 0; }));
     }
   }
-
- private:
-  std::unique_ptr<Arena> scratch_;
 };
 INSTANTIATE_TEST_SUITE_P(Devices, HalfFeaturesTest, ::testing::Values(Device::cuda()), device_name);
 

@@ -51,6 +51,11 @@ def test_sources_that_are_not_there(video_model, clip, tmp_path):
     recognize_fails("987", video_model, says=["camera"])
 
 
+def test_a_dtype_that_the_cpu_has_not(video_model, clip):
+    fails("recognize", clip, "--model", video_model, "--dtype", "f16",
+          says=[video_model, "cpu runs networks in f32, not in f16"])
+
+
 def results_are_kept(source, model, frame, says, folder):
     """Frames before `frame` are in all files, and the error names it."""
     line = recognize_fails(source, model, "--skip", "exact", "--json", folder / "out.json", "--stats",

@@ -62,11 +62,11 @@ def test_stats_are_those_of_the_frames(clips, video_model, tmp_path):
                     "--json", tmp_path / "frames.json", "--stats", tmp_path / "stats.json")
     frames = [json.loads(line) for line in (tmp_path / "frames.json").read_text().splitlines()]
     stats = json.loads((tmp_path / "stats.json").read_text())
-    assert list(stats) == ["source", "model", "device", "threads", "skip", "frames", "processed", "key_frames",
+    assert list(stats) == ["source", "model", "device", "threads", "dtype", "skip", "frames", "processed", "key_frames",
                            "dropped", "ms", "mac_fraction", "state_bytes", "peak_rss_bytes", "labels", "error"]
     assert stats["source"] == str(clips / "moving.mkv")
     assert stats["model"]["arch"] == "tsm-mobilenetv2" and stats["model"]["macs"] > 1e7
-    assert (stats["device"], stats["threads"], stats["skip"]) == ("cpu", 1, "0.2")
+    assert (stats["device"], stats["threads"], stats["dtype"], stats["skip"]) == ("cpu", 1, "f32", "0.2")
     assert (stats["frames"], stats["processed"], stats["key_frames"], stats["dropped"]) == (12, 12, 1, 0)
     ms = sorted(frame["ms"] for frame in frames)
     assert stats["ms"] == pytest.approx({"mean": sum(ms) / 12, "p50": ms[5], "p99": ms[11]})

@@ -13,20 +13,21 @@ constexpr std::int64_t kStreamHeight = 26, kStreamWidth = 34;
 
 constexpr int kTinyShifts = 2;  ///< of tiny_network()
 
-/// tiny_network() on frames of 26 x 34.
+/// tiny_network() on frames of 26 x 34, in f32.
 inline const VideoNetwork& tiny(Device device) {
   static std::map<Device::Kind, VideoNetwork> networks;
   const auto found = networks.find(device.kind);
   if (found != networks.end()) return found->second;
-  return networks.emplace(device.kind, VideoNetwork(video_model(tiny_network(), kStreamHeight, kStreamWidth), device))
-      .first->second;
+  const Model model = video_model(tiny_network(), kStreamHeight, kStreamWidth);
+  return networks.emplace(device.kind, VideoNetwork(model, device, DType::kF32)).first->second;
 }
 
 class StreamTest : public DeviceTest {
  protected:
   const VideoNetwork& tiny() const { return voxshift::tiny(device()); }
-  VideoNetwork network_of(const Network& network, std::int64_t height, std::int64_t width) const {
-    return VideoNetwork(video_model(network, height, width), device());
+  VideoNetwork network_of(const Network& network, std::int64_t height, std::int64_t width,
+                          DType dtype = DType::kF32) const {
+    return VideoNetwork(video_model(network, height, width), device(), dtype);
   }
 };
 

@@ -1,4 +1,6 @@
 // A stream calls the allocator for nothing once it has seen a frame.
+#include <voxshift/models/half.h>
+
 #include "counting_allocator.h"
 #include "video_cases.h"
 
@@ -51,6 +53,19 @@ TEST_P(VideoAllocation, NothingAfterTheFirstFrame) {
                 0);
     }
   }
+}
+
+// As the results of a network in f16 come to the host.
+TEST(VideoAllocationOfHalves, HalvesComeAsFloatsWithoutMemory) {
+  const std::vector<std::uint16_t> halves{0x3C00, 0xC100, 0x0001, 0x7BFF, 0x8000, 0x3555, 0x0400};
+  std::vector<float> floats(halves.size());
+  const auto copy = [&] {
+    copy_floats_to_host(Device::cpu(), floats.data(), halves.data(), DType::kF16,
+                        static_cast<std::int64_t>(halves.size()));
+  };
+  copy();
+  EXPECT_EQ(floats, (std::vector<float>{1, -2.5f, 0x1p-24f, 65504, -0.0f, 0x1.554p-2f, 0x1p-14f}));
+  EXPECT_EQ(calls_in(copy), 0);
 }
 
 }  // namespace

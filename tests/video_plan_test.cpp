@@ -170,7 +170,7 @@ TEST_P(VideoNetworkTest, FramesOfAClipAreThoseOfThePlainNodes) {
       const OneThread small_ops;
       const Clip clip(c.height, c.width, 5);
       const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
-      const VideoNetwork network(video_model(c.network, c.height, c.width), device());
+      const VideoNetwork network(video_model(c.network, c.height, c.width), device(), DType::kF32);
       EXPECT_EQ(network.bidirectional(), shift.bidirectional);
       const Array logits = recognize_frames(network, clip.array(), 1);
       ASSERT_EQ(logits.shape(), (Shape{5, 5}));
@@ -216,7 +216,7 @@ TEST_P(VideoNetworkTest, ClipOfOneFrameAndFramesOfOneCell) {
   const Network plain = tiny_network({4, true});
   const Clip one(16, 16, 1);
   const Array expected = evaluate_frames(plain.graph, plain.parameters, one.normalized());
-  const Array logits = recognize_frames(VideoNetwork(video_model(plain, 16, 16), device()), one.array());
+  const Array logits = recognize_frames(VideoNetwork(video_model(plain, 16, 16), device(), DType::kF32), one.array());
   EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
 }
 

@@ -207,7 +207,7 @@ TEST_P(VideoStreamTest, LayerOutput) {
 // The model's own thresholds are used unless others are given.
 TEST_P(VideoStreamTest, ThresholdsOfTheModel) {
   const Model model = tiny().model().with_skip_thresholds(thresholds_of(tiny(), 0.2f, 0.2f, 2));
-  VideoStream own(VideoNetwork(model, device()), options_of(Skip::kAuto)),
+  VideoStream own(VideoNetwork(model, device(), DType::kF32), options_of(Skip::kAuto)),
       given(tiny(), auto_options(*model.skip_thresholds()));
   const Clip clip = brightening_clip(6, 2, 1);
   settle(own, clip.frame(0)), settle(given, clip.frame(0));

@@ -62,14 +62,14 @@ GroupedConv2d::GroupedConv2d(const char* op, const Array& weight, const std::opt
   const Context context{weight.device(), nullptr, num_threads(), nullptr};
   const float* weights = weight.data<float>();
   if (depthwise()) {
-    packed_.push_back(kernels.pack_depthwise(context, weights, biases, window_.kernel, out_channels_));
+    packed_.push_back(kernels.pack_depthwise(context, weights, biases, window_.kernel, out_channels_, DType::kF32));
     return;
   }
   const std::int64_t outputs = out_channels_ / groups_;
   for (std::int64_t g = 0; g < groups_; ++g)
     packed_.push_back(kernels.pack_conv2d(context, weights + g * (weight.count() / groups_),
                                           biases ? biases + g * outputs : nullptr, window_.kernel, weight.dim(1),
-                                          outputs));
+                                          outputs, DType::kF32));
 }
 
 std::int64_t GroupedConv2d::macs() const {

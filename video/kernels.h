@@ -18,20 +18,22 @@ struct FrameDifference {
   float block = 0;  ///< largest absolute difference of the means of any channel over any 16 x 16 block
 };
 
-/// Kernels of video. Features are f32, frames u8 [height, width, 3]. An output is one sum whatever the mask or the
-/// number of threads: the bias, then offset by offset in row-major order, then input channels in order.
+/// Kernels of video. Features are f32, on CUDA also f16: all operands of a call of one dtype, sums in f32. Frames are
+/// u8 [height, width, 3]. An output is one sum whatever the mask or the number of threads: the bias, then offset by
+/// offset in row-major order, then input channels in order. Gradients are f32.
 class VideoKernels {
  public:
   virtual ~VideoKernels() = default;
 
-  /// Packs weight f32 [out, in, k, k] with bias [out] or null.
+  /// Packs weight f32 [out, in, k, k] with bias [out] or null for features of `dtype`.
   virtual std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias,
                                                            std::int64_t kernel, std::int64_t in_channels,
-                                                           std::int64_t out_channels) const = 0;
+                                                           std::int64_t out_channels, DType dtype) const = 0;
 
-  /// Packs weight f32 [channels, 1, k, k] with bias [channels] or null.
+  /// Packs weight f32 [channels, 1, k, k] with bias [channels] or null for features of `dtype`.
   virtual std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
-                                                              std::int64_t kernel, std::int64_t channels) const = 0;
+                                                              std::int64_t kernel, std::int64_t channels,
+                                                              DType dtype) const = 0;
 
   /// out[i] = act(bias + sum over offsets and channels of in * W + residual[p]) for p = pixels[i]; pixels beyond the
   /// image count as 0. `residual` (its base may be null) has a row for every output pixel; `out` has pixels.count rows.
@@ -53,13 +55,13 @@ class VideoKernels {
   virtual void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                         const RowView& out) const = 0;
 
-  /// out[c] = mean over all rows of in, summed in order of the rows. out f32 [in.channels].
-  virtual void mean_rows(const Context&, const ConstRowView& in, float* out) const = 0;
+  /// The one row of `out` = the mean over all rows of in, summed in order of the rows.
+  virtual void mean_rows(const Context&, const ConstRowView& in, const RowView& out) const = 0;
 
-  /// Pixel (y, x), channel c of `out`, whose pixels start at out + y * pitch + x * 3, is frame[y, x, c] * scale[c] +
-  /// shift[c] for `pixels` of the frame. scale and shift lie in the host's memory.
+  /// Pixel (y, x), channel c of `out`, whose pixels start y * pitch + x * 3 elements of `dtype` after it, is
+  /// frame[y, x, c] * scale[c] + shift[c] for `pixels` of the frame. scale and shift lie in the host's memory.
   virtual void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale,
-                         const float* shift, Pixels pixels, float* out, std::int64_t pitch) const = 0;
+                         const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const = 0;
 
   /// mask[p] = whether any channel of pixel p differs from kept[p] by more than `threshold[c]` grey levels, for 3
   /// channels; where it does, kept[p] = frame[p]. The threshold lies in the host's memory. Returns the number of active

@@ -29,12 +29,12 @@ struct Conv2dLayer {
   std::int64_t macs() const { return window.kernel * window.kernel * in_channels * out_channels; }  ///< of a pixel
 };
 
-/// An image that a convolution reads. `border` pixels around it exist in memory and are 0, so row stride `pitch` floats
-/// is (width + 2 border) * channels; with no border pixels outside are never read.
+/// An image that a convolution reads. `border` pixels around it exist in memory and are 0, so row stride `pitch` is
+/// (width + 2 border) * channels elements; with no border pixels outside are never read.
 struct ImageView {
   ChannelRuns rows;         ///< pixel (y, x) is row y * width + x of the runs, but for bordered images, see pitch
   std::int64_t border = 0;  ///< > 0: one run, pixel (y, x) starts at base + y * pitch + x * row_stride
-  std::int64_t pitch = 0;   ///< floats from image row to image row; only of bordered images
+  std::int64_t pitch = 0;   ///< elements from image row to image row; only of bordered images
 };
 
 /// convolution -> depthwise -> pointwise; only the first and last values of this chain are images in memory.

@@ -30,7 +30,7 @@ Array global_avg_pool2d(const Array& x) {
   check_image("global_avg_pool2d", x);
   Array out({x.dim(2)}, DType::kF32, x.device());
   const Context context{x.device(), nullptr, num_threads(), nullptr};
-  video_kernels(x.device()).mean_rows(context, pixels_of(x), out.data<float>());
+  video_kernels(x.device()).mean_rows(context, pixels_of(x), {out.memory(), x.dim(2), 1, x.dim(2), out.dtype()});
   return out;
 }
 

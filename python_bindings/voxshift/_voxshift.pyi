@@ -224,6 +224,7 @@ class Model:
         config: Optional[_Path] = None,
         parameters: Optional[dict[str, _Array]] = None,
         shift: _Shift = "online",
+        dtype: str = "auto",
     ) -> Model: ...
     @staticmethod
     def pretrained(
@@ -238,6 +239,7 @@ class Model:
         arch: str = "custom",
         device: str = "cpu",
         threads: Optional[int] = None,
+        dtype: str = "auto",
     ) -> Model: ...
     def with_parameters(self, parameters: dict[str, _Array]) -> Model: ...
     def save(self, path: _Path, half: bool = False) -> None: ...
@@ -271,6 +273,8 @@ class Model:
     def device(self) -> str: ...
     @property
     def threads(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
 
 class FrameCost:
     @property

@@ -1,0 +1,124 @@
+// What the kernels of the 2-D convolution share: it is a product whose rows are gathered on the way, number tap *
+// in_channels + channel of a row meets that row of the weights. One accumulator per output, begun with the bias, so
+// that neither tiles nor lists of pixels change the bits.
+#pragma once
+
+#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/video.h>
+#include <voxshift/kernels_cuda/weights.h>
+
+#include <algorithm>
+#include <cstdint>
+
+namespace voxshift::cuda {
+
+/// Channels [.., end) of the image; pixel (y, x) starts at base + y * pitch + x * row_stride, first channel of the
+/// image included.
+template <class T>
+struct Conv2dRun {
+  const T* base;
+  std::int64_t row_stride, pitch;
+  int end;
+
+  __device__ const T* pixel(int y, int x) const { return base + y * pitch + x * row_stride; }
+};
+
+template <class T>
+struct Conv2dOperands {
+  Conv2dRun<T> runs[3];
+  ImageWindow window;
+  int kernel, in_channels, out_channels, padded_out;
+  const std::int32_t* pixels;
+  const std::uint8_t* mask;
+  const T* weight;  // [kernel^2 * in_channels, padded_out]
+  const float* bias;
+  Rows<const T> residual;
+  const std::int32_t* residual_rows;
+  Activation::Kind activation;
+  float slope;
+  Rows<T> out;
+
+  __device__ int depth() const { return kernel * kernel * in_channels; }
+  __device__ Conv2dRun<T> run_of(int channel) const {
+    return channel < runs[0].end ? runs[0] : channel < runs[1].end ? runs[1] : runs[2];
+  }
+  /// Where the window of output i of the list starts; beyond the list: where it meets no pixel.
+  __device__ void start(std::int64_t i, int& top, int& left) const {
+    top = static_cast<int>(window.rows.inputs);
+    left = 0;
+    if (i >= out.count) return;
+    const auto p = pixels != nullptr ? pixels[i] : static_cast<std::int32_t>(i);
+    top = near_start(window.rows, p / window.out_width);
+    left = near_start(window.columns, p % window.out_width);
+  }
+  __device__ bool inside(int y, int x) const {
+    return y >= 0 && y < static_cast<int>(window.rows.inputs) && x >= 0 && x < window.in_width;
+  }
+  __device__ std::int64_t residual_row(std::int64_t i) const { return residual_rows != nullptr ? residual_rows[i] : i; }
+  __device__ float finish(float sum, float other) const { return activate(sum + other, activation, slope); }
+
+ private:
+  // Windows without a pixel of the image start beyond it, by less than 32 bits.
+  __device__ static int near_start(const WindowAxis& axis, std::int64_t output) {
+    const std::int64_t from = axis.start(output);
+    return static_cast<int>(from < -axis.kernel ? -axis.kernel : from > axis.inputs ? axis.inputs : from);
+  }
+};
+
+/// Whether a tile of kRows outputs from `first` on has an active one. For all threads of the block.
+template <int kRows, class T>
+__device__ bool any_active(const Conv2dOperands<T>& x, std::int64_t first) {
+  __shared__ int any;
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) any = 0;
+  __syncthreads();
+  if (thread < kRows && first + thread < x.out.count && x.mask[first + thread] != 0) any = 1;
+  __syncthreads();
+  return any != 0;
+}
+
+template <class T>
+Conv2dOperands<T> conv2d_operands(const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
+                                  const ConstRowView& residual, const std::int32_t* residual_rows, Pixels pixels,
+                                  const std::uint8_t* mask, const RowView& out) {
+  const auto& weights = static_cast<const DeviceWeights&>(*layer.weights);
+  Conv2dOperands<T> x{{},
+                      ImageWindow(layer.window, in_extent),
+                      static_cast<int>(layer.window.kernel),
+                      static_cast<int>(weights.in_channels),
+                      static_cast<int>(weights.out_channels),
+                      static_cast<int>(weights.padded_out),
+                      pixels.rows,
+                      mask,
+                      static_cast<const T*>(weights.data.memory()),
+                      weights.bias_or_null(),
+                      rows<T>(residual),
+                      residual_rows,
+                      layer.activation.kind,
+                      layer.activation.slope,
+                      rows<T>(out)};
+  x.out.count = pixels.count;
+  std::int64_t begin = 0;
+  for (int r = 0; r < 3; ++r) {
+    const ChannelRun& run = in.rows.runs[static_cast<std::size_t>(std::min(r, in.rows.count - 1))];
+    if (r < in.rows.count) {
+      x.runs[r] = {static_cast<const T*>(run.base) - begin, run.row_stride,
+                   in.border > 0 ? in.pitch : in_extent.width * run.row_stride, static_cast<int>(begin + run.channels)};
+      begin += run.channels;
+    } else {
+      x.runs[r] = x.runs[r - 1];
+    }
+  }
+  return x;
+}
+
+/// Whether tiles of so many pixels and channels are enough to occupy the device.
+inline bool occupies(std::int64_t pixels, std::int64_t channels, std::int64_t tile_pixels, std::int64_t tile_channels) {
+  return ceil_div(pixels, tile_pixels) * ceil_div(channels, tile_channels) >= multiprocessors();
+}
+
+// conv2d_f32.cu and conv2d_f16.cu
+void conv2d_f32(const Queue&, const Conv2dOperands<float>&);
+void conv2d_f16(const Queue&, const Conv2dOperands<half_t>&);
+
+}  // namespace voxshift::cuda
