@@ -42,7 +42,8 @@ struct TileMap {
     for (int w = thread; w < words; w += threads) union_words[w] = 0;
     __syncthreads();
     if (map.table == nullptr) {
-      for (int w = thread; w < words * (1 + parts); w += threads) union_words[w] = 1;
+      if (thread == 0) union_words[0] = 1;
+      if (thread < parts) part_words[thread] = first + thread * kPartRows < count ? 1 : 0;
     } else {
       const int warp = thread / 32, lane = thread % 32;
       for (int e = warp; e < parts * words; e += threads / 32) {

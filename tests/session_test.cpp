@@ -88,7 +88,7 @@ TEST_P(SessionTest, EqualsTheGraphNodeByNode) {
     for (const auto& [rows, seed] : {std::pair{900, 1u}, {7, 2u}, {900, 1u}, {400, 3u}})
       inputs.push_back(whole_tensor(network.dims, static_cast<std::size_t>(rows), kChannels, seed, network.with_shape));
     std::vector<Session> sessions;
-    for (const int threads : {1, 2, 3}) sessions.emplace_back(model, device(), threads, DType::kF32);
+    for (const int threads : thread_counts()) sessions.emplace_back(model, device(), threads, DType::kF32);
     for (const SparseTensor& x : inputs) {
       const Array expected = evaluate(model.graph(), model.parameters(), x);
       for (Session& session : sessions) expect_same_bits(session.forward(on_device(x)), expected);
@@ -140,7 +140,7 @@ TEST_P(SessionTest, MinkUNetEqualsTheGraphNodeByNode) {
   }
   EXPECT_GT(norm, 0);
   EXPECT_LE(std::sqrt(error), 1e-4 * std::sqrt(norm));
-  for (const int threads : {1, 2, 3}) {
+  for (const int threads : thread_counts()) {
     Session other(model, device(), threads, DType::kF32);
     for (int run = 0; run < (threads == 2 && !emulated() ? 10 : 1); ++run) {
       const auto again = host<float>(other.forward(on_device(x)));
@@ -289,7 +289,7 @@ TEST_P(SessionTest, SegmentLabelsEveryPoint) {
   const Array points = Array::from(values, {5000, 4});
   const auto expected = labels_of(model, points);
   std::vector<Segmentation> results;
-  for (const int threads : {1, 2, 3}) {
+  for (const int threads : thread_counts()) {
     Session session(model, device(), threads, DType::kF32);
     results.push_back(session.segment(points.to(device()), true));
     EXPECT_EQ(host<std::uint8_t>(results.back().labels), expected);
