@@ -188,20 +188,6 @@ std::int64_t unite(const Context&, std::uint8_t* a, const std::uint8_t* b, std::
   return count_active(a, pixels);
 }
 
-std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t pixels, std::int32_t* rows) {
-  std::int64_t n = 0, p = 0;
-  for (; p + kWord <= pixels; p += kWord) {
-    if (word_at(mask + p) == 0) continue;
-    for (std::int64_t i = 0; i < kWord; ++i) {
-      rows[n] = static_cast<std::int32_t>(p + i);
-      n += mask[p + i];
-    }
-  }
-  for (; p < pixels; ++p)
-    if (mask[p] != 0) rows[n++] = static_cast<std::int32_t>(p);
-  return n;
-}
-
 std::int64_t commit(const Context& context, const ConstRowView& values, Pixels pixels, float threshold,
                     const RowView& kept, std::uint8_t* mask) {
   constexpr std::int64_t kGrain = 1024;

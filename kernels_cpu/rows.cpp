@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <numeric>
 
 #undef HWY_TARGET_INCLUDE
@@ -104,6 +105,7 @@ HWY_EXPORT(elementwise_row);
 namespace {
 
 constexpr std::int64_t kGrain = 2048;
+constexpr std::int64_t kMaskWord = sizeof(std::uint64_t);  // flags of a mask that are looked at together
 
 const float* row(const ConstRowView& view, std::int64_t i) {
   return static_cast<const float*>(view.base) + i * view.row_stride;
@@ -180,9 +182,24 @@ class CpuRowKernels final : public RowKernels {
     });
   }
 
-  void pick(const Context& context, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
-            std::int32_t* out) const override {
-    for_rows(context, n, [&](std::int64_t i) { out[i] = values[picked[i]]; });
+  void pick(const Context& context, const std::int32_t* values, std::int64_t width, const std::int32_t* picked,
+            std::int64_t n, std::int32_t* out) const override {
+    for_rows(context, n, [&](std::int64_t i) { std::copy_n(values + picked[i] * width, width, out + i * width); });
+  }
+
+  std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t n, std::int32_t* rows) const override {
+    std::int64_t count = 0, i = 0;
+    for (std::uint64_t word; i + kMaskWord <= n; i += kMaskWord) {
+      std::memcpy(&word, mask + i, kMaskWord);
+      if (word == 0) continue;
+      for (std::int64_t j = i; j < i + kMaskWord; ++j) {
+        rows[count] = static_cast<std::int32_t>(j);
+        count += mask[j] != 0;
+      }
+    }
+    for (; i < n; ++i)
+      if (mask[i] != 0) rows[count++] = static_cast<std::int32_t>(i);
+    return count;
   }
 
   void place(const Context& context, const std::int32_t* values, const std::int32_t* places, std::int64_t n,

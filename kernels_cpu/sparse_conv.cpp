@@ -70,6 +70,7 @@ namespace {
 
 constexpr std::int64_t kBlockBytes = 512 * 1024;  // of accumulators: half of a desktop core's L2 cache
 constexpr std::int64_t kMostBlockRows = 2048;
+constexpr std::int64_t kCellGrain = 4096;  // cells of a dense array in one task
 
 std::int64_t block_rows(std::int64_t acc_stride) {
   const std::int64_t row_bytes = acc_stride * static_cast<std::int64_t>(sizeof(float));
@@ -138,6 +139,43 @@ class CpuSparseConvKernels final : public SparseConvKernels {
   void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
                      const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
     cpu::pool_backward(context, in, grad, map, pooling, out);
+  }
+
+  void to_dense(const Context& context, const ConstRowView& in, const std::int32_t* coords, const DenseLayout& layout,
+                float* dense) const override {
+    std::fill_n(dense, layout.batches * layout.channels * layout.cells(), 0.0f);
+    parallel_ranges(context.threads, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      for (std::int64_t i = first; i < last; ++i) {
+        const float* from = static_cast<const float*>(in.base) + i * in.row_stride;
+        float* to = dense + layout.start(layout.cell(coords + i * (layout.dims + 1)));
+        for (std::int64_t c = 0; c < layout.channels; ++c) to[c * layout.cells()] = from[c];
+      }
+    });
+  }
+
+  void occupied(const Context& context, const float* dense, const DenseLayout& layout,
+                std::uint8_t* mask) const override {
+    const std::int64_t cells = layout.cells();
+    parallel_ranges(context.threads, layout.batches * cells, kCellGrain,
+                    [&](std::int64_t first, std::int64_t last, std::int64_t) {
+                      for (std::int64_t p = first; p < last; ++p) {
+                        const float* from = dense + layout.start(p);
+                        std::int64_t c = 0;
+                        while (c < layout.channels && from[c * cells] == 0.0f) ++c;
+                        mask[p] = c < layout.channels;
+                      }
+                    });
+  }
+
+  void from_dense(const Context& context, const float* dense, const DenseLayout& layout, const std::int32_t* cells,
+                  std::int32_t* coords, const RowView& out) const override {
+    parallel_ranges(context.threads, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      for (std::int64_t i = first; i < last; ++i) {
+        layout.coordinate(cells[i], coords + i * (layout.dims + 1));
+        const float* from = dense + layout.start(cells[i]);
+        for (std::int64_t c = 0; c < layout.channels; ++c) row(out, i)[c] = from[c * layout.cells()];
+      }
+    });
   }
 
  private:

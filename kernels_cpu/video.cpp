@@ -82,10 +82,6 @@ class CpuVideoKernels final : public VideoKernels {
                      std::int64_t pixels) const override {
     return cpu::unite(context, a, b, pixels);
   }
-  std::int64_t list(const Context& context, const std::uint8_t* mask, std::int64_t pixels,
-                    std::int32_t* rows) const override {
-    return cpu::list(context, mask, pixels, rows);
-  }
   std::int64_t commit(const Context& context, const ConstRowView& values, Pixels pixels, float threshold,
                       const RowView& kept, std::uint8_t* mask) const override {
     return cpu::commit(context, values, pixels, threshold, kept, mask);

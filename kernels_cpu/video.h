@@ -47,7 +47,6 @@ FrameDifference frame_difference(const Context&, const std::uint8_t* a, const st
 std::int64_t reached(const Context&, const Window2d&, Extent2d in_extent, const std::uint8_t* in, std::uint8_t* out);
 std::int64_t needed(const Context&, const Window2d&, Extent2d in_extent, const std::uint8_t* out, std::uint8_t* in);
 std::int64_t unite(const Context&, std::uint8_t* a, const std::uint8_t* b, std::int64_t pixels);
-std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t pixels, std::int32_t* rows);
 std::int64_t commit(const Context&, const ConstRowView& values, Pixels pixels, float threshold, const RowView& kept,
                     std::uint8_t* mask);
 

@@ -10,6 +10,8 @@
 #include <numeric>
 #include <vector>
 #else
+#include <thrust/iterator/transform_iterator.h>
+
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 #endif
@@ -50,6 +52,14 @@ void inclusive_sum(const Queue& queue, const T* values, Sum* sums, std::int64_t 
   });
 }
 
+/// counts[i] = how many of mask[0] .. mask[i] are not 0
+inline void count_set(const Queue& queue, const std::uint8_t* mask, std::int32_t* counts, std::int64_t n) {
+  emulated::enqueue(queue.stream(), [=] {
+    std::int32_t count = 0;
+    for (std::int64_t i = 0; i < n; ++i) counts[i] = count += mask[i] != 0;
+  });
+}
+
 #else
 
 namespace detail {
@@ -63,6 +73,10 @@ void with_scratch(const Queue& queue, const Call& call) {
   queue.arena().rewind(mark);
   queue.check_launch();
 }
+
+struct IsSet {
+  __host__ __device__ std::int32_t operator()(std::uint8_t flag) const { return flag != 0; }
+};
 }  // namespace detail
 
 /// Stable; keys are not negative and below 2^bits.
@@ -83,11 +97,16 @@ void sort_keys(const Queue& queue, const Key* keys, Key* sorted, std::int64_t n,
 }
 
 /// sums[i] = values[0] + .. + values[i]
-template <class T, class Sum>
-void inclusive_sum(const Queue& queue, const T* values, Sum* sums, std::int64_t n) {
+template <class Values, class Sum>
+void inclusive_sum(const Queue& queue, Values values, Sum* sums, std::int64_t n) {
   detail::with_scratch(queue, [&](void* scratch, std::size_t& bytes) {
     cub::DeviceScan::InclusiveSum(scratch, bytes, values, sums, n, queue.stream());
   });
+}
+
+/// counts[i] = how many of mask[0] .. mask[i] are not 0
+inline void count_set(const Queue& queue, const std::uint8_t* mask, std::int32_t* counts, std::int64_t n) {
+  inclusive_sum(queue, thrust::make_transform_iterator(mask, detail::IsSet()), counts, n);
 }
 
 #endif

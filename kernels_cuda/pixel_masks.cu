@@ -1,6 +1,5 @@
 // Masks of active pixels on CUDA.
 #include <voxshift/kernels_cuda/active_count.h>
-#include <voxshift/kernels_cuda/algorithms.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/video.h>
 
@@ -63,19 +62,6 @@ std::int64_t unite(const Queue& queue, std::uint8_t* a, const std::uint8_t* b, s
     a[p] = active ? 1 : 0;
     return active;
   });
-}
-
-std::int64_t list(const Queue& queue, const std::uint8_t* mask, std::int64_t pixels, std::int32_t* rows) {
-  if (pixels == 0) return 0;
-  const Arena::Mark before = queue.arena().mark();
-  auto* places = queue.arena().allocate<std::int32_t>(pixels);
-  inclusive_sum(queue, mask, places, pixels);
-  for_each(queue, pixels, [=] __device__(std::int64_t p) {
-    if (mask[p] != 0) rows[places[p] - 1] = static_cast<std::int32_t>(p);
-  });
-  const std::int64_t count = queue.read(places + pixels - 1);
-  queue.arena().rewind(before);
-  return count;
 }
 
 std::int64_t commit(const Queue& queue, const ConstRowView& values, Pixels pixels, float threshold, const RowView& kept,

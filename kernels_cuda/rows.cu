@@ -1,4 +1,5 @@
 // Ops that know rows only, on CUDA.
+#include <voxshift/kernels_cuda/algorithms.h>
 #include <voxshift/kernels_cuda/batch_norm.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
@@ -48,9 +49,23 @@ void gather_rows(const Queue& queue, Rows<const T> in, const std::int32_t* rows,
   });
 }
 
-void pick_values(const Queue& queue, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
-                 std::int32_t* out) {
-  for_each(queue, n, [=] __device__(std::int64_t i) { out[i] = values[picked[i]]; });
+void pick_values(const Queue& queue, const std::int32_t* values, std::int64_t width, const std::int32_t* picked,
+                 std::int64_t n, std::int32_t* out) {
+  for_each_cell(queue, n, width,
+                [=] __device__(std::int64_t i, std::int64_t j) { out[i * width + j] = values[picked[i] * width + j]; });
+}
+
+std::int64_t list_rows(const Queue& queue, const std::uint8_t* mask, std::int64_t n, std::int32_t* rows) {
+  if (n == 0) return 0;
+  const Arena::Mark mark = queue.arena().mark();
+  auto* places = queue.arena().allocate<std::int32_t>(n);
+  count_set(queue, mask, places, n);
+  for_each(queue, n, [=] __device__(std::int64_t i) {
+    if (mask[i] != 0) rows[places[i] - 1] = static_cast<std::int32_t>(i);
+  });
+  const std::int64_t count = queue.read(places + n - 1);
+  queue.arena().rewind(mark);
+  return count;
 }
 
 void place_values(const Queue& queue, const std::int32_t* values, const std::int32_t* places, std::int64_t n,
@@ -155,9 +170,14 @@ class CudaRowKernels final : public RowKernels {
     });
   }
 
-  void pick(const Context& context, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
-            std::int32_t* out) const override {
-    pick_values(Queue(context, "pick"), values, picked, n, out);
+  void pick(const Context& context, const std::int32_t* values, std::int64_t width, const std::int32_t* picked,
+            std::int64_t n, std::int32_t* out) const override {
+    pick_values(Queue(context, "pick"), values, width, picked, n, out);
+  }
+
+  std::int64_t list(const Context& context, const std::uint8_t* mask, std::int64_t n,
+                    std::int32_t* rows) const override {
+    return list_rows(Queue(context, "list"), mask, n, rows);
   }
 
   void place(const Context& context, const std::int32_t* values, const std::int32_t* places, std::int64_t n,

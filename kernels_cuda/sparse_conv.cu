@@ -75,6 +75,33 @@ void share_gradient(const Queue& queue, Rows<const float> in, Rows<const float> 
   });
 }
 
+// Neighbouring threads on neighbouring cells, which channels lie far apart for.
+void scatter_cells(const Queue& queue, Rows<const float> in, const std::int32_t* coords, const DenseLayout& layout,
+                   float* dense) {
+  queue.fill(dense, 0, static_cast<std::size_t>(layout.batches * layout.channels * layout.cells()) * sizeof(float));
+  for_each_cell(queue, layout.channels, in.count, [=] __device__(std::int64_t c, std::int64_t i) {
+    dense[layout.start(layout.cell(coords + i * (layout.dims + 1))) + c * layout.cells()] = in.at(i, c);
+  });
+}
+
+void mark_cells(const Queue& queue, const float* dense, const DenseLayout& layout, std::uint8_t* mask) {
+  for_each(queue, layout.batches * layout.cells(), [=] __device__(std::int64_t p) {
+    const float* const first = dense + layout.start(p);
+    bool present = false;
+    for (std::int64_t c = 0; c < layout.channels && !present; ++c) present = first[c * layout.cells()] != 0.0f;
+    mask[p] = present ? 1 : 0;
+  });
+}
+
+void gather_cells(const Queue& queue, const float* dense, const DenseLayout& layout, const std::int32_t* cells,
+                  std::int32_t* coords, Rows<float> out) {
+  for_each(queue, out.count,
+           [=] __device__(std::int64_t i) { layout.coordinate(cells[i], coords + i * (layout.dims + 1)); });
+  for_each_cell(queue, layout.channels, out.count, [=] __device__(std::int64_t c, std::int64_t i) {
+    out.set(i, c, dense[layout.start(cells[i]) + c * layout.cells()]);
+  });
+}
+
 class CudaSparseConvKernels final : public SparseConvKernels {
  public:
   std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t volume,
@@ -118,6 +145,21 @@ class CudaSparseConvKernels final : public SparseConvKernels {
                      const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
     share_gradient(Queue(context, "pool_backward"), rows<float>(in), rows<float>(grad), Pairs(map.forward),
                    Pairs(map.transposed), pooling, rows<float>(out));
+  }
+
+  void to_dense(const Context& context, const ConstRowView& in, const std::int32_t* coords, const DenseLayout& layout,
+                float* dense) const override {
+    scatter_cells(Queue(context, "to_dense"), rows<float>(in), coords, layout, dense);
+  }
+
+  void occupied(const Context& context, const float* dense, const DenseLayout& layout,
+                std::uint8_t* mask) const override {
+    mark_cells(Queue(context, "occupied"), dense, layout, mask);
+  }
+
+  void from_dense(const Context& context, const float* dense, const DenseLayout& layout, const std::int32_t* cells,
+                  std::int32_t* coords, const RowView& out) const override {
+    gather_cells(Queue(context, "from_dense"), dense, layout, cells, coords, rows<float>(out));
   }
 };
 

@@ -66,10 +66,6 @@ class CudaVideoKernels final : public VideoKernels {
                      std::int64_t pixels) const override {
     return cuda::unite(Queue(context, "unite"), a, b, pixels);
   }
-  std::int64_t list(const Context& context, const std::uint8_t* mask, std::int64_t pixels,
-                    std::int32_t* rows) const override {
-    return cuda::list(Queue(context, "list"), mask, pixels, rows);
-  }
   std::int64_t commit(const Context& context, const ConstRowView& values, Pixels pixels, float threshold,
                       const RowView& kept, std::uint8_t* mask) const override {
     return cuda::commit(Queue(context, "commit"), values, pixels, threshold, kept, mask);

@@ -109,7 +109,6 @@ FrameDifference frame_difference(const Queue&, const std::uint8_t* a, const std:
 std::int64_t reached(const Queue&, const ImageWindow&, const std::uint8_t* in, std::uint8_t* out);
 std::int64_t needed(const Queue&, const ImageWindow&, const std::uint8_t* out, std::uint8_t* in);
 std::int64_t unite(const Queue&, std::uint8_t* a, const std::uint8_t* b, std::int64_t pixels);
-std::int64_t list(const Queue&, const std::uint8_t* mask, std::int64_t pixels, std::int32_t* rows);
 std::int64_t commit(const Queue&, const ConstRowView& values, Pixels pixels, float threshold, const RowView& kept,
                     std::uint8_t* mask);
 

@@ -1,4 +1,5 @@
 #include <voxshift/models/masked_frames.h>
+#include <voxshift/rows/kernels.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
@@ -140,7 +141,7 @@ MaskedFrames::Work MaskedFrames::find_work(const Context& context, const VideoSt
   Work some{{rows_.data<std::int32_t>(), count}, nullptr, 0};
   if (count == 0) return some;
   const auto* candidates = candidates_.data<std::uint8_t>();
-  kernels.list(context, candidates, out.pixels(), rows_.data<std::int32_t>());
+  row_kernels(context.device).list(context, candidates, out.pixels(), rows_.data<std::int32_t>());
   if (step.kind == Kind::kFused) {
     some.hidden = reached_.data<std::uint8_t>();
     some.hidden_count = kernels.needed(context, window_of(step), hidden, candidates, reached_.data<std::uint8_t>());
@@ -153,8 +154,7 @@ void MaskedFrames::remember(const Context& context, const VideoStep& step) {
   Mask& changed = mask(step.input);
   if (changed.active > 0) {
     auto* rows = rows_.data<std::int32_t>();
-    const std::int64_t count =
-        video_kernels(context.device).list(context, changed.data(), changed.pixels.count(), rows);
+    const std::int64_t count = row_kernels(context.device).list(context, changed.data(), changed.pixels.count(), rows);
     caches_.remember(context, step.shift, kept(step.input), {rows, count});
   }
   previous_[static_cast<std::size_t>(step.shift)].copy(changed);

@@ -45,7 +45,7 @@ void write_features(const Context& context, const ConstRowView& points, const Ce
   const RowKernels& kernels = row_kernels(context.device);
   if (reduce == Reduce::kFirst) {
     auto* rows = context.arena->allocate<std::int32_t>(cells.level.count);
-    kernels.pick(context, cells.kept, cells.first, cells.level.count, rows);
+    kernels.pick(context, cells.kept, 1, cells.first, cells.level.count, rows);
     return kernels.gather(context, points, rows, out);
   }
   ConstRowView rows = points;

@@ -57,9 +57,12 @@ class RowKernels {
   /// out[i] = in[rows[i]] for the count of `out`; -1 gives zeros.
   virtual void gather(const Context&, const ConstRowView& in, const std::int32_t* rows, const RowView& out) const = 0;
 
-  /// out[i] = values[picked[i]] for i of [0, n).
-  virtual void pick(const Context&, const std::int32_t* values, const std::int32_t* picked, std::int64_t n,
-                    std::int32_t* out) const = 0;
+  /// out[i] = values[picked[i]] for i of [0, n), each `width` numbers.
+  virtual void pick(const Context&, const std::int32_t* values, std::int64_t width, const std::int32_t* picked,
+                    std::int64_t n, std::int32_t* out) const = 0;
+
+  /// rows = the i of [0, n) with mask[i] != 0, ascending; returns their number. `rows` has room for n.
+  virtual std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t n, std::int32_t* rows) const = 0;
 
   /// out[places[i]] = values[i] for i of [0, n); the rest of `out` stays.
   virtual void place(const Context&, const std::int32_t* values, const std::int32_t* places, std::int64_t n,

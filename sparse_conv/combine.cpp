@@ -1,5 +1,6 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/combine.h>
+#include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
@@ -11,13 +12,6 @@ void check_equal_coordinates(const char* op, const SparseTensor& a, const Sparse
   check(a.device() == b.device(), "[", op, "] tensors are on ", name(a.device()), " and ", name(b.device()));
   check(a.map()->same_as(*b.map()), "[", op, "] tensors must have equal coordinates, found ", a.size(), " and ",
         b.size(), " rows; union_add takes different ones");
-}
-
-// Elements between neighbours along each axis of dense [B, C, extent...].
-Shape strides_of(const Shape& shape) {
-  Shape strides(shape.size(), 1);
-  for (std::size_t axis = shape.size() - 1; axis > 0; --axis) strides[axis - 1] = strides[axis] * shape[axis];
-  return strides;
 }
 
 // The rows of a, then those of b.
@@ -73,43 +67,37 @@ SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
         x.size(), "], found ", name(mask.dtype()), " ", to_string(mask.shape()));
   check(mask.device() == x.device(), "[select_rows] mask is on ", name(mask.device()), ", the tensor is on ",
         name(x.device()));
-  if (x.device() != Device::cpu()) return select_rows(x.to(Device::cpu()), mask.to(Device::cpu())).to(x.device());
-  const auto kept = mask.values<std::uint8_t>();
-  const std::int64_t axes = x.dims() + 1, channels = x.channels();
-  const auto n = static_cast<std::int64_t>(std::count_if(kept.begin(), kept.end(), [](auto m) { return m != 0; }));
-  Array coords({n, axes}, DType::kI32), features({n, channels}, DType::kF32);
-  auto* c = coords.data<std::int32_t>();
-  auto* f = features.data<float>();
-  for (std::int64_t i = 0; i < x.size(); ++i) {
-    if (kept[static_cast<std::size_t>(i)] == 0) continue;
-    c = std::copy_n(x.coords().data<std::int32_t>() + i * axes, axes, c);
-    f = std::copy_n(x.features().data<float>() + i * channels, channels, f);
-  }
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
+  const RowKernels& kernels = row_kernels(x.device());
+  auto* rows = scratch.allocate<std::int32_t>(x.size());
+  const std::int64_t n = kernels.list(context, mask.data<std::uint8_t>(), x.size(), rows);
+  const std::int64_t axes = x.dims() + 1;
+  Array coords({n, axes}, DType::kI32, x.device()), features({n, x.channels()}, DType::kF32, x.device());
+  kernels.pick(context, x.coords().data<std::int32_t>(), axes, rows, n, coords.data<std::int32_t>());
+  kernels.gather(context, rows_of(x.features()), rows, rows_of(features));
   return {coords, features, {.stride = x.stride(), .shape = x.shape()}};
 }
 
 Array to_dense(const SparseTensor& x, std::int64_t batches) {
   check(x.shape().has_value(), "[to_dense] the tensor has no shape; give shape= where it is made");
-  if (x.device() != Device::cpu()) return to_dense(x.to(Device::cpu()), batches).to(x.device());
-  const std::int64_t axes = x.dims() + 1, channels = x.channels();
+  Arena scratch(x.device());
+  const Context context{x.device(), nullptr, num_threads(), &scratch};
   const auto* coords = x.coords().data<std::int32_t>();
-  // rows are sorted by batch
-  Shape shape{std::max(batches, x.size() > 0 ? std::int64_t{coords[(x.size() - 1) * axes]} + 1 : 0), channels};
-  shape.insert(shape.end(), x.shape()->begin(), x.shape()->begin() + x.dims());
-  Array dense(shape, DType::kF32);
-  std::fill_n(dense.data<float>(), dense.count(), 0.0f);
-  const Shape strides = strides_of(shape);
-  for (std::int64_t i = 0; i < x.size(); ++i) {
-    std::int64_t cell = coords[i * axes] * strides[0];
-    for (std::int64_t axis = 1; axis < axes; ++axis) {
-      const std::int32_t at = coords[i * axes + axis];
-      const auto a = static_cast<std::size_t>(axis);
-      check(at >= 0 && at < shape[a + 1], "[to_dense] coordinate ", at, " of axis ", axis - 1, " is outside the shape");
-      cell += at * strides[a + 1];
-    }
-    for (std::int64_t ch = 0; ch < channels; ++ch)
-      dense.data<float>()[cell + ch * strides[1]] = x.features().data<float>()[i * channels + ch];
+  DenseLayout layout{std::max<std::int64_t>(batches, 0), x.channels(), x.dims()};
+  Shape shape{layout.batches, layout.channels};
+  for (std::size_t d = 0; d < static_cast<std::size_t>(x.dims()); ++d)
+    shape.push_back(layout.extent[d] = (*x.shape())[d]);
+  if (x.size() > 0) {
+    Coordinate lowest, highest;
+    coordinate_kernels(x.device()).bounds(context, coords, x.size(), x.dims() + 1, lowest.data(), highest.data());
+    for (std::size_t axis = 1; axis <= static_cast<std::size_t>(x.dims()); ++axis)
+      check(lowest[axis] >= 0 && highest[axis] < layout.extent[axis - 1], "[to_dense] coordinate ",
+            lowest[axis] < 0 ? lowest[axis] : highest[axis], " of axis ", axis - 1, " is outside the shape");
+    shape[0] = layout.batches = std::max(layout.batches, std::int64_t{highest[0]} + 1);
   }
+  Array dense(shape, DType::kF32, x.device());
+  sparse_conv_kernels(x.device()).to_dense(context, rows_of(x.features()), coords, layout, dense.data<float>());
   return dense;
 }
 
@@ -117,32 +105,27 @@ SparseTensor from_dense(const Array& dense) {
   check(dense.dtype() == DType::kF32 && dense.rank() >= 3 && dense.rank() <= 2 + kMaxDimensions,
         "[from_dense] expected f32 [B, C, extent...] with 1 to ", kMaxDimensions, " spatial axes, found ",
         name(dense.dtype()), " ", to_string(dense.shape()));
-  if (dense.device() != Device::cpu()) return from_dense(dense.to(Device::cpu())).to(dense.device());
-  const std::int64_t channels = dense.dim(1), dims = dense.rank() - 2;
-  const Shape strides = strides_of(dense.shape());
+  const Device device = dense.device();
+  DenseLayout layout{dense.dim(0), dense.dim(1), static_cast<int>(dense.rank()) - 2};
   SparseTensor::Extents shape{1, 1, 1, 1};
-  for (std::int64_t d = 0; d < dims; ++d) {
-    check(dense.dim(static_cast<std::size_t>(d) + 2) < INT32_MAX, "[from_dense] extents must fit 32 bits");
-    shape[static_cast<std::size_t>(d)] = static_cast<std::int32_t>(dense.dim(static_cast<std::size_t>(d) + 2));
+  Shape cells{layout.batches};
+  for (std::size_t d = 0; d < static_cast<std::size_t>(layout.dims); ++d) {
+    check(dense.dim(d + 2) < INT32_MAX, "[from_dense] extents must fit 32 bits");
+    cells.push_back(layout.extent[d] = dense.dim(d + 2));
+    shape[d] = static_cast<std::int32_t>(dense.dim(d + 2));
   }
-  std::vector<std::int32_t> coords;
-  std::vector<float> features;
-  const float* values = dense.data<float>();
-  for (std::int64_t batch = 0; batch < dense.dim(0); ++batch)
-    for (std::int64_t cell = 0; cell < strides[1]; ++cell) {
-      const float* first = values + batch * strides[0] + cell;
-      bool present = false;
-      for (std::int64_t ch = 0; ch < channels; ++ch) present = present || first[ch * strides[1]] != 0.0f;
-      if (!present) continue;
-      coords.push_back(static_cast<std::int32_t>(batch));
-      for (std::int64_t d = 0; d < dims; ++d) {
-        const auto axis = static_cast<std::size_t>(d) + 2;
-        coords.push_back(static_cast<std::int32_t>(cell / strides[axis] % dense.dim(axis)));
-      }
-      for (std::int64_t ch = 0; ch < channels; ++ch) features.push_back(first[ch * strides[1]]);
-    }
-  const auto n = static_cast<std::int64_t>(coords.size()) / (dims + 1);
-  return {Array::from(coords, {n, dims + 1}), Array::from(features, {n, channels}), {.shape = shape}};
+  const std::int64_t all = count_of(cells);
+  check(all <= INT32_MAX, "[from_dense] expected at most ", INT32_MAX, " cells in all batches, found ", all);
+  Arena scratch(device);
+  const Context context{device, nullptr, num_threads(), &scratch};
+  auto* mask = scratch.allocate<std::uint8_t>(all);
+  auto* listed = scratch.allocate<std::int32_t>(all);
+  const SparseConvKernels& kernels = sparse_conv_kernels(device);
+  kernels.occupied(context, dense.data<float>(), layout, mask);
+  const std::int64_t n = row_kernels(device).list(context, mask, all, listed);
+  Array coords({n, layout.dims + 1}, DType::kI32, device), features({n, layout.channels}, DType::kF32, device);
+  kernels.from_dense(context, dense.data<float>(), layout, listed, coords.data<std::int32_t>(), rows_of(features));
+  return {coords, features, {.shape = shape}};
 }
 
 }  // namespace voxshift

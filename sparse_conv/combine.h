@@ -21,10 +21,11 @@ SparseTensor union_add(const SparseTensor& a, const SparseTensor& b);
 SparseTensor select_rows(const SparseTensor& x, const Array& mask);
 
 /// f32 [B, C, extent...] with zeros where there is no row. Needs x.shape(); B = highest batch + 1, or `batches` where
-/// that is larger.
+/// that is larger. Throws InvalidArgument for a coordinate outside the shape.
 Array to_dense(const SparseTensor& x, std::int64_t batches = 0);
 
 /// The cells of dense f32 [B, C, extent...] (1 to 4 spatial axes) with a channel that is not 0; its shape is kept.
+/// Throws InvalidArgument for more than 2^31 - 1 cells in all batches.
 SparseTensor from_dense(const Array& dense);
 
 }  // namespace voxshift

@@ -7,9 +7,38 @@
 #include <voxshift/tensor/packed_weights.h>
 #include <voxshift/tensor/runtime.h>
 
+#include <array>
+#include <cstdint>
 #include <memory>
 
 namespace voxshift {
+
+/// A dense array f32 [batches, channels, extent...]. Cell p = b * cells() + the row-major place in the extents.
+struct DenseLayout {
+  std::int64_t batches = 0, channels = 0;
+  int dims = 0;
+  std::array<std::int64_t, kMaxDimensions> extent{1, 1, 1, 1};
+
+  /// Of one batch.
+  constexpr std::int64_t cells() const { return extent[0] * extent[1] * extent[2] * extent[3]; }
+
+  /// Where channel 0 of cell p lies; the others follow cells() further on each.
+  constexpr std::int64_t start(std::int64_t p) const { return p / cells() * channels * cells() + p % cells(); }
+
+  /// The cell of coordinate (b, c1 .. cD), which lies inside.
+  constexpr std::int64_t cell(const std::int32_t* c) const {
+    std::int64_t p = c[0];
+    for (int d = 0; d < dims; ++d) p = p * extent[static_cast<std::size_t>(d)] + c[d + 1];
+    return p;
+  }
+
+  /// The coordinate of cell p.
+  constexpr void coordinate(std::int64_t p, std::int32_t* c) const {
+    for (int d = dims; d-- > 0; p /= extent[static_cast<std::size_t>(d)])
+      c[d + 1] = static_cast<std::int32_t>(p % extent[static_cast<std::size_t>(d)]);
+    c[0] = static_cast<std::int32_t>(p);
+  }
+};
 
 /// Kernels of sparse convolution; features are f32, on CUDA also f16: all views of a call of one dtype, sums in f32.
 class SparseConvKernels {
@@ -46,6 +75,18 @@ class SparseConvKernels {
   /// pair of o, offsets in order, that has the maximum. A row without pairs is 0. `in` is read for the maximum only.
   virtual void pool_backward(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapViews&,
                              Pooling, const RowView& out) const = 0;
+
+  /// dense[b, :, c1 .. cD] = in[i] for coords[i] = (b, c1 .. cD), int32 [in.count, 1 + D], unique and inside the
+  /// layout; 0 elsewhere. Features are f32 here and in the next two.
+  virtual void to_dense(const Context&, const ConstRowView& in, const std::int32_t* coords, const DenseLayout&,
+                        float* dense) const = 0;
+
+  /// mask[p] = whether a channel of cell p is not 0, for the cells of all batches.
+  virtual void occupied(const Context&, const float* dense, const DenseLayout&, std::uint8_t* mask) const = 0;
+
+  /// coords[i], out[i] = the coordinate and the channels of cell cells[i] for the count of `out`.
+  virtual void from_dense(const Context&, const float* dense, const DenseLayout&, const std::int32_t* cells,
+                          std::int32_t* coords, const RowView& out) const = 0;
 };
 
 namespace cpu {

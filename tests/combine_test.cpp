@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <voxshift/sparse_conv/combine.h>
 
+#include <limits>
 #include <map>
 
 #include "device_fixture.h"
@@ -159,6 +160,31 @@ TEST_P(CombineTest, DenseOfNothing) {
   EXPECT_EQ(from_dense(array(Matrix(2, 3), {2, 1, 3})).features().shape(), (Shape{0, 1})) << "zeros are no voxels";
 }
 
+TEST_P(CombineTest, OneVoxel) {
+  const Matrix in = test_data::whole(1, 3, 15);
+  SparseTensor::Options options;
+  options.shape = extents({2, 3});
+  const SparseTensor x = tensor({{1, 1, 2}}, in, options);
+  std::vector<float> expected(2 * 3 * 2 * 3, 0.0F);
+  for (std::size_t c = 0; c < 3; ++c) expected[18 + 6 * c + 5] = static_cast<float>(in.at(0, c));
+  const Array dense = to_dense(x);
+  ASSERT_EQ(dense.shape(), (Shape{2, 3, 2, 3}));
+  EXPECT_EQ(host<float>(dense), expected);
+  EXPECT_EQ(coords_of(from_dense(dense).coords()), (Coords{{1, 1, 2}}));
+  expect_equal(select_rows(x, mask({255})).features(), in);
+  EXPECT_EQ(select_rows(x, mask({0})).size(), 0);
+  EXPECT_EQ(select_rows(empty(3), mask({})).size(), 0);
+}
+
+TEST_P(CombineTest, CellsAreOccupiedByAnyValueButZero) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(), kTiny = std::numeric_limits<float>::denorm_min();
+  const std::vector<float> values = {0, kNan, -0.0F, 0, 0, 1, 0, 0, 0, kTiny};  // two channels of five cells
+  const SparseTensor x = from_dense(Array::from(values, {1, 2, 5}).to(device()));
+  EXPECT_EQ(coords_of(x.coords()), (Coords{{0, 0}, {0, 1}, {0, 4}}));
+  const Array expected = Array::from(std::vector<float>{0, 1, kNan, 0, 0, kTiny}, {3, 2});
+  expect_same_bits(x.features(), expected);
+}
+
 TEST_P(CombineTest, TensorsThatDoNotFitAreRefused) {
   const SparseTensor x = tensor({{0, 0, 0}, {0, 0, 1}}, test_data::whole(2, 3, 1));
   const SparseTensor fewer = tensor({{0, 0, 0}}, test_data::whole(1, 3, 1));
@@ -183,6 +209,11 @@ TEST_P(CombineTest, TensorsThatDoNotFitAreRefused) {
   expect_throw([&] { select_rows(x, mask({1})); }, {"[select_rows]", "u8 [2]", "[1]"});
   expect_throw([&] { select_rows(x, vector({1, 1})); }, {"[select_rows]", "f32"});
   expect_throw([&] { to_dense(x); }, {"[to_dense]", "shape"});
+  const SparseTensor above(elsewhere.map(), elsewhere.cache(), elsewhere.features(), extents({1, 1}), extents({2, 1}));
+  expect_throw([&] { to_dense(above); }, {"[to_dense]", "coordinate 1 of axis 1", "outside the shape"});
+  const SparseTensor minus = tensor({{0, -2, 0}, {0, 1, 0}}, test_data::whole(2, 3, 1));
+  const SparseTensor below(minus.map(), minus.cache(), minus.features(), extents({1, 1}), extents({2, 1}));
+  expect_throw([&] { to_dense(below); }, {"[to_dense]", "coordinate -2 of axis 0", "outside the shape"});
   expect_throw([&] { from_dense(vector({1, 2})); }, {"[from_dense]", "[2]"});
   expect_throw([&] { from_dense(array(Matrix(1, 1), {1, 1, 1, 1, 1, 1, 1})); }, {"[from_dense]", "1 to 4"});
   expect_throw([&] { from_dense(Array({1, 1, 1}, DType::kI32, device())); }, {"[from_dense]", "i32"});

@@ -1,5 +1,6 @@
 // Masks of active pixels: carried through windows, joined, listed, and committed.
 #include <gtest/gtest.h>
+#include <voxshift/rows/kernels.h>
 #include <voxshift/video/kernels.h>
 
 #include <limits>
@@ -114,7 +115,7 @@ TEST_P(PixelMasksTest, List) {
       const Array given = mask_of(mask);
       Array rows({pixels}, DType::kI32, device());
       const std::int64_t count =
-          kernels().list(context(), given.data<std::uint8_t>(), pixels, rows.data<std::int32_t>());
+          row_kernels(device()).list(context(), given.data<std::uint8_t>(), pixels, rows.data<std::int32_t>());
       auto found = host<std::int32_t>(rows);
       ASSERT_EQ(count, static_cast<std::int64_t>(expected.size()));
       found.resize(expected.size());

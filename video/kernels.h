@@ -84,10 +84,6 @@ class VideoKernels {
   /// a[p] |= b[p]. Returns the number of active pixels.
   virtual std::int64_t unite(const Context&, std::uint8_t* a, const std::uint8_t* b, std::int64_t pixels) const = 0;
 
-  /// rows = the active pixels in ascending order; returns their number. `rows` has room for all pixels.
-  virtual std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t pixels,
-                            std::int32_t* rows) const = 0;
-
   /// Row i of `values` is the new value of pixel p = rows[i]. Where it lies within `threshold` of kept[p] in every
   /// channel, |values[i, c] - kept[p, c]| <= threshold, kept[p] stays and mask[p] = 0; elsewhere (also where a value is
   /// NaN) kept[p] = values[i] and mask[p] = 1. mask is 0 at all other pixels of `kept`. Returns the number of active

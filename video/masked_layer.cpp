@@ -109,12 +109,12 @@ struct MaskedLayer::Impl {
       return computed;
     }
     kernels().reached(context, window, in_extent, in, out);
-    computed = kernels().list(context, out, out_extent.pixels(), list);
+    computed = row_kernels(device()).list(context, out, out_extent.pixels(), list);
     const Pixels listed{list, computed};
     const RowView computed_values = rows_of(values).rows(0, computed);
     layer(context, in_extent, image, listed, computed_values);
     kernels().commit(context, computed_values, listed, threshold, pixels_of(output), out);
-    return kernels().list(context, out, out_extent.pixels(), list);
+    return row_kernels(device()).list(context, out, out_extent.pixels(), list);
   }
 
   // The first n pixels of `rows` with their outputs.
