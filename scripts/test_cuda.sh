@@ -61,8 +61,10 @@ if command -v compute-sanitizer >/dev/null; then
   check_with memcheck half_features_test '*Slices*:*NoRows*:*RowsAndSegments*'
   check_with memcheck sampling_test '*'
   check_with memcheck rows_test '*Linear*'
+  check_with memcheck half_video_test '*'
   check_with racecheck half_features_test '*Slices*'
   check_with racecheck rows_test '*LinearOfRealNumbers*'
+  check_with racecheck half_video_test '*ShiftedRuns*:*Lists*'
 fi
 
 echo "Measuring"
