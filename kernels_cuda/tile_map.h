@@ -45,7 +45,18 @@ struct TileMap {
       if (thread == 0) union_words[0] = 1;
       if (thread < parts) part_words[thread] = first + thread * kPartRows < count ? 1 : 0;
     } else {
+      // The table is on its way while the masks are waited for.
       const int warp = thread / 32, lane = thread % 32;
+      if (volume <= kMostInShared)
+        for (int r = warp; r < tile; r += threads / 32)
+          if (lane < volume) {
+            if (rows[r] >= 0) {
+              copy_async_4(table + r * volume + lane, map.table + std::int64_t{rows[r]} * volume + lane);
+            } else {
+              table[r * volume + lane] = -1;
+            }
+          }
+      copies_commit();
       for (int e = warp; e < parts * words; e += threads / 32) {
         const int row = rows[e / words * kPartRows + lane];
         const std::uint32_t word =
@@ -55,18 +66,7 @@ struct TileMap {
           atomicOr(&union_words[e % words], word);
         }
       }
-      if (volume <= kMostInShared) {
-        for (int r = warp; r < tile; r += threads / 32)
-          if (lane < volume) {
-            if (rows[r] >= 0) {
-              copy_async_4(table + r * volume + lane, map.table + std::int64_t{rows[r]} * volume + lane);
-            } else {
-              table[r * volume + lane] = -1;
-            }
-          }
-        copies_commit();
-        copies_wait<0>();
-      }
+      copies_wait<0>();
     }
     __syncthreads();
   }
