@@ -9,6 +9,9 @@ function(voxshift_compile_options target)
     target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)
   endif()
+  if(VOXSHIFT_RACECHECK)  # calls that kernels_cuda/emulated_races.cpp takes, not ThreadSanitizer's library
+    target_compile_options(${target} PUBLIC $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread>)
+  endif()
 endfunction()
 
 # Highway by its CMake config, else by pkg-config (Ubuntu 22.04 ships none): target hwy::hwy.

@@ -87,6 +87,27 @@ inline void add(float (&d)[4], const Product& product) {
   }
 }
 
+// A copy takes place at any time between its start and the wait for it.
+inline void note_copy(const AsyncCopy& copy) {
+  if constexpr (kFindRaces) {
+    if (copy.present) note_access(AccessKind::kRead, copy.from, copy.bytes, this_place());
+    note_access(AccessKind::kWrite, copy.to, copy.bytes, this_place());
+  }
+}
+inline void start_copy(const AsyncCopy& copy) {
+  note_copy(copy);
+  thread->copies.back().push_back(copy);
+}
+
+// Threads of a block take turns, blocks run one at a time: a read and a write are one operation.
+template <class T, class F>
+VOXSHIFT_UNSEEN T update(T* address, const F& f) {
+  if constexpr (kFindRaces) note_access(AccessKind::kAtomic, address, sizeof(T), __builtin_return_address(0));
+  const T old = *address;
+  *address = f(old);
+  return old;
+}
+
 }  // namespace emulated
 
 inline unsigned char* dynamic_shared() {
@@ -136,17 +157,16 @@ inline void copy_async_16(void* shared, const void* global, bool present) {
   if (reinterpret_cast<std::uintptr_t>(shared) % 16 != 0 ||
       (present && reinterpret_cast<std::uintptr_t>(global) % 16 != 0))
     throw std::logic_error("an asynchronous copy is not aligned to 16 bytes");
-  emulated::thread->copies.back().push_back({shared, global, 16, present});
+  emulated::start_copy({shared, global, 16, present});
 }
-inline void copy_async_4(void* shared, const void* global) {
-  emulated::thread->copies.back().push_back({shared, global, 4, true});
-}
+inline void copy_async_4(void* shared, const void* global) { emulated::start_copy({shared, global, 4, true}); }
 inline void copies_commit() { emulated::thread->copies.emplace_back(); }
 template <int kPending>
 void copies_wait() {
   auto& groups = emulated::thread->copies;
   while (groups.size() > static_cast<std::size_t>(kPending) + 1) {
     for (const emulated::AsyncCopy& copy : groups.front()) {
+      emulated::note_copy(copy);
       if (copy.present) {
         std::memcpy(copy.to, copy.from, copy.bytes);
       } else {
@@ -175,8 +195,10 @@ void launch_for_each(std::int64_t n, cudaStream_t stream, const F& f) {
     std::vector<std::int64_t> order(static_cast<std::size_t>((n + kThreads - 1) / kThreads));
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i) * kThreads;
     std::shuffle(order.begin(), order.end(), emulated::order_random());
+    if constexpr (emulated::kFindRaces) emulated::races().begin_launch();
     for (const std::int64_t first : order)
-      for (std::int64_t i = std::min(n, first + kThreads); i-- > first;) f(i);
+      for (std::int64_t i = std::min(n, first + kThreads); i-- > first;) emulated::run_alone([&] { f(i); });
+    if constexpr (emulated::kFindRaces) emulated::races().end_launch();
   });
 }
 
@@ -211,34 +233,23 @@ inline int __clz(int v) { return v == 0 ? 32 : __builtin_clz(static_cast<unsigne
 inline int __popc(unsigned v) { return __builtin_popcount(v); }
 inline int __ffs(int v) { return __builtin_ffs(v); }
 
-// Threads of a block take turns, blocks run one at a time: plain reads and writes are atomic.
 template <class T>
 T atomicAdd(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = static_cast<T>(old + value);
-  return old;
+  return voxshift::cuda::emulated::update(address, [=](T old) { return static_cast<T>(old + value); });
 }
 template <class T>
 T atomicCAS(T* address, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
-  const T old = *address;
-  if (old == expected) *address = value;
-  return old;
+  return voxshift::cuda::emulated::update(address, [=](T old) { return old == expected ? value : old; });
 }
 template <class T>
 T atomicOr(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = old | value;
-  return old;
+  return voxshift::cuda::emulated::update(address, [=](T old) { return old | value; });
 }
 template <class T>
 T atomicMin(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = std::min(old, value);
-  return old;
+  return voxshift::cuda::emulated::update(address, [=](T old) { return std::min(old, value); });
 }
 template <class T>
 T atomicMax(T* address, std::type_identity_t<T> value) {
-  const T old = *address;
-  *address = std::max(old, value);
-  return old;
+  return voxshift::cuda::emulated::update(address, [=](T old) { return std::max(old, value); });
 }

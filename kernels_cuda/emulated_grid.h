@@ -5,6 +5,7 @@
 #pragma once
 
 #include <voxshift/kernels_cuda/emulated_memory.h>
+#include <voxshift/kernels_cuda/emulated_races.h>
 
 #include <algorithm>
 #include <array>
@@ -128,7 +129,10 @@ inline void arrive([[maybe_unused]] void* kept, [[maybe_unused]] const void** fr
 #endif
 }
 
-inline void wait(Wait why, const char* operation = nullptr) {
+// What fibers and the scheduler share is no memory of the kernel's.
+#define VOXSHIFT_UNSEEN __attribute__((no_sanitize("thread")))
+
+VOXSHIFT_UNSEEN inline void wait(Wait why, const char* operation = nullptr) {
   Thread* self = thread;
   self->wait = why;
   self->operation = operation;
@@ -137,40 +141,42 @@ inline void wait(Wait why, const char* operation = nullptr) {
   arrive(self->fake_stack, &scheduler_stack, &scheduler_stack_bytes);
 }
 
-inline void thread_main(context::transfer_t from) {
+VOXSHIFT_UNSEEN inline void thread_main(context::transfer_t from) {
   scheduler = from.fctx;
   arrive(nullptr, &scheduler_stack, &scheduler_stack_bytes);
   (*block->kernel)();
   wait(Wait::kDone);  // does not return
 }
 
-inline void run_until_barrier(Thread& t) {
+VOXSHIFT_UNSEEN inline void run_until_barrier(Thread& t) {
   thread = &t;
+  if constexpr (kFindRaces) races().run(static_cast<int>(t.linear));
   void* fake_stack = nullptr;
   leave(&fake_stack, t.stack.get(), kStackBytes);
   t.place = context::jump_fcontext(t.place, nullptr).fctx;
   arrive(fake_stack, nullptr, nullptr);
+  if constexpr (kFindRaces) races().run(-1);
 }
 
-// Whether every thread of [first, last) that has not left waits for `why`, at one operation, and any does.
-inline bool all_wait(std::size_t first, std::size_t last, Wait why) {
+// The operation at which every thread of [first, last) that has not left waits for `why`; null where not all do, or all
+// have left.
+inline const char* all_wait(std::size_t first, std::size_t last, Wait why) {
   const char* operation = nullptr;
-  bool any = false;
   for (std::size_t i = first; i < last; ++i) {
     const Thread& t = *block->threads[i];
     if (t.wait == Wait::kDone) continue;
-    if (t.wait != why) return false;
-    if (any && std::strcmp(t.operation, operation) != 0)
+    if (t.wait != why) return nullptr;
+    if (operation != nullptr && std::strcmp(t.operation, operation) != 0)
       throw std::logic_error(std::string("lanes of one warp meet at ") + operation + " and " + t.operation);
     operation = t.operation;
-    any = true;
   }
-  return any;
+  return operation;
 }
 
 // Every thread to its next barrier, then opens the barriers that all of their threads have reached.
 inline void run_block(Block& b) {
   block = &b;
+  if constexpr (kFindRaces) races().begin_block(b.count, b.shared.get(), b.shared_bytes + 128);
   std::vector<std::size_t> order(b.count);
   for (std::size_t i = 0; i < b.count; ++i) {
     order[i] = i;
@@ -189,16 +195,20 @@ inline void run_block(Block& b) {
     bool opened = false;
     for (std::size_t first = 0; first < b.count; first += 32) {
       const std::size_t last = std::min(first + 32, b.count);
-      if (!all_wait(first, last, Wait::kWarp)) continue;
+      const char* const operation = all_wait(first, last, Wait::kWarp);
+      if (operation == nullptr) continue;
       opened = true;
+      if constexpr (kFindRaces)
+        if (std::strcmp(operation, "__syncwarp") == 0) races().order_warp(first / 32);
       for (std::size_t i = first; i < last; ++i) {
         if (b.threads[i]->wait == Wait::kWarp) b.threads[i]->wait = Wait::kNothing;
         if (b.threads[i]->wait == Wait::kDone)
           for (Exchange& x : b.exchange[i / 32]) x.lanes[i % 32] = {};
       }
     }
-    if (!opened && all_wait(0, b.count, Wait::kBlock)) {
+    if (!opened && all_wait(0, b.count, Wait::kBlock) != nullptr) {
       opened = true;
+      if constexpr (kFindRaces) races().order_block();
       for (std::size_t i = 0; i < b.count; ++i)
         if (b.threads[i]->wait == Wait::kBlock) b.threads[i]->wait = Wait::kNothing;
     }
@@ -227,12 +237,14 @@ inline void run_grid(const std::function<void()>& kernel, dim3 grid, dim3 size, 
   std::vector<std::uint64_t> order(std::uint64_t{grid.x} * grid.y * grid.z);
   for (std::uint64_t i = 0; i < order.size(); ++i) order[i] = i;
   std::shuffle(order.begin(), order.end(), order_random());
+  if constexpr (kFindRaces) races().begin_launch();
   for (const std::uint64_t i : order) {
     b.index = dim3(static_cast<unsigned>(i % grid.x), static_cast<unsigned>(i / grid.x % grid.y),
                    static_cast<unsigned>(i / grid.x / grid.y));
     std::memset(b.shared.get(), 0xff, shared_bytes + 128);  // NaN: nobody may count on zeros
     run_block(b);
   }
+  if constexpr (kFindRaces) races().end_launch();
 }
 
 /// What was queued while a thread records, with its arguments as they were.

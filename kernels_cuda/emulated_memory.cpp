@@ -52,6 +52,8 @@ class Memory {
     free_[static_cast<std::size_t>(std::countr_zero(piece))].push_back(static_cast<std::byte*>(memory));
   }
 
+  std::span<const std::byte> whole() const { return {base_, kReserved}; }
+
   void open(int change) {
     const std::lock_guard lock(mutex_);
     const bool was_open = users_ > 0;
@@ -85,6 +87,7 @@ Memory& memory() {
 
 void* allocate(std::size_t bytes) { return memory().allocate(bytes); }
 void release(void* piece, std::size_t bytes) noexcept { memory().release(piece, bytes); }
+std::span<const std::byte> device_memory() { return memory().whole(); }
 
 MemoryOpen::MemoryOpen() { memory().open(1); }
 MemoryOpen::~MemoryOpen() { memory().open(-1); }

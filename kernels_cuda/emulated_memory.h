@@ -4,12 +4,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace voxshift::cuda::emulated {
 
 /// Null where no memory is left.
 void* allocate(std::size_t bytes);
 void release(void* memory, std::size_t bytes) noexcept;
+
+/// All that is ever given out.
+std::span<const std::byte> device_memory();
 
 /// Opens the memory as long as it lives.
 class MemoryOpen {
