@@ -72,7 +72,7 @@ __device__ bool any_active(const Conv2dOperands<T>& x, std::int64_t first) {
   const int thread = static_cast<int>(threadIdx.x);
   if (thread == 0) any = 0;
   __syncthreads();
-  if (thread < kRows && first + thread < x.out.count && x.mask[first + thread] != 0) any = 1;
+  if (thread < kRows && first + thread < x.out.count && x.mask[first + thread] != 0) atomicOr(&any, 1);
   __syncthreads();
   return any != 0;
 }
