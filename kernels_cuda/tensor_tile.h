@@ -94,6 +94,7 @@ class WarpProduct<T, half_t> {
   int in_matrix_, weight_matrix_[kMatrices];
 };
 
+// Rounded to the nearest. Of infinities the low part is NaN, and so is what they are multiplied into.
 __device__ inline SplitFloat split(std::uint32_t bits) {
   const std::uint32_t high = (bits + 0x1000u) & 0xffffe000u;
   return {high, __float_as_uint(__uint_as_float(bits) - __uint_as_float(high))};
