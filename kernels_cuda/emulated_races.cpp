@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMostReported = 8;  // of one launch
 
-constinit thread_local Races* watching = nullptr;  // while a thread of a kernel runs
+[[gnu::tls_model("initial-exec")]] constinit thread_local Races* watching = nullptr;  // while a thread of a kernel runs
 
 const char* name(AccessKind kind) {
   return kind == AccessKind::kRead ? "read" : kind == AccessKind::kWrite ? "write" : "atomic";
@@ -56,10 +56,7 @@ std::string place_of(const void* code) {
 }  // namespace
 
 void note_access(AccessKind kind, const void* memory, std::size_t bytes, const void* code) {
-  Races* const to = std::exchange(watching, nullptr);  // what is done here is nobody's access
-  if (to == nullptr) return;
-  to->access(kind, reinterpret_cast<std::uintptr_t>(memory), bytes, code);
-  watching = to;
+  if (watching != nullptr) watching->access(kind, reinterpret_cast<std::uintptr_t>(memory), bytes, code);
 }
 
 Races& races() {
@@ -98,7 +95,7 @@ Races::Races() : static_shared_(thread_locals()) {
 
 void Races::begin_launch() {
   pages_.clear();
-  page_ = nullptr;
+  recent_.fill({});
   found_.clear();
   now_ = 0;
 }
@@ -130,30 +127,48 @@ void Races::run(int thread) {
 }
 
 void Races::access(AccessKind kind, std::uintptr_t address, std::size_t bytes, const void* code) {
-  const bool shared = dynamic_shared_.contains(address) || static_shared_.contains(address);
-  if (!shared && !device_.contains(address)) return;
+  const bool shared = !device_.contains(address);
+  if (shared && !dynamic_shared_.contains(address) && !static_shared_.contains(address)) return;
+  watching = nullptr;  // what is done here is nobody's access
   kind_ = kind;
   access_ = {code, now_, thread_};
-  for (std::size_t i = 0; i < bytes; ++i) {
-    Byte& b = byte(address + i);
-    compare(b.write, AccessKind::kWrite, shared);
-    if (kind != AccessKind::kAtomic) compare(b.atomics, AccessKind::kAtomic, shared);
-    if (kind != AccessKind::kRead) compare(b.reads, AccessKind::kRead, shared);
-    if (kind == AccessKind::kWrite) b.write = access_;
-    if (kind == AccessKind::kAtomic) keep(b.atomics);
-    if (kind == AccessKind::kRead) keep(b.reads);
+  const std::uintptr_t end = address + bytes;
+  while (address < end) {
+    Word& w = word(address);
+    if (w.bytes == nullptr && address % kWordBytes == 0 && end - address >= kWordBytes) {
+      touch(w.cell, shared);
+      address += kWordBytes;
+      continue;
+    }
+    if (w.bytes == nullptr) w.bytes = std::make_unique<std::array<Cell, 4>>(std::array{w.cell, w.cell, w.cell, w.cell});
+    do touch((*w.bytes)[address % kWordBytes], shared);
+    while (++address < end && address % kWordBytes != 0);
   }
+  watching = this;
 }
 
-Races::Byte& Races::byte(std::uintptr_t address) {
+void Races::touch(Cell& cell, bool shared) {
+  // Who has the same thread's access of this time behind it has compared it, and so has whoever came between.
+  const auto again = [&](const Access& old) { return old.time == now_ && old.thread == thread_; };
+  if (kind_ == AccessKind::kRead && (again(cell.reads.first) || again(cell.reads.second))) return;
+  if (kind_ == AccessKind::kWrite && again(cell.write)) return;
+  compare(cell.write, AccessKind::kWrite, shared);
+  if (kind_ != AccessKind::kAtomic) compare(cell.atomics, AccessKind::kAtomic, shared);
+  if (kind_ != AccessKind::kRead) compare(cell.reads, AccessKind::kRead, shared);
+  if (kind_ == AccessKind::kWrite) cell.write = access_;
+  if (kind_ == AccessKind::kAtomic) keep(cell.atomics);
+  if (kind_ == AccessKind::kRead) keep(cell.reads);
+}
+
+Races::Word& Races::word(std::uintptr_t address) {
   const std::uintptr_t begin = address / kPageBytes * kPageBytes;
-  if (page_ == nullptr || page_begin_ != begin) {
+  Recent& recent = recent_[address / kPageBytes % recent_.size()];
+  if (recent.page == nullptr || recent.begin != begin) {
     std::unique_ptr<Page>& page = pages_[begin];
     if (page == nullptr) page = std::make_unique<Page>();
-    page_ = page.get();
-    page_begin_ = begin;
+    recent = {begin, page.get()};
   }
-  return page_->bytes[address - begin];
+  return (*recent.page)[address % kPageBytes / kWordBytes];
 }
 
 bool Races::ordered(const Access& earlier, bool shared) const {

@@ -5,6 +5,7 @@
 // one after the other and threads take turns, so the times of the last barriers say all that is to know.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -56,9 +57,15 @@ class Races {
     Access before, first, second;
   };
 
-  struct Byte {
+  struct Cell {
     Access write;
     Accesses reads, atomics;
+  };
+
+  // Four bytes as one until fewer of them are accessed.
+  struct Word {
+    Cell cell;
+    std::unique_ptr<std::array<Cell, 4>> bytes;
   };
 
   struct Race {
@@ -67,9 +74,12 @@ class Races {
     bool one_block;
   };
 
-  static constexpr std::uintptr_t kPageBytes = 64;
-  struct Page {
-    Byte bytes[kPageBytes];
+  static constexpr std::uintptr_t kWordBytes = 4, kPageBytes = 256;
+  using Page = std::array<Word, kPageBytes / kWordBytes>;
+
+  struct Recent {
+    std::uintptr_t begin = 0;
+    Page* page = nullptr;
   };
 
   struct Range {
@@ -78,7 +88,8 @@ class Races {
   };
   static Range thread_locals();
 
-  Byte& byte(std::uintptr_t address);
+  Word& word(std::uintptr_t address);
+  void touch(Cell& cell, bool shared);
   bool ordered(const Access& earlier, bool shared) const;
   void compare(const Access& earlier, AccessKind earlier_kind, bool shared);
   void compare(const Accesses& earlier, AccessKind kind, bool shared);
@@ -86,8 +97,7 @@ class Races {
 
   Range device_, static_shared_, dynamic_shared_;
   std::unordered_map<std::uintptr_t, std::unique_ptr<Page>> pages_;
-  std::uintptr_t page_begin_ = 0;  // the page used last
-  Page* page_ = nullptr;
+  std::array<Recent, 256> recent_;  // pages, by their lowest bits
   int thread_ = -1;
   std::uint32_t now_ = 0, block_began_ = 0, block_ordered_ = 0;
   std::vector<std::uint32_t> warp_ordered_;
