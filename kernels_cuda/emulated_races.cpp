@@ -1,10 +1,10 @@
 #include <link.h>
-#include <unistd.h>
 #include <voxshift/kernels_cuda/emulated_memory.h>
 #include <voxshift/kernels_cuda/emulated_races.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <sstream>
 #include <stdexcept>
 
@@ -32,7 +32,8 @@ int find_module(dl_phdr_info* info, std::size_t, void* wanted) {
     const std::uintptr_t begin = info->dlpi_addr + header.p_vaddr;
     if (header.p_type != PT_LOAD || module.address < begin || module.address >= begin + header.p_memsz) continue;
     module.base = info->dlpi_addr;
-    module.file = info->dlpi_name[0] != '\0' ? info->dlpi_name : "/proc/" + std::to_string(getpid()) + "/exe";
+    module.file =
+        info->dlpi_name[0] != '\0' ? info->dlpi_name : std::filesystem::read_symlink("/proc/self/exe").string();
     return 1;
   }
   return 0;

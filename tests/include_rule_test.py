@@ -33,7 +33,7 @@ OURS = {
 THEIRS = {
     r"hwy/.*|omp\.h|immintrin\.h|arm_neon\.h": r"kernels_cpu/.*",
     r"sys/mman\.h": r"kernels_cpu/runtime\.cpp|kernels_cuda/emulated_memory\.cpp",
-    r"(link|unistd)\.h": r"kernels_cuda/emulated_races\.cpp",
+    r"link\.h": r"kernels_cuda/emulated_races\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
     r"sanitizer/.*": r"kernels_cuda/emulated\w*\.(h|cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
