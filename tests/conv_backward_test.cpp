@@ -92,6 +92,7 @@ TEST_P(ConvBackwardTest, AllChannelCounts) {
   const SparseTensor x = tensor(coords, Matrix(coords.size(), 1));
   for (std::size_t cin = 1; cin <= 67; ++cin)
     for (std::size_t cout = 1; cout <= 67; ++cout) {
+      if (left_out(cin, cout)) continue;
       Matrix in(coords.size(), cin), grad(coords.size(), cout), weights(2 * cin, cout);
       std::copy_n(all.values.begin(), in.values.size(), in.values.begin());
       std::copy_n(more.values.begin(), grad.values.size(), grad.values.begin());

@@ -77,6 +77,7 @@ TEST_P(ConvTest, AllChannelCounts) {
     std::copy_n(all.values.begin(), in.values.size(), in.values.begin());
     const SparseTensor features = x.with_features(array(in));
     for (std::size_t cout = 1; cout <= 67; ++cout) {
+      if (left_out(cin, cout)) continue;
       Matrix part(3 * cin, cout);
       std::copy_n(weights.values.begin(), part.values.size(), part.values.begin());
       SCOPED_TRACE(std::to_string(cin) + " -> " + std::to_string(cout));
@@ -94,7 +95,7 @@ TEST_P(ConvTest, EveryTileRemainder) {
 }
 
 TEST_P(ConvTest, MoreThanOneBlock) {
-  const auto coords = test_data::cloud(3, 5003, 5);
+  const auto coords = test_data::cloud(3, emulated() ? 503 : 5003, 5);
   expect_conv(coords, test_data::cube(3, 3), 5, 20);
   expect_conv(coords, test_data::cube(3, 3), 3, 163);
   expect_conv(coords, test_data::cube(3, 2, 2), 5, 40);

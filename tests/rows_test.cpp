@@ -39,6 +39,7 @@ TEST_P(RowsTest, LinearAtAllChannelCounts) {
   const Matrix all = test_data::whole(13, 67, 1), pool = test_data::whole(67 * 67, 1, 2);
   for (std::size_t cin = 1; cin <= 67; ++cin)
     for (std::size_t cout = 1; cout <= 67; ++cout) {
+      if (left_out(cin, cout)) continue;
       Matrix in(13, cin), weights(cin, cout);
       std::copy_n(all.values.begin(), in.values.size(), in.values.begin());
       std::copy_n(pool.values.begin(), weights.values.size(), weights.values.begin());
