@@ -1,12 +1,13 @@
 #include <link.h>
-#include <unistd.h>
 #include <voxshift/kernels_cuda/emulated_memory.h>
 #include <voxshift/kernels_cuda/emulated_races.h>
 
-#include <algorithm>
 #include <cstdio>
+#include <filesystem>
+#include <span>
 #include <sstream>
 #include <stdexcept>
+#include <string>
 
 namespace voxshift::cuda::emulated {
 namespace {
@@ -32,7 +33,7 @@ int find_module(dl_phdr_info* info, std::size_t, void* wanted) {
     const std::uintptr_t begin = info->dlpi_addr + header.p_vaddr;
     if (header.p_type != PT_LOAD || module.address < begin || module.address >= begin + header.p_memsz) continue;
     module.base = info->dlpi_addr;
-    module.file = info->dlpi_name[0] != '\0' ? info->dlpi_name : "/proc/" + std::to_string(getpid()) + "/exe";
+    module.file = info->dlpi_name[0] != '\0' ? info->dlpi_name : std::filesystem::read_symlink("/proc/self/exe");
     return 1;
   }
   return 0;
@@ -43,7 +44,7 @@ std::string place_of(const void* code) {
   Module module{reinterpret_cast<std::uintptr_t>(code) - 1, 0, {}};
   dl_iterate_phdr(find_module, &module);
   std::ostringstream command;
-  command << "addr2line -Cfips -e " << module.file << " 0x" << std::hex << module.address - module.base << " 2>&1";
+  command << "addr2line -Cfips -e '" << module.file << "' 0x" << std::hex << module.address - module.base << " 2>&1";
   std::string text;
   if (FILE* const pipe = popen(command.str().c_str(), "r")) {
     char line[512];
