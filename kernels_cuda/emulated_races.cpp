@@ -2,11 +2,12 @@
 #include <voxshift/kernels_cuda/emulated_memory.h>
 #include <voxshift/kernels_cuda/emulated_races.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <span>
 #include <sstream>
 #include <stdexcept>
+#include <string>
 
 namespace voxshift::cuda::emulated {
 namespace {
@@ -44,7 +45,7 @@ std::string place_of(const void* code) {
   Module module{reinterpret_cast<std::uintptr_t>(code) - 1, 0, {}};
   dl_iterate_phdr(find_module, &module);
   std::ostringstream command;
-  command << "addr2line -Cfips -e " << module.file << " 0x" << std::hex << module.address - module.base << " 2>&1";
+  command << "addr2line -Cfips -e '" << module.file << "' 0x" << std::hex << module.address - module.base << " 2>&1";
   std::string text;
   if (FILE* const pipe = popen(command.str().c_str(), "r")) {
     char line[512];
