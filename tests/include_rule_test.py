@@ -36,7 +36,6 @@ THEIRS = {
     r"link\.h": r"kernels_cuda/emulated_races\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
     r"sanitizer/.*": r"kernels_cuda/emulated\w*\.(h|cpp)",
-    r"link\.h": r"kernels_cuda/emulated_races\.cpp",
     r"open3d/.*": r"apps/open3d_module\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/frame_source\.cpp|tests/frame_source_test\.cpp",
     r"nlohmann/.*": r"(models|apps|tests)/.*",
