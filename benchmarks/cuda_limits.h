@@ -14,7 +14,8 @@ struct Limits {
 Limits measure_limits();
 
 /// Seconds of one cuBLAS product [rows[k], channels] x [channels, channels] in f16 for every offset k, one after the
-/// other: the least that a convolution by cuBLAS takes, before its rows are gathered and its sums added up.
+/// other, of whatever numbers lie in memory: the least that a convolution by cuBLAS takes, before its rows are gathered
+/// and its sums added up.
 double offset_products_seconds(const std::vector<std::int64_t>& rows, std::int64_t channels);
 
 }  // namespace voxshift::bench

@@ -2,7 +2,7 @@
 // the CPU (emulated.h) where the host compiler does. A kernel is written once; tests run it anywhere, with sanitizers.
 //
 // Words: blockIdx threadIdx blockDim gridDim, __syncthreads, __syncwarp, __ballot_sync and __shfl_sync with all lanes,
-// __reduce_or_sync, __popc, __ffs, __clz, __float_as_uint, __uint_as_float, uint4, float4, atomicAdd atomicCAS
+// __reduce_or_sync, __popc, __ffs, __clz, __float_as_uint, __uint_as_float, uint4, atomicAdd atomicCAS
 // atomicMin atomicMax atomicOr on 32 and 64 bits, and what stands below.
 #pragma once
 
@@ -83,9 +83,9 @@ __device__ inline unsigned char* dynamic_shared() {
 
 // d += a * b for a 16 x 16 and b 16 x 8 held by one warp, as PTX lays the fragments out; f16 in, f32 accumulated.
 __device__ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 // The same in TF32, for a 16 x 8 and b 8 x 8.

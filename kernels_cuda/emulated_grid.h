@@ -38,9 +38,6 @@ using cudaStream_t = void*;
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
 
 struct dim3 {
   unsigned x, y, z;
