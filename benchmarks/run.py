@@ -4,6 +4,7 @@
     benchmarks/run.py [SCAN] [--peers-python PYTHON] [--build-time] [--arm] [--quick]
     benchmarks/run.py --only video [--peers-python PYTHON] [--quick]
     benchmarks/run.py --only skip [--quick]
+    benchmarks/run.py --only load [SCAN] [--peers-python PYTHON] [--quick]
     benchmarks/run.py --only training --peers-python PYTHON [SCAN] [--quick]
     benchmarks/run.py --render
 
@@ -26,6 +27,7 @@ sys.path.insert(0, str(HERE / "peers"))
 
 import tables  # noqa: E402
 from compare import checked, compare, run_benchmark  # noqa: E402
+from compare_load import compare_load  # noqa: E402
 from compare_points import compare_points  # noqa: E402
 from compare_training import compare_training  # noqa: E402
 from compare_video import compare_video  # noqa: E402
@@ -147,6 +149,11 @@ def measure_skip(options):
     return {"video_skip": {**measured(), "clips": clips}}
 
 
+def measure_load(options):
+    say("beside other programs")
+    return {"load": {**measured(), **compare_load(options.build, options.peers_python, options.scan, options.quick)}}
+
+
 def measure_training(options):
     say("a training step beside plain PyTorch")
     return {"training": {**measured(), **compare_training(options.build, options.peers_python, options.scan, options.quick)}}
@@ -175,7 +182,7 @@ def measure(options):
             results["peers"] = compare(build, options.peers_python, scan, model, options.quick)
             say("point operators of other libraries beside voxshift")
             results["point_peers"] = compare_points(build, options.peers_python, scan, options.quick)
-    results |= measure_video(options)
+    results |= measure_video(options) | measure_load(options)
     if options.peers_python:
         results |= measure_training(options)
     if options.build_time:
@@ -184,7 +191,7 @@ def measure(options):
     return results
 
 
-PARTS = {"video": measure_video, "skip": measure_skip, "training": measure_training}
+PARTS = {"video": measure_video, "skip": measure_skip, "load": measure_load, "training": measure_training}
 
 
 def main():

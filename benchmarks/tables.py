@@ -1,5 +1,6 @@
 """The tables of README.md and docs/benchmarks.md, from the results of run.py."""
 
+import load_tables
 import point_tables
 import skip_tables
 import training_tables
@@ -11,7 +12,7 @@ ARM_GOALS = {
     "3-D convolution, rows picked by index": "85 %", "2-D pointwise, rows at equal distances": "85 %",
     "depthwise 3 x 3, outputs side by side": "60 %",
 }
-PARTS = {"video": "Video", "video_skip": "Skipping", "training": "Training"}  # run.py --only
+PARTS = {"video": "Video", "video_skip": "Skipping", "load": "Beside other programs", "training": "Training"}  # run.py --only
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
@@ -74,6 +75,7 @@ def summary(results):
         *point_tables.summary(results),
         *video_tables.summary(results),
         *skip_tables.summary(results),
+        *load_tables.summary(results),
         *training_tables.summary(results),
         *peer_summary(results),
         *point_tables.peer_summary(results),
@@ -111,7 +113,7 @@ def details(results):
     """All tables of docs/benchmarks.md."""
     parts = [machine(results), limits_table(results), network_table(results), layers_table(results),
              widths_table(results), coordinates_table(results), command_table(results),
-             *point_tables.details(results), *video_tables.details(results), *skip_tables.skip_table(results),
+             *point_tables.details(results), *video_tables.details(results), *skip_tables.skip_table(results), *load_tables.load_table(results),
              *training_tables.details(results)]
     if "peers" in results:
         parts.append(peers_tables(results["peers"], results["command"]["peak_rss_bytes"]))

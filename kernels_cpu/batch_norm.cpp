@@ -178,7 +178,7 @@ void batch_norm(const Context& context, const ConstRowView& in, const BatchNormL
   auto* scale = context.arena->allocate<float>(in.channels);
   scales(layer, variance, in.channels, scale);
   const auto normalize_rows = HWY_DYNAMIC_DISPATCH(normalize_rows);
-  parallel_ranges(context.threads, in.count, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, in.count, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     normalize_rows(in, mean, scale, layer, residual, first, last, out);
   });
   context.arena->rewind(mark);

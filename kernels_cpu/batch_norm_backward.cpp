@@ -192,7 +192,7 @@ void batch_norm_backward(const Context& context, const BatchNormBackward& norm, 
     shift[c] = static_cast<float>(rows > 0 ? sum / n : 0);
     slant[c] = static_cast<float>(rows > 0 ? product * inverse * inverse / n : 0);
   }
-  parallel_ranges(context.threads, rows, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, rows, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     backward_rows(norm, scale, shift, slant, first, last, grad_in, grad_residual);
   });
   context.arena->rewind(mark);

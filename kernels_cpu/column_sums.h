@@ -20,7 +20,7 @@ class PartialSums {
   template <class Body>
   PartialSums(const Context& context, std::int64_t rows, std::int64_t channels, const Body& body)
       : channels_(channels), chunks_(chunks_of(rows)), sums_(context.arena->allocate<float>(2 * chunks_ * channels)) {
-    parallel_ranges(context.threads, rows, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t chunk) {
+    parallel_ranges(context, rows, kChunkRows, [&](std::int64_t first, std::int64_t last, std::int64_t chunk) {
       body(first, last, sums_ + 2 * chunk * channels_, sums_ + (2 * chunk + 1) * channels_);
     });
   }

@@ -122,10 +122,12 @@ void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent
   constexpr std::int64_t kLeastBlocks = 4;
   const std::int64_t width = blocks >= kLeastBlocks * context.threads ? panels : 2;
   const auto conv2d_block = HWY_DYNAMIC_DISPATCH(conv2d_block);
-  parallel_for(context.threads, blocks * ((panels + width - 1) / width), [&](std::int64_t task, int) {
-    const std::int64_t first = task % blocks * kBlockPixels, panel = task / blocks * width;
-    conv2d_block(job, first, std::min(kBlockPixels, pixels.count - first), panel, std::min(panel + width, panels));
-  });
+  parallel_for(for_work(context, pixels.count * layer.macs()), blocks * ((panels + width - 1) / width),
+               [&](std::int64_t task, int) {
+                 const std::int64_t first = task % blocks * kBlockPixels, panel = task / blocks * width;
+                 conv2d_block(job, first, std::min(kBlockPixels, pixels.count - first), panel,
+                              std::min(panel + width, panels));
+               });
   context.arena->rewind(mark);
 }
 

@@ -21,7 +21,7 @@ class StackMap {
     const std::int64_t most = images * out.pixels();
     auto* memory = context.arena->allocate<std::int32_t>(2 * taps_ * most);
     lists_.resize(static_cast<std::size_t>(taps_));
-    parallel_for(context.threads, taps_, [&](std::int64_t tap, int) {
+    parallel_for(context, taps_, [&](std::int64_t tap, int) {
       const std::int64_t i = tap / window.kernel - window.padding, j = tap % window.kernel - window.padding;
       std::int32_t *from = memory + 2 * tap * most, *to = from + most;
       std::int64_t count = 0;

@@ -96,23 +96,23 @@ std::int64_t sort_unique_as(const Context& context, const Form& form, std::int64
   Arena& arena = *context.arena;
   const Arena::Mark mark = arena.mark();
   auto* items = arena.allocate<Item>(n);
-  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  parallel_ranges(context, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     for (std::int64_t i = begin; i < end; ++i) items[i] = form.item(keys[i], i);
   });
-  const auto* sorted = radix_sort(context.threads, arena, items, arena.allocate<Item>(n), n, bits,
-                                  [form](const Item& item) { return form.key(item); });
+  const auto* sorted =
+      radix_sort(context, items, arena.allocate<Item>(n), n, bits, [form](const Item& item) { return form.key(item); });
   const auto is_new = [form, sorted](std::int64_t i) {
     return i == 0 || form.key(sorted[i]) != form.key(sorted[i - 1]);
   };
   const std::int64_t pieces = (n + kGrain - 1) / kGrain;
   auto* starts = arena.allocate<std::int64_t>(pieces);  // unique keys before each piece
-  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t piece) {
+  parallel_ranges(context, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t piece) {
     starts[piece] = 0;
     for (std::int64_t i = begin; i < end; ++i) starts[piece] += is_new(i);
   });
   std::int64_t unique = 0;
   for (std::int64_t piece = 0; piece < pieces; ++piece) unique += std::exchange(starts[piece], unique);
-  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t piece) {
+  parallel_ranges(context, n, kGrain, [&](std::int64_t begin, std::int64_t end, std::int64_t piece) {
     std::int64_t next = starts[piece];
     for (std::int64_t i = begin; i < end; ++i) {
       if (is_new(i)) {
@@ -205,7 +205,7 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     const std::int64_t pieces = (n + kGrain - 1) / kGrain;
     const Arena::Mark mark = context.arena->mark();
     auto* boxes = context.arena->allocate<Box>(pieces);
-    parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
+    parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
       Box box{};
       std::copy_n(coords + first * axes, axes, box.lowest.data());
       box.highest = box.lowest;
@@ -223,14 +223,14 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 
   void pack(const Context& context, const std::int32_t* coords, std::int64_t n, const KeyLayout& layout,
             std::int64_t* keys) const override {
-    parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       for (std::int64_t i = first; i < last; ++i) keys[i] = layout.pack(coords + i * layout.axes());
     });
   }
 
   void unpack(const Context& context, const std::int64_t* keys, std::int64_t n, const KeyLayout& layout,
               std::int32_t* coords) const override {
-    parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       for (std::int64_t i = first; i < last; ++i) layout.unpack(keys[i], coords + i * layout.axes());
     });
   }
@@ -276,22 +276,21 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     const std::int64_t pieces = (level.count + kGrain - 1) / kGrain;
     const Arena::Mark mark = context.arena->mark();
     auto* counts = context.arena->allocate<std::int64_t>(pieces);
-    parallel_ranges(context.threads, level.count, kGrain,
-                    [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
-                      std::int64_t* const start = out + first * volume;
-                      std::int64_t* next = start;
-                      Coordinate c, result;
-                      for (int k = 0; k < volume; ++k) {
-                        const Window::Extents offset = window.offset(k);
-                        for (std::int64_t i = first; i < last; ++i) {
-                          level.layout.unpack(level.keys[i], c.data());
-                          if (!moved(c, window, move, offset, to, result)) continue;
-                          const std::int64_t key = to.pack(result.data());
-                          if (next == start || next[-1] != key) *next++ = key;  // neighbours often share a cell
-                        }
-                      }
-                      counts[piece] = next - start;
-                    });
+    parallel_ranges(context, level.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
+      std::int64_t* const start = out + first * volume;
+      std::int64_t* next = start;
+      Coordinate c, result;
+      for (int k = 0; k < volume; ++k) {
+        const Window::Extents offset = window.offset(k);
+        for (std::int64_t i = first; i < last; ++i) {
+          level.layout.unpack(level.keys[i], c.data());
+          if (!moved(c, window, move, offset, to, result)) continue;
+          const std::int64_t key = to.pack(result.data());
+          if (next == start || next[-1] != key) *next++ = key;  // neighbours often share a cell
+        }
+      }
+      counts[piece] = next - start;
+    });
     std::int64_t total = 0;
     for (std::int64_t piece = 0; piece < pieces; ++piece) {
       const std::int64_t* from = out + piece * kGrain * volume;
@@ -352,7 +351,7 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 
   void look_up(const Context& context, const HashSlot* slots, std::int64_t capacity, const KeyLayout& layout,
                const std::int32_t* coords, std::int64_t n, std::int32_t* rows) const override {
-    parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       for (std::int64_t i = first; i < last; ++i) {
         const std::int32_t* c = coords + i * layout.axes();
         rows[i] = layout.contains(c) ? find(slots, capacity, layout.pack(c)) : -1;
@@ -367,7 +366,7 @@ class CpuCoordinateKernels final : public CoordinateKernels {
         context, in.count, out.count, [=](std::int64_t i) { return segment[i]; },
         [](std::int64_t i) { return static_cast<std::int32_t>(i); });
     const auto reduce_segments = segment_reducer(reduce);
-    parallel_ranges(context.threads, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       reduce_segments(in, rows, first, last, out);
     });
     context.arena->rewind(mark);

@@ -20,14 +20,13 @@ bool is_finite(const float* p) { return std::isfinite(p[0]) && std::isfinite(p[1
 // Calls body(i, cloud, p) for every point.
 template <class Body>
 void for_points(const Context& context, const Clouds& clouds, const Body& body) {
-  parallel_ranges(context.threads, clouds.points.count, kGrain,
-                  [&](std::int64_t first, std::int64_t last, std::int64_t) {
-                    std::int64_t b = 0;
-                    for (std::int64_t i = first; i < last; ++i) {
-                      while (i >= clouds.splits[b + 1]) ++b;
-                      body(i, b, row(clouds.points, i));
-                    }
-                  });
+  parallel_ranges(context, clouds.points.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    std::int64_t b = 0;
+    for (std::int64_t i = first; i < last; ++i) {
+      while (i >= clouds.splits[b + 1]) ++b;
+      body(i, b, row(clouds.points, i));
+    }
+  });
 }
 
 // Where a cloud lies: p = point - mean.
@@ -63,7 +62,7 @@ void dense_grid_coords(const Context& context, const Clouds& clouds, std::int64_
                        float* coords) {
   const Arena::Mark mark = context.arena->mark();
   auto* places = context.arena->allocate<Place>(clouds.count);
-  parallel_for(context.threads, clouds.count, [&](std::int64_t b, int) {
+  parallel_for(context, clouds.count, [&](std::int64_t b, int) {
     places[b] = place_of(clouds.points, clouds.splits[b], clouds.splits[b + 1]);
   });
   const auto scale = static_cast<float>(resolution), highest = static_cast<float>(resolution - 1);

@@ -126,7 +126,7 @@ void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_ext
   constexpr std::int64_t kGrain = 256;
   const auto depthwise_run = HWY_DYNAMIC_DISPATCH(depthwise_run);
   const std::int64_t width = layer.window.out(in_extent).width;
-  parallel_ranges(context.threads, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, width, first, last,
                    [&](const PixelRun& run) { depthwise_run(layer, in_extent, in, run, out); });
   });

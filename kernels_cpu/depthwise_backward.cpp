@@ -101,16 +101,15 @@ void depthwise_input_gradient(const Context& context, const Window2d& window, Ex
     for (std::int64_t t = 0; t < taps; ++t) by_tap[t * stride + c] = weight[c * taps + t];
   const auto input_gradient_row = HWY_DYNAMIC_DISPATCH(input_gradient_row);
   constexpr std::int64_t kRows = 8;  // of one task
-  parallel_ranges(context.threads, images * in_extent.height, kRows,
-                  [&](std::int64_t first, std::int64_t last, std::int64_t) {
-                    for (std::int64_t row = first; row < last; ++row) {
-                      const std::int64_t image = row / in_extent.height, y = row % in_extent.height;
-                      const auto* g = static_cast<const float*>(grad.base) + image * out.pixels() * grad.row_stride;
-                      auto* to = static_cast<float*>(grad_in.base) + row * in_extent.width * grad_in.row_stride;
-                      input_gradient_row({window, in_extent, out, nullptr, g, 0, grad.row_stride}, by_tap, stride,
-                                         channels, y, to, grad_in.row_stride);
-                    }
-                  });
+  parallel_ranges(context, images * in_extent.height, kRows, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    for (std::int64_t row = first; row < last; ++row) {
+      const std::int64_t image = row / in_extent.height, y = row % in_extent.height;
+      const auto* g = static_cast<const float*>(grad.base) + image * out.pixels() * grad.row_stride;
+      auto* to = static_cast<float*>(grad_in.base) + row * in_extent.width * grad_in.row_stride;
+      input_gradient_row({window, in_extent, out, nullptr, g, 0, grad.row_stride}, by_tap, stride, channels, y, to,
+                         grad_in.row_stride);
+    }
+  });
   context.arena->rewind(mark);
 }
 
@@ -124,7 +123,7 @@ void depthwise_weight_gradient(const Context& context, const Window2d& window, E
   const Arena::Mark mark = context.arena->mark();
   auto* sums = context.arena->allocate<float>(chunks * taps * stride);
   const auto weight_gradient_row = HWY_DYNAMIC_DISPATCH(weight_gradient_row);
-  parallel_ranges(context.threads, rows, kRows, [&](std::int64_t first, std::int64_t last, std::int64_t chunk) {
+  parallel_ranges(context, rows, kRows, [&](std::int64_t first, std::int64_t last, std::int64_t chunk) {
     float* const sum = sums + chunk * taps * stride;
     std::fill_n(sum, taps * stride, 0.0f);
     for (std::int64_t row = first; row < last; ++row) {

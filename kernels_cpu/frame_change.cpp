@@ -153,7 +153,7 @@ void normalize(const Context& context, const std::uint8_t* frame, Extent2d exten
                const float* shift, Pixels pixels, float* out, std::int64_t pitch) {
   const auto normalize_bytes = HWY_DYNAMIC_DISPATCH(normalize_bytes);
   const std::int64_t piece = (pixels.count + context.threads - 1) / context.threads;
-  parallel_ranges(context.threads, pixels.count, piece, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, pixels.count, piece, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, extent.width, first, last, [&](const PixelRun& run) {
       normalize_bytes(frame + (run.y * extent.width + run.x) * kChannels, run.count * kChannels, scale, shift,
                       out + run.y * pitch + run.x * kChannels);

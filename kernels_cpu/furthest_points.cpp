@@ -221,7 +221,7 @@ void furthest_points(const Context& context, const Clouds& clouds, std::int64_t 
   const int threads = static_cast<int>(std::clamp<std::int64_t>(clouds.count, 1, context.threads));
   auto* scratch = arena.allocate<Distances>(threads);
   for (int thread = 0; thread < threads; ++thread) scratch[thread] = allocate_distances(arena, trees, clouds.count);
-  parallel_for(threads, clouds.count, [&](std::int64_t b, int thread) {
+  parallel_for(context, clouds.count, [&](std::int64_t b, int thread) {
     std::int32_t* out = indices + b * count;
     const PointTree& tree = trees[b];
     if (tree.count == 0) {

@@ -41,6 +41,13 @@ struct FusedJob {
   std::int64_t group_rows = 0;  ///< output rows between two visits of the last convolution
   std::int64_t ring_rows = 0;   ///< hidden rows that they read
 
+  /// About; where a list of pixels leaves out hidden ones, fewer are computed.
+  std::int64_t macs() const {
+    const std::int64_t stride = block.depthwise.window.stride, kernel = block.depthwise.window.kernel;
+    return pixels.count * (stride * stride * block.first.macs() + kernel * kernel * block.depthwise.out_channels +
+                           block.project.macs());
+  }
+
   const PackedConv2d& first() const { return static_cast<const PackedConv2d&>(*block.first.weights); }
   const PackedDepthwise& filter() const { return static_cast<const PackedDepthwise&>(*block.depthwise.weights); }
   const PackedConv2d& project() const { return static_cast<const PackedConv2d&>(*block.project.weights); }
@@ -322,7 +329,7 @@ void run_strips(const Context& context, FusedJob& job, std::int64_t strips) {
   auto* const memory = context.arena->allocate<float>(strips * floats);
   const auto fill_and_filter = HWY_DYNAMIC_DISPATCH(fill_and_filter);
   const auto project_pixels = HWY_DYNAMIC_DISPATCH(project_pixels);
-  parallel_strips(context.threads, strips, [&](std::int64_t strip) {
+  parallel_for(for_work(context, job.macs()), strips, [&](std::int64_t strip, int) {
     float* const rings = memory + strip * floats;
     float* const filtered = rings + job.slabs * job.ring_floats();
     std::int64_t ready = 0;
@@ -350,13 +357,14 @@ void run_slabs(const Context& context, FusedJob& job) {
   if (job.hidden_mask != nullptr) list_hidden(job, group, lists);
   const auto fill_and_filter = HWY_DYNAMIC_DISPATCH(fill_and_filter);
   const auto project_pixels = HWY_DYNAMIC_DISPATCH(project_pixels);
-  parallel_for(context.threads, job.slabs, [&](std::int64_t slab, int thread) {
+  const Context shared = for_work(context, job.macs());
+  parallel_for(shared, job.slabs, [&](std::int64_t slab, int thread) {
     fill_and_filter(job, group, slab, rings + thread * job.ring_floats(), filtered);
   });
   constexpr std::int64_t kPixels = 28;
   const std::int64_t panels = job.project().panels(), pairs = (panels + 1) / 2;
   const std::int64_t pieces = (job.pixels.count + kPixels - 1) / kPixels;
-  parallel_for(context.threads, pieces * pairs, [&](std::int64_t task, int) {
+  parallel_for(shared, pieces * pairs, [&](std::int64_t task, int) {
     const std::int64_t first = task % pieces * kPixels, panel = task / pieces * 2;
     project_pixels(job, filtered + first * job.channels(), first, std::min(kPixels, job.pixels.count - first), panel,
                    std::min(panel + 2, panels));

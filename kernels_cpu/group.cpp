@@ -21,7 +21,7 @@ void group(const Context& context, const ConstRowView& points, const ConstRowVie
            std::int64_t count, const ConstRowView& features, const RowView& out) {
   const std::int64_t channels = features.channels;
   const std::int64_t grain = std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, count));
-  parallel_ranges(context.threads, centers.count, grain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, centers.count, grain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for (std::int64_t i = first; i < last; ++i) {
       const float* center = row(centers, i);
       for (std::int64_t j = i * count; j < (i + 1) * count; ++j) {

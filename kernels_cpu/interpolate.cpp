@@ -173,7 +173,7 @@ std::int32_t find_near(const Level& level, std::int64_t key, std::int64_t& near)
 const std::int32_t* neighbours(const Context& context, const Level& level) {
   auto* corners = context.arena->allocate<std::int32_t>(kCorners * level.count);
   const std::int64_t* const keys = level.keys;
-  parallel_ranges(context.threads, level.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, level.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for (int column = 0; column < kCorners / 2; ++column) {
       const std::int64_t delta =
           (std::int64_t{column >> 1} << level.layout.shift(1)) + (std::int64_t{column & 1} << level.layout.shift(2));
@@ -214,7 +214,7 @@ class FloorDivision {
 void trilinear(const Context& context, const float* points, std::int64_t n, const float* stride,
                const KeyLayout& layout, const HashSlot* slots, std::int64_t capacity, Trilinear mode,
                std::int32_t* indices, float* weights) {
-  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     std::array<std::int64_t, kCorners> found{};  // keys of the point before; points of a scan often share a cell
     for (std::int64_t i = first; i < last; ++i) {
       const Corners corners = corners_at(layout, points + 4 * i, stride);
@@ -237,7 +237,7 @@ void link(const Context& context, const Level& fine, const Level& coarse, const 
   const std::int32_t* const corners = indices ? neighbours(context, coarse) : nullptr;
   const std::array<FloorDivision, 3> cell_of{FloorDivision(stride[0]), FloorDivision(stride[1]),
                                              FloorDivision(stride[2])};
-  parallel_ranges(context.threads, fine.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, fine.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     std::int64_t near = coarse.count * first / fine.count;
     const auto row_of = [&](std::int64_t key) { return find_near(coarse, key, near); };
     Coordinate c{}, cell{};
@@ -269,7 +269,7 @@ void interpolate(const Context& context, const ConstRowView& in, const std::int3
   choose_target();
   const auto mix_rows = HWY_DYNAMIC_DISPATCH(mix_rows);
   const Interpolated op{in, indices, weights, k, out, writes_past_caches(out)};
-  parallel_ranges(context.threads, out.count, kGrain / 4,
+  parallel_ranges(context, out.count, kGrain / 4,
                   [&](std::int64_t first, std::int64_t last, std::int64_t) { mix_rows(op, first, last); });
 }
 

@@ -84,7 +84,7 @@ void interpolate_backward(const Context& context, const ConstRowView& grad, cons
   const bool past_caches = writes_past_caches(out);
   const Arena::Mark mark = context.arena->mark();
   const auto sum = [&](const SegmentedItems<WeightedRow>& entries) {
-    parallel_ranges(context.threads, out.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, out.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       sum_entries(grad, entries, first, last, past_caches, out);
     });
   };

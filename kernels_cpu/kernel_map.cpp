@@ -38,7 +38,7 @@ Level searchable(const Context& context, const Level& fine, const Level& coarse,
 // base[o] + delta(offset) = key of coarse[o] * stride + offset in the fine layout.
 const std::int64_t* base_keys(const Context& context, const Level& fine, const Level& coarse, const Window& window) {
   auto* base = context.arena->allocate<std::int64_t>(coarse.count);
-  parallel_ranges(context.threads, coarse.count, kChunkRows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+  parallel_ranges(context, coarse.count, kChunkRows, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
     Coordinate c;
     for (std::int64_t o = begin; o < end; ++o) {
       coarse.layout.unpack(coarse.keys[o], c.data());
@@ -115,7 +115,7 @@ const std::int32_t* split(const Context& context, const PairList* pairs, int vol
   constexpr std::int64_t kGrain = 32;
   const std::int64_t splits = (rows + kSplitRows - 1) / kSplitRows + 1;
   auto* table = result.allocate<std::int32_t>(splits * volume);
-  parallel_ranges(context.threads, splits, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, splits, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for (int k = 0; k < volume; ++k) {
       const std::int32_t* const out = pairs[k].out;
       const std::int64_t count = pairs[k].count;
@@ -146,7 +146,7 @@ PairList* joined(const Context& context, const Table& table, std::int64_t chunks
     pairs[k].out = out + start;
     starts[k] = start;
   }
-  parallel_for(context.threads, table.offsets, [&](std::int64_t k, int) {
+  parallel_for(context, table.offsets, [&](std::int64_t k, int) {
     std::int64_t to = starts[k];
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
       const std::int64_t from = table.place(chunk, static_cast<int>(k));
@@ -190,15 +190,14 @@ KernelMapViews kernel_map(const Context& context, const Level& fine, const Level
               walked};
   table.counts = scratch.allocate<std::int32_t>(chunks * table.counts_stride());
   auto* const all_columns = scratch.allocate<Column>(chunks * columns);
-  parallel_ranges(context.threads, coarse.count, kChunkRows,
-                  [&](std::int64_t begin, std::int64_t end, std::int64_t chunk) {
-                    std::fill_n(table.counts_of(chunk), walked, 0);
-                    Column* own = all_columns + chunk * columns;
-                    for (int c = 0, k = 0; c < columns; ++c, k += taps)
-                      own[c] = {0, delta(search.layout, window.offset(k)),
-                                std::int64_t{std::min(taps, walked - k) - 1} * window.dilation[last], k};
-                    walk(search, base, begin, end, chunk, own, columns, window.dilation[last], table);
-                  });
+  parallel_ranges(context, coarse.count, kChunkRows, [&](std::int64_t begin, std::int64_t end, std::int64_t chunk) {
+    std::fill_n(table.counts_of(chunk), walked, 0);
+    Column* own = all_columns + chunk * columns;
+    for (int c = 0, k = 0; c < columns; ++c, k += taps)
+      own[c] = {0, delta(search.layout, window.offset(k)),
+                std::int64_t{std::min(taps, walked - k) - 1} * window.dilation[last], k};
+    walk(search, base, begin, end, chunk, own, columns, window.dilation[last], table);
+  });
 
   PairList* pairs = joined(context, table, chunks, volume, result);
   if (symmetric) mirror(pairs, volume, coarse.count, result);

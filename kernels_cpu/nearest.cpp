@@ -157,7 +157,7 @@ std::int64_t nearest(const Context& context, const Clouds& points, const Clouds&
   const std::int64_t capacity = 4 * std::min(k, points.points.count) + 12 * kLeafPoints;
   const CandidateScratch* scratch = allocate_candidates(arena, tasks.threads, queries.points.count, capacity);
   const NearestSearch search{k, radius2, indices, distances};
-  parallel_for(tasks.threads, tasks.count,
+  parallel_for(context, tasks.count,
                [&](std::int64_t i, int thread) { nearest_of_leaves(tasks.tasks[i], search, scratch[thread]); });
   for_skipped_queries(queries, tasks, [&](std::int64_t i, std::int64_t) {
     std::fill_n(indices + i * k, k, -1);
@@ -173,7 +173,7 @@ void three_nearest(const Context& context, const Clouds& points, const Clouds& c
   for (std::int64_t b = 0; b < points.count; ++b) {
     const std::int64_t first = points.splits[b], last = points.splits[b + 1];
     const auto first_center = static_cast<std::int32_t>(centers.splits[b]);
-    parallel_ranges(context.threads, last - first, 4096, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
+    parallel_ranges(context, last - first, 4096, [&](std::int64_t begin, std::int64_t end, std::int64_t) {
       for (std::int64_t i = first + begin; i < first + end; ++i) {
         std::int32_t* index = indices + 3 * i;
         float* weight = weights + 3 * i;

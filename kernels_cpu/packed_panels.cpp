@@ -8,7 +8,7 @@ namespace voxshift::cpu {
 PackedPanels::PackedPanels(const Context& context, const float* weight, std::int64_t offsets, std::int64_t inputs,
                            std::int64_t outputs, WeightOrder order)
     : PackedWeights(offsets, inputs, outputs), data(static_cast<float*>(runtime().allocate(Device::cpu(), bytes()))) {
-  parallel_for(context.threads, volume * panels(), [&](std::int64_t panel, int) {
+  parallel_for(context, volume * panels(), [&](std::int64_t panel, int) {
     const std::int64_t k = panel / panels(), first = panel % panels() * kPanel;
     const std::int64_t present = std::min(kPanel, out_channels - first);
     float* to = data + panel * in_channels * kPanel;

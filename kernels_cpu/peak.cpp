@@ -47,11 +47,12 @@ double fma_peak(int threads) {
   choose_target();
   constexpr std::int64_t kSteps = 4'000'000;
   const auto multiply_adds = HWY_DYNAMIC_DISPATCH(multiply_adds);
+  const Context context{Device::cpu(), nullptr, threads};
   double best = 0;
   for (int repeat = 0; repeat < 4; ++repeat) {
     double done = 0;
     const auto start = std::chrono::steady_clock::now();
-    parallel_for(threads, threads, [&](std::int64_t task, int) {
+    parallel_for(context, threads, [&](std::int64_t task, int) {
       float sink = 0;
       const double n = multiply_adds(kSteps, &sink);
       if (task == 0) done = n;

@@ -193,7 +193,7 @@ std::int64_t commit(const Context& context, const ConstRowView& values, Pixels p
   constexpr std::int64_t kGrain = 1024;
   const auto commit_rows = HWY_DYNAMIC_DISPATCH(commit_rows);
   std::memset(mask, 0, static_cast<std::size_t>(kept.count));
-  parallel_ranges(context.threads, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     commit_rows(values, pixels.rows, first, last, threshold, kept, mask);
   });
   return count_active(mask, kept.count);

@@ -240,7 +240,7 @@ void fill_places(const Context& context, const Clouds& clouds, const Places& pla
   for (std::int64_t b = 0; b < clouds.count; ++b)
     for (std::int64_t first = clouds.splits[b]; first < clouds.splits[b + 1]; first += kGrain)
       pieces[n++] = {first, std::min(first + kGrain, clouds.splits[b + 1]), starts[b] + first - clouds.splits[b], 0};
-  parallel_for(context.threads, n, [&](std::int64_t i, int) {
+  parallel_for(context, n, [&](std::int64_t i, int) {
     Piece& piece = pieces[i];
     piece.count = copy_finite(clouds.points, piece.first, piece.last, places, piece.to);
   });
@@ -268,7 +268,7 @@ void build_nodes(const Context& context, const Places& places, const Places& spa
   auto* middles = context.arena->allocate<std::int64_t>(most);
   std::copy_n(roots, count, nodes);
   while (count > 0) {
-    parallel_for(context.threads, count, [&](std::int64_t i, int) {
+    parallel_for(context, count, [&](std::int64_t i, int) {
       const bool is_small = nodes[i].last - nodes[i].first <= small;
       if (is_small) build_subtree(places, spare, nodes[i], leaf_size);
       middles[i] = is_small ? -1 : split(places, spare, nodes[i], leaf_size);
@@ -341,11 +341,10 @@ PointTree* build_trees(const Context& context, const Clouds& clouds, std::int64_
     const Boxes points{
         {tree.at[0], tree.at[1], tree.at[2]}, {tree.at[0], tree.at[1], tree.at[2]}, tree.index, tree.count};
     for (int l = 0; l < tree.levels; ++l)
-      parallel_ranges(context.threads, tree.boxes[l].count, kGrain / kFanOut,
-                      [&](std::int64_t first, std::int64_t last, std::int64_t) {
-                        bound_runs(l == 0 ? points : tree.boxes[l - 1], l == 0 ? leaf_size : kFanOut, tree.boxes[l],
-                                   first, last);
-                      });
+      parallel_ranges(
+          context, tree.boxes[l].count, kGrain / kFanOut, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+            bound_runs(l == 0 ? points : tree.boxes[l - 1], l == 0 ? leaf_size : kFanOut, tree.boxes[l], first, last);
+          });
   }
   return trees;
 }

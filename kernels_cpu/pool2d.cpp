@@ -88,7 +88,7 @@ void pool(const Context& context, const Window2d& window, Extent2d in_extent, co
           const RowView& out, PoolRun pool_run) {
   constexpr std::int64_t kGrain = 256;
   const std::int64_t width = window.out(in_extent).width;
-  parallel_ranges(context.threads, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, width, first, last, [&](const PixelRun& run) { pool_run(window, in_extent, in, run, out); });
   });
 }

@@ -162,7 +162,7 @@ std::int64_t blocks_of(std::int64_t rows) { return (rows + kSplitRows - 1) / kSp
 
 // weights[o] = 1 / the pairs of output o
 void mean_weights(const Context& context, const KernelMapView& map, float* weights) {
-  parallel_for(context.threads, blocks_of(map.out_rows), [&](std::int64_t block, int) {
+  parallel_for(context, blocks_of(map.out_rows), [&](std::int64_t block, int) {
     const std::int64_t first = block * kSplitRows, last = std::min(map.out_rows, first + kSplitRows);
     std::fill(weights + first, weights + last, 0.0f);
     const std::int32_t* const begin = map.splits + block * map.volume;
@@ -203,7 +203,7 @@ void pool_backward(const Context& context, const ConstRowView& in, const ConstRo
     auto* winners = context.arena->allocate<std::int32_t>(outputs * stride);
     auto* best = context.arena->allocate<float>(kSplitRows * stride * context.threads);
     const auto map_winners = HWY_DYNAMIC_DISPATCH(map_winners);
-    parallel_for(context.threads, blocks_of(outputs), [&](std::int64_t block, int thread) {
+    parallel_for(context, blocks_of(outputs), [&](std::int64_t block, int thread) {
       map_winners(in, map.forward, block, stride, best + thread * kSplitRows * stride, winners);
     });
     shares.winners = winners;
@@ -217,7 +217,7 @@ void pool_backward(const Context& context, const ConstRowView& in, const ConstRo
     shares.weights = weights;
   }
   const auto map_shares = HWY_DYNAMIC_DISPATCH(map_shares);
-  parallel_for(context.threads, blocks_of(out.count),
+  parallel_for(context, blocks_of(out.count),
                [&](std::int64_t block, int) { map_shares(shares, map.transposed, block, out); });
   context.arena->rewind(mark);
 }
@@ -239,13 +239,13 @@ void reduce_backward(const Context& context, const ConstRowView& in, const std::
     auto* winners = context.arena->allocate<std::int32_t>(segments * stride);
     auto* best = context.arena->allocate<float>(stride * context.threads);
     const auto segment_winners = HWY_DYNAMIC_DISPATCH(segment_winners);
-    parallel_for(context.threads, (segments + kGrain - 1) / kGrain, [&](std::int64_t task, int thread) {
+    parallel_for(context, (segments + kGrain - 1) / kGrain, [&](std::int64_t task, int thread) {
       segment_winners(in, rows, task * kGrain, std::min(segments, (task + 1) * kGrain), stride, best + thread * stride,
                       winners);
     });
     const Shares shares{grad, nullptr, winners, stride};
     const auto segment_shares = HWY_DYNAMIC_DISPATCH(segment_shares);
-    parallel_ranges(context.threads, out.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, out.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       segment_shares(shares, segment, first, last, out);
     });
   }

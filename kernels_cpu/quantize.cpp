@@ -77,7 +77,7 @@ std::int64_t quantize(const Context& context, const Clouds& clouds, float size, 
   const Arena::Mark mark = context.arena->mark();
   auto* counts = context.arena->allocate<std::int64_t>(pieces);
   const auto quantize_piece = piece_quantizer(rounding);
-  parallel_ranges(context.threads, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
+  parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
     counts[piece] = quantize_piece(clouds, first, last, size, range, coords, kept);
   });
   std::int64_t total = 0;

@@ -115,7 +115,7 @@ float* row(const RowView& view, std::int64_t i) { return static_cast<float*>(vie
 
 template <class Body>
 void for_rows(const Context& context, std::int64_t count, const Body& body) {
-  parallel_ranges(context.threads, count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+  parallel_ranges(context, count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for (std::int64_t i = first; i < last; ++i) body(i);
   });
 }
@@ -140,7 +140,7 @@ class CpuRowKernels final : public RowKernels {
     const Arena::Mark mark = context.arena->mark();
     float* acc = context.arena->allocate<float>(acc_floats * context.threads);
     const auto linear_block = HWY_DYNAMIC_DISPATCH(linear_block);
-    parallel_for(context.threads, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
+    parallel_for(context, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
       linear_block(in, panels, epilogue, out, b * kLinearRows, std::min(out.count, (b + 1) * kLinearRows),
                    acc + thread * acc_floats);
     });

@@ -36,7 +36,7 @@ auto by_segment(const Context& context, std::int64_t n, std::int64_t segments, c
   const Arena::Mark mark = arena.mark();
   auto* places = arena.allocate<std::int64_t>(std::max(slots, n / 2));
   // By value, and bounds in locals: stores to counters and items must not make the compiler compute them again.
-  parallel_for(context.threads, chunks, [=](std::int64_t chunk, int) {
+  parallel_for(context, chunks, [=](std::int64_t chunk, int) {
     const std::int64_t first = n * chunk / chunks, last = n * (chunk + 1) / chunks;
     std::int64_t* const count = places + chunk * slots;
     std::fill_n(count, slots, 0);
@@ -48,7 +48,7 @@ auto by_segment(const Context& context, std::int64_t n, std::int64_t segments, c
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) place += std::exchange(places[chunk * slots + slot], place);
   }
   splits[slots] = place;
-  parallel_for(context.threads, chunks, [=](std::int64_t chunk, int) {
+  parallel_for(context, chunks, [=](std::int64_t chunk, int) {
     const std::int64_t first = n * chunk / chunks, last = n * (chunk + 1) / chunks;
     std::int64_t* const next = places + chunk * slots;
     Item* const to = items;

@@ -100,7 +100,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     const Arena::Mark mark = context.arena->mark();
     float* acc = context.arena->allocate<float>(rows * stride * context.threads);
     const auto conv_block = HWY_DYNAMIC_DISPATCH(conv_block);
-    parallel_for(context.threads, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
+    parallel_for(context, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
       conv_block(block, b * rows, std::min(out.count, (b + 1) * rows), acc + thread * rows * stride);
     });
     context.arena->rewind(mark);
@@ -116,7 +116,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     const std::int64_t blocks = (out.count + kSplitRows - 1) / kSplitRows;
     const Arena::Mark mark = context.arena->mark();
     auto* present = context.arena->allocate<std::int32_t>(out.count);
-    parallel_for(context.threads, blocks, [&](std::int64_t block, int) {
+    parallel_for(context, blocks, [&](std::int64_t block, int) {
       const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
       std::fill(present + first, present + last, 0);
       for (std::int64_t o = first; o < last; ++o) std::fill_n(row(out, o), out.channels, 0.0f);
@@ -144,7 +144,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
   void to_dense(const Context& context, const ConstRowView& in, const std::int32_t* coords, const DenseLayout& layout,
                 float* dense) const override {
     std::fill_n(dense, layout.batches * layout.channels * layout.cells(), 0.0f);
-    parallel_ranges(context.threads, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       for (std::int64_t i = first; i < last; ++i) {
         const float* from = static_cast<const float*>(in.base) + i * in.row_stride;
         float* to = dense + layout.start(layout.cell(coords + i * (layout.dims + 1)));
@@ -156,7 +156,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
   void occupied(const Context& context, const float* dense, const DenseLayout& layout,
                 std::uint8_t* mask) const override {
     const std::int64_t cells = layout.cells();
-    parallel_ranges(context.threads, layout.batches * cells, kCellGrain,
+    parallel_ranges(context, layout.batches * cells, kCellGrain,
                     [&](std::int64_t first, std::int64_t last, std::int64_t) {
                       for (std::int64_t p = first; p < last; ++p) {
                         const float* from = dense + layout.start(p);
@@ -169,7 +169,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void from_dense(const Context& context, const float* dense, const DenseLayout& layout, const std::int32_t* cells,
                   std::int32_t* coords, const RowView& out) const override {
-    parallel_ranges(context.threads, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    parallel_ranges(context, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
       for (std::int64_t i = first; i < last; ++i) {
         layout.coordinate(cells[i], coords + i * (layout.dims + 1));
         const float* from = dense + layout.start(cells[i]);

@@ -273,7 +273,7 @@ void weight_gradient(const Context& context, const ConstRowView& in, const Const
   auto* scratch = context.arena->allocate<float>(rows * context.threads);
   auto* next = context.arena->allocate<std::int64_t>(volume * context.threads);
   const auto gradient_task = HWY_DYNAMIC_DISPATCH(gradient_task);
-  parallel_for(context.threads, parts * groups, [&](std::int64_t t, int thread) {
+  parallel_for(context, parts * groups, [&](std::int64_t t, int thread) {
     const std::int64_t part = t / groups, group = t % groups, first_list = volume * group / groups;
     gradient_task(
         in, grad, lists,
@@ -281,7 +281,7 @@ void weight_gradient(const Context& context, const ConstRowView& in, const Const
          grad.count * (part + 1) / parts, block, acc + (part * volume + first_list) * sums},
         {scratch + thread * rows, next + thread * volume});
   });
-  parallel_for(context.threads, volume, [&](std::int64_t k, int) {
+  parallel_for(context, volume, [&](std::int64_t k, int) {
     float* const to = out + k * in.channels * outputs;
     std::fill_n(to, in.channels * outputs, 0.0f);
     for (std::int64_t part = 0; part < parts; ++part) {

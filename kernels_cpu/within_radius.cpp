@@ -205,7 +205,7 @@ RaggedView within_radius(const Context& context, const Clouds& points, const Clo
   search.splits[0] = 0;
   auto* most = arena.allocate<std::int64_t>(tasks.count);
   const auto count_within_radius = HWY_DYNAMIC_DISPATCH(count_within_radius);
-  parallel_for(tasks.threads, tasks.count,
+  parallel_for(context, tasks.count,
                [&](std::int64_t i, int) { most[i] = count_within_radius(tasks.tasks[i], search); });
   for_skipped_queries(queries, tasks, [&](std::int64_t i, std::int64_t) { search.splits[i + 1] = 0; });
   std::int64_t total = 0;
@@ -216,7 +216,7 @@ RaggedView within_radius(const Context& context, const Clouds& points, const Clo
   const std::int64_t capacity = tasks.count > 0 ? *std::max_element(most, most + tasks.count) : 0;
   const CandidateScratch* scratch = allocate_candidates(arena, tasks.threads, queries.points.count, capacity);
   const auto fill_within_radius = HWY_DYNAMIC_DISPATCH(fill_within_radius);
-  parallel_for(tasks.threads, tasks.count,
+  parallel_for(context, tasks.count,
                [&](std::int64_t i, int thread) { fill_within_radius(tasks.tasks[i], search, scratch[thread]); });
   arena.rewind(mark);
   return {search.splits, search.indices, search.distances};
@@ -231,7 +231,7 @@ void ball_query(const Context& context, const Clouds& points, const Clouds& cent
   const CandidateScratch* scratch = allocate_candidates(arena, tasks.threads, centers.points.count, capacity);
   const BallSearch ball{std::nextafter(radius2, -1.0f), count, points.splits, indices};
   const auto ball_query_of_leaves = HWY_DYNAMIC_DISPATCH(ball_query_of_leaves);
-  parallel_for(tasks.threads, tasks.count,
+  parallel_for(context, tasks.count,
                [&](std::int64_t i, int thread) { ball_query_of_leaves(tasks.tasks[i], ball, scratch[thread]); });
   for_skipped_queries(centers, tasks, [&](std::int64_t i, std::int64_t b) {
     std::fill_n(indices + i * count, count, ball.fallback(b));

@@ -63,9 +63,9 @@ std::string kind_of(const Step& step, const Plan& plan) {
 
 }  // namespace
 
-Executor::Executor(Plan plan, Device device, int threads)
+Executor::Executor(Plan plan, Device device, const Threads& threads)
     : device_(device),
-      threads_(threads > 0 ? threads : num_threads()),
+      pool_(threads.pool()),
       plan_(std::move(plan)),
       scratch_(device),
       features_(device),

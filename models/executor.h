@@ -15,7 +15,7 @@ class Executor {
   /// Called before each step with its input's rows.
   using BeforeStep = std::function<void(Step&, const ConstRowView&)>;
 
-  Executor(Plan plan, Device device, int threads);
+  Executor(Plan plan, Device device, const Threads& threads);
 
   Executor(const Executor&) = delete;  // the geometry refers to the plan
   Executor& operator=(const Executor&) = delete;
@@ -26,9 +26,9 @@ class Executor {
 
   Geometry& geometry() { return geometry_; }
   const Plan& plan() const { return plan_; }
-  Context context() { return {device_, nullptr, threads_, &scratch_}; }
+  Context context() { return {device_, nullptr, threads(), &scratch_, pool_.get()}; }
   Device device() const { return device_; }
-  int threads() const { return threads_; }
+  int threads() const { return pool_->threads(); }
   DType dtype() const { return plan_.dtype; }
   RunReport& report() { return report_; }
   const RunReport& report() const { return report_; }
@@ -65,7 +65,7 @@ class Executor {
   void run_scale(const Step& step, const ConstRowView& x, const RowView& out);
 
   Device device_;
-  int threads_;
+  std::shared_ptr<ThreadPool> pool_;
   Plan plan_;
   Arena scratch_, features_;
   Geometry geometry_;

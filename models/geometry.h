@@ -58,7 +58,10 @@ class Geometry {
  private:
   void build_domain(const Context& context, int domain, DomainRows& rows);
   void build_link(const Context& context, const LinkSpec& spec, LinkRows& link);
-  Context in_place(const Context& context) { return {context.device, context.stream, context.threads, &arena_}; }
+  Context in_place(Context context) {
+    context.arena = &arena_;
+    return context;
+  }
 
   const Plan& plan_;
   Arena arena_;

@@ -18,7 +18,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 }  // namespace
 
 struct Session::Impl {
-  Impl(const Model& m, Device d, int threads, DType dtype)
+  Impl(const Model& m, Device d, const Threads& threads, DType dtype)
       : model(m),
         executor(make_plan(m.graph(), m.parameters(), m.channels(), d, Passes::kAll, dtype), d, threads),
         scale(Array::from(m.profile().scale, {static_cast<std::int64_t>(m.profile().scale.size())}).to(d)) {
@@ -83,7 +83,7 @@ struct Session::Impl {
   RunReport total;  // of all blocks of a cloud
 };
 
-Session::Session(const Model& model, Device device, int threads, std::optional<DType> dtype) {
+Session::Session(const Model& model, Device device, const Threads& threads, std::optional<DType> dtype) {
   impl_ = std::make_unique<Impl>(model, device, threads, network_dtype("session", device, dtype));
 }
 Session::~Session() = default;
@@ -148,8 +148,8 @@ void Session::Impl::segment_voxels(const Array& points, Segmentation& result) {
   const Profile& profile = model.profile();
   const std::int64_t n = points.dim(0), channels = profile.channels();
   const RowKernels& rows = row_kernels(executor.device());
-  Arena& arena = executor.geometry().arena();
-  const Context in_place{executor.device(), nullptr, executor.threads(), &arena};
+  Context in_place = executor.context();
+  in_place.arena = &executor.geometry().arena();
   const std::int64_t splits[] = {0, n};
   const VoxelRows voxels = voxelize_rows(in_place, {rows_of(points).columns(0, channels), splits, 1}, profile.voxelize);
   executor.geometry().set_voxels(voxels.level, std::nullopt);

@@ -44,9 +44,11 @@ struct Segmentation {
 /// results is allocated.
 class Session {
  public:
-  /// threads 0: num_threads(). dtype of features and weights: none is f32 on the CPU, f16 (summed in f32) on CUDA.
-  /// Throws BackendUnavailable for a device this build has not, or a dtype that the device has not: f16 on the CPU.
-  explicit Session(const Model& model, Device device = Device::cpu(), int threads = 0, std::optional<DType> dtype = {});
+  /// threads: a number, 0 for num_threads(), or a pool to share. dtype of features and weights: none is f32 on the CPU,
+  /// f16 (summed in f32) on CUDA. Throws BackendUnavailable for a device this build has not, or a dtype that the device
+  /// has not: f16 on the CPU.
+  explicit Session(const Model& model, Device device = Device::cpu(), const Threads& threads = {},
+                   std::optional<DType> dtype = {});
   ~Session();
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;

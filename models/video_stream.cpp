@@ -47,11 +47,7 @@ std::vector<float> by_step(const SkipThresholds& thresholds, const VideoPlan& pl
 
 struct VideoStream::Impl {
   Impl(const VideoNetwork& n, const StreamOptions& o)
-      : network(n),
-        interval(o.key_frame_interval),
-        threads(o.threads > 0 ? o.threads : num_threads()),
-        whole_frame(0),
-        arena(n.device()) {
+      : network(n), interval(o.key_frame_interval), pool(o.threads.pool()), whole_frame(0), arena(n.device()) {
     check(!n.bidirectional(), "[stream] the network's shift looks at the next frame: it takes clips, not streams");
     check(interval >= 0, "[stream] key_frame_interval expects 0 or more, found ", interval);
     const VideoPlan& plan = n.plan();
@@ -73,7 +69,7 @@ struct VideoStream::Impl {
   }
 
   Extent2d extent() const { return network.plan().value(network.plan().input).extent; }
-  Context context() { return {network.device(), nullptr, threads, &arena}; }
+  Context context() { return {network.device(), nullptr, pool->threads(), &arena, pool.get()}; }
 
   void check_frame(const Array& frame) const {
     check(frame.dtype() == DType::kU8 && frame.rank() == 3 && frame.dim(0) == extent().height &&
@@ -103,7 +99,7 @@ struct VideoStream::Impl {
 
   VideoNetwork network;
   std::int64_t interval;
-  int threads;
+  std::shared_ptr<ThreadPool> pool;
   float whole_frame;
   Arena arena;
   std::unique_ptr<DenseFrames> dense;  // one of the two
@@ -203,7 +199,7 @@ std::size_t VideoStream::bytes() const {
 }
 
 const VideoNetwork& VideoStream::network() const { return impl_->network; }
-int VideoStream::threads() const { return impl_->threads; }
+int VideoStream::threads() const { return impl_->pool->threads(); }
 
 Array VideoStream::layer_output(const std::string& layer) const {
   const Impl& s = *impl_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/models/video_network.h>
+#include <voxshift/tensor/thread_pool.h>
 
 #include <cstdint>
 #include <memory>
@@ -25,7 +26,7 @@ struct StreamOptions {
   std::optional<SkipThresholds> thresholds = {};  ///< kAuto: in place of the model's
   bool whole_frames = true;                       ///< kAuto: also skip whole frames
   std::int64_t key_frame_interval = 0;            ///< every so many processed frames one is dense; 0: only where needed
-  int threads = 0;                                ///< 0: num_threads()
+  Threads threads = {};                           ///< a number, 0 for num_threads(), or a pool to share
 };
 
 /// What one frame cost.

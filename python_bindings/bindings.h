@@ -7,6 +7,7 @@ namespace voxshift::python {
 
 void bind_errors(pybind11::module_& m);
 void bind_device_arrays(pybind11::module_& m);
+void bind_threads(pybind11::module_& m);
 void bind_tensors(pybind11::module_& m);
 void bind_ops(pybind11::module_& m);
 void bind_points(pybind11::module_& m);

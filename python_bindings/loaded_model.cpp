@@ -1,18 +1,11 @@
 #include "loaded_model.h"
 
 #include <voxshift/models/network_dtype.h>
-#include <voxshift/tensor/runtime.h>
 
 namespace voxshift::python {
 namespace {
 
-int checked(std::optional<int> threads) {
-  check(!threads || (*threads >= 1 && *threads <= 1024), "[Model] threads expects 1 to 1024, found ",
-        threads.value_or(0));
-  return threads.value_or(num_threads());
-}
-
-std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device, int threads,
+std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device, const Threads& threads,
                                               std::optional<DType> dtype) {
   if (model.profile().frames) return VideoNetwork(model, device, dtype);
   return Session(model, device, threads, dtype);
@@ -20,11 +13,11 @@ std::variant<Session, VideoNetwork> runner_of(const Model& model, Device device,
 
 }  // namespace
 
-LoadedModel::LoadedModel(const Model& model, Device device, std::optional<int> threads, const std::string& dtype)
+LoadedModel::LoadedModel(const Model& model, Device device, const Threads& threads, const std::string& dtype)
     : model_(model),
       device_(device),
-      threads_(checked(threads)),
-      runner_(runner_of(model, device, threads_, parse_network_dtype("Model", dtype))) {}
+      pool_(threads.pool()),
+      runner_(runner_of(model, device, pool_, parse_network_dtype("Model", dtype))) {}
 
 DType LoadedModel::dtype() const {
   return std::visit([](const auto& runner) { return runner.dtype(); }, runner_);

@@ -4,6 +4,7 @@
 #include <voxshift/models/session.h>
 #include <voxshift/models/video_network.h>
 
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,13 +16,12 @@ namespace voxshift::python {
 /// the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
-  /// threads empty: num_threads(). dtype: "auto", "f32" or "f16". Throws InvalidArgument for other dtypes and outside
-  /// 1..1024, BackendUnavailable.
-  LoadedModel(const Model& model, Device device, std::optional<int> threads, const std::string& dtype = "auto");
+  /// dtype: "auto", "f32" or "f16". Throws InvalidArgument for other dtypes, BackendUnavailable.
+  LoadedModel(const Model& model, Device device, const Threads& threads, const std::string& dtype = "auto");
 
   const Model& model() const { return model_; }
   Device device() const { return device_; }
-  int threads() const { return threads_; }
+  const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
   DType dtype() const;
 
   // Of models for points and voxels: operands go to the model's device, results to where the operands came from. Throw
@@ -38,7 +38,7 @@ class LoadedModel {
 
   Model model_;
   Device device_;
-  int threads_;
+  std::shared_ptr<ThreadPool> pool_;
   std::variant<Session, VideoNetwork> runner_;
   std::mutex mutex_;
 };

@@ -11,6 +11,7 @@
 #include "bindings.h"
 #include "loaded_model.h"
 #include "options.h"
+#include "threads.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -19,23 +20,24 @@ namespace voxshift::python {
 namespace {
 
 using Word = std::optional<std::string>;
-using Threads = std::optional<int>;
+using AnyNumber = std::optional<AnyThreads>;
 
-std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device, Threads threads,
-                                  const Word& profile, const std::string& dtype) {
+std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device,
+                                  const AnyNumber& threads, const Word& profile, const std::string& dtype) {
   const Model model = Model::load(path);
   return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model,
-                                       parse_device(device), threads, dtype);
+                                       parse_device(device), threads_of("Model", threads, {}), dtype);
 }
 
-std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::string& device, Threads threads,
+std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::string& device, const AnyNumber& threads,
                                         const std::string& dtype) {
   const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
   const auto path = package.parent_path() / "models" / (name + ".safetensors");
   const py::gil_scoped_release without_gil;
   check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar or tsm-mobilenetv2-motions, found \"",
         name, "\"");
-  return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads, dtype);
+  return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads_of("Model", threads, {}),
+                                       dtype);
 }
 
 const Parameters& on_cpu(const char* op, const Parameters& parameters) {
@@ -44,8 +46,8 @@ const Parameters& on_cpu(const char* op, const Parameters& parameters) {
 }
 
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
-                                    std::uint64_t seed, const std::string& device, Threads threads, const Word& profile,
-                                    const std::optional<std::filesystem::path>& config,
+                                    std::uint64_t seed, const std::string& device, const AnyNumber& threads,
+                                    const Word& profile, const std::optional<std::filesystem::path>& config,
                                     const std::optional<Parameters>& parameters, const std::string& shift,
                                     const std::string& dtype) {
   check(!classes || *classes >= 1, "[new] classes expects 1 to 255, on video 1 to 8192, found ", classes.value_or(0));
@@ -54,7 +56,8 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
   if (parameters) on_cpu("new", *parameters);
   ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
   spec.bidirectional = shift == "offline";
-  return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads, dtype);
+  return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads_of("Model", threads, {}),
+                                       dtype);
 }
 
 using ClassTable = std::vector<std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>>;
@@ -68,13 +71,13 @@ std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& 
 
 std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters, const std::string& profile,
                                         const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
-                                        const std::string& device, Threads threads, const std::string& dtype) {
+                                        const std::string& device, const AnyNumber& threads, const std::string& dtype) {
   const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
   const Model model(arch, network, on_cpu("from_graph", parameters), find_profile(profile),
                     class_table(classes, network.input == GraphInput::kFrames));
-  return std::make_unique<LoadedModel>(model, parse_device(device), threads, dtype);
+  return std::make_unique<LoadedModel>(model, parse_device(device), threads_of("Model", threads, {}), dtype);
 }
 
 py::object graph(const LoadedModel& model) {
@@ -83,7 +86,7 @@ py::object graph(const LoadedModel& model) {
 
 std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Parameters& parameters) {
   return std::make_unique<LoadedModel>(model.model().with_parameters(on_cpu("with_parameters", parameters)),
-                                       model.device(), model.threads(), name(model.dtype()));
+                                       model.device(), model.pool(), name(model.dtype()));
 }
 
 py::object segment(LoadedModel& model, const Array& points, bool scores) {
@@ -143,7 +146,7 @@ py::dict report(LoadedModel& model) {
 std::string repr(const LoadedModel& model) {
   return "Model(arch=\"" + model.model().arch() + "\", classes=" + std::to_string(model.model().classes().size()) +
          ", parameters=" + std::to_string(model.model().parameter_count()) + ", device=\"" + name(model.device()) +
-         "\", threads=" + std::to_string(model.threads()) + ", dtype=\"" + name(model.dtype()) + "\")";
+         "\", threads=" + std::to_string(model.pool()->threads()) + ", dtype=\"" + name(model.dtype()) + "\")";
 }
 
 constexpr const char* kClassDoc = R"(A network with its weights, preprocessing and classes, ready to run.
@@ -154,7 +157,7 @@ thread to run several at once. Any number of VideoStreams share one model. Make 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
-back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given. dtype of features and weights: "auto" (f32 on the
+back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share. dtype of features and weights: "auto" (f32 on the
 CPU, f16 summed in f32 on CUDA), "f32" or "f16".
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 
@@ -254,7 +257,9 @@ void bind_models(py::module_& m) {
           "Trained numbers: all parameters but running statistics.")
       .def_property_readonly(
           "device", [](const LoadedModel& model) { return name(model.device()); }, "Such as \"cpu\".")
-      .def_property_readonly("threads", &LoadedModel::threads, "Threads of the CPU that a run uses.")
+      .def_property_readonly(
+          "threads", [](const LoadedModel& model) { return model.pool()->threads(); },
+          "Threads of the CPU that a run uses.")
       .def_property_readonly(
           "dtype", [](const LoadedModel& model) { return name(model.dtype()); },
           "Of features and weights: \"f32\" or \"f16\".")

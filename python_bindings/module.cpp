@@ -30,6 +30,7 @@ PYBIND11_MODULE(_voxshift, m) {
   m.attr("__version__") = voxshift::version();
   bind_errors(m);
   bind_device_arrays(m);
+  bind_threads(m);
   bind_tensors(m);
   bind_ops(m);
   bind_points(m);
@@ -38,10 +39,6 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_evaluation(m);
   bind_video(m);
   bind_video_streams(m);
-  m.def("set_num_threads", &voxshift::set_num_threads, "threads"_a,
-        "Threads of ops called one by one; a model has its own number. Raises ValueError outside\n1..1024.");
-  m.def("num_threads", &voxshift::num_threads,
-        "Threads of ops called one by one: at first OMP_NUM_THREADS, else the processors of this machine.");
   m.def(
       "set_memory_cache", [](std::size_t bytes) { voxshift::set_memory_cache(bytes); }, "bytes"_a,
       "How many bytes of freed memory later results of about the same size may reuse: at first 0, all goes back to "

@@ -13,6 +13,7 @@
 #include "bindings.h"
 #include "guarded.h"
 #include "loaded_model.h"
+#include "threads.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -45,14 +46,12 @@ void set_skip(StreamOptions& options, const SkipMode& skip) {
 }
 
 std::unique_ptr<Stream> make_stream(const LoadedModel& model, const SkipMode& skip, bool whole_frames,
-                                    std::int64_t key_frame_interval, std::optional<int> threads) {
-  check(!threads || (*threads >= 1 && *threads <= 1024), "[VideoStream] threads expects 1 to 1024, found ",
-        threads.value_or(0));
+                                    std::int64_t key_frame_interval, const std::optional<AnyThreads>& threads) {
   StreamOptions options;
   set_skip(options, skip);
   options.whole_frames = whole_frames;
   options.key_frame_interval = key_frame_interval;
-  options.threads = threads.value_or(model.threads());
+  options.threads = threads_of("VideoStream", threads, model.pool()->threads());
   return std::make_unique<Stream>(VideoStream(model.video_network("VideoStream"), options));
 }
 
@@ -111,9 +110,9 @@ py::tuple calibrate(const LoadedModel& model, const std::vector<Array>& clips, d
   const SkipCalibration found = [&] {
     const py::gil_scoped_release without_gil;
     SkipCalibration calibration =
-        calibrate_skip(model.video_network("calibrate_skip"), clips, budget, model.threads(), progress);
+        calibrate_skip(model.video_network("calibrate_skip"), clips, budget, model.pool()->threads(), progress);
     calibrated = std::make_unique<LoadedModel>(model.model().with_skip_thresholds(calibration.thresholds),
-                                               model.device(), model.threads(), name(model.dtype()));
+                                               model.device(), model.pool()->threads(), name(model.dtype()));
     return calibration;
   }();
   return py::make_tuple(std::move(calibrated),
@@ -128,7 +127,7 @@ stream take turns.
 model: with the online shift. skip: what may be left out, "off": nothing; "exact": what did not change at all, the same
 bits; a number: what changed by at most that, at the normalised frame and at every layer; "auto": by the thresholds of
 calibrate_skip, and whole frames unless whole_frames is false. key_frame_interval: every so many processed frames one is
-dense, 0 for only where needed. threads: the model's unless given.
+dense, 0 for only where needed. threads: as many as the model's unless given, or a ThreadPool to share.
 
 Raises ValueError for a model that is not for video, has the offline shift or, for "auto", no thresholds, for a threshold
 that is negative or not finite and for a negative interval.)";
@@ -214,7 +213,7 @@ void bind_video_streams(py::module_& m) {
       .def(
           "recognize",
           [](const LoadedModel& self, const Array& frames) {
-            return recognize_clip(self.video_network("recognize"), frames, self.threads());
+            return recognize_clip(self.video_network("recognize"), frames, self.pool()->threads());
           },
           "frames"_a, WithoutGil(),
           "Logits float32 [classes] of a clip, the mean of its frames': frames uint8 [T, H, W, 3], RGB, of the\n"
@@ -222,7 +221,7 @@ void bind_video_streams(py::module_& m) {
       .def(
           "recognize_frames",
           [](const LoadedModel& self, const Array& frames) {
-            return recognize_frames(self.video_network("recognize_frames"), frames, self.threads());
+            return recognize_frames(self.video_network("recognize_frames"), frames, self.pool()->threads());
           },
           "frames"_a, WithoutGil(), "Logits float32 [T, classes] of every frame of a clip; arguments as of recognize.")
       .def_property_readonly("skip_thresholds", &skip_thresholds,

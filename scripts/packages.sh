@@ -7,7 +7,7 @@ test=(libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3
       python3-matplotlib python3-tqdm)
 check=(clang-format clang-tidy git pybind11-dev)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
-       libhwy-dev:arm64 libgtest-dev:arm64 libgomp1:arm64)
+       libhwy-dev:arm64 libgtest-dev:arm64)
 arm64_throughput=(llvm-19)
 
 groups=(build test check arm64 arm64_throughput)

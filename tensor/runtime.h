@@ -3,6 +3,7 @@
 
 #include <voxshift/tensor/arena.h>
 #include <voxshift/tensor/device.h>
+#include <voxshift/tensor/thread_pool.h>
 
 #include <cstddef>
 #include <functional>
@@ -87,16 +88,14 @@ struct Context {
   Device device;
   void* stream = nullptr;  ///< of the device's own kind; null: that of Runtime::use_stream
   int threads = 1;
-  Arena* arena = nullptr;  ///< scratch
+  Arena* arena = nullptr;      ///< scratch
+  ThreadPool* pool = nullptr;  ///< of the CPU; null: the process's
 };
 
 /// How much freed memory the ops called one by one keep for their next results. At first nothing is kept: what an op
 /// frees goes back to the system. Training, where every step makes the same results, gains from some hundred megabytes.
-void set_memory_cache(std::size_t bytes, Device device = Device::cpu());
-
-/// Threads used by ops called one by one (sessions have their own number). At first the processors of this machine, or
-/// OMP_NUM_THREADS where that is set. Throws InvalidArgument outside 1..1024.
-void set_num_threads(int threads);
-int num_threads();
+inline void set_memory_cache(std::size_t bytes, Device device = Device::cpu()) {
+  runtime(device).set_memory_cache(device, bytes);
+}
 
 }  // namespace voxshift

@@ -1,6 +1,7 @@
 """Times MobileNetV2 or ResNet50 in ONNX Runtime and OpenVINO on the frame that voxshift's `peer_frames` wrote.
 
     python video_engines.py time FOLDER THREADS REPEATS    f32 of both, bf16 of OpenVINO: best and median
+    python video_engines.py load FOLDER THREADS CALLS      calls one after the other: mean, median and 99th percentile
     python video_engines.py check FOLDER                   their logits against voxshift's
 
 The network is that of FOLDER/model.safetensors, without the temporal shift, batch 1; the time is from the normalised
@@ -68,6 +69,17 @@ def timing(call, repeats):
     return {"best_ms": min(medians) * 1e3, "median_ms": float(np.median(medians)) * 1e3}
 
 
+def calls(call, count):
+    """Milliseconds of `count` calls one after the other, as load_bench's."""
+    def milliseconds():
+        start = time.perf_counter()
+        call()
+        return (time.perf_counter() - start) * 1e3
+
+    found = sorted([milliseconds() for _ in range(count + 16)][16:])
+    return {"mean_ms": sum(found) / count, "median_ms": found[count // 2], "p99_ms": found[count * 99 // 100]}
+
+
 def check(folder):
     """Largest difference of the logits from ours, relative to the largest logit."""
     ours = np.fromfile(Path(folder) / "logits.f32", np.float32)
@@ -83,6 +95,11 @@ def main():
         threads, repeats = map(int, rest)
         inputs = load(folder)
         result = {"timings": {name: timing(make(*inputs, threads), repeats) for name, make in ENGINES.items()}}
+    elif what == "load":
+        threads, count = map(int, rest)
+        inputs = load(folder)
+        result = {"timings": {name: calls(make(*inputs, threads), count) for name, make in ENGINES.items()
+                              if name.endswith("f32")}}
     elif what == "check":
         result = {"different": check(folder)}
     else:

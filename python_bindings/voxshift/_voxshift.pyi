@@ -30,6 +30,7 @@ _Ties = Literal["lowest", "pvcnn"]
 _Trilinear = Literal["renormalized", "raw"]
 _Corner = Sequence[float]
 _Path = Union[str, PathLike[str]]
+_Threads = Union[int, "ThreadPool"]
 
 class _BuildInfo(TypedDict):
     version: str
@@ -203,12 +204,20 @@ class Interpolation:
     @property
     def rows(self) -> int: ...
 
+class ThreadPool:
+    def __init__(self, threads: Optional[int] = None, cpus: Optional[Sequence[int]] = None) -> None: ...
+    @property
+    def threads(self) -> int: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> ThreadPool: ...
+    def __exit__(self, *args: object) -> None: ...
+
 class Model:
     @staticmethod
     def load(
         path: _Path,
         device: str = "cpu",
-        threads: Optional[int] = None,
+        threads: Optional[_Threads] = None,
         profile: Optional[str] = None,
         dtype: str = "auto",
     ) -> Model: ...
@@ -219,7 +228,7 @@ class Model:
         classes: Optional[int] = None,
         seed: int = 0,
         device: str = "cpu",
-        threads: Optional[int] = None,
+        threads: Optional[_Threads] = None,
         profile: Optional[str] = None,
         config: Optional[_Path] = None,
         parameters: Optional[dict[str, _Array]] = None,
@@ -228,7 +237,7 @@ class Model:
     ) -> Model: ...
     @staticmethod
     def pretrained(
-        name: str = "minkunet-lidar", device: str = "cpu", threads: Optional[int] = None, dtype: str = "auto"
+        name: str = "minkunet-lidar", device: str = "cpu", threads: Optional[_Threads] = None, dtype: str = "auto"
     ) -> Model: ...
     @staticmethod
     def from_graph(
@@ -238,7 +247,7 @@ class Model:
         classes: Union[int, list[tuple[str, int, tuple[int, int, int]]]] = 19,
         arch: str = "custom",
         device: str = "cpu",
-        threads: Optional[int] = None,
+        threads: Optional[_Threads] = None,
         dtype: str = "auto",
     ) -> Model: ...
     def with_parameters(self, parameters: dict[str, _Array]) -> Model: ...
@@ -311,7 +320,7 @@ class VideoStream:
         skip: _Skip = "off",
         whole_frames: bool = True,
         key_frame_interval: int = 0,
-        threads: Optional[int] = None,
+        threads: Optional[_Threads] = None,
     ) -> None: ...
     def push(self, frame: _Array) -> FrameResult: ...
     def reset(self) -> None: ...

@@ -1,0 +1,366 @@
+// Threads of the CPU: every task once, whoever runs it and whatever becomes of the others.
+#include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <voxshift/tensor/error.h>
+#include <voxshift/tensor/thread_pool.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+namespace voxshift {
+namespace {
+
+template <class Body>
+void run(ThreadPool& pool, int threads, std::int64_t tasks, const Body& body) {
+  pool.run(
+      threads, tasks,
+      [](const void* b, std::int64_t task, int thread) { (*static_cast<const Body*>(b))(task, thread); }, &body);
+}
+
+/// How often each task was done; counts tasks that met another one of the same thread as -1.
+std::vector<int> times_done(ThreadPool& pool, int threads, std::int64_t tasks) {
+  const auto most = static_cast<std::size_t>(std::max<std::int64_t>(1, std::min<std::int64_t>(threads, tasks)));
+  std::vector<std::atomic<bool>> inside(most);
+  std::vector<std::atomic<int>> done(static_cast<std::size_t>(tasks));
+  run(pool, threads, tasks, [&](std::int64_t task, int thread) {
+    const auto t = static_cast<std::size_t>(thread);
+    const bool alone = t < most && !inside[t].exchange(true);
+    done[static_cast<std::size_t>(task)] += alone ? 1 : -1000;
+    if (t < most) inside[t] = false;
+  });
+  return {done.begin(), done.end()};
+}
+
+void expect_all_done(ThreadPool& pool, int threads, std::int64_t tasks) {
+  EXPECT_EQ(times_done(pool, threads, tasks), std::vector<int>(static_cast<std::size_t>(tasks), 1))
+      << threads << " threads, " << tasks << " tasks";
+}
+
+/// Whether `body` ends with 0 in a child of fork().
+template <class Body>
+bool succeeds_in_child(const Body& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(body() ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+bool all_done_in(ThreadPool& pool, int threads) { return times_done(pool, threads, 100) == std::vector<int>(100, 1); }
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kCanFork = false;
+#else
+constexpr bool kCanFork = true;
+#endif
+constexpr const char* kWhyNoFork = "ThreadSanitizer does not follow a process with threads through fork()";
+
+TEST(ThreadPoolTest, EveryTaskOnce) {
+  for (const int size : {1, 2, 3, 5}) {
+    ThreadPool pool(size);
+    EXPECT_EQ(pool.threads(), size);
+    for (const int threads : {1, 2, 4, 7})
+      for (const std::int64_t tasks : {0, 1, 2, 3, 8, 1000}) expect_all_done(pool, threads, tasks);
+  }
+}
+
+TEST(ThreadPoolTest, AMillionRegions) {
+  ThreadPool pool(3);
+  std::vector<std::int64_t> sums(4);
+  for (std::int64_t region = 0; region < 1'000'000; ++region)
+    run(pool, 3, 4, [&](std::int64_t task, int) { sums[static_cast<std::size_t>(task)] += region ^ task; });
+  for (std::int64_t task = 0; task < 4; ++task) {
+    std::int64_t expected = 0;
+    for (std::int64_t region = 0; region < 1'000'000; ++region) expected += region ^ task;
+    EXPECT_EQ(sums[static_cast<std::size_t>(task)], expected);
+  }
+}
+
+TEST(ThreadPoolTest, WhatATaskWroteTheCallerReads) {
+  ThreadPool pool(4);
+  std::vector<std::int64_t> values(4096);
+  for (std::int64_t round = 1; round <= 200; ++round) {
+    run(pool, 4, 64, [&](std::int64_t task, int) {
+      for (std::int64_t i = task * 64; i < (task + 1) * 64; ++i) values[static_cast<std::size_t>(i)] += i * round;
+    });
+    const std::int64_t sum = std::accumulate(values.begin(), values.end(), std::int64_t{0});
+    ASSERT_EQ(sum, 4095 * 4096 / 2 * round * (round + 1) / 2);
+  }
+}
+
+TEST(ThreadPoolTest, OthersTakeWhatALateThreadLeaves) {
+  ThreadPool pool(2);
+  // The first task lasts until all others are done: they are done by whoever does not have it.
+  std::atomic<int> others{0};
+  run(pool, 2, 50, [&](std::int64_t task, int) {
+    if (task > 0) ++others;
+    while (task == 0 && others < 49) std::this_thread::yield();
+  });
+  EXPECT_EQ(others, 49);
+}
+
+TEST(ThreadPoolTest, ARegionInARegionIsDoneByItsCaller) {
+  ThreadPool pool(3);
+  std::atomic<int> inner{0}, elsewhere{0};
+  run(pool, 3, 6, [&](std::int64_t, int) {
+    const auto self = std::this_thread::get_id();
+    run(pool, 3, 10, [&](std::int64_t, int thread) {
+      ++inner;
+      if (thread != 0 || std::this_thread::get_id() != self) ++elsewhere;
+    });
+  });
+  EXPECT_EQ(inner, 60);
+  EXPECT_EQ(elsewhere, 0);
+}
+
+TEST(ThreadPoolTest, CallersThatShareAPool) {
+  ThreadPool pool(2);
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) wrong += times_done(pool, 2, 17) == std::vector<int>(17, 1) ? 0 : 1;
+    });
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(ThreadPoolTest, ClosedBeforeDuringAndAfter) {
+  ThreadPool unused(4);
+  unused.close();
+  expect_all_done(unused, 4, 100);
+
+  for (int round = 0; round < 20; ++round) {
+    ThreadPool pool(3);
+    std::atomic<bool> started{false}, closed{false};
+    int wrong = 0;
+    std::thread user([&] {
+      while (!closed) {
+        wrong += times_done(pool, 3, 50) == std::vector<int>(50, 1) ? 0 : 1;
+        started = true;
+      }
+    });
+    while (!started) std::this_thread::yield();
+    pool.close();
+    closed = true;
+    user.join();
+    EXPECT_EQ(wrong, 0);
+    pool.close();
+    expect_all_done(pool, 3, 100);
+  }
+}
+
+TEST(ThreadPoolTest, ThreadsEndWithTheirPool) {
+  const auto threads_now = [] {
+    std::int64_t count = 0;
+    const std::unique_ptr<FILE, int (*)(FILE*)> file(fopen("/proc/self/status", "r"), fclose);
+    char line[256];
+    while (file && fgets(line, sizeof line, file.get()) != nullptr) sscanf(line, "Threads: %ld", &count);
+    return count;
+  };
+  const std::int64_t before = threads_now();
+  if (before == 0) GTEST_SKIP() << "needs /proc/self/status";
+  {
+    ThreadPool pool(4);
+    EXPECT_EQ(threads_now(), before) << "started before they were needed";
+    expect_all_done(pool, 4, 100);
+    EXPECT_EQ(threads_now(), before + 3);
+  }
+  EXPECT_EQ(threads_now(), before);
+}
+
+/// A signal's handler in which a thread stands still until it is released, as one does that the system has stopped.
+namespace stopping {
+std::atomic<int> standing{0}, release{0};
+void stand(int) {
+  ++standing;
+  while (release == 0) usleep(100);
+  --standing;
+}
+void install() {
+  release = 0;
+  struct sigaction action = {};
+  action.sa_handler = stand;
+  sigaction(SIGUSR1, &action, nullptr);
+}
+}  // namespace stopping
+
+TEST(ThreadPoolTest, AThreadThatStandsStillOutsideIsNotWaitedFor) {
+  stopping::install();
+  ThreadPool pool(2);
+  std::atomic<pthread_t> helper{};
+  std::atomic<bool> known{false};
+  run(pool, 2, 2, [&](std::int64_t task, int thread) {
+    if (thread == 1) {
+      helper = pthread_self();
+      known = true;
+    }
+    while (task == 0 && !known) std::this_thread::yield();
+  });
+  pthread_kill(helper, SIGUSR1);
+  while (stopping::standing == 0) std::this_thread::yield();
+  for (int i = 0; i < 100; ++i) expect_all_done(pool, 2, 20);
+  stopping::release = 1;
+  while (stopping::standing != 0) std::this_thread::yield();
+  expect_all_done(pool, 2, 100);
+}
+
+TEST(ThreadPoolTest, AThreadThatStandsStillInsideLosesNothing) {
+  stopping::install();
+  ThreadPool pool(2);
+  std::atomic<int> done{0};
+  std::atomic<bool> stopped{false};
+  std::thread releaser([&] {
+    while (!stopped || stopping::standing == 0 || done < 99) std::this_thread::yield();
+    stopping::release = 1;
+  });
+  run(pool, 2, 100, [&](std::int64_t task, int thread) {
+    if (thread == 1 && !stopped.exchange(true)) pthread_kill(pthread_self(), SIGUSR1);
+    while (task == 0 && !stopped) std::this_thread::yield();
+    ++done;
+  });
+  EXPECT_EQ(done, 100);
+  releaser.join();
+}
+
+TEST(ThreadPoolTest, TheWholeProcessStoppedInARegionAndContinued) {
+  if (!kCanFork) GTEST_SKIP() << kWhyNoFork;
+  int inside[2], go_on[2];
+  ASSERT_EQ(pipe(inside), 0);
+  ASSERT_EQ(pipe(go_on), 0);
+  constexpr int kRounds = 10;
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    ThreadPool pool(3);
+    bool right = true;
+    for (int round = 0; round < kRounds; ++round) {
+      right = right && all_done_in(pool, 3);
+      run(pool, 3, 3, [&](std::int64_t task, int) {
+        char byte = 'x';
+        if (task == 1) right = right && write(inside[1], &byte, 1) == 1 && read(go_on[0], &byte, 1) == 1;
+      });
+    }
+    _exit(right ? 0 : 1);
+  }
+  int status = -1;
+  for (int round = 0; round < kRounds; ++round) {
+    char byte = 'x';
+    ASSERT_EQ(read(inside[0], &byte, 1), 1);
+    kill(child, SIGSTOP);
+    ASSERT_EQ(waitpid(child, &status, WUNTRACED), child);
+    ASSERT_TRUE(WIFSTOPPED(status));
+    kill(child, SIGCONT);
+    ASSERT_EQ(write(go_on[1], &byte, 1), 1);
+  }
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  for (const int file : {inside[0], inside[1], go_on[0], go_on[1]}) close(file);
+}
+
+TEST(ThreadPoolTest, AChildOfForkHasThreadsOfItsOwn) {
+  if (!kCanFork) GTEST_SKIP() << kWhyNoFork;
+  ThreadPool pool(3), closed(3);
+  expect_all_done(pool, 3, 100);
+  closed.close();
+  expect_all_done(ThreadPool::process(), 3, 100);
+  const auto works = [&] {
+    std::atomic<bool> helped{false};
+    run(pool, 3, 2, [&](std::int64_t task, int thread) {
+      if (thread > 0) helped = true;
+      while (task == 0 && !helped) std::this_thread::yield();
+    });
+    return all_done_in(pool, 3) && all_done_in(ThreadPool::process(), 3) && all_done_in(closed, 3);
+  };
+  EXPECT_TRUE(succeeds_in_child(works));
+  EXPECT_TRUE(succeeds_in_child([&] { return works() && succeeds_in_child(works); })) << "a child's child";
+  expect_all_done(pool, 3, 100);
+
+  // While another thread computes.
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) times_done(pool, 3, 50);
+  });
+  for (int i = 0; i < 20; ++i) EXPECT_TRUE(succeeds_in_child(works));
+  stop = true;
+  busy.join();
+}
+
+TEST(ThreadPoolTest, FewerThreadsWhereTheSystemRefuses) {
+  if (!kCanFork) GTEST_SKIP() << kWhyNoFork;
+  EXPECT_TRUE(succeeds_in_child([] {
+    if (geteuid() == 0 && setuid(65534) != 0) return false;  // the limit does not hold for root
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_NPROC, &none);
+    try {
+      std::thread([] {}).join();
+      return false;  // not refused: the test would show nothing
+    } catch (const std::system_error&) {
+    }
+    ThreadPool pool(4);
+    return all_done_in(pool, 4) && all_done_in(pool, 4) && all_done_in(ThreadPool::process(), 2);
+  }));
+}
+
+TEST(ThreadPoolTest, PinnedThreadsStayWhereTheyAre) {
+  cpu_set_t allowed;
+  ASSERT_EQ(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+  int last = CPU_SETSIZE - 1, forbidden = -1;
+  while (!CPU_ISSET(static_cast<std::size_t>(last), &allowed)) forbidden = last--;
+  ThreadPool pool(2, {last});
+  std::atomic<int> elsewhere{0}, there{0};
+  for (int round = 0; round < 100; ++round)
+    run(pool, 2, 10, [&](std::int64_t task, int thread) {
+      cpu_set_t mine;
+      if (thread == 1) sched_getaffinity(0, sizeof mine, &mine);
+      if (thread == 1)
+        ++(CPU_COUNT(&mine) == 1 && CPU_ISSET(static_cast<std::size_t>(last), &mine) ? there : elsewhere);
+      while (task == 0 && there + elsewhere == 0) std::this_thread::yield();
+    });
+  EXPECT_EQ(elsewhere, 0);
+  EXPECT_GT(there, 0);
+  if (forbidden >= 0) {
+    EXPECT_THROW(ThreadPool(2, {last, forbidden}), InvalidArgument);
+  }
+  EXPECT_THROW(ThreadPool(2, {-1}), InvalidArgument);
+  EXPECT_THROW(ThreadPool(2, {1 << 20}), InvalidArgument);
+}
+
+TEST(ThreadPoolTest, NumbersThatAreNone) {
+  for (const int threads : {-1, 0, 1025, 1'000'000}) {
+    EXPECT_THROW(ThreadPool{threads}, InvalidArgument) << threads;
+    EXPECT_THROW(set_num_threads(threads), InvalidArgument) << threads;
+    if (threads != 0) {
+      EXPECT_THROW(Threads{threads}, InvalidArgument) << threads;
+    }
+  }
+  const int before = num_threads();
+  set_num_threads(3);
+  EXPECT_EQ(num_threads(), 3);
+  EXPECT_EQ(Threads().pool()->threads(), 3);
+  set_num_threads(before);
+}
+
+TEST(ThreadPoolTest, ThreadsAreOwnOrShared) {
+  const Threads two(2);
+  EXPECT_EQ(two.pool()->threads(), 2);
+  EXPECT_NE(two.pool(), two.pool());
+  const auto pool = std::make_shared<ThreadPool>(4);
+  const Threads shared(pool);
+  EXPECT_EQ(shared.pool(), pool);
+}
+
+}  // namespace
+}  // namespace voxshift
