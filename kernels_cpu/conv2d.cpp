@@ -81,16 +81,17 @@ void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, 
     }
   for (; panel < panel_last; panel += kPixelPanels) {
     TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
-    const Panels panels(weights, panel);
-    with_panels(panel_last - panel, [&]<int kPanels>() {
-      if (strided) return strided_tiles<kPanels>(count, whole, runs.count, panels, clamp, out);
-      for (std::int64_t tile = 0, rows = 0; tile < count; tile += rows, out.advance(rows)) {
-        rows = next_tile(count - tile);
-        const std::int64_t i = first + tile;
-        for (std::int64_t r = 0; r < rows; ++r) pick_window(job, list != nullptr ? list[i + r] : i + r, pointers + r);
-        picked_tile<kPanels>(rows, picked, job.pieces, panels, clamp, out);
-      }
-    });
+    const Panels panels(weights, panel, panel_last);
+    if (strided) {
+      strided_tiles(count, whole, runs.count, panels, clamp, out);
+      continue;
+    }
+    for (std::int64_t tile = 0, rows = 0; tile < count; tile += rows, out.advance(rows)) {
+      rows = next_tile(count - tile);
+      const std::int64_t i = first + tile;
+      for (std::int64_t r = 0; r < rows; ++r) pick_window(job, list != nullptr ? list[i + r] : i + r, pointers + r);
+      picked_tile(rows, picked, job.pieces, panels, clamp, out);
+    }
   }
 }
 

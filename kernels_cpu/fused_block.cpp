@@ -128,8 +128,8 @@ class Expand {
   void range(std::int64_t p, std::int64_t count, float* ring) const {
     StridedPiece pieces[kMostStridedPieces];
     for (int i = 0; i < job_.pieces(); ++i) pieces[i] = {job_.start(i, p), job_.distance(i), job_.piece_channels(i)};
-    for_panels({ring, kSlab, nullptr, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
-      strided_tiles<kPanels>(count, pieces, job_.pieces(), panels, clamp_, out);
+    for_panels({ring, kSlab, nullptr, kSlab}, [&](const Panels& panels, const TileOut& out) {
+      strided_tiles(count, pieces, job_.pieces(), panels, clamp_, out);
     });
   }
 
@@ -140,8 +140,8 @@ class Expand {
       height = next_tile(group.hidden_count - first);
       for (int i = 0; i < job_.pieces(); ++i)
         pieces[i] = {group.starts + i * group.hidden_count + first, job_.piece_channels(i)};
-      for_panels({ring, kSlab, group.slots + first, kSlab}, [&]<int kPanels>(const Panels& panels, const TileOut& out) {
-        picked_tile<kPanels>(height, pieces, job_.pieces(), panels, clamp_, out);
+      for_panels({ring, kSlab, group.slots + first, kSlab}, [&](const Panels& panels, const TileOut& out) {
+        picked_tile(height, pieces, job_.pieces(), panels, clamp_, out);
       });
     }
   }
@@ -151,8 +151,7 @@ class Expand {
   template <class Body>
   HWY_INLINE void for_panels(TileOut out, const Body& body) const {
     for (std::int64_t p = 0; p < panels_; p += kPixelPanels) {
-      const Panels panels(job_.first(), panel_ + p);
-      with_panels(panels_ - p, [&]<int kPanels>() { body.template operator()<kPanels>(panels, out); });
+      body(Panels(job_.first(), panel_ + p, panel_ + panels_), out);
       out.out += kPixelPanels * kPanel;
       out.channels -= kPixelPanels * kPanel;
     }
@@ -242,8 +241,7 @@ void project_pixels(const FusedJob& job, const float* filtered, std::int64_t fir
   for (; panel < panel_last; panel += kPixelPanels) {
     const StridedPiece piece{filtered, job.channels(), weights.in_channels};
     const TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
-    with_panels(panel_last - panel,
-                [&]<int kPanels>() { strided_tiles<kPanels>(count, &piece, 1, Panels(weights, panel), clamp, out); });
+    strided_tiles(count, &piece, 1, Panels(weights, panel, panel_last), clamp, out);
   }
 }
 

@@ -47,6 +47,7 @@ void force_target(const std::string& wanted) {
 void choose_target() {
   static std::once_flag chosen;
   std::call_once(chosen, [] {
+    check_cpu(HWY_TARGETS);
     if (const char* wanted = std::getenv("VOXSHIFT_CPU"); wanted != nullptr && *wanted != '\0') force_target(wanted);
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
   });

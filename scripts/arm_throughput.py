@@ -17,9 +17,9 @@ ITERATIONS = 1000
 # What is printed, source, function that all of its tiles are inlined into, FMLA that one row of a tile takes per
 # iteration, least share of FMLA_PER_CYCLE in the highest tile, whether no tile may spill.
 KERNELS = [
-    ("3-D convolution, rows picked by index", "kernels_cpu/sparse_conv.cpp", "multiply_panels", PANEL_VECTORS, 0.85, True),
-    ("2-D pointwise, rows at equal distances", "kernels_cpu/fused_block.cpp", "strided_tiles", PANEL_VECTORS, 0.85, True),
-    ("2-D convolution, rows picked by pointer", "kernels_cpu/conv2d.cpp", "picked_tile", PANEL_VECTORS, 0.85, True),
+    ("3-D convolution, rows picked by index", "kernels_cpu/matmul.cpp", "multiply_panels", PANEL_VECTORS, 0.85, True),
+    ("2-D pointwise, rows at equal distances", "kernels_cpu/pixel_tile.cpp", "strided_tiles_of", PANEL_VECTORS, 0.85, True),
+    ("2-D convolution, rows picked by pointer", "kernels_cpu/pixel_tile.cpp", "picked_tile_of", PANEL_VECTORS, 0.85, True),
     ("depthwise 3 x 3, outputs side by side", "kernels_cpu/fused_block.cpp", "filter_groupILi3ELi1E", TAPS, 0.60, False),
     ("depthwise 3 x 3 of stride 2", "kernels_cpu/fused_block.cpp", "filter_groupILi3ELi2E", TAPS, 0.60, False),
 ]

@@ -78,7 +78,7 @@ class NeighborsTest : public DeviceTest {
   float squared_distance(const Point& p, const Point& q) const {
     const std::string target = runtime(device()).target(device());
     const float dx = p[0] - q[0], dy = p[1] - q[1], dz = p[2] - q[2];
-    if (target == "sse4" || target == "sse2") {
+    if (target == "sse4") {
       const float xx = dx * dx, yy = dy * dy, zz = dz * dz;
       return zz + (yy + xx);
     }
