@@ -52,7 +52,11 @@ void MaskedFrames::Mask::copy(const Mask& other) {
 
 MaskedFrames::MaskedFrames(const VideoPlan& plan, Device device, float frame_threshold, std::vector<float> thresholds,
                            bool always)
-    : plan_(plan), always_(always), thresholds_(std::move(thresholds)), dense_(plan, device) {
+    : plan_(plan),
+      always_(always),
+      exact_(frame_threshold == 0 && std::all_of(thresholds.begin(), thresholds.end(), [](float t) { return t == 0; })),
+      thresholds_(std::move(thresholds)),
+      dense_(plan, device) {
   for (std::size_t c = 0; c < 3; ++c) frame_threshold_[c] = frame_threshold / plan.scale[c];
   std::int64_t numbers = 0, most_pixels = 0;
   const std::int64_t line = kAlignment / static_cast<std::int64_t>(size_of(plan.dtype));
@@ -212,9 +216,14 @@ const void* MaskedFrames::logits() {
 
 std::int64_t MaskedFrames::run(const Context& context, const std::uint8_t* frame, bool key, double change) {
   form_ = always_ && form_ != FrameForm::kDense ? FrameForm::kCompared : policy_.next(change);
-  if (form_ == FrameForm::kDense) return run_dense(context, frame);
   if (form_ == FrameForm::kFilling) return fill(context, frame);
-  return compare(context, frame, key);
+  if (form_ == FrameForm::kCompared) {
+    take(context, frame, key);
+    if (always_ || !hopeless()) return compare(context, key);
+    policy_.stop();
+    form_ = FrameForm::kDense;
+  }
+  return run_dense(context, frame);
 }
 
 std::int64_t MaskedFrames::run_dense(const Context& context, const std::uint8_t* frame) {
@@ -240,12 +249,24 @@ std::int64_t MaskedFrames::fill(const Context& context, const std::uint8_t* fram
   return dense_macs_;
 }
 
-std::int64_t MaskedFrames::compare(const Context& context, const std::uint8_t* frame, bool key) {
-  const VideoKernels& kernels = video_kernels(context.device);
+// Takes the pixels that changed.
+void MaskedFrames::take(const Context& context, const std::uint8_t* frame, bool key) {
   Mask& taken = mask(plan_.input);
   const std::array<float, 3> none{};
-  taken.active = kernels.changed_pixels(context, frame, frame_.data<std::uint8_t>(), taken.pixels.count(),
-                                        key ? none.data() : frame_threshold_.data(), taken.data());
+  taken.active = video_kernels(context.device)
+                     .changed_pixels(context, frame, frame_.data<std::uint8_t>(), taken.pixels.count(),
+                                     key ? none.data() : frame_threshold_.data(), taken.data());
+}
+
+// Whether the pixels that were taken tell that every step will compute nearly all of its outputs.
+bool MaskedFrames::hopeless() const {
+  const Mask& taken = masks_[static_cast<std::size_t>(plan_.input)];
+  return exact_ && 10 * taken.active >= 9 * taken.pixels.count();
+}
+
+std::int64_t MaskedFrames::compare(const Context& context, bool key) {
+  const VideoKernels& kernels = video_kernels(context.device);
+  const Mask& taken = mask(plan_.input);
   if (taken.active > 0 || key) dense_.input().set(context, frame_.data<std::uint8_t>());
   std::int64_t macs = 0, cost = skip_cost::search(taken.pixels.count());
   for (std::size_t s = 0; s < plan_.steps.size(); ++s) {

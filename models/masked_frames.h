@@ -79,10 +79,13 @@ class MaskedFrames {
 
   std::int64_t run_dense(const Context& context, const std::uint8_t* frame);
   std::int64_t fill(const Context& context, const std::uint8_t* frame);
-  std::int64_t compare(const Context& context, const std::uint8_t* frame, bool key);
+  void take(const Context& context, const std::uint8_t* frame, bool key);
+  bool hopeless() const;
+  std::int64_t compare(const Context& context, bool key);
 
   const VideoPlan& plan_;
   const bool always_;
+  const bool exact_;  // no threshold stops a change
   FrameForm form_ = FrameForm::kDense;
   SkipPolicy policy_;
   std::int64_t dense_macs_ = 0;

@@ -35,8 +35,7 @@ FrameForm SkipPolicy::next(double change) {
       change_ = change;
       return FrameForm::kCompared;
     }
-    comparing_ = false;
-    rest_ = balance_ > 0 ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest);
+    stop();
     rested_ = 0;
   }
   const bool calm = rest_ == 0 || 2 * change <= change_;
@@ -48,6 +47,12 @@ FrameForm SkipPolicy::next(double change) {
   frames_ = 0;
   debt_ = balance_ = 0;
   return FrameForm::kFilling;
+}
+
+void SkipPolicy::stop() {
+  comparing_ = false;
+  rest_ = balance_ > 0 ? kShortestRest : std::clamp(2 * rest_, kShortestRest, kLongestRest);
+  rested_ = 1;
 }
 
 void SkipPolicy::add(std::int64_t cost, std::int64_t dense_cost) {

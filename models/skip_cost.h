@@ -51,6 +51,9 @@ class SkipPolicy {
   /// The form of the next frame, which is `change` from the last one: its mean difference in grey levels.
   FrameForm next(double change);
 
+  /// The next frame, of which next() has said to compare it, will be dense, and so will be those after it.
+  void stop();
+
   /// Adds the costs of a frame that was not dense, and of a dense one.
   void add(std::int64_t cost, std::int64_t dense_cost);
 

@@ -54,6 +54,17 @@ TEST(SkipPolicy, RestsWhereItDoesNot) {
   EXPECT_EQ(forms(costly, 20, 5, 901), "Fcc" + dense(17));
 }
 
+// The frame that was to be compared is one of those that are dense.
+TEST(SkipPolicy, StopsAtOnceWhereItIsTold) {
+  SkipPolicy policy;
+  EXPECT_EQ(forms(policy, 2, 5, 860), "Fc");
+  EXPECT_EQ(policy.next(8), FrameForm::kCompared);
+  policy.stop();
+  EXPECT_EQ(forms(policy, 3, 0, 0), dense(3));
+  EXPECT_EQ(policy.next(4.01), FrameForm::kDense);
+  EXPECT_EQ(policy.next(4), FrameForm::kFilling);
+}
+
 // What is saved pays a debt back, and no more than that: frames that cost too much end comparing, however much those
 // before have saved.
 TEST(SkipPolicy, DebtIsPaidBack) {
