@@ -74,17 +74,17 @@ class Results {
     char note[128];
     std::snprintf(note, sizeof(note), "frame %lld   %.2f s   %.2f ms   %s", static_cast<long long>(record.frame),
                   record.time, record.milliseconds(),
-                  cost.skipped     ? "skipped"
-                  : cost.key_frame ? "all pixels"
-                                   : "");
+                  cost.skipped ? "skipped"
+                  : cost.dense ? "all pixels"
+                               : "");
     std::string line = note;
-    if (!cost.skipped && !cost.key_frame) {
+    if (!cost.skipped && !cost.dense) {
       std::snprintf(note, sizeof(note), "%.0f %% of MACs", 100 * cost.mac_fraction());
       line += note;
     }
-    const bool whole = options_.skip == "off" || (cost.key_frame && !cost.skipped);
-    const Image image = draw_frame({frame.pixels, whole ? std::span<const std::uint8_t>() : stream.changed_pixels(),
-                                    record.label, record.score, line});
+    const Image image =
+        draw_frame({frame.pixels, cost.dense ? std::span<const std::uint8_t>() : stream.changed_pixels(), record.label,
+                    record.score, line});
     if (!video_)
       video_ =
           std::make_unique<VideoFile>(options_.annotate, VideoFormat{{image.height, image.width}, frames_per_second});

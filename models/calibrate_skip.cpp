@@ -37,6 +37,7 @@ class Calibrator {
     StreamOptions options;
     options.skip = Skip::kAuto;
     options.thresholds = found.thresholds;
+    options.always_compare = true;  // what thresholds save, not when it is enough
     options.threads = threads_;
     double difference = 0, macs = 0, dense_macs = 0;
     for_each_frame(options, [&](std::size_t frame, const FrameResult& result) {

@@ -112,8 +112,12 @@ DenseFrames::DenseFrames(const VideoPlan& plan, Device device)
 const void* DenseFrames::run(const Context& context, const std::uint8_t* frame) {
   input_.set(context, frame);
   // A frame that failed leaves the arena as it was then: the next one is not recorded.
-  if (std::exchange(has_run_, false) && recording_ == nullptr)
+  const bool settled = std::exchange(has_run_, false);
+  if (recorded_bytes_ != context.arena->bytes()) recording_ = nullptr;
+  if (settled && recording_ == nullptr) {
     recording_ = runtime(context.device).record(context, [this](const Context& recorded) { run_steps(recorded); });
+    recorded_bytes_ = context.arena->bytes();
+  }
   if (recording_ != nullptr) {
     recording_->replay();
   } else {

@@ -68,6 +68,9 @@ class FrameMemory {
   /// [pixels, channels] of one frame, of the plan's dtype.
   RowView rows(int value, std::int64_t frame = 0);
 
+  /// Room for any one value, in place of all.
+  void* any_value() { return memory_.memory(); }
+
   std::size_t bytes() const { return memory_.bytes(); }
 
  private:
@@ -87,6 +90,12 @@ class DenseFrames {
   const void* run(const Context& context, const std::uint8_t* frame);
 
   void reset() { caches_.reset(); }
+
+  /// What frames that are not dense use, too, between two calls of run().
+  InputImage& input() { return input_; }
+  ShiftCaches& caches() { return caches_; }
+  FrameMemory& memory() { return memory_; }
+
   std::size_t state_bytes() const { return caches_.bytes(); }
   std::size_t bytes() const { return caches_.bytes() + input_.bytes() + memory_.bytes(); }
 
@@ -99,6 +108,7 @@ class DenseFrames {
   FrameMemory memory_;
   bool has_run_ = false;  // the last frame, to its end
   std::unique_ptr<const Recording> recording_;
+  std::size_t recorded_bytes_ = 0;  // of the arena, whose memory moves when it grows
 };
 
 }  // namespace voxshift

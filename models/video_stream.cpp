@@ -61,7 +61,8 @@ struct VideoStream::Impl {
       changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
     } else {
       whole_frame = thresholds.whole_frame;
-      masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan));
+      masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan),
+                                              o.always_compare);
       if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
       changed.resize(static_cast<std::size_t>(extent().pixels()));
     }
@@ -121,14 +122,14 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
   const void* result = nullptr;
   if (dense) {
     result = dense->run(context(), frame);
-    cost.key_frame = true;
+    cost.key_frame = cost.dense = true;
     cost.macs = dense_macs;
     cost.changed_pixels = extent().pixels();
   } else {
     cost.key_frame = since_key < 0 || (interval > 0 && since_key + 1 >= interval);
+    FrameDifference difference;
     if (since_key >= 0) {
-      const FrameDifference difference =
-          video_kernels(network.device()).frame_difference(context(), frame, last(), extent());
+      difference = video_kernels(network.device()).frame_difference(context(), frame, last(), extent());
       const bool cut = difference.mean > kCutDifference;
       if (cut) since_cut = 0;
       cost.skipped = warm() && whole_frame > 0 && difference.block <= whole_frame;
@@ -136,11 +137,12 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     }
     if (cost.skipped) return;
     ++since_cut;
-    cost.macs = masked->run(context(), frame, cost.key_frame);
+    cost.macs = masked->run(context(), frame, cost.key_frame, difference.mean);
+    cost.dense = cost.key_frame || masked->form() != FrameForm::kCompared;
     cost.changed_pixels = masked->changed_count();
     if (last_frame.count() > 0) memory().copy(network.device(), last_frame.memory(), frame, last_frame.bytes());
     since_key = cost.key_frame ? 0 : since_key + 1;
-    result = masked->kept(network.plan().output).base;
+    result = masked->logits();
   }
   copy_floats_to_host(network.device(), logits.data(), result, network.dtype(),
                       static_cast<std::int64_t>(logits.size()));
@@ -158,6 +160,7 @@ FrameResult VideoStream::push(const Array& frame) {
   Impl& s = *impl_;
   s.check_frame(frame);
   const auto start = Clock::now();
+  s.arena.reset();  // what a frame that failed has left
   s.run(s.on_device(frame));
   s.arena.reset();
   s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
@@ -208,6 +211,8 @@ Array VideoStream::layer_output(const std::string& layer) const {
   const auto step =
       std::find_if(plan.steps.begin(), plan.steps.end(), [&](const VideoStep& x) { return x.name == layer; });
   check(step != plan.steps.end(), "[stream] the network has no layer \"", layer, "\"");
+  check(s.masked->form() != FrameForm::kDense,
+        "[stream] no outputs of layers were kept: there was no frame yet, or comparing did not pay for the last one");
   const VideoValue& value = plan.value(step->output);
   Array out({value.extent.height, value.extent.width, value.channels}, DType::kF32);
   copy_floats_to_host(s.network.device(), out.data<float>(), s.masked->kept(step->output).base, plan.dtype,

@@ -25,6 +25,8 @@ struct StreamOptions {
   float threshold = 0;                            ///< kThreshold: as SkipThresholds::frame and ::layers
   std::optional<SkipThresholds> thresholds = {};  ///< kAuto: in place of the model's
   bool whole_frames = true;                       ///< kAuto: also skip whole frames
+  bool always_compare = false;                    ///< compare and leave out also where that costs more than it saves:
+                                                  ///< for measuring thresholds, and layer_output() of every frame
   std::int64_t key_frame_interval = 0;            ///< every so many processed frames one is dense; 0: only where needed
   Threads threads = {};                           ///< a number, 0 for num_threads(), or a pool to share
 };
@@ -33,6 +35,7 @@ struct StreamOptions {
 struct FrameCost {
   bool skipped = false;    ///< the whole frame; its result is the last one's
   bool key_frame = false;  ///< dense: the first frame, after a cut, or by the interval; with Skip::kOff every frame
+  bool dense = false;      ///< all pixels were computed: key frames, and where looking for changes does not pay
   std::int64_t macs = 0, dense_macs = 0;
   std::int64_t changed_pixels = 0;  ///< of the frame
   double seconds = 0;
@@ -68,7 +71,7 @@ class VideoStream {
   void reset();
 
   /// 1 for every pixel of the last frame that was taken as changed, [height * width]; all 0 for a skipped frame, all 1
-  /// with Skip::kOff.
+  /// with Skip::kOff and where frames were not compared.
   std::span<const std::uint8_t> changed_pixels() const;
 
   /// Cost of the last frame.
@@ -85,7 +88,8 @@ class VideoStream {
   int threads() const;
 
   /// A layer's kept output, f32 [height, width, channels], for the layer of that name; for tests and for looking into a
-  /// network. Throws InvalidArgument with Skip::kOff, whose layers share memory.
+  /// network. Throws InvalidArgument where layers share memory: with Skip::kOff, and after a frame that was computed
+  /// whole because looking for changes does not pay, which StreamOptions::always_compare prevents.
   Array layer_output(const std::string& layer) const;
 
   /// Mean absolute difference of two frames, in grey levels, above which the second one is a cut.

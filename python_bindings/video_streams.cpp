@@ -46,10 +46,12 @@ void set_skip(StreamOptions& options, const SkipMode& skip) {
 }
 
 std::unique_ptr<Stream> make_stream(const LoadedModel& model, const SkipMode& skip, bool whole_frames,
-                                    std::int64_t key_frame_interval, const std::optional<AnyThreads>& threads) {
+                                    std::int64_t key_frame_interval, const std::optional<AnyThreads>& threads,
+                                    bool always_compare) {
   StreamOptions options;
   set_skip(options, skip);
   options.whole_frames = whole_frames;
+  options.always_compare = always_compare;
   options.key_frame_interval = key_frame_interval;
   options.threads = threads_of("VideoStream", threads, model.pool()->threads());
   return std::make_unique<Stream>(VideoStream(model.video_network("VideoStream"), options));
@@ -126,8 +128,9 @@ stream take turns.
 
 model: with the online shift. skip: what may be left out, "off": nothing; "exact": what did not change at all, the same
 bits; a number: what changed by at most that, at the normalised frame and at every layer; "auto": by the thresholds of
-calibrate_skip, and whole frames unless whole_frames is false. key_frame_interval: every so many processed frames one is
-dense, 0 for only where needed. threads: as many as the model's unless given, or a ThreadPool to share.
+calibrate_skip, and whole frames unless whole_frames is false. Where looking for changes costs more than it saves, frames
+are dense and it is tried again at intervals, unless always_compare. key_frame_interval: every so many processed frames
+one is dense, 0 for only where needed. threads: as many as the model's unless given, or a ThreadPool to share.
 
 Raises ValueError for a model that is not for video, has the offline shift or, for "auto", no thresholds, for a threshold
 that is negative or not finite and for a negative interval.)";
@@ -139,7 +142,8 @@ another shape or dtype and leaves the stream as it was.)";
 
 constexpr const char* kLayerOutputDoc = R"(A copy of what a layer of Model.video_layers keeps: float32 [H, W, C].
 
-Raises ValueError for an unknown layer and with skip "off", whose layers share memory.)";
+Raises ValueError for an unknown layer and where layers share memory: with skip "off", and after a frame that was dense
+because looking for changes does not pay.)";
 
 constexpr const char* kCalibrateDoc =
     R"(Finds what a stream may leave out: (a model with skip_thresholds, what it costs).
@@ -153,14 +157,18 @@ void bind_results(py::module_& m) {
   py::class_<FrameCost>(m, "FrameCost", "What one frame cost.")
       .def_readonly("skipped", &FrameCost::skipped, "Whether the whole frame was; its result is the last one's.")
       .def_readonly("key_frame", &FrameCost::key_frame, "Dense: the first frame, after a cut, or by the interval.")
+      .def_readonly("dense", &FrameCost::dense,
+                    "All pixels were computed: key frames, and where looking for changes does not pay.")
       .def_readonly("macs", &FrameCost::macs, "Multiply-adds.")
       .def_readonly("dense_macs", &FrameCost::dense_macs, "Multiply-adds of a dense frame.")
       .def_property_readonly("mac_fraction", &FrameCost::mac_fraction, "macs / dense_macs.")
       .def_readonly("changed_pixels", &FrameCost::changed_pixels, "Pixels of the frame that were taken as changed.")
       .def_readonly("seconds", &FrameCost::seconds, "Wall time.")
       .def("__repr__", [](const FrameCost& c) {
-        return py::str("FrameCost(skipped={}, key_frame={}, mac_fraction={:.3f}, changed_pixels={}, seconds={:.6f})")
-            .format(c.skipped, c.key_frame, c.mac_fraction(), c.changed_pixels, c.seconds);
+        return py::str(
+                   "FrameCost(skipped={}, key_frame={}, dense={}, mac_fraction={:.3f}, changed_pixels={}, "
+                   "seconds={:.6f})")
+            .format(c.skipped, c.key_frame, c.dense, c.mac_fraction(), c.changed_pixels, c.seconds);
       });
   py::class_<KeptResult>(m, "FrameResult", "What a stream says of a frame.")
       .def_readonly("label", &KeptResult::label, "The lowest class of the highest logit.")
@@ -176,7 +184,7 @@ void bind_results(py::module_& m) {
 void bind_stream(py::module_& m) {
   py::class_<Stream>(m, "VideoStream", kStreamDoc)
       .def(py::init(&make_stream), "model"_a, "skip"_a = "off", "whole_frames"_a = true, "key_frame_interval"_a = 0,
-           "threads"_a = py::none(), WithoutGil())
+           "threads"_a = py::none(), "always_compare"_a = false, WithoutGil())
       .def("push", &push, "frame"_a, WithoutGil(), kPushDoc)
       .def(
           "reset", [](Stream& stream) { stream.use([](VideoStream& s) { s.reset(); }); }, WithoutGil(),

@@ -44,6 +44,7 @@ double change(const SkipThresholds& thresholds, double& mac_fraction) {
   double unused = 0, difference = 0, norm = 0;
   StreamOptions options = options_of(Skip::kAuto);
   options.thresholds = thresholds;
+  options.always_compare = true;
   const auto dense = logits_of(options_of(Skip::kOff), unused), skipping = logits_of(options, mac_fraction);
   for (std::size_t f = 0; f < dense.size(); ++f)
     for (std::size_t c = 0; c < dense[f].size(); ++c) {
