@@ -15,7 +15,7 @@ using SpinClock = std::chrono::steady_clock;
 
 constexpr std::chrono::microseconds kSpin{50};   // covers what lies between two regions of a frame
 constexpr std::chrono::milliseconds kTrial{50};  // of spinning: the system has time to spread threads over processors
-constexpr std::chrono::seconds kBusy{1};         // without spinning, where the trial went wrong
+constexpr std::chrono::seconds kBusy{5};         // without spinning, where the trial went wrong
 
 /// CPU time of the calling thread; none where the system does not tell.
 inline std::optional<std::chrono::nanoseconds> thread_time() {
