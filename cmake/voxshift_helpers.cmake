@@ -14,6 +14,21 @@ function(voxshift_compile_options target)
   endif()
 endfunction()
 
+# For glue and tests, which compute little: two thirds of the time to compile.
+function(voxshift_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
+endfunction()
+
+# Headers that the sources of a target read once: those of the standard library that most include, and more. A source
+# names what it needs all the same: clang-tidy reads it without these.
+function(voxshift_precompile_headers target)
+  set(headers ${ARGN})
+  foreach(header algorithm array cmath cstdint functional limits map memory optional span sstream string utility vector)
+    list(APPEND headers "$<$<COMPILE_LANGUAGE:CXX>:<${header}$<ANGLE-R>>")
+  endforeach()
+  target_precompile_headers(${target} PRIVATE ${headers})
+endfunction()
+
 # Highway by its CMake config, else by pkg-config (Ubuntu 22.04 ships none): target hwy::hwy.
 function(voxshift_find_highway)
   find_package(hwy QUIET CONFIG)
