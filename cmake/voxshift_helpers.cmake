@@ -5,13 +5,31 @@ include(CMakePackageConfigHelpers)
 function(voxshift_compile_options target)
   target_compile_options(${target} PRIVATE
                          $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>)
-  if(VOXSHIFT_SANITIZE)
+  if(VOXSHIFT_SANITIZE STREQUAL "THREAD")
+    target_compile_options(${target} PUBLIC -fsanitize=thread)
+    target_link_options(${target} PUBLIC -fsanitize=thread)
+  elseif(VOXSHIFT_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined)
   endif()
   if(VOXSHIFT_RACECHECK)  # calls that kernels_cuda/emulated_races.cpp takes, not ThreadSanitizer's library
     target_compile_options(${target} PUBLIC $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread>)
   endif()
+endfunction()
+
+# For glue and tests, which compute little: two thirds of the time to compile.
+function(voxshift_compile_quickly target)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
+endfunction()
+
+# Headers that the sources of a target read once: those of the standard library that most include, and more. A source
+# names what it needs all the same: clang-tidy reads it without these.
+function(voxshift_precompile_headers target)
+  set(headers ${ARGN})
+  foreach(header algorithm array cmath cstdint functional limits map memory optional span sstream string utility vector)
+    list(APPEND headers "$<$<COMPILE_LANGUAGE:CXX>:<${header}$<ANGLE-R>>")
+  endforeach()
+  target_precompile_headers(${target} PRIVATE ${headers})
 endfunction()
 
 # Highway by its CMake config, else by pkg-config (Ubuntu 22.04 ships none): target hwy::hwy.

@@ -35,7 +35,7 @@ quietly cuda_build cmake --build --preset cuda --parallel "$(nproc)"
 echo "built in $((SECONDS - start)) s on $(nproc) cores"
 
 echo "Running the GPU tests"
-quietly cuda_ctest ctest --preset cuda --tests-regex '/cuda' --parallel 4
+GTEST_FILTER='*/cuda*' quietly cuda_ctest ctest --preset cuda --tests-regex '_test$' --parallel 4
 grep "tests passed" build/cuda_ctest.log
 
 if python=$(command -v python3) && pybind11=$(python3 -m pybind11 --cmakedir 2>/dev/null) &&
