@@ -3,7 +3,7 @@
 from figures import ms, table, times
 
 OURS = {"frame": "TSM-MobileNetV2 1.0, a frame", "frame_128": "the same of 128 x 128, 0.25 wide", "voxelize": "voxelise a scan",
-        "maps": "its kernel maps", "network": "its network, MinkUNet 1.0", "furthest": "its furthest 4,096 points"}
+        "maps": "its kernel maps", "network": "its network, MinkUNet 0.5", "furthest": "its furthest 4,096 points"}
 LOADS = {"idle": "idle", "busy": "as many busy processes as cores", "compilers": "as many niced compilers"}
 
 

@@ -213,7 +213,8 @@ def main():
     results = json.loads(RESULTS.read_text()) if options.render or options.only else {}
     if not options.render:
         say(f"building in {options.build}")
-        package = package_for(options.peers_python) if options.peers_python else []
+        trains = options.peers_python and options.only in (None, "training")
+        package = package_for(options.peers_python) if trains else []
         build_in(options.build, "-DVOXSHIFT_BENCHMARKS=ON", *package)
         results |= PARTS.get(options.only, measure)(options)
         if options.arm:

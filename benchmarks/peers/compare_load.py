@@ -37,10 +37,10 @@ def neighbours(command):
             process.wait()
 
 
-def ours(build, scan, repeats, threads):
+def ours(build, scan, model, repeats, threads):
     """{what: {mean_ms, median_ms, p99_ms}} of one number of threads."""
     _, entries = run_benchmark(Path(build) / "benchmarks" / "load_bench", *([str(scan)] if scan else []),
-                               f"--repeats={repeats}", f"--threads={threads}")
+                               f"--model={model}", f"--repeats={repeats}", f"--threads={threads}")
     found = {}
     for entry in entries:
         name = entry["name"].split("/")[0]
@@ -59,16 +59,18 @@ def mean_of(rounds):
 
 def compare_load(build, python, scan, quick=False, threads=(1, 2)):
     """Rows {load, threads, what, mean_ms, median_ms, p99_ms}; `what` is a work of ours or an engine."""
-    rounds, repeats = (1, 2) if quick else (3, 5)
+    rounds, repeats = (1, 2) if quick else (2, 5)
     rows, versions = [], {}
     with tempfile.TemporaryDirectory() as folder:
         checked([Path(build) / "benchmarks" / "peer_frames", "tsm-mobilenetv2", 1, folder])
+        model = Path(folder) / "minkunet.safetensors"
+        checked([Path(build) / "apps" / "voxshift", "new", "minkunet", "--width", "0.5", "-o", model])
         for count in threads:
             found = {load: [] for load in LOADS}
             for _ in range(rounds):
                 for load, command in LOADS.items():
                     with neighbours(command):
-                        result = ours(build, scan, repeats, count)
+                        result = ours(build, scan, model, repeats, count)
                         if python:
                             peers = run_json(python, HERE / "video_engines.py", "load", folder, count, 40 * repeats)
                             versions, result = peers["versions"], result | peers["timings"]
