@@ -14,8 +14,12 @@ grep "tests passed" build/cpu_ctest.log
 
 echo "Installing the Python package in build/python"
 [[ -x build/python/bin/pip ]] || quietly python_venv /usr/bin/python3 -m venv --system-site-packages build/python
-quietly python_install build/python/bin/pip install ".[test]" \
-  --config-settings=cmake.define.VOXSHIFT_CUDA=OFF
+# Built where the tests were: the package has the library that they have tested. Without isolation, for what is left in
+# that folder names the pybind11 that it was built with.
+quietly python_builder build/python/bin/pip install scikit-build-core pybind11
+quietly python_install build/python/bin/pip install --no-build-isolation ".[test]" \
+  --config-settings=build-dir=build/cpu --config-settings=build.targets=_voxshift \
+  --config-settings=cmake.define.VOXSHIFT_{APPS,TESTS}=ON
 echo "Running the Python tests"
 VOXSHIFT_COMMAND="$PWD/build/cpu/apps/voxshift" quietly python_pytest build/python/bin/python -m pytest
 tail -n 1 build/python_pytest.log
