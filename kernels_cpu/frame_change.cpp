@@ -4,6 +4,7 @@
 #include <voxshift/kernels_cpu/video.h>
 
 #include <array>
+#include <atomic>
 #include <cmath>
 #include <cstdlib>
 
@@ -161,23 +162,33 @@ void normalize(const Context& context, const std::uint8_t* frame, Extent2d exten
   });
 }
 
-std::int64_t changed_pixels(const Context&, const std::uint8_t* frame, std::uint8_t* kept, std::int64_t pixels,
+std::int64_t changed_pixels(const Context& context, const std::uint8_t* frame, std::uint8_t* kept, std::int64_t pixels,
                             const float* threshold, std::uint8_t* mask) {
   // Whole numbers are more than t apart where they are more than floor(t) apart.
   std::uint8_t limit[kChannels];
   for (std::int64_t c = 0; c < kChannels; ++c)
     limit[c] = static_cast<std::uint8_t>(std::clamp(std::floor(threshold[c]), 0.0f, 255.0f));
-  return HWY_DYNAMIC_DISPATCH(changed_bytes)(frame, kept, pixels, limit, mask);
+  constexpr std::int64_t kGrain = 8192;
+  const auto changed_bytes = HWY_DYNAMIC_DISPATCH(changed_bytes);
+  std::atomic<std::int64_t> active{0};
+  parallel_ranges(context, pixels, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    const std::int64_t at = first * kChannels;
+    active += changed_bytes(frame + at, kept + at, last - first, limit, mask + first);
+  });
+  return active;
 }
 
-FrameDifference frame_difference(const Context&, const std::uint8_t* a, const std::uint8_t* b, Extent2d extent) {
+FrameDifference frame_difference(const Context& context, const std::uint8_t* a, const std::uint8_t* b,
+                                 Extent2d extent) {
   const auto sum_strip = HWY_DYNAMIC_DISPATCH(sum_strip);
   const std::int64_t pitch = extent.width * kChannels;
-  std::int64_t total = 0;
-  double block = 0;
-  Strip strip;
-  for (std::int64_t y = 0; y < extent.height; y += kBlock) {
-    const std::int64_t rows = std::min(kBlock, extent.height - y);
+  std::atomic<std::int64_t> whole{0};
+  std::atomic<double> largest{0};
+  parallel_ranges(context, extent.height, kBlock, [&](std::int64_t y, std::int64_t y_last, std::int64_t) {
+    const std::int64_t rows = y_last - y;
+    std::int64_t total = 0;
+    double block = 0;
+    Strip strip;
     for (std::int64_t at = 0; at < pitch; at += kStripBytes) {
       const std::int64_t bytes = std::min(kStripBytes, pitch - at), offset = y * pitch + at;
       if (bytes == kStripBytes) {
@@ -192,9 +203,12 @@ FrameDifference frame_difference(const Context&, const std::uint8_t* a, const st
         block = std::max(block, static_cast<double>(sum) / static_cast<double>(rows * columns));
       }
     }
-  }
+    whole += total;
+    for (double seen = largest; seen < block && !largest.compare_exchange_weak(seen, block);) {
+    }
+  });
   const std::int64_t count = std::max<std::int64_t>(1, extent.pixels() * kChannels);
-  return {static_cast<float>(static_cast<double>(total) / static_cast<double>(count)), static_cast<float>(block)};
+  return {static_cast<float>(static_cast<double>(whole) / static_cast<double>(count)), static_cast<float>(largest)};
 }
 
 }  // namespace voxshift::cpu

@@ -26,9 +26,10 @@ LOADS = {"idle": None, "busy": BUSY, "compilers": COMPILERS}
 
 @contextlib.contextmanager
 def neighbours(command):
-    """As many processes as this one may use cores."""
+    """As many processes as this one may use cores, in this one's session: Linux shares processors between sessions first, and
+    niceness counts within one only."""
     count = len(os.sched_getaffinity(0)) if command else 0
-    processes = [subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) for _ in range(count)]
+    processes = [subprocess.Popen(command, preexec_fn=os.setpgrp, stderr=subprocess.DEVNULL) for _ in range(count)]
     try:
         yield
     finally:
@@ -59,7 +60,7 @@ def mean_of(rounds):
 
 def compare_load(build, python, scan, quick=False, threads=(1, 2)):
     """Rows {load, threads, what, mean_ms, median_ms, p99_ms}; `what` is a work of ours or an engine."""
-    rounds, repeats = (1, 2) if quick else (2, 5)
+    rounds, repeats = (1, 2) if quick else (2, 4)
     rows, versions = [], {}
     with tempfile.TemporaryDirectory() as folder:
         checked([Path(build) / "benchmarks" / "peer_frames", "tsm-mobilenetv2", 1, folder])
