@@ -2,6 +2,7 @@
 #include "threads.h"
 
 #include <pybind11/stl.h>
+#include <voxshift/tensor/error.h>
 
 #include "bindings.h"
 
