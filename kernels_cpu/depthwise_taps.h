@@ -27,12 +27,10 @@ struct Taps {
   FloatVector weight[kKernel * kKernel], bias;
   const float* rows[kKernel];
   std::int64_t pixel_stride, width;
-  const float* packed;  ///< weights in memory, tap by tap packed_stride apart
-  std::int64_t packed_stride;
 
   /// For channels [channel, channel + kLanes); the rows are the caller's to set.
   HWY_INLINE Taps(const PackedDepthwise& weights, std::int64_t channel, std::int64_t distance, std::int64_t pixels)
-      : pixel_stride(distance), width(pixels), packed(weights.data + channel), packed_stride(weights.stride()) {
+      : pixel_stride(distance), width(pixels) {
     const Floats d;
 #pragma GCC unroll 25
     for (int t = 0; t < kKernel * kKernel; ++t) weight[t] = hn::Load(d, weights.data + t * weights.stride() + channel);
@@ -54,9 +52,16 @@ struct Taps {
       sums<1, kStride, true>(left, one);
       return one[0];
     }
-    const float* reached[kKernel];  // a copy, for the weights are to stay in registers
-    std::copy_n(rows, kKernel, reached);
-    return edge_sum(reached, packed, packed_stride, bias, left, pixel_stride, width);
+    FloatVector acc = bias;
+#pragma GCC unroll 5
+    for (int i = 0; i < kKernel; ++i) {
+      if (rows[i] == nullptr) continue;
+#pragma GCC unroll 5
+      for (int j = 0; j < kKernel; ++j)
+        if (left + j >= 0 && left + j < width)
+          acc = hn::MulAdd(hn::LoadU(d, rows[i] + (left + j) * pixel_stride), weight[i * kKernel + j], acc);
+    }
+    return acc;
   }
 
   /// Sums of kCount neighbouring outputs, whose taps all lie between the image's left and right edge, and with kWhole
@@ -92,21 +97,6 @@ struct Taps {
   }
 
  private:
-  /// The sum of the taps inside the image.
-  static HWY_NOINLINE FloatVector edge_sum(const float* const* rows, const float* weights, std::int64_t weight_stride,
-                                           FloatVector acc, std::int64_t left, std::int64_t pixel_stride,
-                                           std::int64_t width) {
-    const Floats d;
-    const std::int64_t first = std::max<std::int64_t>(0, -left), last = std::min<std::int64_t>(kKernel, width - left);
-    for (std::int64_t i = 0; i < kKernel; ++i) {
-      if (rows[i] == nullptr) continue;
-      for (std::int64_t j = first; j < last; ++j)
-        acc = hn::MulAdd(hn::LoadU(d, rows[i] + (left + j) * pixel_stride),
-                         hn::Load(d, weights + (i * kKernel + j) * weight_stride), acc);
-    }
-    return acc;
-  }
-
   template <int kStride, bool kWhole, class Store>
   HWY_INLINE void row_of(std::int64_t out_width, std::int64_t padding, const Store& store) const {
     // outputs [first, last) have all of their taps between the edges

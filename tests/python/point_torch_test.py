@@ -64,7 +64,7 @@ def check(scan, arch, width, sizes, random):
     [
         ("pvcnn", 0.125, (4000, 333)),
         ("pvcnn-shapenet", 0.125, (1000, 333)),
-        ("pvcnn++", 0.5, (1300, 700)),  # more and fewer points than centers
+        ("pvcnn++", 0.25, (1300, 700)),  # more and fewer points than centers
         ("pointnet++", 0.125, (700, 400)),
     ],
 )
@@ -75,10 +75,10 @@ def test_blocks_of_a_synthetic_scan(synthetic_points, random, arch, width, sizes
 @pytest.mark.parametrize(
     "arch, width, sizes",
     [
-        ("pvcnn", 0.5, (4096, 1500)),
-        ("pvcnn-shapenet", 0.5, (2048, 1500)),
-        ("pvcnn++", 0.5, (4096, 1500)),
-        ("pointnet++", 1.0, (2048, 1500)),
+        ("pvcnn", 0.25, (4096, 1500)),
+        ("pvcnn-shapenet", 0.25, (2048, 1500)),
+        ("pvcnn++", 0.25, (4096, 1500)),
+        ("pointnet++", 0.5, (2048, 1500)),
     ],
 )
 def test_blocks_of_the_real_scan(real_points, random, arch, width, sizes):
