@@ -47,6 +47,7 @@ struct Taps {
   /// The sum whose leftmost tap is at `left`, which may lie outside.
   template <int kStride>
   HWY_INLINE FloatVector sum(std::int64_t left) const {
+    const Floats d;
     if (inside<1, kStride>(left)) {
       FloatVector one[1];
       sums<1, kStride, true>(left, one);
