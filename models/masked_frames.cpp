@@ -288,7 +288,7 @@ std::int64_t MaskedFrames::compare(const Context& context, bool key) {
     cost += skip_cost::search(out.extent.pixels());
     if (step.shift >= 0) remember(context, step);
   }
-  policy_.add(cost, dense_macs_);
+  if (!key) policy_.add(cost, dense_macs_);  // a key frame is dense because it has to be
   return macs;
 }
 
