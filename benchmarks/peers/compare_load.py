@@ -60,7 +60,7 @@ def mean_of(rounds):
 
 def compare_load(build, python, scan, quick=False, threads=(1, 2)):
     """Rows {load, threads, what, mean_ms, median_ms, p99_ms}; `what` is a work of ours or an engine."""
-    rounds, repeats = (1, 2) if quick else (2, 4)
+    rounds, repeats = (1, 2) if quick else (2, 3)
     rows, versions = [], {}
     with tempfile.TemporaryDirectory() as folder:
         checked([Path(build) / "benchmarks" / "peer_frames", "tsm-mobilenetv2", 1, folder])
