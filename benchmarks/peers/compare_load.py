@@ -39,8 +39,8 @@ def neighbours(command):
 
 
 def ours(build, scan, model, repeats, threads):
-    """{what: {mean_ms, median_ms, p99_ms}} of one number of threads."""
-    _, entries = run_benchmark(Path(build) / "benchmarks" / "load_bench", *([str(scan)] if scan else []),
+    """Instruction set, and {what: {mean_ms, median_ms, p99_ms}} of one number of threads."""
+    context, entries = run_benchmark(Path(build) / "benchmarks" / "load_bench", *([str(scan)] if scan else []),
                                f"--model={model}", f"--repeats={repeats}", f"--threads={threads}")
     found = {}
     for entry in entries:
@@ -49,7 +49,7 @@ def ours(build, scan, model, repeats, threads):
             what, _, figure = counter.partition("_")
             if figure in ("mean_ms", "median_ms", "p99_ms"):
                 found.setdefault(name if what == "call" else what, {})[figure] = value
-    return found
+    return context["target"], found
 
 
 def mean_of(rounds):
@@ -71,14 +71,14 @@ def compare_load(build, python, scan, quick=False, threads=(1, 2)):
             for _ in range(rounds):
                 for load, command in LOADS.items():
                     with neighbours(command):
-                        result = ours(build, scan, model, repeats, count)
+                        target, result = ours(build, scan, model, repeats, count)
                         if python:
                             peers = run_json(python, HERE / "video_engines.py", "load", folder, count, 40 * repeats)
                             versions, result = peers["versions"], result | peers["timings"]
                         found[load].append(result)
             rows += [{"load": load, "threads": count, "what": what, **figures}
                      for load, results in found.items() for what, figures in mean_of(results).items()]
-    return {"versions": versions, "rows": rows}
+    return {"target": target, "versions": versions, "rows": rows}
 
 
 def main():
