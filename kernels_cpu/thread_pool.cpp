@@ -191,7 +191,7 @@ class ThreadPool::Crew {
 
   const int most_;
   const std::vector<int> cpus_;
-  std::atomic<bool> busy_{false};  // somebody computes; the next four belong to them
+  std::atomic<bool> busy_{false};  // somebody computes; the next three belong to them
   int helpers_ = 0;                // that were asked for
   Job job_{};
   std::vector<Share> shares_;                             // by thread
