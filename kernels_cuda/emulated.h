@@ -23,19 +23,12 @@ template <std::size_t N>
 Exchange& show(const char* operation, const std::array<std::uint32_t, N>& words) {
   thread->turn ^= 1;
   Exchange& exchange = block->exchange[thread->linear / 32][thread->turn];
-  std::copy(words.begin(), words.end(), exchange.lanes[thread->linear % 32].begin());
+  auto& lane = exchange.lanes[thread->linear % 32];
+  for (std::size_t i = 0; i < N; ++i) lane[i] = words[i];
   exchange.products.clear();
   wait(Wait::kWarp, operation);
   return exchange;
 }
-
-inline half_t low(std::uint32_t w) {
-  half_t h;
-  const auto bits = static_cast<std::uint16_t>(w);
-  std::memcpy(&h, &bits, 2);
-  return h;
-}
-inline half_t high(std::uint32_t w) { return low(w >> 16); }
 
 template <class T>
 std::uint32_t bits_of(T value) {
@@ -49,42 +42,6 @@ T from_bits(std::uint32_t bits) {
   T value;
   std::memcpy(&value, &bits, 4);
   return value;
-}
-
-// The product a * b of a fragment [16, K] and one [K, 8], K = 32 bytes of T, whose words of lane l are lanes[l][..]
-// from `a` and `b` on. With k = P (4 h + p) + e, P elements to a word, lane 4 g + p holds in word 2 h + r / 8 of a the
-// elements e of row r, r % 8 = g, and in word h of b those of column g.
-template <class T>
-Product product_of(const Words& lanes, std::size_t a, std::size_t b) {
-  constexpr std::size_t kPerWord = 4 / sizeof(T), kDepth = 8 * kPerWord;
-  const auto element = [](std::uint32_t word, std::size_t e) -> double {
-    if constexpr (kPerWord == 2) return to_float(e == 0 ? low(word) : high(word));
-    return from_bits<float>(word & 0xffffe000u);
-  };
-  double left[16][kDepth], right[kDepth][8];
-  for (std::size_t k = 0; k < kDepth; ++k) {
-    const std::size_t h = k / 4 / kPerWord, p = k / kPerWord % 4, e = k % kPerWord;
-    for (std::size_t r = 0; r < 16; ++r) left[r][k] = element(lanes[r % 8 * 4 + p][a + 2 * h + r / 8], e);
-    for (std::size_t c = 0; c < 8; ++c) right[k][c] = element(lanes[c * 4 + p][b + h], e);
-  }
-  Product result;
-  for (std::size_t r = 0; r < 16; ++r) {
-    std::array<double, 8> sums{};
-    for (std::size_t k = 0; k < kDepth; ++k)
-      for (std::size_t c = 0; c < 8; ++c) sums[c] += left[r][k] * right[k][c];
-    result[r] = sums;
-  }
-  return result;
-}
-
-// Adds a lane's part of a product, cut off to a float as tensor cores do it.
-inline void add(float (&d)[4], const Product& product) {
-  const std::size_t lane = thread->linear % 32;
-  for (std::size_t i = 0; i < 4; ++i) {
-    const double exact = double{d[i]} + product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
-    d[i] = static_cast<float>(exact);
-    if (std::abs(double{d[i]}) > std::abs(exact)) d[i] = std::nextafter(d[i], 0.0f);
-  }
 }
 
 // A copy takes place at any time between its start and the wait for it.
@@ -117,8 +74,8 @@ inline unsigned char* dynamic_shared() {
 
 inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
   emulated::Exchange& x = emulated::show<6>("mma", {a[0], a[1], a[2], a[3], b[0], b[1]});
-  if (x.products.empty()) x.products = {emulated::product_of<half_t>(x.lanes, 0, 4)};
-  emulated::add(d, x.products[0]);
+  if (x.products.empty()) x.products = {emulated::product_of_halves(x.lanes, 0, 4)};
+  emulated::add(d, x.products[0], emulated::thread->linear % 32);
 }
 
 struct SplitFloat {
@@ -126,13 +83,13 @@ struct SplitFloat {
 };
 
 inline void mma_m16n8k8(float (&d)[4], const SplitFloat (&a)[4], const SplitFloat (&b)[2]) {
-  using emulated::product_of;
+  using emulated::product_of_floats;
   emulated::Exchange& x = emulated::show<12>("mma", {a[0].high, a[1].high, a[2].high, a[3].high, a[0].low, a[1].low,
                                                      a[2].low, a[3].low, b[0].high, b[1].high, b[0].low, b[1].low});
   if (x.products.empty())
-    x.products = {product_of<float>(x.lanes, 4, 8), product_of<float>(x.lanes, 0, 10),
-                  product_of<float>(x.lanes, 0, 8)};
-  for (const emulated::Product& product : x.products) emulated::add(d, product);
+    x.products = {product_of_floats(x.lanes, 4, 8), product_of_floats(x.lanes, 0, 10),
+                  product_of_floats(x.lanes, 0, 8)};
+  for (const emulated::Product& product : x.products) emulated::add(d, product, emulated::thread->linear % 32);
 }
 
 template <bool kTransposed>

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <voxshift/kernels_cuda/emulated_memory.h>
+#include <voxshift/kernels_cuda/emulated_mma.h>
 #include <voxshift/kernels_cuda/emulated_races.h>
 
 #include <algorithm>
@@ -81,9 +82,6 @@ struct Thread {
   void* fake_stack = nullptr;
   std::vector<std::vector<AsyncCopy>> copies{1};  // groups, the last one open
 };
-
-using Words = std::array<std::array<std::uint32_t, 12>, 32>;
-using Product = std::array<std::array<double, 8>, 16>;
 
 /// What the lanes of a warp show each other, and products of it that the first lane there made for all.
 struct Exchange {
@@ -163,7 +161,7 @@ inline const char* all_wait(std::size_t first, std::size_t last, Wait why) {
     const Thread& t = *block->threads[i];
     if (t.wait == Wait::kDone) continue;
     if (t.wait != why) return nullptr;
-    if (operation != nullptr && std::strcmp(t.operation, operation) != 0)
+    if (operation != nullptr && operation != t.operation && std::strcmp(t.operation, operation) != 0)
       throw std::logic_error(std::string("lanes of one warp meet at ") + operation + " and " + t.operation);
     operation = t.operation;
   }

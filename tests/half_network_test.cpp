@@ -43,7 +43,8 @@ TEST_P(HalfNetworkTest, ClipsAgreeWithFloat) {
 TEST_P(HalfNetworkTest, ExactIsTheDenseResult) {
   for (const Network& plain : {tiny_network(), mobilenet(0.25)}) {
     const VideoNetwork network = half(plain);
-    VideoStream off(network), exact(network, options_of(Skip::kExact)), zero(network, options_of(Skip::kThreshold, 0));
+    VideoStream off(network), exact(network, always(options_of(Skip::kExact)));
+    VideoStream zero(network, options_of(Skip::kThreshold, 0));
     const Clip clip = tiny_clip(6, 2);
     for (std::size_t f = 0; f < clip.count(); ++f) {
       SCOPED_TRACE("frame " + std::to_string(f));
@@ -71,7 +72,8 @@ TEST_P(HalfNetworkTest, StreamsKeepTheirSize) {
 
 TEST_P(HalfNetworkTest, KeptValuesStayWithinTheThreshold) {
   const VideoNetwork network = half(tiny_network());
-  VideoStream exact(network, options_of(Skip::kExact)), loose(network, options_of(Skip::kThreshold, 0.2f));
+  VideoStream exact(network, always(options_of(Skip::kExact)));
+  VideoStream loose(network, always(options_of(Skip::kThreshold, 0.2f)));
   const Clip clip = tiny_clip(4).add_noise(3);
   for (std::size_t f = 0; f < clip.count(); ++f) push(exact, clip.frame(f)), push(loose, clip.frame(f));
   EXPECT_LT(loose.cost().macs, exact.cost().macs);

@@ -150,6 +150,12 @@ inline StreamOptions options_of(Skip skip, float threshold = 0, int threads = 1)
   return options;
 }
 
+/// What is left out is seen where every frame is compared.
+inline StreamOptions always(StreamOptions options) {
+  options.always_compare = true;
+  return options;
+}
+
 template <class Range>
 std::vector<float> floats(const Range& values) {
   return {values.begin(), values.end()};

@@ -39,12 +39,6 @@ class Watched {
   std::vector<std::uint8_t> frame_;
 };
 
-/// What thresholds leave out is seen where every frame is compared.
-StreamOptions always(StreamOptions options) {
-  options.always_compare = true;
-  return options;
-}
-
 class VideoSkipTest : public StreamTest {};
 VOXSHIFT_FOR_EACH_DEVICE(VideoSkipTest);
 

@@ -97,11 +97,7 @@ TEST_P(VideoStreamTest, ResetIsANewStream) {
 TEST_P(VideoStreamTest, ThreadsDoNotMatter) {
   const Clip clip = tiny_clip(5).add_noise(4);
   for (const Skip skip : {Skip::kOff, Skip::kExact, Skip::kThreshold}) {
-    const auto on_threads = [&](int threads) {
-      StreamOptions options = options_of(skip, 0.2f, threads);
-      options.always_compare = true;
-      return options;
-    };
+    const auto on_threads = [&](int threads) { return always(options_of(skip, 0.2f, threads)); };
     VideoStream one(tiny(), on_threads(1)), two(tiny(), on_threads(2)), three(tiny(), on_threads(3));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const Seen expected = push(one, clip.frame(f));
