@@ -19,8 +19,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kFormat = "1";
-constexpr std::uint32_t kHighestId = 65535;  // the lower half of a .label's word; the upper one is the instance
-constexpr std::size_t kMostClasses = 255;    // of points; 255 itself marks unlabelled ones
+constexpr std::uint32_t kHighestId = 65535;     // the lower half of a .label's word; the upper one is the instance
+constexpr std::size_t kMostPointClasses = 255;  // of points; 255 itself marks unlabelled ones
 constexpr std::size_t kMostVideoClasses = 8192;
 constexpr const char* kSkipKey = "voxshift.skip";
 
@@ -198,7 +198,7 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
   const std::int64_t logits = channels_.at(graph_.output);
   check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
-  const std::size_t most = on_frames(graph_) ? kMostVideoClasses : kMostClasses;
+  const std::size_t most = on_frames(graph_) ? kMostVideoClasses : kMostPointClasses;
   check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
   if (skip_thresholds_) check_thresholds(graph_, *skip_thresholds_);
 }
@@ -217,7 +217,7 @@ Model Model::create(const ModelSpec& spec) {
   ModelSpec full = spec;
   if (full.classes == 0) full.classes = arch.classes;
   Profile profile = find_profile(spec.profile.empty() ? arch.profile : spec.profile);
-  const std::size_t most = arch.video ? kMostVideoClasses : kMostClasses;
+  const std::size_t most = arch.video ? kMostVideoClasses : kMostPointClasses;
   check(full.classes >= 1 && full.classes <= static_cast<int>(most), "[new] classes expects 1 to ", most, ", found ",
         full.classes);
   check(arch.video || !spec.bidirectional, "[new] a bidirectional shift belongs to networks on video, not to ",

@@ -9,11 +9,11 @@
 namespace voxshift {
 namespace {
 
-using Kind = Domain::Kind;
+using DomainKind = Domain::Kind;
 
 bool same_domain(const Domain& a, const Domain& b) {
   if (a.kind != b.kind || a.parent != b.parent) return false;
-  return a.kind == Kind::kCoarser ? a.window.same_outputs(b.window) : a == b;
+  return a.kind == DomainKind::kCoarser ? a.window.same_outputs(b.window) : a == b;
 }
 
 class Planner {
@@ -66,7 +66,7 @@ class Planner {
     if (keeps_rows(draft.window())) return fine;
     check(is_voxels(fine), "[plan] node \"", draft.name(), "\": only voxels have a strided convolution");
     Domain wanted;
-    wanted.kind = Kind::kCoarser;
+    wanted.kind = DomainKind::kCoarser;
     wanted.parent = fine;
     wanted.window = draft.window();
     return domain(wanted);
@@ -75,19 +75,19 @@ class Planner {
   int finer(int coarse, const Draft& draft) const {
     if (keeps_rows(draft.window())) return coarse;
     const Domain& from = plan_.domain(coarse);
-    check(from.kind == Kind::kCoarser && from.window.same_outputs(draft.window()), "[plan] node \"", draft.name(),
+    check(from.kind == DomainKind::kCoarser && from.window.same_outputs(draft.window()), "[plan] node \"", draft.name(),
           "\": no convolution of this stride made its input's coordinates");
     return from.parent;
   }
 
   bool is_voxels(int d) const {
-    return plan_.domain(d).kind == Kind::kCoarser ||
-           (plan_.domain(d).kind == Kind::kInput && graph_.input == GraphInput::kVoxels);
+    return plan_.domain(d).kind == DomainKind::kCoarser ||
+           (plan_.domain(d).kind == DomainKind::kInput && graph_.input == GraphInput::kVoxels);
   }
 
   bool is_points(int d) const {
-    return plan_.domain(d).kind == Kind::kSamples ||
-           (plan_.domain(d).kind == Kind::kInput && graph_.input == GraphInput::kPoints);
+    return plan_.domain(d).kind == DomainKind::kSamples ||
+           (plan_.domain(d).kind == DomainKind::kInput && graph_.input == GraphInput::kPoints);
   }
 
   int points_of(const Draft& draft, int d) const {
@@ -99,7 +99,7 @@ class Planner {
     check(graph_.input == GraphInput::kPoints, "[plan] node \"", draft.name(), "\" (", voxshift::name(draft.op),
           ") needs a network whose input is points");
     Domain wanted;
-    wanted.kind = Kind::kClouds;
+    wanted.kind = DomainKind::kClouds;
     return domain(wanted);
   }
 
@@ -112,8 +112,8 @@ class Planner {
     switch (draft.op) {
       case Op::kConv:
       case Op::kConvTranspose:
-        check(draft.window().volume() == 1 || is_voxels(in) || plan_.domain(in).kind == Kind::kDense, "[plan] node \"",
-              draft.name(), "\": a convolution takes voxels or the cells of a dense grid");
+        check(draft.window().volume() == 1 || is_voxels(in) || plan_.domain(in).kind == DomainKind::kDense,
+              "[plan] node \"", draft.name(), "\": a convolution takes voxels or the cells of a dense grid");
         return draft.op == Op::kConv ? coarser(in, draft) : finer(in, draft);
       case Op::kVoxelize:
       case Op::kDevoxelize:
@@ -121,22 +121,22 @@ class Planner {
         return other;
       case Op::kVoxelizeDense:
         made.parent = points_of(draft, in);
-        made.kind = Kind::kDense;
+        made.kind = DomainKind::kDense;
         made.grid = draft.node->grid;
         return domain(made);
       case Op::kDevoxelizeDense:
-        check(plan_.domain(in).kind == Kind::kDense && plan_.domain(in).parent == other, "[plan] node \"", draft.name(),
-              "\" takes cells of a grid and a value at the points that it was made of");
+        check(plan_.domain(in).kind == DomainKind::kDense && plan_.domain(in).parent == other, "[plan] node \"",
+              draft.name(), "\" takes cells of a grid and a value at the points that it was made of");
         return other;
       case Op::kFurthestPointSample:
         made.parent = points_of(draft, in);
-        made.kind = Kind::kSamples;
+        made.kind = DomainKind::kSamples;
         made.count = draft.node->count;
         return domain(made);
       case Op::kCoordinates:
         return points_of(draft, in);
       case Op::kGroup:
-        made.kind = Kind::kGroups;
+        made.kind = DomainKind::kGroups;
         made.points = points_of(draft, in);
         made.parent = points_of(draft, other);
         made.count = draft.node->count;
@@ -147,7 +147,7 @@ class Planner {
         return points_of(draft, other);
       case Op::kMaxPool:
       case Op::kAvgPool:
-        return plan_.domain(in).kind == Kind::kGroups ? plan_.domain(in).parent : clouds(draft);
+        return plan_.domain(in).kind == DomainKind::kGroups ? plan_.domain(in).parent : clouds(draft);
       case Op::kBroadcast:
         check(in == clouds(draft), "[plan] node \"", draft.name(), "\" takes one row per cloud");
         return other;
@@ -213,7 +213,7 @@ class Planner {
   int link(const Draft& draft, int fine, int coarse, bool weighted) {
     if (is_voxels(fine)) {
       int above = coarse;
-      while (above != fine && plan_.domain(above).kind == Kind::kCoarser &&
+      while (above != fine && plan_.domain(above).kind == DomainKind::kCoarser &&
              plan_.domain(above).window.semantics == Semantics::kFloor)
         above = plan_.domain(above).parent;
       check(above == fine && coarse != fine, "[plan] node \"", draft.name(),

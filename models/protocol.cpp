@@ -28,7 +28,7 @@ LearningMap learning_map(const std::vector<ClassInfo>& classes, std::initializer
   return map;
 }
 
-Protocol semantic_kitti() {
+Protocol semantic_kitti_protocol() {
   const auto& classes = semantic_kitti_classes();
   const LearningMap map = learning_map(classes, {{"", {0, 1, 52, 99}},
                                                  {"car", {252}},
@@ -41,8 +41,8 @@ Protocol semantic_kitti() {
   return {"semantickitti", classes, map, map, AbsentClass::kZero};
 }
 
-Protocol spvnas() {
-  Protocol protocol = semantic_kitti();
+Protocol spvnas_protocol() {
+  Protocol protocol = semantic_kitti_protocol();
   protocol.name = "spvnas";
   for (const std::uint32_t raw : {13, 16, 60, 256, 257}) protocol.truth[raw] = kUnlabelled;
   protocol.predictions = protocol.truth;
@@ -51,7 +51,7 @@ Protocol spvnas() {
 }
 
 // Ground truth has the categories of nuScenes-lidarseg, 0 to 31; what is submitted has the numbers of the classes.
-Protocol nuscenes() {
+Protocol nuscenes_protocol() {
   const auto& classes = nuscenes_classes();
   LearningMap truth;
   for (const auto& [raw, class_id] : std::initializer_list<std::pair<std::uint32_t, std::uint8_t>>{
@@ -62,7 +62,7 @@ Protocol nuscenes() {
   return {"nuscenes", classes, truth, learning_map(classes, {{"", {0}}}), AbsentClass::kLeftOut, true};
 }
 
-Protocol waymo() {
+Protocol waymo_protocol() {
   const auto& classes = waymo_classes();
   const LearningMap map = learning_map(classes, {{"", {0}}});
   return {"waymo", classes, map, map, AbsentClass::kLeftOut};
@@ -71,7 +71,8 @@ Protocol waymo() {
 }  // namespace
 
 const std::vector<Protocol>& known_protocols() {
-  static const std::vector<Protocol> protocols{semantic_kitti(), spvnas(), nuscenes(), waymo()};
+  static const std::vector<Protocol> protocols{semantic_kitti_protocol(), spvnas_protocol(), nuscenes_protocol(),
+                                               waymo_protocol()};
   return protocols;
 }
 
