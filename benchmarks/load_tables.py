@@ -17,7 +17,7 @@ def find(rows, load, what, threads):
 
 
 def summary(results):
-    """README's row."""
+    """The summary's row."""
     if "load" not in results:
         return []
     rows = results["load"]["rows"]

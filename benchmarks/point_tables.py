@@ -38,7 +38,7 @@ def one(entries, kind, threads=2):
 
 
 def summary(results):
-    """README's rows of our own figures."""
+    """The summary's rows of our own figures."""
     networks = results["point_networks"]
     return [
         ["voxelise to unique voxels, inverse and means, 2 threads",
@@ -53,7 +53,7 @@ def summary(results):
 
 
 def peer_summary(results):
-    """README's rows beside other libraries: the fastest of those that are asked about."""
+    """The summary's rows beside other libraries: the fastest of those that are asked about."""
     if "point_peers" not in results:
         return []
     versions = results["point_peers"]["versions"]

@@ -221,12 +221,12 @@ def main():
             say("prediction for Arm")
             results["arm"] = arm_prediction()
     if options.quick:
-        print(tables.summary(results), tables.details(results), sep="\n\n")
+        print(tables.details(results))
         return
     if not options.render:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    tables.insert(ROOT / "README.md", tables.summary(results))
+    tables.insert(ROOT / "README.md", tables.highlights(results))
     tables.insert(ROOT / "docs" / "benchmarks.md", tables.details(results))
 
 

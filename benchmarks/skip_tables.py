@@ -13,7 +13,7 @@ def parts(entry):
 
 
 def summary(results):
-    """README's rows."""
+    """The summary's rows."""
     entries = {(*parts(e), e["on_threads"]): e for e in results.get("video_skip", {}).get("clips", [])}
     if (STATIC, "auto", 1) not in entries:
         return []
@@ -23,7 +23,7 @@ def summary(results):
     return [
         ["trained model, any clips and any mode of `--skip`: mean time of a dense frame's, highest, 1 / 2 threads",
          " / ".join(f"{highest[n]:.2f} x" for n in (1, 2)), "1.03 x"],
-        ["the same of clips with a static camera, `--skip auto`, 1 / 2 threads",
+        ["trained model, clips with a static camera, `--skip auto`: mean time of a dense frame's, 1 / 2 threads",
          " / ".join(f"{of_dense(auto[n]):.2f} x" for n in (1, 2)), "0.6 x"],
         [f"its accuracy, dense {percent(off[1]['accuracy'])}: points lost by `auto`", f"{lost:.1f}", "1"],
     ]

@@ -7,7 +7,13 @@ import training_tables
 import video_tables
 from figures import NONE, both, lowest, measured_apart, median_and_best, megabytes, ms, percent, pick, table, times
 
-# Loops of scripts/arm_throughput.py, whose highest tiles README shows.
+# Rows of the summary that README shows, by how they begin.
+HIGHLIGHTS = (
+    "MinkUNet 1.0, scan to labels", "peak memory", "TSM-MobileNetV2 1.0, a dense frame", "trained model, clips with a static",
+    "beside as many busy processes", "a training step of MinkUNet 0.5, 2 threads: faster", "faster than spconv", "16 nearest",
+    "furthest 4,096 points", "TSM-MobileNetV2 1.0, 1 thread: time of OpenVINO", "TSM-MobileNetV2 1.0, 2 threads: time of OpenVINO",
+)
+# Loops of scripts/arm_throughput.py, whose highest tiles the summary shows.
 ARM_GOALS = {
     "3-D convolution, rows picked by index": "85 %", "2-D pointwise, rows at equal distances": "85 %",
     "depthwise 3 x 3, outputs side by side": "60 %",
@@ -48,7 +54,7 @@ def overhead(command):
 
 
 def summary(results):
-    """README's table: what a user asks, what was measured, what it has to be."""
+    """Rows: what a user asks, what was measured, what it has to be."""
     network = results["network"]
     [one], [two] = pick(network, "segment", 1), pick(network, "segment", 2)
     layers = pick(results["layers"], "layer", 2)
@@ -87,7 +93,14 @@ def summary(results):
         if tiles := [tile for tile in results.get("arm", []) if tile["loop"] == loop]:
             rows.append([f"Arm Neoverse N1, predicted: {loop}, share of two FMLA a cycle", percent(tiles[0]["of_peak"]),
                          goal])
-    return table(["", "measured: median / best", "goal"], rows) + "\n\n" + machine(results)
+    return rows
+
+
+def highlights(results):
+    """README's table."""
+    rows = [[what, measured] for what, measured, _ in summary(results)
+            if what.startswith(HIGHLIGHTS) and "3^3 layers" not in what]
+    return table(["", "measured: median / best"], rows) + "\n\n" + machine(results)
 
 
 def peer_summary(results):
@@ -109,8 +122,9 @@ def peer_summary(results):
 
 
 def details(results):
-    """All tables of docs/benchmarks.md."""
-    parts = [machine(results), limits_table(results), network_table(results), layers_table(results),
+    """All of docs/benchmarks.md's."""
+    goals = "### Goals\n\n" + table(["", "measured: median / best", "goal"], summary(results))
+    parts = [machine(results), goals, limits_table(results), network_table(results), layers_table(results),
              widths_table(results), coordinates_table(results), command_table(results),
              *point_tables.details(results), *video_tables.details(results), *skip_tables.skip_table(results), *load_tables.load_table(results),
              *training_tables.details(results)]

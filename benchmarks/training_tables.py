@@ -10,7 +10,7 @@ def both(entry, name):
 
 
 def summary(results):
-    """README's rows."""
+    """The summary's rows."""
     if "training" not in results:
         return []
     training = results["training"]

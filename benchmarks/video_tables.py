@@ -27,7 +27,7 @@ def excess(entry, which="median"):
 
 
 def summary(results):
-    """README's rows: median on 1 / 2 threads."""
+    """The summary's rows: median on 1 / 2 threads."""
     if "video" not in results:
         return []
     video = results["video"]

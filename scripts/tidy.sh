@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs clang-tidy on the C++ files that differ from BASE (tidy.sh [BASE]; origin/main, on that branch the commit before,
-# and without either all files), using the compile commands of preset cpu, without precompiled headers: a source is to
-# name what it needs, and GCC's are none of clang's.
+# and without either all files), using the compile commands of preset cpu, each source alone and without precompiled
+# headers: a source is to name what it needs, and GCC's are none of clang's.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
@@ -14,7 +14,7 @@ else
   mapfile -t changed < <(git ls-files '*.cpp')
 fi
 
-quietly tidy_configure cmake --preset cpu -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON
+quietly tidy_configure cmake --preset cpu -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_UNITY_BUILD=OFF
 
 # What is compiled of them. A header is seen through the first source that includes it.
 sources=()
