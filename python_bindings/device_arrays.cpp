@@ -132,7 +132,7 @@ py::object to_device(const Array& array, const std::string& device) {
 
 void synchronize(const std::string& device) { runtime(parse_device(device)).synchronize(parse_device(device)); }
 
-constexpr const char* kClassDoc = R"(An array in the memory of a CUDA device, as ops on one return it.
+constexpr const char* kDeviceArrayDoc = R"(An array in the memory of a CUDA device, as ops on one return it.
 
 Ops take it as it is; torch.from_dlpack, torch.as_tensor and cupy.asarray make arrays of theirs on the same memory. Work is
 only queued: on torch's current stream once a torch tensor went in, on the stream in the __cuda_array_interface__ of
@@ -167,7 +167,7 @@ Array device_array_from(py::handle source, Device device) {
 }
 
 void bind_device_arrays(py::module_& m) {
-  py::class_<DeviceArray>(m, "DeviceArray", kClassDoc)
+  py::class_<DeviceArray>(m, "DeviceArray", kDeviceArrayDoc)
       .def_property_readonly(
           "shape", [](const DeviceArray& x) { return py::tuple(py::cast(x.array.shape())); }, "tuple of int.")
       .def_property_readonly(

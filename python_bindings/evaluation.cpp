@@ -55,7 +55,7 @@ py::array train_ids_of(const py::array& labels, const std::string& protocol, boo
   return array_of(std::move(ids), {n});
 }
 
-constexpr const char* kClassDoc = R"(Counts of predicted against true classes, and the scores made of them.
+constexpr const char* kConfusionDoc = R"(Counts of predicted against true classes, and the scores made of them.
 
 With TP, FP and FN of class c over all points that have a true class:
 IoU = TP / (TP + FP + FN + 1e-15), mean_iou their mean, accuracy = sum TP / (sum (TP + FP) + 1e-15).
@@ -84,7 +84,7 @@ Raises ValueError for an unknown protocol and for a raw id that it does not have
 }  // namespace
 
 void bind_evaluation(py::module_& m) {
-  py::class_<ConfusionMatrix>(m, "ConfusionMatrix", kClassDoc)
+  py::class_<ConfusionMatrix>(m, "ConfusionMatrix", kConfusionDoc)
       .def(py::init<std::int64_t>(), "classes"_a)
       .def("add", &add, "predicted"_a, "truth"_a, kAddDoc)
       .def("merge", &ConfusionMatrix::merge, "other"_a,

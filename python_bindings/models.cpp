@@ -149,7 +149,7 @@ std::string repr(const LoadedModel& model) {
          "\", threads=" + std::to_string(model.pool()->threads()) + ", dtype=\"" + name(model.dtype()) + "\")";
 }
 
-constexpr const char* kClassDoc = R"(A network with its weights, preprocessing and classes, ready to run.
+constexpr const char* kModelDoc = R"(A network with its weights, preprocessing and classes, ready to run.
 
 It keeps its memory from run to run. Threads that call forward or segment of one model take turns; make one model per
 thread to run several at once. Any number of VideoStreams share one model. Make one with Model.load or Model.new.)";
@@ -213,7 +213,7 @@ void bind_models(py::module_& m) {
       .def("__repr__", [](const ClassInfo& c) {
         return "ClassInfo(name=\"" + c.name + "\", raw_id=" + std::to_string(c.raw_id) + ")";
       });
-  py::class_<LoadedModel>(m, "Model", kClassDoc)
+  py::class_<LoadedModel>(m, "Model", kModelDoc)
       .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
                   "dtype"_a = "auto", WithoutGil(), kLoadDoc)
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,

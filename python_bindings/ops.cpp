@@ -16,7 +16,6 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-using Word = std::optional<std::string>;
 using ConvOp = SparseTensor(const SparseTensor&, const Array&, const ConvOptions&);
 
 ConvOptions window_options(const char* op, const Axes& kernel_size, const Axes& stride, const Axes& dilation,
@@ -35,7 +34,7 @@ void bind_conv(py::module_& m, const char* op, ConvOp* run, const char* doc) {
       op,
       [op, run](const SparseTensor& x, const Array& weight, const Axes& kernel_size, const Axes& stride,
                 const Axes& dilation, const Axes& padding, const std::string& semantics,
-                const std::optional<Array>& bias, const std::optional<SparseTensor>& residual, const Word& activation,
+                const std::optional<Array>& bias, const std::optional<SparseTensor>& residual, const OptionalWord& activation,
                 float negative_slope) {
         ConvOptions options = window_options(op, kernel_size, stride, dilation, padding, semantics);
         options.bias = bias;
@@ -237,7 +236,7 @@ void bind_combine(py::module_& m) {
         "Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise.");
   m.def(
       "add",
-      [](const SparseTensor& a, const SparseTensor& b, const Word& activation, float negative_slope) {
+      [](const SparseTensor& a, const SparseTensor& b, const OptionalWord& activation, float negative_slope) {
         return add(a, b, activation_of("add", activation, negative_slope));
       },
       "a"_a, "b"_a, "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(),
@@ -254,13 +253,13 @@ void bind_combine(py::module_& m) {
 void bind_rows(py::module_& m) {
   m.def(
       "linear",
-      [](const Array& x, const Array& weight, const std::optional<Array>& bias, const Word& activation,
+      [](const Array& x, const Array& weight, const std::optional<Array>& bias, const OptionalWord& activation,
          float negative_slope) { return linear(x, weight, bias, activation_of("linear", activation, negative_slope)); },
       "x"_a, "weight"_a, "bias"_a = py::none(), "activation"_a = py::none(), py::arg_v("negative_slope", 0.01f, "0.01"),
       WithoutGil(), kLinearDoc);
   m.def(
       "affine",
-      [](const Array& x, const std::optional<Array>& scale, const std::optional<Array>& shift, const Word& activation,
+      [](const Array& x, const std::optional<Array>& scale, const std::optional<Array>& shift, const OptionalWord& activation,
          float negative_slope) { return affine(x, scale, shift, activation_of("affine", activation, negative_slope)); },
       "x"_a, "scale"_a = py::none(), "shift"_a = py::none(), "activation"_a = py::none(),
       py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), kAffineDoc);
@@ -282,7 +281,7 @@ void bind_training(py::module_& m) {
   m.def(
       "batch_norm",
       [](const Array& x, const Array& weight, const Array& bias, float eps, const std::optional<Array>& residual,
-         const Word& activation, float negative_slope) {
+         const OptionalWord& activation, float negative_slope) {
         const BatchNorm norm =
             batch_norm(x, weight, bias, {eps, residual, activation_of("batch_norm", activation, negative_slope)});
         return std::tuple(norm.out, norm.mean, norm.variance);
@@ -292,7 +291,7 @@ void bind_training(py::module_& m) {
   m.def(
       "batch_norm_backward",
       [](const Array& x, const std::optional<Array>& out, const Array& grad, const Array& mean, const Array& variance,
-         const Array& weight, float eps, const Word& activation, float negative_slope, bool residual_gradient,
+         const Array& weight, float eps, const OptionalWord& activation, float negative_slope, bool residual_gradient,
          const std::optional<Array>& bias) {
         const auto gradients = batch_norm_backward(x, weight, {out.value_or(Array()), mean, variance}, grad, eps,
                                                    activation_of("batch_norm_backward", activation, negative_slope),

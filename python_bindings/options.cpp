@@ -55,13 +55,13 @@ SparseTensor::Extents extents_of(const char* op, const char* what, const Axes& a
   return extents;
 }
 
-Activation activation_of(const char* op, const std::optional<std::string>& word, float negative_slope) {
+Activation activation_of(const char* op, const OptionalWord& word, float negative_slope) {
   return {word ? value_of(kActivations, op, "activation", *word) : Activation::Kind::kNone, negative_slope};
 }
 
 Semantics semantics_of(const char* op, const std::string& word) { return value_of(kSemantics, op, "semantics", word); }
 
-Reduce reduce_of(const char* op, const std::optional<std::string>& word) {
+Reduce reduce_of(const char* op, const OptionalWord& word) {
   return word ? value_of(kReductions, op, "reduce", *word) : Reduce::kNone;
 }
 

@@ -14,6 +14,8 @@
 
 namespace voxshift::python {
 
+using OptionalWord = std::optional<std::string>;
+
 /// One value per spatial axis, or one for all.
 using Axes = std::variant<std::int32_t, std::vector<std::int32_t>>;
 
@@ -23,9 +25,9 @@ std::vector<std::int32_t> list_of(const Axes& axes);
 SparseTensor::Extents extents_of(const char* op, const char* what, const Axes& axes, int dims);
 
 // The enumerator that a word stands for; another word is InvalidArgument, which names `op`. No word: kNone.
-Activation activation_of(const char* op, const std::optional<std::string>& word, float negative_slope);
+Activation activation_of(const char* op, const OptionalWord& word, float negative_slope);
 Semantics semantics_of(const char* op, const std::string& word);
-Reduce reduce_of(const char* op, const std::optional<std::string>& word);
+Reduce reduce_of(const char* op, const OptionalWord& word);
 Rounding rounding_of(const char* op, const std::string& word);
 bool from_lowest_of(const char* op, const std::string& origin);
 AbsentClass absent_of(const char* op, const std::string& word);

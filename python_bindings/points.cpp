@@ -50,7 +50,7 @@ constexpr const char* kVoxelizeFeaturesBackwardDoc =
 inverse and reduce as given to it; features float32 [N, C] are needed for "max" alone, else None will do. A maximum's
 gradient goes, channel by channel, to the point that has it, among equal ones to the lowest. Raises ValueError.)";
 
-constexpr const char* kSynthDoc =
+constexpr const char* kSynthLidarDoc =
     R"(One scan of a simulated LiDAR in a random street; the same arguments give the same bits.
 
 The sensor is an HDL-64E 1.73 m over the road, as KITTI's; with vary_sensor its height, tilt, beams, noise and lost
@@ -95,7 +95,7 @@ void bind_points(py::module_& m) {
         return voxelize_features_backward(features, inverse, grad, reduce_of("voxelize_features_backward", reduce));
       },
       "features"_a, "inverse"_a, "grad"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesBackwardDoc);
-  m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, kSynthDoc);
+  m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, kSynthLidarDoc);
 }
 
 }  // namespace voxshift::python

@@ -61,7 +61,7 @@ std::string repr(const SparseTensor& x) {
          ", dims=" + std::to_string(x.dims()) + ", stride=" + std::string(py::str(stride_of(x))) + shape + ")";
 }
 
-constexpr const char* kClassDoc = R"(Coordinates, and one row of features per coordinate.
+constexpr const char* kSparseTensorDoc = R"(Coordinates, and one row of features per coordinate.
 
 Rows are unique and in lexicographic order of the coordinates, batch first. Tensors that ops make from one another share
 their coordinates and the kernel maps between them.)";
@@ -81,7 +81,7 @@ coordinates without reduce.)";
 }  // namespace
 
 void bind_tensors(py::module_& m) {
-  py::class_<SparseTensor>(m, "SparseTensor", kClassDoc)
+  py::class_<SparseTensor>(m, "SparseTensor", kSparseTensorDoc)
       .def(py::init(&make_tensor), "coords"_a, "feats"_a, "stride"_a = 1, "shape"_a = py::none(),
            "reduce"_a = py::none(), WithoutGil(), kInitDoc)
       .def_property_readonly(

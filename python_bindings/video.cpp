@@ -20,12 +20,11 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-using Word = std::optional<std::string>;
 using MaskedStep = Guarded<MaskedLayer>;
 using FrameShift = Guarded<StreamingShift>;
 using Stride = std::optional<std::int64_t>;
 
-Conv2dOptions conv2d_options(std::int64_t stride, std::int64_t padding, std::int64_t groups, const Word& activation,
+Conv2dOptions conv2d_options(std::int64_t stride, std::int64_t padding, std::int64_t groups, const OptionalWord& activation,
                              float negative_slope) {
   return {stride, padding, groups, activation_of("conv2d", activation, negative_slope)};
 }
@@ -104,7 +103,7 @@ changed: coordinates (0, y, x), features [N, Cin], the new values of these pixel
 first push, whose output is dense. Gives the same of the output, with its extent as shape. Raises ValueError for pixels
 outside the image and other channels.)";
 
-constexpr const char* kSynthDoc = R"(A clip of a textured shape in motion over a textured background: (frames, label).
+constexpr const char* kSynthVideoDoc = R"(A clip of a textured shape in motion over a textured background: (frames, label).
 
 frames uint8 [T, height, width, 3], RGB; label an index of synth_video_classes(), by the seed unless given: no single
 frame tells the motions apart. panning_camera: the background moves, too. noise: standard deviation of the sensor's
@@ -114,7 +113,7 @@ void bind_images(py::module_& m) {
   m.def(
       "conv2d",
       [](const Array& x, const Array& weight, const std::optional<Array>& bias, std::int64_t stride,
-         std::int64_t padding, std::int64_t groups, const Word& activation, float negative_slope) {
+         std::int64_t padding, std::int64_t groups, const OptionalWord& activation, float negative_slope) {
         return conv2d(x, weight, bias, conv2d_options(stride, padding, groups, activation, negative_slope));
       },
       "x"_a, "weight"_a, "bias"_a = py::none(), "stride"_a = 1, "padding"_a = 0, "groups"_a = 1,
@@ -157,7 +156,7 @@ void bind_masked_layer(py::module_& m) {
       .def_static(
           "conv2d",
           [](std::int64_t height, std::int64_t width, const Array& weight, const std::optional<Array>& bias,
-             std::int64_t stride, std::int64_t padding, std::int64_t groups, const Word& activation,
+             std::int64_t stride, std::int64_t padding, std::int64_t groups, const OptionalWord& activation,
              float negative_slope, float threshold) {
             return std::make_unique<MaskedStep>(
                 MaskedLayer::conv2d({height, width}, weight, bias,
@@ -228,7 +227,7 @@ void bind_video(py::module_& m) {
   bind_masked_layer(m);
   bind_shift(m);
   m.def("synth_video", &clip, "seed"_a, "frames"_a = 32, "height"_a = 224, "width"_a = 224,
-        "frames_per_second"_a = 25.0, "label"_a = py::none(), "panning_camera"_a = false, "noise"_a = 2.0, kSynthDoc);
+        "frames_per_second"_a = 25.0, "label"_a = py::none(), "panning_camera"_a = false, "noise"_a = 2.0, kSynthVideoDoc);
   m.def("synth_video_classes", &synth_video_classes, "The motions of synth_video by label, such as \"left\".");
 }
 
