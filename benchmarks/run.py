@@ -145,7 +145,7 @@ def measure_video(options):
 def measure_skip(options):
     if not (options.build / "benchmarks" / "video_skip_bench").exists():  # built where there is OpenCV
         return {}
-    _, clips = entries(options.build, "video_skip_bench", None, f"--repeats={4 if options.quick else 12}")
+    _, clips = entries(options.build, "video_skip_bench", None, f"--repeats={4 if options.quick else 16}")
     return {"video_skip": {**measured(), "clips": clips}}
 
 

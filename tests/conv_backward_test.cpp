@@ -105,12 +105,13 @@ TEST_P(ConvBackwardTest, AllChannelCounts) {
 
 // More pairs of an offset than one chunk has, and numbers of pairs around a block's 128.
 TEST_P(ConvBackwardTest, ManyPairs) {
-  for (const std::size_t rows : {127, 128, 129, 8191, 8192, 8193, 16500})
+  for (const std::size_t rows :
+       emulated() ? std::vector{127, 128, 129, 8193} : std::vector{127, 128, 129, 8191, 8192, 8193, 16500})
     expect_backward(test_data::cloud(2, rows, 4), test_data::cube(2, rows > 1000 ? 1 : 3), 3, 18);
 }
 
 TEST_P(ConvBackwardTest, WideLayers) {
-  const auto coords = test_data::cloud(3, 700, 5);
+  const auto coords = test_data::cloud(3, emulated() ? 150 : 700, 5);
   expect_backward(coords, test_data::cube(3, 3), 163, 96);
   expect_backward(coords, test_data::cube(3, 2, 2), 40, 128);
 }

@@ -16,6 +16,8 @@
 #include <thread>
 #include <vector>
 
+#include "sanitized.h"
+
 namespace voxshift {
 namespace {
 
@@ -60,11 +62,6 @@ bool succeeds_in_child(const Body& body) {
 
 bool all_done_in(ThreadPool& pool, int threads) { return times_done(pool, threads, 100) == std::vector<int>(100, 1); }
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr bool kCanFork = false;
-#else
-constexpr bool kCanFork = true;
-#endif
 constexpr const char* kWhyNoFork =
     "sanitizers do not follow a process with threads through fork(): locks of their allocator may stay held in a child";
 
@@ -237,7 +234,7 @@ TEST(ThreadPoolTest, AThreadThatStandsStillInsideLosesNothing) {
 }
 
 TEST(ThreadPoolTest, TheWholeProcessStoppedInARegionAndContinued) {
-  if (!kCanFork) GTEST_SKIP() << kWhyNoFork;
+  if (kSanitized) GTEST_SKIP() << kWhyNoFork;
   int inside[2], go_on[2];
   ASSERT_EQ(pipe(inside), 0);
   ASSERT_EQ(pipe(go_on), 0);
@@ -272,7 +269,7 @@ TEST(ThreadPoolTest, TheWholeProcessStoppedInARegionAndContinued) {
 }
 
 TEST(ThreadPoolTest, AChildOfForkHasThreadsOfItsOwn) {
-  if (!kCanFork) GTEST_SKIP() << kWhyNoFork;
+  if (kSanitized) GTEST_SKIP() << kWhyNoFork;
   ThreadPool pool(3), closed(3);
   expect_all_done(pool, 3, 100);
   closed.close();
@@ -300,7 +297,7 @@ TEST(ThreadPoolTest, AChildOfForkHasThreadsOfItsOwn) {
 }
 
 TEST(ThreadPoolTest, FewerThreadsWhereTheSystemRefuses) {
-  if (!kCanFork) GTEST_SKIP() << kWhyNoFork;
+  if (kSanitized) GTEST_SKIP() << kWhyNoFork;
   EXPECT_TRUE(succeeds_in_child([] {
     if (geteuid() == 0 && setuid(65534) != 0) return false;  // the limit does not hold for root
     const rlimit none{0, 0};

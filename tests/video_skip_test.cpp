@@ -123,7 +123,7 @@ TEST_P(VideoSkipTest, ChangedPixels) {
 
 TEST_P(VideoSkipTest, KeptValuesAreWithinTheThreshold) {
   const Network network = tiny_network();
-  const Clip clip = tiny_clip(emulated() ? 110 : 1000).add_noise(6);
+  const Clip clip = tiny_clip(emulated() ? 60 : kSanitized ? 210 : 1000).add_noise(6);
   for (const float threshold : {0.0f, 0.05f, 0.4f}) {
     SCOPED_TRACE(threshold);
     Watched watched(tiny(), always(options_of(Skip::kThreshold, threshold)));
