@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <numeric>
 
 #include "input.h"
@@ -158,10 +159,9 @@ std::array<double, 2> seconds_per_frame(std::array<VideoStream*, 2> streams, con
 void add_mode(const Options& options, const VideoNetwork& network, const ClipSet& set, const Mode& mode, int threads) {
   const std::string name = "skip/" + set.name + "/" + mode.name + "/threads:" + std::to_string(threads);
   add_benchmark(name, [&network, &set, &mode, repeats = options.repeats, threads](benchmark::State& state) {
-    StreamOptions with = mode.options;
-    with.threads = threads;
-    StreamOptions off;
-    off.threads = threads;
+    const auto pool = std::make_shared<ThreadPool>(threads);  // one: what disturbs it disturbs both
+    StreamOptions with = mode.options, off;
+    with.threads = off.threads = pool;
     VideoStream skipping(network, with), dense(network, off);
     const Pass pass = pass_over(skipping, set), whole = pass_over(dense, set);
     const auto [push, off_push] = seconds_per_frame({&skipping, &dense}, set, std::max(1, repeats / kRepeatsPerPass));

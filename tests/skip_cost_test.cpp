@@ -11,9 +11,9 @@ namespace {
 TEST(SkipCost, OfAStep) {
   const StepWork all{1'000'000, 500, 2000};
   EXPECT_EQ(skip_cost::dense(all), 1'000'000);
-  EXPECT_EQ(skip_cost::compared(all), 1'000'000 + 16 * 2000);
-  EXPECT_EQ(skip_cost::listed({160'000, 100, 320}), 170'000 + 48'000 + 9600 + 5120);
-  EXPECT_EQ(skip_cost::search(1000), 16'000);
+  EXPECT_EQ(skip_cost::compared(all), 1'000'000 + 20 * 2000);
+  EXPECT_EQ(skip_cost::listed({160'000, 100, 320}), 170'000 + 64'000 + 9600 + 6400);
+  EXPECT_EQ(skip_cost::search(1000), 24'000);
 }
 
 TEST(SkipCost, NothingIsSavedByAListOfNearlyAll) {
