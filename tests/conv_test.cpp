@@ -244,7 +244,7 @@ TEST_P(ConvTest, OrderOfTheGivenRowsDoesNotMatter) {
 }
 
 TEST_P(ConvTest, SameBitsOnAnyNumberOfThreads) {
-  const auto coords = test_data::cloud(3, emulated() ? 1500 : 6000, 28);
+  const auto coords = test_data::cloud(3, emulated() ? 500 : 6000, 28);
   const Matrix in = test_data::real(coords.size(), 20, 29);
   const auto weights = weight(test_data::real(27 * 20, 40, 30), 27);
   const auto down = weight(test_data::real(8 * 40, 20, 31), 8);
@@ -256,7 +256,7 @@ TEST_P(ConvTest, SameBitsOnAnyNumberOfThreads) {
   set_num_threads(1);
   const Array expected = run();
   for (const int threads : thread_counts())
-    for (int repeat = 0; repeat < (emulated() ? 1 : 10); ++repeat) {
+    for (int repeat = 0; repeat < repeats(); ++repeat) {
       set_num_threads(threads);
       expect_same_bits(run(), expected);
     }

@@ -55,6 +55,9 @@ class DeviceTest : public ::testing::TestWithParam<Device> {
   /// Numbers of threads whose results have to be those of one. They change nothing on CUDA, where one more run will do.
   std::vector<int> thread_counts() const { return emulated() ? std::vector{2} : std::vector{1, 2, 3}; }
 
+  /// Runs whose bits have to be the same.
+  int repeats() const { return emulated() || kSanitized ? 1 : 10; }
+
   Array array(const oracle::Matrix& m) const {
     return array(m, {static_cast<std::int64_t>(m.rows), static_cast<std::int64_t>(m.cols)});
   }

@@ -163,7 +163,7 @@ TEST_P(HalfFeaturesTest, NetworkAgreesWithFloat) {
   std::int64_t same = 0;
   for (std::size_t i = 0; i < labels.size(); ++i) same += labels[i] == expected[i];
   EXPECT_GE(static_cast<double>(same), 0.97 * static_cast<double>(n));
-  for (int run = 0; run < (emulated() ? 1 : 10); ++run) {
+  for (int run = 0; run < repeats(); ++run) {
     const Segmentation again = narrow.segment(points, true);
     expect_same_bits(again.labels, first.labels);
     expect_same_bits(again.scores, first.scores);

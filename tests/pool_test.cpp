@@ -115,7 +115,7 @@ TEST_P(PoolTest, SameBitsOnAnyNumberOfThreads) {
     set_num_threads(1);
     const auto expected = run(pooling);
     for (const int threads : {1, 2, 3})
-      for (int repeat = 0; repeat < 10; ++repeat) {
+      for (int repeat = 0; repeat < repeats(); ++repeat) {
         set_num_threads(threads);
         const auto again = run(pooling);
         expect_same_bits(again.first, expected.first);

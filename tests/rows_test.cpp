@@ -68,7 +68,7 @@ TEST_P(RowsTest, LinearHasTheSameBitsOnAnyNumberOfThreads) {
   set_num_threads(1);
   const Array expected = linear(x, weights);
   for (const int threads : {1, 2, 3})
-    for (int run = 0; run < 10; ++run) {
+    for (int run = 0; run < repeats(); ++run) {
       set_num_threads(threads);
       expect_same_bits(linear(x, weights), expected);
     }

@@ -143,7 +143,7 @@ TEST_P(SessionTest, MinkUNetEqualsTheGraphNodeByNode) {
   EXPECT_LE(std::sqrt(error), 1e-4 * std::sqrt(norm));
   for (const int threads : thread_counts()) {
     Session other(model, device(), threads, DType::kF32);
-    for (int run = 0; run < (threads == 2 && !emulated() ? 10 : 1); ++run) {
+    for (int run = 0; run < (threads == 2 ? repeats() : 1); ++run) {
       const auto again = host<float>(other.forward(on_device(x)));
       ASSERT_EQ(std::memcmp(again.data(), actual.data(), actual.size() * sizeof(float)), 0) << threads << " threads";
     }
