@@ -1,5 +1,5 @@
-// The arithmetic of the emulated tensor cores, in a source of its own: most of an emulated network's time is spent there,
-// so it is optimized and without sanitizers in every build.
+// The arithmetic of the emulated tensor cores, in a source of its own: most of an emulated network's time is spent
+// there, so it is optimized and without sanitizers in every build.
 #pragma once
 
 #include <array>

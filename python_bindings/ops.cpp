@@ -34,8 +34,8 @@ void bind_conv(py::module_& m, const char* op, ConvOp* run, const char* doc) {
       op,
       [op, run](const SparseTensor& x, const Array& weight, const Axes& kernel_size, const Axes& stride,
                 const Axes& dilation, const Axes& padding, const std::string& semantics,
-                const std::optional<Array>& bias, const std::optional<SparseTensor>& residual, const OptionalWord& activation,
-                float negative_slope) {
+                const std::optional<Array>& bias, const std::optional<SparseTensor>& residual,
+                const OptionalWord& activation, float negative_slope) {
         ConvOptions options = window_options(op, kernel_size, stride, dilation, padding, semantics);
         options.bias = bias;
         options.residual = residual;
@@ -259,7 +259,8 @@ void bind_rows(py::module_& m) {
       WithoutGil(), kLinearDoc);
   m.def(
       "affine",
-      [](const Array& x, const std::optional<Array>& scale, const std::optional<Array>& shift, const OptionalWord& activation,
+      [](const Array& x, const std::optional<Array>& scale, const std::optional<Array>& shift,
+         const OptionalWord& activation,
          float negative_slope) { return affine(x, scale, shift, activation_of("affine", activation, negative_slope)); },
       "x"_a, "scale"_a = py::none(), "shift"_a = py::none(), "activation"_a = py::none(),
       py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), kAffineDoc);

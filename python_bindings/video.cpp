@@ -24,8 +24,8 @@ using MaskedStep = Guarded<MaskedLayer>;
 using FrameShift = Guarded<StreamingShift>;
 using Stride = std::optional<std::int64_t>;
 
-Conv2dOptions conv2d_options(std::int64_t stride, std::int64_t padding, std::int64_t groups, const OptionalWord& activation,
-                             float negative_slope) {
+Conv2dOptions conv2d_options(std::int64_t stride, std::int64_t padding, std::int64_t groups,
+                             const OptionalWord& activation, float negative_slope) {
   return {stride, padding, groups, activation_of("conv2d", activation, negative_slope)};
 }
 
@@ -103,7 +103,8 @@ changed: coordinates (0, y, x), features [N, Cin], the new values of these pixel
 first push, whose output is dense. Gives the same of the output, with its extent as shape. Raises ValueError for pixels
 outside the image and other channels.)";
 
-constexpr const char* kSynthVideoDoc = R"(A clip of a textured shape in motion over a textured background: (frames, label).
+constexpr const char* kSynthVideoDoc =
+    R"(A clip of a textured shape in motion over a textured background: (frames, label).
 
 frames uint8 [T, height, width, 3], RGB; label an index of synth_video_classes(), by the seed unless given: no single
 frame tells the motions apart. panning_camera: the background moves, too. noise: standard deviation of the sensor's
@@ -227,7 +228,8 @@ void bind_video(py::module_& m) {
   bind_masked_layer(m);
   bind_shift(m);
   m.def("synth_video", &clip, "seed"_a, "frames"_a = 32, "height"_a = 224, "width"_a = 224,
-        "frames_per_second"_a = 25.0, "label"_a = py::none(), "panning_camera"_a = false, "noise"_a = 2.0, kSynthVideoDoc);
+        "frames_per_second"_a = 25.0, "label"_a = py::none(), "panning_camera"_a = false, "noise"_a = 2.0,
+        kSynthVideoDoc);
   m.def("synth_video_classes", &synth_video_classes, "The motions of synth_video by label, such as \"left\".");
 }
 

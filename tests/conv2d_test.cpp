@@ -61,7 +61,8 @@ TEST_P(Conv2dTest, AllChannelCounts) {
       expect_conv(whole_image(5, 6, channels, 1), channels, {kernel, 1, kernel / 2}, channels);
   }
   for (const std::int64_t channels : {1, 3, 16, 24, 67})
-    for (std::int64_t out = 1; out <= 67; out += emulated() ? 3 : 1) expect_conv(whole_image(3, 5, channels, 1), out, {1, 1, 0});
+    for (std::int64_t out = 1; out <= 67; out += emulated() ? 3 : 1)
+      expect_conv(whole_image(3, 5, channels, 1), out, {1, 1, 0});
 }
 
 TEST_P(Conv2dTest, ImagesOfManyTasks) {
