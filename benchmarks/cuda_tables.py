@@ -1,4 +1,4 @@
-"""The GPU tables of README.md and docs/jetson.md, from the results that scripts/test_cuda.sh left in results/.
+"""The GPU table of docs/jetson.md, from the results that scripts/test_cuda.sh left in results/.
 
     python3 benchmarks/cuda_tables.py
 """
@@ -48,17 +48,12 @@ def rows(results):
             yield f"TSM-MobileNetV2 1.0, a dense frame from host to label, {dtype}", f"{video['ms']:.2f} ms", "0.4 ms"
 
 
-def table(results, goals=True):
-    """What was measured beside its goals, or README's short one: the whole networks, without."""
+def table(results):
     ours = results["ours"]
     lines = [f"{results['gpu']}, driver {results['driver']}; cuBLAS {ours['matmul_f16_tflops']:.0f} TFLOP/s in f16, copy "
-             f"{ours['copy_gb_per_s']:.0f} GB/s in the same run; voxshift at {results['commit']}, {results['date']}. {results.get('peers_note', '')}".rstrip(), ""]
-    if goals:
-        lines += ["|  | measured | goal |", "| --- | ---: | ---: |"]
-        lines += [f"| {what} | {measured} | {goal} |" for what, measured, goal in rows(results)]
-    else:
-        lines += ["|  | measured |", "| --- | ---: |"]
-        lines += [f"| {what} | {measured} |" for what, measured, _ in rows(results) if "3^3" not in what and "maps" != what[-4:]]
+             f"{ours['copy_gb_per_s']:.0f} GB/s in the same run; voxshift at {results['commit']}, {results['date']}. {results.get('peers_note', '')}".rstrip(), "",
+             "|  | measured | goal |", "| --- | ---: | ---: |"]
+    lines += [f"| {what} | {measured} | {goal} |" for what, measured, goal in rows(results)]
     return "\n".join(lines)
 
 
@@ -71,9 +66,8 @@ def insert(path, text):
 
 def main():
     files = [file for file in sorted((ROOT / "benchmarks/results").glob("*.json")) if file.name != "cpu.json"]
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-    for document, goals in (("README.md", False), ("docs/jetson.md", True)):
-        insert(ROOT / document, "\n\n".join(table(results, goals) for results in found))
+    text = "\n\n".join(table(json.loads(file.read_text(encoding="utf-8"))) for file in files)
+    insert(ROOT / "docs/jetson.md", text)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def skip_table(results):
     text = ("The trained `tsm-mobilenetv2-motions`, frames of 128 x 128, each mode beside dense frames, 16 frames in turn: on held-out "
             "synthetic clips of 32 frames with a sensor's noise, five of every motion, and on real clips, whose motions it was not "
             "trained for. ms, share of dense and MAC fraction are means over all frames, first frames too, of each frame the "
-            "best of four. `auto` takes the thresholds of the model file, calibrated on other synthetic clips.")
+            "best of its repeats. `auto` takes the thresholds of the model file, calibrated on other synthetic clips.")
     header = ["clips", "`--skip`", "threads", "ms", "of dense", "MAC fraction", "frames skipped", "pixels changed",
               "change of logits", "labels as dense", "accuracy"]
     return [f"### What skipping saves\n\n{text}\n\n" + table(header, list(map(row, results["video_skip"]["clips"])))]

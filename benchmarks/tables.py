@@ -11,7 +11,7 @@ from figures import NONE, both, lowest, measured_apart, median_and_best, megabyt
 HIGHLIGHTS = (
     "MinkUNet 1.0, scan to labels", "peak memory", "TSM-MobileNetV2 1.0, a dense frame", "trained model, clips with a static",
     "beside as many busy processes", "a training step of MinkUNet 0.5, 2 threads: faster", "faster than spconv", "16 nearest",
-    "furthest 4,096 points", "TSM-MobileNetV2 1.0, 1 thread: time of OpenVINO", "TSM-MobileNetV2 1.0, 2 threads: time of OpenVINO",
+    "TSM-MobileNetV2 1.0, 2 threads: time of OpenVINO",
 )
 # Loops of scripts/arm_throughput.py, whose highest tiles the summary shows.
 ARM_GOALS = {

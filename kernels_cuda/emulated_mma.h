@@ -11,7 +11,7 @@ namespace voxshift::cuda::emulated {
 using Words = std::array<std::array<std::uint32_t, 12>, 32>;  ///< what the lanes of a warp hold
 using Product = std::array<std::array<double, 8>, 16>;
 
-/// The product a * b of a fragment [16, K] and one [K, 8], K = 32 bytes of T, whose words of lane l are lanes[l][..]
+/// The product a * b of a fragment [16, K] and one [K, 8], K = 32 bytes, whose words of lane l are lanes[l][..]
 /// from `a` and `b` on. With k = P (4 h + p) + e, P elements to a word, lane 4 g + p holds in word 2 h + r / 8 of a the
 /// elements e of row r, r % 8 = g, and in word h of b those of column g. Of floats, the TF32 part counts.
 Product product_of_halves(const Words& lanes, std::size_t a, std::size_t b);
