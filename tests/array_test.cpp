@@ -122,6 +122,15 @@ TEST(Threads, AtLeastOne) {
   set_num_threads(before);
 }
 
+// In multiply-adds a second: no core does less than 10^7, even emulated, and none does 10^13.
+TEST(Threads, TheirPeakHasItsUnit) {
+  for (const int threads : {1, 2}) {
+    const double peak = runtime(Device::cpu()).fma_peak(Device::cpu(), threads);
+    EXPECT_GT(peak, 1e7);
+    EXPECT_LT(peak, 1e13 * threads);
+  }
+}
+
 class ArenaTest : public DeviceTest {};
 VOXSHIFT_FOR_EACH_DEVICE(ArenaTest);
 
