@@ -47,9 +47,12 @@ const std::vector<Channels> kChannels = {{3, 8, 1},    {8, 16, 1}, {24, 3, 1}, {
                                          {40, 40, 40}, {5, 10, 5}, {8, 16, 2}, {9, 6, 3}, {16, 24, 4},  {40, 40, 4}};
 
 TEST_P(Conv2dTest, EveryWindowOnEveryImage) {
+  int combination = 0;
   for (const auto& [height, width] : kExtents)
     for (const Square& w : kSquares)
-      for (const Channels& c : kChannels) expect_conv(whole_image(height, width, c.in, 1), c.out, w, c.groups);
+      for (const Channels& c : kChannels)
+        if (combination++ % (emulated() ? 5 : 1) == 0)
+          expect_conv(whole_image(height, width, c.in, 1), c.out, w, c.groups);
 }
 
 TEST_P(Conv2dTest, AllChannelCounts) {

@@ -13,6 +13,13 @@ constexpr std::int64_t kStreamHeight = 26, kStreamWidth = 34;
 
 constexpr int kTinyShifts = 2;  ///< of tiny_network()
 
+/// Networks of tests that run every frame several times; where kernels are emulated the small one alone.
+inline std::vector<Network> stream_networks(bool emulated) {
+  std::vector<Network> networks{tiny_network()};
+  if (!emulated) networks.push_back(mobilenet(0.25));
+  return networks;
+}
+
 /// tiny_network() on frames of 26 x 34, in f32.
 inline const VideoNetwork& tiny(Device device) {
   static std::map<Device::Kind, VideoNetwork> networks;

@@ -40,7 +40,7 @@ bool compared(const FrameCost& cost) { return !cost.dense && !cost.skipped; }
 
 TEST_P(VideoRestTest, ExactIsOffThroughAllTransitions) {
   const Clip clip = restless_clip();
-  for (const Network& plain : {tiny_network(), mobilenet(0.25)}) {
+  for (const Network& plain : stream_networks(emulated())) {
     const VideoNetwork network = network_of(plain, kStreamHeight, kStreamWidth);
     VideoStream off(network, options_of(Skip::kOff)), exact(network, options_of(Skip::kExact));
     int turns = 0;

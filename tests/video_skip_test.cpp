@@ -68,7 +68,7 @@ TEST_P(VideoSkipTest, ExactIsTheDenseResult) {
   for (Case c : {Case{"moving", tiny_clip(12)}, Case{"still at times", tiny_clip(24, 8)},
                  Case{"noisy", tiny_clip(6).add_noise(3)}}) {
     SCOPED_TRACE(c.name);
-    for (const Network& plain : {tiny_network(), mobilenet(0.25)}) {
+    for (const Network& plain : stream_networks(emulated())) {
       const VideoNetwork network = network_of(plain, kStreamHeight, kStreamWidth);
       VideoStream off(network, options_of(Skip::kOff)), exact(network, options_of(Skip::kExact)),
           zero(network, always(options_of(Skip::kThreshold, 0)));

@@ -63,7 +63,7 @@ TEST_P(VideoStreamTest, FramesAreThoseOfTheClip) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     const OneThread small_ops;
-    const Clip clip(c.height, c.width, 40);
+    const Clip clip(c.height, c.width, emulated() ? 12 : 40);
     const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
     const VideoNetwork network = network_of(c.network, c.height, c.width);
     VideoStream stream(network, options_of(Skip::kOff));
