@@ -4,10 +4,12 @@
 #include <voxshift/models/calibrate_skip.h>
 #include <voxshift/models/confusion.h>
 #include <voxshift/models/label_smoother.h>
+#include <voxshift/models/prepare_points.h>
 #include <voxshift/models/protocol.h>
 #include <voxshift/models/session.h>
 #include <voxshift/models/video_network.h>
 #include <voxshift/models/video_stream.h>
+#include <voxshift/point_files/read_points.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>

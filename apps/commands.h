@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,8 +22,12 @@ struct SegmentOptions {
   std::filesystem::path out = ".";
   std::vector<std::string> write;  ///< of label, ply, png, scores; empty: label, ply, and png where it can be drawn
   std::filesystem::path stats;     ///< JSON file; empty: none
-  int columns = 4;
-  std::string preprocess;  ///< profile in place of the model's; empty: the model's
+  std::optional<int> columns;      ///< none: guessed
+  std::string sensor;              ///< of known_sensors(); empty: none is known
+  std::optional<float> remission_scale;  ///< what files give a perfect reflector
+  std::vector<double> origin;            ///< x, y, z in the files' coordinates; empty: guessed
+  std::vector<float> range;              ///< metres, or two corners; empty: the profile's
+  std::string preprocess;                ///< profile in place of the model's; empty: the model's
   bool layers = false;
 };
 

@@ -1,5 +1,6 @@
 #include "label_files.h"
 
+#include <voxshift/point_files/read_points.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>
@@ -10,7 +11,6 @@
 #include <system_error>
 
 #include "report.h"
-#include "scan_files.h"
 
 namespace voxshift {
 namespace {

@@ -22,8 +22,13 @@ std::string version_line() {
   const auto on_off = [](bool on) { return on ? "on" : "off"; };
   const Device cuda = Device::cuda();
   return std::string("voxshift ") + version() + " (" + runtime(Device::cpu()).target(Device::cpu()) + ", CUDA " +
-         on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ", Open3D " +
-         on_off(has_open3d()) + ")";
+         on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ")";
+}
+
+std::vector<std::string> sensor_names() {
+  std::vector<std::string> names;
+  for (const Sensor& sensor : known_sensors()) names.push_back(sensor.name);
+  return names;
 }
 
 /// As a check of CLI11: what is wrong, or nothing.
@@ -60,9 +65,31 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
       ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
       ->type_name("LIST");
   command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
-  command.add_option("--columns", options.columns, "float32 values per point of a .bin: KITTI 4, nuScenes 5")
-      ->capture_default_str()
+  command
+      .add_option("--sensor", options.sensor,
+                  "What made the scans: kitti, nuscenes, waymo, ouster or livox, for columns, remission and height")
+      ->type_name("NAME")
+      ->check(CLI::IsMember(sensor_names()));
+  command
+      .add_option("--columns", options.columns,
+                  "float32 values per point of a .bin: KITTI 4, nuScenes 5; default what the values show")
       ->check(CLI::Range(3, 64));
+  command
+      .add_option("--remission-scale", options.remission_scale,
+                  "Remission that the files give a perfect reflector: 1, 255, 65535; default what the values show")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--origin", options.origin,
+                  "Where the sensor is in the files' coordinates; default 0,0,0, or where the ground shows it")
+      ->delimiter(',')
+      ->expected(3)
+      ->type_name("X,Y,Z");
+  command
+      .add_option("--range", options.range,
+                  "Leave out points further along an axis, or outside two corners; default the profile's")
+      ->delimiter(',')
+      ->expected(1, 6)
+      ->type_name("METRES|X,Y,Z,X,Y,Z");
   command
       .add_option("--preprocess", options.preprocess,
                   "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")

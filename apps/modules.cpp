@@ -1,5 +1,5 @@
-// Loads the parts that need Open3D or OpenCV when they are first called. Linked directly, the 190 libraries behind the
-// two would cost every start of the command some 100 ms and 70 MB.
+// Loads the parts that need OpenCV when they are first called. Linked directly, the 160 libraries behind
+// it would cost every start of the command some 100 ms and 70 MB.
 #include "modules.h"
 
 #include <dlfcn.h>
@@ -9,7 +9,6 @@
 #include <string>
 #include <system_error>
 
-#include "open3d_files.h"
 #include "picture.h"
 #include "video_files.h"
 
@@ -39,11 +38,6 @@ Function* module_function(const Module& module, const char* name, const std::str
   return reinterpret_cast<Function*>(function);
 }
 
-const Module& open3d_module() {
-  static const Module module = load_module("libvoxshift_open3d.so");
-  return module;
-}
-
 const Module& opencv_module() {
   static const Module module = load_module("libvoxshift_opencv.so");
   return module;
@@ -56,18 +50,9 @@ const Module& video_module() {
 
 }  // namespace
 
-bool has_open3d() { return open3d_module().handle != nullptr; }
-
 bool has_opencv() { return opencv_module().handle != nullptr; }
 
 bool has_video() { return video_module().handle != nullptr; }
-
-Scan read_cloud(const std::filesystem::path& path) {
-  Scan scan;
-  module_function<decltype(voxshift_open3d_read)>(open3d_module(), "voxshift_open3d_read",
-                                                  path.string() + ": .ply and .pcd need Open3D")(path, scan);
-  return scan;
-}
 
 std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled) {
   check(static_cast<std::int64_t>(labelled.labels.size()) == labelled.scan.count(), "[draw_picture] expected ",

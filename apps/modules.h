@@ -3,9 +3,6 @@
 
 namespace voxshift {
 
-/// Whether .ply and .pcd files can be read. Loads Open3D where it is there.
-bool has_open3d();
-
 /// Whether pictures can be drawn. Loads OpenCV where it is there.
 bool has_opencv();
 

@@ -3,19 +3,18 @@
 #pragma once
 
 #include <voxshift/models/classes.h>
+#include <voxshift/point_files/point_cloud.h>
 
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "scan_files.h"
-
 namespace voxshift {
 
 /// What a picture shows; the views must outlive the call that draws them.
 struct LabelledScan {
-  const Scan& scan;
+  const PointCloud& scan;
   std::span<const std::uint8_t> labels;  ///< [N] train ids, kUnlabelled for none
   std::span<const ClassInfo> classes;    ///< row = train id
   std::string title;                     ///< the name of the scan

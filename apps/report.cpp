@@ -38,6 +38,7 @@ Json to_json(const ScanStats& stats, const Session& session) {
             {"write", stats.write_seconds},
             {"total", stats.total_seconds()}}},
           {"peak_rss_bytes", peak_rss_bytes()},
+          {"notes", stats.run.notes},
           {"labels", labels}};
 }
 
@@ -94,6 +95,8 @@ void print_error(const char* what) {
       line.begin(), line.end(), [](unsigned char c) { return c < 32 || c == 127; }, ' ');
   std::fprintf(stderr, "%s\n", line.c_str());
 }
+
+void print_warning(const std::string& what) { print_error(("warning: " + what).c_str()); }
 
 Progress::Progress(std::size_t total) : total_(total), on_terminal_(isatty(STDERR_FILENO) == 1) {}
 

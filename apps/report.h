@@ -54,6 +54,9 @@ std::int64_t peak_rss_bytes();
 /// "voxshift: what" on standard error, as one line whatever names a file put into it.
 void print_error(const char* what);
 
+/// "voxshift: warning: what", likewise.
+void print_warning(const std::string& what);
+
 /// A line on standard error that says how far the work is; nothing where that is not a terminal.
 class Progress {
  public:

@@ -74,25 +74,35 @@ void write_scores(const fs::path& path, std::span<const float> scores, std::int6
   });
 }
 
-void write_coloured_ply(const fs::path& path, const Scan& scan, std::span<const std::uint8_t> labels,
+void write_coloured_ply(const fs::path& path, const PointCloud& scan, std::span<const std::uint8_t> labels,
                         std::span<const ClassInfo> classes) {
   check(static_cast<std::int64_t>(labels.size()) == scan.count(), "[write_coloured_ply] expected ", scan.count(),
         " labels, found ", labels.size());
   const auto colours = table_of(classes, kUnlabelledColour, [](const ClassInfo& info) { return info.rgb; });
   const auto raw_ids = table_of(classes, std::uint16_t{0},
                                 [](const ClassInfo& info) { return static_cast<std::uint16_t>(info.raw_id); });
-  constexpr std::size_t kRow = 3 * sizeof(float) + 3 + sizeof(std::uint16_t);
-  std::vector<std::byte> rows(labels.size() * kRow);
+  // Coordinates that float32 would round keep their doubles.
+  const bool wide = scan.origin != std::array<double, 3>{};
+  const std::size_t xyz_bytes = 3 * (wide ? sizeof(double) : sizeof(float));
+  const std::size_t row_bytes = xyz_bytes + 3 + sizeof(std::uint16_t);
+  std::vector<std::byte> rows(labels.size() * row_bytes);
   for (std::size_t i = 0; i < labels.size(); ++i) {
-    std::byte* row = rows.data() + i * kRow;
-    std::memcpy(row, scan.points.data() + i * static_cast<std::size_t>(scan.columns), 3 * sizeof(float));
-    std::memcpy(row + 12, colours[labels[i]].data(), 3);
-    std::memcpy(row + 15, &raw_ids[labels[i]], sizeof(std::uint16_t));
+    std::byte* row = rows.data() + i * row_bytes;
+    const float* xyz = scan.points.data() + i * static_cast<std::size_t>(scan.columns);
+    if (wide) {
+      const double there[] = {xyz[0] + scan.origin[0], xyz[1] + scan.origin[1], xyz[2] + scan.origin[2]};
+      std::memcpy(row, there, xyz_bytes);
+    } else {
+      std::memcpy(row, xyz, xyz_bytes);
+    }
+    std::memcpy(row + xyz_bytes, colours[labels[i]].data(), 3);
+    std::memcpy(row + xyz_bytes + 3, &raw_ids[labels[i]], sizeof(std::uint16_t));
   }
+  const char* const type = wide ? "double" : "float";
   write_atomically(path, [&](std::ostream& stream) {
-    stream << "ply\nformat binary_little_endian 1.0\nelement vertex " << labels.size()
-           << "\nproperty float x\nproperty float y\nproperty float z\nproperty uchar red\nproperty uchar green\n"
-              "property uchar blue\nproperty ushort label\nend_header\n";
+    stream << "ply\nformat binary_little_endian 1.0\nelement vertex " << labels.size() << "\nproperty " << type
+           << " x\nproperty " << type << " y\nproperty " << type
+           << " z\nproperty uchar red\nproperty uchar green\nproperty uchar blue\nproperty ushort label\nend_header\n";
     write_span(stream, rows);
   });
 }

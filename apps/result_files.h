@@ -2,12 +2,11 @@
 #pragma once
 
 #include <voxshift/models/classes.h>
+#include <voxshift/point_files/point_cloud.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <span>
-
-#include "scan_files.h"
 
 namespace voxshift {
 
@@ -21,9 +20,9 @@ void write_labels(const std::filesystem::path& path, std::span<const std::uint8_
 /// .npy of float32 [N, channels], C order, from row-major scores. Throws InvalidArgument where the size is no multiple.
 void write_scores(const std::filesystem::path& path, std::span<const float> scores, std::int64_t channels);
 
-/// Binary .ply: x, y, z (float), red, green, blue (uchar), label (ushort, raw id) per point; grey where a label has no
-/// class. Throws InvalidArgument where labels are not one per point.
-void write_coloured_ply(const std::filesystem::path& path, const Scan& scan, std::span<const std::uint8_t> labels,
+/// Binary .ply: x, y, z (float, double where the scan has an origin), red, green, blue (uchar), label (ushort, raw id)
+/// per point; grey where a label has no class. Throws InvalidArgument where labels are not one per point.
+void write_coloured_ply(const std::filesystem::path& path, const PointCloud& scan, std::span<const std::uint8_t> labels,
                         std::span<const ClassInfo> classes);
 
 }  // namespace voxshift

@@ -3,11 +3,13 @@
 #include <voxshift/models/atomic_file.h>
 #include <voxshift/models/network_dtype.h>
 #include <voxshift/models/session.h>
+#include <voxshift/point_files/read_points.h>
 
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <future>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -32,7 +34,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 // A scan on its way from file to file.
 struct Job {
   fs::path path;
-  Scan scan;
+  PointCloud scan;
   Segmentation result;
   ScanStats stats;
 };
@@ -59,24 +61,62 @@ void check_names(const SegmentOptions& options, const std::vector<fs::path>& sca
     }
 }
 
-Job read_job(const fs::path& path, int columns) {
+/// Columns x, y, z, red, green, blue, as networks on coloured rooms take them.
+void take_colours(PointCloud& cloud) {
+  const std::int64_t n = cloud.count();
+  std::vector<float> points(static_cast<std::size_t>(n) * 6);
+  for (std::int64_t i = 0; i < n; ++i) {
+    std::copy_n(cloud.points.data() + i * cloud.columns, 3, points.data() + i * 6);
+    std::copy_n(cloud.rgb.data() + i * 3, 3, points.data() + i * 6 + 3);
+  }
+  cloud.points = std::move(points);
+  cloud.columns = 6;
+}
+
+Job read_job(const fs::path& path, std::optional<int> columns, bool with_colours) {
   const auto start = Clock::now();
-  Job job{path, about(path, [&] { return read_scan(path, columns); }), {}, {}};
+  Job job{path, about(path, [&] { return read_points(path, columns); }), {}, {}};
+  if (with_colours && job.scan.columns < 6 && !job.scan.rgb.empty()) take_colours(job.scan);
   job.stats.read_seconds = seconds_since(start);
   return job;
 }
 
-void compute(Session& session, bool with_scores, Job& job) {
+PrepareOptions prepare_options(const SegmentOptions& options, const PointCloud& cloud) {
+  PrepareOptions prepare;
+  if (!options.sensor.empty()) prepare.sensor = find_sensor(options.sensor);
+  prepare.full_remission = options.remission_scale;
+  prepare.frame = cloud.origin;
+  if (options.origin.empty()) return prepare;
+  prepare.origin.emplace();
+  for (std::size_t axis = 0; axis < 3; ++axis) (*prepare.origin)[axis] = options.origin[axis] - cloud.origin[axis];
+  return prepare;
+}
+
+/// --range: a box around the sensor, or the one that two corners span.
+Range range_of(const std::vector<float>& values) {
+  check(values.size() == 1 || values.size() == 6, "[segment] --range expects a number, or six: x,y,z,x,y,z; found ",
+        values.size());
+  if (values.size() == 1) return {{-values[0], -values[0], -values[0]}, {values[0], values[0], values[0]}};
+  return {{values[0], values[1], values[2]}, {values[3], values[4], values[5]}};
+}
+
+void compute(Session& session, const SegmentOptions& options, bool with_scores, Job& job) {
   const auto start = Clock::now();
   const std::int64_t n = job.scan.count();
   // the points stay the scan's
   const Array points(job.scan.points.data(), {n, job.scan.columns}, DType::kF32, Device::cpu(), nullptr);
   job.result = about(job.path, [&] {
-    const Segmentation result = session.segment(points.to(session.device()), with_scores);
+    const Segmentation result = session.segment(points, with_scores, prepare_options(options, job.scan));
     return Segmentation{result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
   });
   job.stats.run = session.report();
   job.stats.compute_seconds = seconds_since(start);
+}
+
+std::vector<std::string> notes_of(const Job& job) {
+  std::vector<std::string> notes = job.scan.notes;
+  std::ranges::copy(job.stats.run.notes, std::back_inserter(notes));
+  return notes;
 }
 
 void write_results(const SegmentOptions& options, const Model& model, Job& job) {
@@ -119,10 +159,13 @@ int segment(const SegmentOptions& given) {
   check<IoError>(model.graph().input != GraphInput::kFrames, options.model.string(),
                  ": expected a model that labels points, found ", model.arch(),
                  ", which takes video (`voxshift recognize`)");
-  if (!options.preprocess.empty()) {
-    const Profile profile = find_profile(options.preprocess);
+  if (!options.preprocess.empty() || !options.range.empty()) {
+    Profile profile = options.preprocess.empty() ? model.profile() : find_profile(options.preprocess);
+    if (!options.range.empty()) profile.voxelize.range = range_of(options.range);
     model = about(options.model, [&] { return model.with_profile(profile); });
   }
+  if (!options.sensor.empty() && !options.columns) options.columns = find_sensor(options.sensor).columns;
+  const bool with_colours = model.profile().blocks && model.profile().columns() == 6;
   check_names(options, scans);
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
   const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
@@ -133,6 +176,7 @@ int segment(const SegmentOptions& given) {
 
   Progress progress(scans.size());
   std::vector<ScanStats> done;
+  std::set<std::string> warned;  // once what holds for all scans of a folder
   bool all_good = true;
   const auto attempt = [&](const auto& part) {
     try {
@@ -150,6 +194,8 @@ int segment(const SegmentOptions& given) {
     attempt([&] {
       const Job job = writing.get();
       progress.clear();
+      for (const std::string& note : notes_of(job))
+        if (warned.insert(note).second) print_warning(job.path.string() + ": " + note);
       if (done.empty()) print_header();
       print_scan(job.stats);
       if (options.layers) print_layers(job.stats.run, peak);
@@ -157,7 +203,7 @@ int segment(const SegmentOptions& given) {
     });
   };
   const auto read_next = [&](std::size_t i) {
-    if (i < scans.size()) reading = std::async(std::launch::async, read_job, scans[i], options.columns);
+    if (i < scans.size()) reading = std::async(std::launch::async, read_job, scans[i], options.columns, with_colours);
   };
   read_next(0);
   for (std::size_t i = 0; i < scans.size(); ++i) {
@@ -166,7 +212,7 @@ int segment(const SegmentOptions& given) {
     const bool computed = attempt([&] {
       job = reading.get();
       read_next(i + 1);
-      compute(session, with_scores, job);
+      compute(session, options, with_scores, job);
     });
     if (!reading.valid()) read_next(i + 1);
     finish_writing();

@@ -22,6 +22,8 @@ constexpr std::pair<Rounding, const char*> kRoundings[] = {
 constexpr std::pair<Reduce, const char*> kFeatures[] = {
     {Reduce::kFirst, "first"}, {Reduce::kMean, "mean"}, {Reduce::kMax, "max"}, {Reduce::kSum, "sum"}};
 
+constexpr std::pair<RelativeTo, const char*> kFrames[] = {{RelativeTo::kSensor, "sensor"}, {RelativeTo::kTile, "tile"}};
+
 template <class T, std::size_t N>
 const char* word_of(const std::pair<T, const char*> (&words)[N], T value) {
   for (const auto& [candidate, word] : words)
@@ -188,6 +190,7 @@ json to_json(const Profile& profile) {
                 {"features", word_of(kFeatures, v.reduce)},
                 {"origin", v.from_lowest ? "lowest" : "sensor"},
                 {"row_order", "lexicographic"},
+                {"relative_to", word_of(kFrames, profile.relative_to)},
                 {"scale", profile.scale}};
   if (v.range) document["range"] = {{"lowest", v.range->lowest}, {"highest", v.range->highest}};
   return document;
@@ -219,6 +222,7 @@ Profile profile_from_json(const json& document) try {
   profile.voxelize.from_lowest = origin == "lowest";
   const std::string order = document.value("row_order", "lexicographic");
   check(order == "lexicographic", "[profile] row_order expects lexicographic, found \"", order, "\"");
+  profile.relative_to = value_of(kFrames, "relative_to", document.value("relative_to", "sensor"));
   check(std::isfinite(profile.voxelize.voxel_size) && profile.voxelize.voxel_size > 0,
         "[profile] voxel_size must be a positive number of metres");
   if (const auto range = document.find("range"); range != document.end() && !range->is_null())

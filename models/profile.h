@@ -11,14 +11,21 @@
 
 namespace voxshift {
 
+/// Where the zero of the points lies that a network was trained on.
+enum class RelativeTo {
+  kSensor,  ///< the sensor that made the scan
+  kTile,    ///< the middle of the tile along x and y, and its ground: airborne and mobile mapping
+};
+
 /// Preprocessing of one model. Features are the first `scale.size()` columns of the points, each multiplied by its
 /// scale. Networks on voxels take them in lexicographic order of the cells, networks on points block by block.
 struct Profile {
   std::string name;
-  VoxelizeOptions voxelize;                 ///< networks on voxels
-  std::vector<float> scale;                 ///< one factor per column that is used
-  std::optional<BlockOptions> blocks;       ///< networks on points
-  std::optional<FrameProfile> frames = {};  ///< networks on video, which take nothing of the above
+  VoxelizeOptions voxelize;                      ///< networks on voxels
+  std::vector<float> scale;                      ///< one factor per column that is used
+  std::optional<BlockOptions> blocks;            ///< networks on points
+  std::optional<FrameProfile> frames = {};       ///< networks on video, which take nothing of the above
+  RelativeTo relative_to = RelativeTo::kSensor;  ///< networks on voxels
 
   /// Columns of the points that are used, and channels of the network's input.
   std::int64_t columns() const { return static_cast<std::int64_t>(scale.size()); }

@@ -61,6 +61,7 @@ struct Session::Impl {
                                                       size_of(executor.dtype()));
   }
 
+  const Array& prepared(const Array& points, const PrepareOptions& options);
   void segment_voxels(const Array& points, Segmentation& result);
   void segment_blocks(const Array& points, Segmentation& result);
 
@@ -78,6 +79,9 @@ struct Session::Impl {
   Model model;
   Executor executor;
   Array scale;  // of the profile
+  Preparation preparation;
+  std::vector<float> prepared_points;
+  Array own_points;  // a view of those, or what was sent to the device
   CloudBlocks blocks;
   std::vector<float> block_features;
   RunReport total;  // of all blocks of a cloud
@@ -118,22 +122,24 @@ Array Session::forward(const PointSet& points) {
   return s.logits(rows_of(clouds.points));
 }
 
-Segmentation Session::segment(const Array& points, bool with_scores) {
+Segmentation Session::segment(const Array& given, bool with_scores, const PrepareOptions& options) {
   Impl& s = *impl_;
   const Profile& profile = s.model.profile();
   check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
-  const std::int64_t least_columns = std::max<std::int64_t>(3, profile.columns());
-  check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= least_columns,
-        "[segment] points expects f32 [N, C] with C >= ", least_columns, ", found ", name(points.dtype()), " ",
-        to_string(points.shape()));
-  check(points.device() == device(), "[segment] points are on ", name(points.device()), ", the session on ",
-        name(device()));
+  const std::int64_t least_columns = profile.columns() == 4 ? 3 : std::max<std::int64_t>(3, profile.columns());
+  check(given.dtype() == DType::kF32 && given.rank() == 2 && given.dim(1) >= least_columns,
+        "[segment] points expects f32 [N, C] with C >= ", least_columns, ", found ", name(given.dtype()), " ",
+        to_string(given.shape()));
+  check(given.device() == device() || given.device() == Device::cpu(), "[segment] points are on ", name(given.device()),
+        ", the session on ", name(device()));
   s.check_rows("segment");
+  const Array& points = s.prepared(given, options);
   const std::int64_t n = points.dim(0), classes = s.classes();
   Segmentation result{Array({n}, DType::kU8, device()), Array({with_scores ? n : 0, classes}, DType::kF32, device())};
   runtime(device()).fill(device(), result.labels.memory(), kUnlabelled, result.labels.bytes());
   runtime(device()).fill(device(), result.scores.memory(), 0, result.scores.bytes());
   s.start(n);
+  s.executor.report().notes = s.preparation.notes();
   if (profile.blocks) {
     s.segment_blocks(points, result);
   } else {
@@ -141,6 +147,32 @@ Segmentation Session::segment(const Array& points, bool with_scores) {
   }
   s.executor.reset();
   return result;
+}
+
+// The points as the profile expects them, on the session's device: those given where they are so already.
+const Array& Session::Impl::prepared(const Array& points, const PrepareOptions& options) {
+  const Profile& profile = model.profile();
+  preparation.examine({}, 3, profile);
+  if (points.device() != Device::cpu()) return points;
+  const std::int64_t n = points.dim(0), given = points.dim(1), columns = std::max(given, profile.columns());
+  const float* from = points.data<float>();
+  if (columns > given) {
+    prepared_points.assign(static_cast<std::size_t>(n * columns), 0.0f);
+    for (std::int64_t i = 0; i < n; ++i)
+      std::copy_n(points.data<float>() + i * given, given, prepared_points.data() + i * columns);
+    from = prepared_points.data();
+  }
+  const std::span all(from, static_cast<std::size_t>(n * columns));
+  preparation.examine(all, columns, profile, options);
+  if (preparation.needed()) {
+    prepared_points.resize(all.size());
+    preparation.apply(all, prepared_points);
+    from = prepared_points.data();
+  }
+  if (from != points.data<float>())
+    own_points = Array(prepared_points.data(), {n, columns}, DType::kF32, Device::cpu(), nullptr);
+  if (executor.device() == Device::cpu()) return from == points.data<float>() ? points : own_points;
+  return own_points = (from == points.data<float>() ? points : own_points).to(executor.device());
 }
 
 void Session::Impl::segment_voxels(const Array& points, Segmentation& result) {

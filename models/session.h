@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/models/model.h>
+#include <voxshift/models/prepare_points.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
@@ -29,6 +30,7 @@ struct RunReport {
   double voxelize_seconds = 0;  ///< voxels or blocks of the points
   double maps_seconds = 0, network_seconds = 0;
   std::vector<LayerReport> layers;
+  std::vector<std::string> notes;  ///< what was guessed of the points, a line each
 
   /// Adds rows, MACs and times of another run of the same network.
   void add(const RunReport& other);
@@ -61,9 +63,11 @@ class Session {
   /// channels.
   Array forward(const PointSet& points);
 
-  /// A label per point. points f32 [N, C] with at least the profile's columns, on the session's device. Throws
-  /// InvalidArgument for other shapes and where points without a range span more than a key's bits, or 2^31 blocks.
-  Segmentation segment(const Array& points, bool with_scores = false);
+  /// A label per point, on the session's device. points f32 [N, C], C >= 3; of columns that the profile wants and
+  /// points have not, the fourth is taken for 0. Points on the CPU are prepared as `options` say (prepare_points.h),
+  /// and report().notes says what was guessed; those on a CUDA device are taken as they are. Throws InvalidArgument for
+  /// other shapes, and where points on a device span more than a key's bits, or 2^31 blocks.
+  Segmentation segment(const Array& points, bool with_scores = false, const PrepareOptions& options = {});
 
   /// Whether runs wait for every step to report its time, and count pairs and MACs: on the CPU at first yes, on CUDA,
   /// where waiting costs time, no.

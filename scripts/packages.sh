@@ -2,12 +2,12 @@
 # Installs the Debian packages that voxshift needs: packages.sh GROUP..., with the groups below. The only list of them.
 set -euo pipefail
 
-build=(g++ cmake ninja-build pkg-config libhwy-dev nlohmann-json3-dev libcli11-dev libopencv-dev libopen3d-dev)
+build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev libcli11-dev libopencv-dev libopen3d-dev)
 test=(libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
       python3-matplotlib python3-tqdm)
 check=(clang-format clang-tidy git pybind11-dev)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
-       libhwy-dev:arm64 libgtest-dev:arm64)
+       libhwy-dev:arm64 liblzf-dev:arm64 libgtest-dev:arm64)
 arm64_throughput=(llvm-19)
 
 groups=(build test check arm64 arm64_throughput)

@@ -30,7 +30,6 @@ def bad_scans(folder):
         "slice.npy": (folder / "array.npy").read_bytes()[:-1],
         "claims.npy": (folder / "array.npy").read_bytes().replace(b"(50, 4)", b"(9999999999999999, 4)"),
         "words.pcd": b"no point cloud",
-        "beyond.bin": np.array([[0, 0, 0, 0], [1e6, 1e6, 1e6, 0]], "<f4").tobytes(),
         "astronomic.bin": np.array([[3e38, 0, 0, 0]], "<f4").tobytes(),
     }
     (folder / "array.npy").unlink()
@@ -67,7 +66,8 @@ def test_paths_that_are_no_scans(model, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.txt").write_text("1 2 3")
     out = tmp_path / "out"
-    for path, part in [("none.bin", "no such file"), ("a.txt", "expected a .bin"), ("empty", "no .bin")]:
+    (tmp_path / "a.las").write_bytes(b"LASF")
+    for path, part in [("none.bin", "no such file"), ("a.las", "pdal translate"), ("a.txt", "expected a .bin"), ("empty", "no .bin")]:
         fails("segment", tmp_path / path, "--model", model, "--out", out, says=[tmp_path / path, part])
     os.mkfifo(tmp_path / "pipe.bin")
     fails("segment", tmp_path / "pipe.bin", "--model", model, "--out", out, says=[tmp_path / "pipe.bin"])

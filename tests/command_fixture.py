@@ -28,6 +28,14 @@ def succeeds(*arguments, cwd=None):
     return result.stdout
 
 
+def warns(*arguments, cwd=None):
+    """Standard error of a run that succeeds: lines of warning."""
+    result = run(*arguments, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    assert all(line.startswith("voxshift: warning: ") for line in result.stderr.splitlines()), result.stderr
+    return result.stderr
+
+
 def fails(*arguments, says=(), status=1, cwd=None):
     """Exit status 1 and one line on standard error that holds every part."""
     result = run(*arguments, cwd=cwd)

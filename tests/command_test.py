@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_fixture import CLASSES, cloud, fails, files, labels_of, needs_command, put, read_header, run
+from command_fixture import CLASSES, cloud, fails, files, labels_of, needs_command, put, read_header, run, warns
 from command_fixture import model, succeeds  # noqa: F401: model is a fixture
 
 pytestmark = needs_command
@@ -50,7 +50,8 @@ def test_stats(model, tmp_path):
     assert [entry["scan"] for entry in stats] == [str(scan) for scan in scans]
     for entry in stats:
         assert list(entry) == ["scan", "points", "dropped_points", "voxels", "device", "threads", "dtype", "model",
-                               "seconds", "peak_rss_bytes", "labels"]
+                               "seconds", "peak_rss_bytes", "notes", "labels"]
+        assert entry["notes"] == []
         assert list(entry["model"]) == ["arch", "parameters", "macs"]
         assert list(entry["seconds"]) == ["read", "voxelize", "maps", "network", "write", "total"]
         assert (entry["device"], entry["threads"], entry["dtype"]) == ("cpu", 2, "f32")
@@ -75,11 +76,11 @@ def test_stats(model, tmp_path):
 
 EDGES = {
     "nan": ([[np.nan, 0, 0, 0], [1, 2, 0, 0.5], [0, np.nan, 0, 0], [0, 0, 0, np.nan]], [0, 1, 0, 0]),
-    "infinite": ([[1, 1, 1, 0], [np.inf, 0, 0, 0], [0, -np.inf, 0, 0], [2, 2, 2, 0]], [1, 0, 0, 1]),
-    "one": ([[3, 2, 1, 0]], [1]),
+    "infinite": ([[1, 1, 1, 0.5], [np.inf, 0, 0, 0], [0, -np.inf, 0, 0], [2, 2, 2, 0]], [1, 0, 0, 1]),
+    "one": ([[3, 2, 1, 0.5]], [1]),
     "same_voxel": ([[3, 2, 1, 0.25]] * 500, [1] * 500),
     "none_left": ([[np.nan] * 4, [np.inf] * 4], [0, 0]),
-    "far": ([[1e6, 1e6, 1e6, 0]], [1]),
+    "far": ([[1e6, 1e6, 1e6, 0.5]], [1]),
 }
 
 
@@ -130,8 +131,6 @@ def test_columns_and_formats(model, tmp_path):
 
 
 def test_clouds(model, tmp_path):
-    if "Open3D on" not in succeeds("--version"):
-        pytest.skip("this build has no Open3D")
     points = cloud(300)
     header = b"ply\nformat binary_little_endian 1.0\nelement vertex 300\n" + b"".join(
         f"property float {name}\n".encode() for name in ("x", "y", "z", "intensity")) + b"end_header\n"
@@ -165,7 +164,8 @@ def test_preprocess_with_a_range_drops_and_counts(model, tmp_path):
     points[25:30, 2] = 1e9
     scan = put(tmp_path / "a.bin", points)
     arguments = ["segment", scan, "--model", model, "--out", tmp_path, "--write", "label"]
-    fails(*arguments, says=[scan, "range"])
+    assert "5 points further than" in warns(*arguments)
+    assert (labels_of(tmp_path / "a.label") == 0).sum() == 5
     succeeds(*arguments, "--preprocess", "pointcept", "--stats", tmp_path / "stats.json")
     labels = labels_of(tmp_path / "a.label")
     outside = (np.abs(points[:, :2]) >= 35.2).any(1) | (points[:, 2] < -4) | (points[:, 2] >= 2)
@@ -185,6 +185,66 @@ def test_preprocess_with_a_range_drops_and_counts(model, tmp_path):
     own.write_text(json.dumps({**profile, "rounding": "up"}))
     fails(*arguments, "--preprocess", own, says=[own, "rounding", "half_even"])
     fails(*arguments, "--preprocess", "none", says=["spvnas", "none"])
+
+
+# What is guessed of scans from elsewhere
+
+def test_guesses_are_said_once_and_can_be_given(model, tmp_path):
+    points = cloud(5000)
+    expected = run_labels(model, tmp_path, put(tmp_path / "a.bin", points))
+    bright = points * [1, 1, 1, 255]
+    cases = {
+        "bright": (bright, "taken for 0..255", ["--remission-scale", 255]),
+        "five": (np.column_stack([points, np.arange(5000) % 32]), "rows of 5", ["--columns", 5]),
+        "nuscenes": (np.column_stack([bright, np.arange(5000) % 32]), "rows of 5", ["--sensor", "nuscenes"]),
+    }
+    for name, (rows, warning, given) in cases.items():
+        scan = put(tmp_path / f"{name}.bin", rows)
+        arguments = ["segment", scan, scan.with_name("copy.bin"), "--model", model, "--out", tmp_path, "--write", "label"]
+        put(scan.with_name("copy.bin"), rows)
+        lines = warns(*arguments).splitlines()
+        assert [line.startswith(f"voxshift: warning: {scan}: ") for line in lines if warning in line] == [True]
+        assert close(labels_of(tmp_path / f"{name}.label"), expected)
+        assert close(run_labels(model, tmp_path, scan, *given), expected)
+    three = put(tmp_path / "three.bin", points[:, :3])
+    assert "remission is 0" in warns("segment", three, "--model", model, "--out", tmp_path, "--write", "label",
+                                     "--columns", 3)
+
+
+def test_coordinates_of_a_map(model, tmp_path):
+    points = cloud(5000)
+    points[:, :3] = np.round(points[:, :3] * 64) / 64
+    expected = run_labels(model, tmp_path, put(tmp_path / "a.bin", points))
+    utm = points.astype(np.float64) + [500000, 4300000, 100, 0]
+    np.save(tmp_path / "utm.npy", utm)
+    arguments = ["segment", tmp_path / "utm.npy", "--model", model, "--out", tmp_path, "--write", "label,ply"]
+    assert "the sensor was put at 50000" in warns(*arguments)
+    succeeds(*arguments, "--origin", "500000,4300000,100")
+    assert (labels_of(tmp_path / "utm.label") == expected).all()
+    header, body = (tmp_path / "utm.ply").read_bytes().split(b"end_header\n")
+    assert b"property double x" in header
+    there = np.frombuffer(body, [("xyz", "<f8", 3), ("rgb", "u1", 3), ("label", "<u2")])
+    assert (there["xyz"] == utm[:, :3]).all()
+
+
+def test_range_of_the_command(model, tmp_path):
+    points = cloud(400)
+    scan = put(tmp_path / "a.bin", points)
+    labels = run_labels(model, tmp_path, scan, "--range", 5)
+    assert ((labels > 0) == ((points[:, :3] >= -5) & (points[:, :3] < 5)).all(1)).all()
+    labels = run_labels(model, tmp_path, scan, "--range", "-9,-9,-9,0,9,9")
+    assert ((labels > 0) == (points[:, 0] < 0)).all()
+    fails("segment", scan, "--model", model, "--out", tmp_path, "--range", "1,2", says=["--range", "six"])
+
+
+def run_labels(model, folder, scan, *options):
+    succeeds("segment", scan, "--model", model, "--out", folder, "--write", "label", *options)
+    return labels_of(folder / f"{scan.stem}.label")
+
+
+def close(labels, expected):
+    """Remission that was scaled and scaled back differs in its last bit."""
+    return (labels == expected).mean() > 0.999
 
 
 def test_layers(model, tmp_path):
@@ -229,12 +289,12 @@ def test_synth_lidar(tmp_path):
 
 def test_version_and_help():
     version = succeeds("--version")
-    for word in ("voxshift ", "CUDA", "OpenCV", "Open3D"):
+    for word in ("voxshift ", "CUDA", "OpenCV"):
         assert word in version
     assert all(word in succeeds("--help") for word in ("segment", "eval", "info", "new", "synth"))
     options = succeeds("segment", "--help")
     for word in ("--model", "--device", "--threads", "--out", "--write", "--stats", "--columns", "--preprocess",
-                 "--layers"):
+                 "--sensor", "--remission-scale", "--origin", "--range", "--layers"):
         assert word in options
 
 

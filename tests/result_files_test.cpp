@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <voxshift/models/atomic_file.h>
+#include <voxshift/point_files/read_points.h>
 
 #include <array>
 #include <cmath>
@@ -20,7 +21,6 @@
 #include "file_test.h"
 #include "modules.h"
 #include "picture.h"
-#include "scan_files.h"
 
 namespace voxshift {
 namespace {
@@ -41,8 +41,30 @@ TEST_F(ResultFiles, ScoresReadBack) {
   const std::string bytes = get(folder_ / "a.npy");
   EXPECT_EQ((bytes.size() - 40) % 64, 0U);
   EXPECT_EQ(bytes.substr(bytes.size() - 40), bytes_of(scores));
-  EXPECT_EQ(read_scan(folder_ / "a.npy").points, scores);
+  EXPECT_EQ(read_points(folder_ / "a.npy").points, scores);
   EXPECT_THROW(write_scores(folder_ / "b.npy", scores, 3), InvalidArgument);
+}
+
+TEST_F(ResultFiles, ColouredPlyReadsBack) {
+  const PointCloud scan{{1, 2, 3, 0, 9, 4, 5, 6, 0, 9}, 5};
+  write_coloured_ply(folder_ / "a.ply", scan, std::vector<std::uint8_t>{0, kUnlabelled}, semantic_kitti_classes());
+  EXPECT_EQ(read_points(folder_ / "a.ply").points, (std::vector<float>{1, 2, 3, 0, 4, 5, 6, 0}));
+  const std::string bytes = get(folder_ / "a.ply");
+  const std::string last_row = bytes.substr(bytes.size() - 17);
+  EXPECT_EQ(last_row.substr(12), std::string("\x80\x80\x80\0\0", 5));
+  EXPECT_EQ(bytes.substr(bytes.size() - 22, 5), std::string("\x64\x96\xF5\x0A\0", 5));  // car, raw id 10
+}
+
+TEST_F(ResultFiles, ColouredPlyKeepsFarCoordinates) {
+  PointCloud scan{{0.125F, 0.25F, 3, 0}, 4};
+  scan.origin = {500000, 4300000, 0};
+  write_coloured_ply(folder_ / "a.ply", scan, std::vector<std::uint8_t>{0}, semantic_kitti_classes());
+  const std::string bytes = get(folder_ / "a.ply");
+  EXPECT_EQ(bytes.substr(bytes.size() - 29, 24), bytes_of(std::vector<double>{500000.125, 4300000.25, 3}));
+  const PointCloud back = read_points(folder_ / "a.ply");
+  EXPECT_EQ(back.points, scan.points);
+  EXPECT_EQ(back.origin, scan.origin);
+  EXPECT_EQ(back.label, std::vector<std::uint32_t>{10});
 }
 
 TEST_F(ResultFiles, WritingReplacesWholeFiles) {
@@ -137,14 +159,14 @@ TEST_F(ResultFiles, PicturesOfOddScans) {
                                                  {5e5F, 4e6F, 100, 0, 5e5F, 4e6F, 90, 0},
                                                  {huge, huge, huge, 0, -huge, -huge, -huge, 0, 1, 1, 1, 0}};
   for (const auto& points : scans) {
-    const Scan scan{points, 4};
+    const PointCloud scan{points, 4};
     std::vector<std::uint8_t> labels(points.size() / 4, kUnlabelled);
     if (!labels.empty()) labels[0] = 3;
     const auto png = draw_picture({scan, labels, semantic_kitti_classes(), "na\xC3\xAFve " + std::string(200, 'w')});
     EXPECT_GT(png_size(png).first, png_size(png).second);
     EXPECT_GE(png_size(png).second, 1000);
   }
-  const Scan scan{{1, 2, 3, 0}, 4};
+  const PointCloud scan{{1, 2, 3, 0}, 4};
   EXPECT_THROW(draw_picture({scan, {}, semantic_kitti_classes(), ""}), InvalidArgument);
 }
 

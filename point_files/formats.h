@@ -1,0 +1,17 @@
+// The readers behind read_points(), one file each.
+#pragma once
+
+#include <voxshift/point_files/point_cloud.h>
+
+#include <optional>
+#include <string>
+
+namespace voxshift {
+
+/// `bytes` is the whole file, `file` its name for messages.
+PointCloud read_bin(const std::string& file, const std::string& bytes, std::optional<int> columns);
+PointCloud read_npy(const std::string& file, const std::string& bytes);
+PointCloud read_ply(const std::string& file, const std::string& bytes);
+PointCloud read_pcd(const std::string& file, const std::string& bytes);
+
+}  // namespace voxshift

@@ -1,0 +1,74 @@
+#include <voxshift/point_files/read_points.h>
+#include <voxshift/tensor/error.h>
+
+#include <cctype>
+#include <cerrno>
+#include <fstream>
+#include <map>
+#include <system_error>
+
+#include "formats.h"
+
+namespace voxshift {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string lower_extension(const fs::path& path) {
+  std::string extension = path.extension().string();
+  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return extension;
+}
+
+}  // namespace
+
+bool is_point_file(const fs::path& path) {
+  const std::string extension = lower_extension(path);
+  return extension == ".bin" || extension == ".npy" || extension == ".ply" || extension == ".pcd";
+}
+
+std::string not_a_point_file(const fs::path& path) {
+  static const std::map<std::string, const char*> converters = {
+      {".las", "pdal translate scan.las scan.ply"},
+      {".laz", "pdal translate scan.laz scan.ply"},
+      {".e57", "pdal translate scan.e57 scan.ply"},
+      {".bag", "rosrun pcl_ros bag_to_pcd"},
+      {".db3", "ros2 run pcl_ros bag_to_pcd"},
+      {".mcap", "ros2 run pcl_ros bag_to_pcd"},
+      {".pcap", "the sensor's own tool, to .pcd"},
+      {".xyz", "numpy.save(\"scan.npy\", numpy.loadtxt(\"scan.xyz\"))"},
+      {".txt", "numpy.save(\"scan.npy\", numpy.loadtxt(\"scan.txt\"))"},
+      {".csv", "numpy.save(\"scan.npy\", numpy.loadtxt(\"scan.csv\", delimiter=\",\", skiprows=1))"}};
+  const auto found = converters.find(lower_extension(path));
+  return path.string() + ": expected a .bin, .npy, .ply or .pcd file" +
+         (found == converters.end() ? "" : std::string("; convert it: ") + found->second);
+}
+
+std::string read_bytes(const fs::path& path, const char* content) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  check<IoError>(fs::exists(status), path.string(),
+                 ": cannot be read: ", error ? error.message() : std::string("No such file or directory"));
+  check<IoError>(fs::is_regular_file(status), path.string(), ": is not a file");
+  errno = 0;
+  std::ifstream stream(path, std::ios::binary);
+  const std::uintmax_t size = fs::file_size(path, error);
+  check<IoError>(stream.is_open() && !error, path.string(),
+                 ": cannot be read: ", std::generic_category().message(error ? error.value() : errno));
+  check<IoError>(size > 0, path.string(), ": is empty, expected ", content);
+  std::string bytes(size, '\0');
+  stream.read(bytes.data(), static_cast<std::streamsize>(size));
+  check<IoError>(static_cast<std::uintmax_t>(stream.gcount()) == size, path.string(), ": ended after ", stream.gcount(),
+                 " of ", size, " bytes");
+  return bytes;
+}
+
+PointCloud read_points(const fs::path& path, std::optional<int> columns) {
+  check<IoError>(is_point_file(path), not_a_point_file(path));
+  const std::string bytes = read_bytes(path), name = path.string(), extension = lower_extension(path);
+  if (extension == ".bin") return read_bin(name, bytes, columns);
+  if (extension == ".npy") return read_npy(name, bytes);
+  return extension == ".ply" ? read_ply(name, bytes) : read_pcd(name, bytes);
+}
+
+}  // namespace voxshift
