@@ -9,7 +9,7 @@
 #include <voxshift/models/session.h>
 #include <voxshift/models/video_network.h>
 #include <voxshift/models/video_stream.h>
-#include <voxshift/point_files/read_points.h>
+#include <voxshift/files/read_points.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>

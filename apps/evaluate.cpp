@@ -1,5 +1,5 @@
 // `voxshift eval`: predictions against ground truth, as a table, as JSON, as a picture.
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
 #include <voxshift/models/confusion.h>
 #include <voxshift/models/protocol.h>
 

@@ -1,6 +1,6 @@
 #include "label_files.h"
 
-#include <voxshift/point_files/read_points.h>
+#include <voxshift/files/read_bytes.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>

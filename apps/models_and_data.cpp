@@ -1,5 +1,5 @@
 // `voxshift info`, `new` and `synth`.
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
 #include <voxshift/models/calibrate.h>
 #include <voxshift/models/protocol.h>
 #include <voxshift/models/session.h>

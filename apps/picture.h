@@ -3,7 +3,7 @@
 #pragma once
 
 #include <voxshift/models/classes.h>
-#include <voxshift/point_files/point_cloud.h>
+#include <voxshift/files/point_cloud.h>
 
 #include <cstdint>
 #include <span>

@@ -1,6 +1,6 @@
 #include "recognize_report.h"
 
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>

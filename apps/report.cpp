@@ -2,7 +2,7 @@
 
 #include <sys/resource.h>
 #include <unistd.h>
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -2,7 +2,7 @@
 // .ply writer refuses an empty cloud and does not notice a full disk.
 #include "result_files.h"
 
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "scan_files.h"
 
-#include <voxshift/point_files/read_points.h>
+#include <voxshift/files/read_points.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>

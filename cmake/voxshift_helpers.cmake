@@ -108,9 +108,9 @@ endfunction()
 # The library, its public headers and a CMake package.
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
-  foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models point_files)
+  foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models files)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
-            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE PATTERN "conv_plan.h" EXCLUDE
+            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE PATTERN "json_text.h" EXCLUDE PATTERN "conv_plan.h" EXCLUDE
             PATTERN "frame_source.h" EXCLUDE PATTERN "latest_frame.h" EXCLUDE PATTERN "fields.h" EXCLUDE PATTERN
             "formats.h" EXCLUDE PATTERN "text.h" EXCLUDE)
   endforeach()

@@ -1,5 +1,6 @@
 // Graphs as JSON.
 #include <voxshift/models/json.h>
+#include <voxshift/models/json_text.h>
 
 #include <algorithm>
 #include <iterator>
@@ -24,7 +25,7 @@ Window::Extents extents_from(const json& values, const std::string& node, const 
   Window::Extents result{rest, rest, rest, rest};
   for (std::size_t d = 0; d < dims; ++d) {
     check(values[d].is_number_integer() && values[d] >= 0 && values[d] <= std::numeric_limits<std::int32_t>::max(),
-          "[graph] ", key, " of node \"", node, "\" expects whole numbers, found ", values[d].dump());
+          "[graph] ", key, " of node \"", node, "\" expects whole numbers, found ", Quoted{values[d]});
     result[d] = values[d].get<std::int32_t>();
   }
   return result;
@@ -56,7 +57,7 @@ Window window_from_json(const json& node, const std::string& node_name, int dims
 std::int64_t whole_number(const json& node, const std::string& node_name, const char* key, const json& fallback) {
   const json value = node.value(key, fallback);
   check(value.is_number_integer(), "[graph] ", key, " of node \"", node_name, "\" expects a whole number, found ",
-        value.dump());
+        Quoted{value});
   return value.get<std::int64_t>();
 }
 
@@ -153,7 +154,7 @@ Graph graph_from_json(const json& document) try {
 std::string to_text(const Graph& graph) { return to_json(graph).dump(); }
 
 Graph graph_from_text(const std::string& text) {
-  const json document = json::parse(text, nullptr, false);
+  const json document = parse_json(text);
   check(!document.is_discarded(), "[graph] the text is not JSON");
   return graph_from_json(document);
 }

@@ -1,5 +1,6 @@
 #include <voxshift/models/calibrate.h>
 #include <voxshift/models/json.h>
+#include <voxshift/models/json_text.h>
 #include <voxshift/models/minkunet.h>
 #include <voxshift/models/model.h>
 #include <voxshift/models/pointnet2.h>
@@ -34,7 +35,7 @@ std::vector<ClassInfo> classes_from_json(const json& list) try {
   std::vector<ClassInfo> classes;
   const auto number = [](const json& value, std::uint32_t highest) {
     check(value.is_number_unsigned() && value <= highest, "[classes] expected a whole number of 0 to ", highest,
-          ", found ", value.dump());
+          ", found ", Quoted{value});
     return value.get<std::uint32_t>();
   };
   for (const json& entry : list) {
@@ -50,7 +51,7 @@ std::vector<ClassInfo> classes_from_json(const json& list) try {
 json metadata(const SafeTensors& file, const std::string& key) {
   const auto found = file.metadata.find(key);
   check(found != file.metadata.end(), "metadata \"", key, "\" is missing; expected a model made by voxshift");
-  json document = json::parse(found->second, nullptr, false);
+  json document = parse_json(found->second);
   check(!document.is_discarded(), "metadata \"", key, "\" is not JSON");
   return document;
 }

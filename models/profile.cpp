@@ -1,10 +1,11 @@
+#include <voxshift/files/read_bytes.h>
 #include <voxshift/models/json.h>
+#include <voxshift/models/json_text.h>
 #include <voxshift/models/profile.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -90,7 +91,7 @@ Profile video(const char* name) { return {name, {}, {}, std::nullopt, FrameProfi
 FrameProfile frames_from_json(const json& document) {
   const auto whole = [&](const char* key) {
     const json& value = document.at(key);
-    check(value.is_number_integer(), "[profile] ", key, " of frames expects a whole number, found ", value.dump());
+    check(value.is_number_integer(), "[profile] ", key, " of frames expects a whole number, found ", Quoted{value});
     return value.get<std::int64_t>();
   };
   FrameProfile frames;
@@ -156,8 +157,7 @@ Profile find_profile(const std::string& name_or_path) {
   std::error_code ignored;
   check(std::filesystem::is_regular_file(name_or_path, ignored), "[profile] expected ", known,
         "or a JSON file, found \"", name_or_path, "\"");
-  std::ifstream file(name_or_path);
-  const json document = json::parse(file, nullptr, false);
+  const json document = parse_json(read_bytes(name_or_path, "a preprocessing profile"));
   check<IoError>(!document.is_discarded(), name_or_path, ": is not JSON, expected a preprocessing profile");
   try {
     return profile_from_json(document);

@@ -1,4 +1,5 @@
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
+#include <voxshift/models/json_text.h>
 #include <voxshift/models/safetensors.h>
 
 #include <algorithm>
@@ -97,7 +98,7 @@ SafeTensors read(const std::filesystem::path& path) {
                  " are read");
   std::string text(length, '\0');
   file.read(text.data(), static_cast<std::streamsize>(length));
-  const json header = json::parse(text, nullptr, false);
+  const json header = parse_json(text);
   check<IoError>(header.is_object(), "has a header that is not a JSON object; expected a safetensors file");
 
   SafeTensors content;

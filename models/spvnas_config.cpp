@@ -1,8 +1,9 @@
 // The file net.config of SPVNAS' checkpoints.
+#include <voxshift/files/read_bytes.h>
+#include <voxshift/models/json_text.h>
 #include <voxshift/models/spvnas.h>
 #include <voxshift/tensor/error.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -20,13 +21,13 @@ const json& at(const json& document, const std::string& key) {
 
 int number(const json& value, const std::string& key, int most) {
   check<IoError>(value.is_number_integer() && value >= 1 && value <= most, key, " expects a whole number of 1 to ",
-                 most, ", found ", value.dump());
+                 most, ", found ", Quoted{value});
   return value.get<int>();
 }
 
 double metres(const json& document, const std::string& key) {
   const json& value = at(document, key);
-  check<IoError>(value.is_number() && value > 0, key, " expects metres above 0, found ", value.dump());
+  check<IoError>(value.is_number() && value > 0, key, " expects metres above 0, found ", Quoted{value});
   return value.get<double>();
 }
 
@@ -48,10 +49,10 @@ SpvnasConfig config_from(const json& document) {
   config.classes = number(at(document, "num_classes"), "num_classes", kMostClasses);
   config.voxel_size = metres(document, "vres");
   check<IoError>(metres(document, "pres") == config.voxel_size, "pres and vres are expected to be equal, found ",
-                 document["pres"].dump(), " and ", document["vres"].dump());
+                 Quoted{document["pres"]}, " and ", Quoted{document["vres"]});
   const json& channels = at(document, "output_channels");
   check<IoError>(channels.is_array() && channels.size() == config.output_channels.size(), "output_channels expects ",
-                 config.output_channels.size(), " numbers, found ", channels.dump());
+                 config.output_channels.size(), " numbers, found ", Quoted{channels});
   for (std::size_t i = 0; i < channels.size(); ++i)
     config.output_channels[i] = number(channels[i], "output_channels", kMostSpvnasChannels);
   for (std::size_t i = 0; i < config.down.size(); ++i) {
@@ -64,10 +65,9 @@ SpvnasConfig config_from(const json& document) {
 }  // namespace
 
 SpvnasConfig read_spvnas_config(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  check<IoError>(file.is_open(), path.string(), ": cannot be opened");
+  const std::string text = read_bytes(path, "SPVNAS' net.config");
   try {
-    return config_from(json::parse(file, nullptr, false));
+    return config_from(parse_json(text));
   } catch (const IoError& error) {
     throw IoError(path.string() + ": " + error.what());
   }

@@ -10,7 +10,7 @@ SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video"
-LIBRARY = rf"(tensor|rows|synth|models|point_files|{FAMILIES})/.*"
+LIBRARY = rf"(tensor|rows|synth|models|files|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 
@@ -20,8 +20,8 @@ OURS = {
     "rows": r"tensor/.*",
     **{family: r"(tensor|rows)/.*" for family in FAMILIES.split("|")},
     "synth": r"tensor/.*",
-    "models": rf"(tensor|rows|synth|{FAMILIES})/.*",
-    "point_files": r"tensor/.*",
+    "models": rf"(tensor|rows|synth|files|{FAMILIES})/.*",
+    "files": r"tensor/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "apps": PUBLIC,
@@ -40,7 +40,7 @@ THEIRS = {
     r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
     r"sanitizer/.*": r"kernels_cuda/emulated\w*\.(h|cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
-    r"lzf\.h": r"point_files/pcd\.cpp|tests/point_files_test\.cpp",
+    r"lzf\.h": r"files/pcd\.cpp|tests/point_files_test\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/frame_source\.cpp|tests/frame_source_test\.cpp",
     r"nlohmann/.*": r"(models|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",

@@ -1,6 +1,6 @@
 // Point cloud files: what is read and what is refused. Files are built byte by byte.
 #include <lzf.h>
-#include <voxshift/point_files/read_points.h>
+#include <voxshift/files/read_points.h>
 
 #include <algorithm>
 #include <cmath>

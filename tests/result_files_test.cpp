@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <voxshift/models/atomic_file.h>
-#include <voxshift/point_files/read_points.h>
+#include <voxshift/files/atomic_file.h>
+#include <voxshift/files/read_points.h>
 
 #include <array>
 #include <cmath>

@@ -164,8 +164,8 @@ TEST_F(Spvnas, CheckpointsThatAreIncomplete) {
 }
 
 TEST_F(Spvnas, FilesThatAreNoConfig) {
-  EXPECT_SAYS(io_error(folder_ / "none", [&] { read_spvnas_config(folder_ / "none"); }), "cannot be opened");
-  EXPECT_SAYS(io_error(folder_ / "a", [&] { read_spvnas_config(put("a", "")); }), "JSON object");
+  EXPECT_SAYS(io_error(folder_ / "none", [&] { read_spvnas_config(folder_ / "none"); }), "No such file");
+  EXPECT_SAYS(io_error(folder_ / "a", [&] { read_spvnas_config(put("a", "")); }), "is empty");
   EXPECT_SAYS(io_error(folder_ / "a", [&] { read_spvnas_config(put("a", "[1, 2]")); }), "JSON object");
   EXPECT_SAYS(refused("num_classes", 0), "num_classes expects a whole number of 1 to 255, found 0");
   EXPECT_SAYS(refused("num_classes", "many"), "found \"many\"");

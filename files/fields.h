@@ -1,7 +1,7 @@
 // Fields of points as they lie in a file's bytes, and the cloud that they make.
 #pragma once
 
-#include <voxshift/point_files/point_cloud.h>
+#include <voxshift/files/point_cloud.h>
 
 #include <cstddef>
 #include <span>

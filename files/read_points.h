@@ -1,7 +1,7 @@
 // Point cloud files: .bin, .npy, .ply, .pcd.
 #pragma once
 
-#include <voxshift/point_files/point_cloud.h>
+#include <voxshift/files/point_cloud.h>
 
 #include <filesystem>
 #include <optional>
@@ -26,8 +26,5 @@ bool is_point_file(const std::filesystem::path& path);
 
 /// IoError's text for a file of another kind: what is read, and for .las, .laz, .e57, .bag .. what converts it.
 std::string not_a_point_file(const std::filesystem::path& path);
-
-/// The bytes of a regular file. Throws IoError where it cannot be read or holds none: "is empty, expected CONTENT".
-std::string read_bytes(const std::filesystem::path& path, const char* content = "a point cloud");
 
 }  // namespace voxshift

@@ -1,7 +1,7 @@
 // The readers behind read_points(), one file each.
 #pragma once
 
-#include <voxshift/point_files/point_cloud.h>
+#include <voxshift/files/point_cloud.h>
 
 #include <optional>
 #include <string>

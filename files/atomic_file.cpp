@@ -1,5 +1,5 @@
 #include <unistd.h>
-#include <voxshift/models/atomic_file.h>
+#include <voxshift/files/atomic_file.h>
 #include <voxshift/tensor/error.h>
 
 #include <cerrno>

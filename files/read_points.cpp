@@ -1,11 +1,9 @@
-#include <voxshift/point_files/read_points.h>
+#include <voxshift/files/read_bytes.h>
+#include <voxshift/files/read_points.h>
 #include <voxshift/tensor/error.h>
 
 #include <cctype>
-#include <cerrno>
-#include <fstream>
 #include <map>
-#include <system_error>
 
 #include "formats.h"
 
@@ -44,28 +42,9 @@ std::string not_a_point_file(const fs::path& path) {
          (found == converters.end() ? "" : std::string("; convert it: ") + found->second);
 }
 
-std::string read_bytes(const fs::path& path, const char* content) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  check<IoError>(fs::exists(status), path.string(),
-                 ": cannot be read: ", error ? error.message() : std::string("No such file or directory"));
-  check<IoError>(fs::is_regular_file(status), path.string(), ": is not a file");
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  const std::uintmax_t size = fs::file_size(path, error);
-  check<IoError>(stream.is_open() && !error, path.string(),
-                 ": cannot be read: ", std::generic_category().message(error ? error.value() : errno));
-  check<IoError>(size > 0, path.string(), ": is empty, expected ", content);
-  std::string bytes(size, '\0');
-  stream.read(bytes.data(), static_cast<std::streamsize>(size));
-  check<IoError>(static_cast<std::uintmax_t>(stream.gcount()) == size, path.string(), ": ended after ", stream.gcount(),
-                 " of ", size, " bytes");
-  return bytes;
-}
-
 PointCloud read_points(const fs::path& path, std::optional<int> columns) {
   check<IoError>(is_point_file(path), not_a_point_file(path));
-  const std::string bytes = read_bytes(path), name = path.string(), extension = lower_extension(path);
+  const std::string bytes = read_bytes(path, "a point cloud"), name = path.string(), extension = lower_extension(path);
   if (extension == ".bin") return read_bin(name, bytes, columns);
   if (extension == ".npy") return read_npy(name, bytes);
   return extension == ".ply" ? read_ply(name, bytes) : read_pcd(name, bytes);

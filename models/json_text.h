@@ -1,0 +1,20 @@
+// JSON from strangers: text that is read, and values that messages quote.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <ostream>
+#include <string_view>
+
+namespace voxshift {
+
+/// The text as JSON; discarded (is_discarded()) where it is none, and where it nests deeper than 32: what copies,
+/// prints and frees a value calls itself once a level.
+nlohmann::json parse_json(std::string_view text);
+
+/// A value as a message quotes it, at most 60 characters. Nothing is printed before it is streamed.
+struct Quoted {
+  const nlohmann::json& value;
+};
+std::ostream& operator<<(std::ostream& stream, const Quoted& quoted);
+
+}  // namespace voxshift
