@@ -13,6 +13,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <system_error>
 #include <utility>
 
 #include "commands.h"
@@ -49,14 +50,21 @@ fs::path result_path(const SegmentOptions& options, const fs::path& scan, const 
   return options.out / (scan.stem().string() + extensions().at(kind));
 }
 
+// Where a path leads; a link to an unnamed pipe (/dev/stdin), or to itself, leads nowhere and stands for itself.
+fs::path target_of(const fs::path& path) {
+  std::error_code error;
+  const fs::path target = fs::weakly_canonical(path, error);
+  return error ? fs::absolute(path) : target;
+}
+
 // Two results of one name, or a result in place of a scan, would lose data.
 void check_names(const SegmentOptions& options, const std::vector<fs::path>& scans) {
   std::set<fs::path> taken;
-  for (const fs::path& scan : scans) taken.insert(fs::weakly_canonical(scan));
+  for (const fs::path& scan : scans) taken.insert(target_of(scan));
   for (const fs::path& scan : scans)
     for (const std::string& kind : options.write) {
       const fs::path path = result_path(options, scan, kind);
-      check(taken.insert(fs::weakly_canonical(path)).second, path.string(), ": the result of ", scan.string(),
+      check(taken.insert(target_of(path)).second, path.string(), ": the result of ", scan.string(),
             " would replace a scan or another scan's result; give another --out or segment them apart");
     }
 }

@@ -112,7 +112,7 @@ function(voxshift_install)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
             FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE PATTERN "json_text.h" EXCLUDE PATTERN "conv_plan.h" EXCLUDE
             PATTERN "frame_source.h" EXCLUDE PATTERN "latest_frame.h" EXCLUDE PATTERN "fields.h" EXCLUDE PATTERN
-            "formats.h" EXCLUDE PATTERN "text.h" EXCLUDE)
+            "files.h" EXCLUDE PATTERN "formats.h" EXCLUDE PATTERN "text.h" EXCLUDE)
   endforeach()
   if(TARGET voxshift_frames)
     install(TARGETS voxshift_frames EXPORT voxshift-frames-targets)

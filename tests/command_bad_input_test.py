@@ -74,6 +74,23 @@ def test_paths_that_are_no_scans(model, tmp_path):
     assert files(out) == []
 
 
+def test_links_to_pipes_and_in_circles(model, tmp_path):
+    """A link to standard input, here a pipe, has no place in the file system that could be named."""
+    out = tmp_path / "out"
+    (tmp_path / "pipe.bin").symlink_to("/dev/stdin")
+    (tmp_path / "loop.bin").symlink_to("loop.bin")
+    for name, says in [("pipe.bin", "is not a file"), ("loop.bin", "no such file")]:
+        result = subprocess.run([COMMAND, "segment", tmp_path / name, "--model", model, "--out", out],
+                                input="", capture_output=True, text=True, timeout=60)
+        assert result.returncode == 1 and result.stderr.count("\n") == 1, result.stderr
+        assert result.stderr.startswith(f"voxshift: {tmp_path / name}: ") and says in result.stderr, result.stderr
+    os.mkfifo(tmp_path / "net.config")
+    (tmp_path / "link.config").symlink_to("net.config")
+    for name in ("net.config", "link.config"):
+        fails("new", "spvnas", "--config", tmp_path / name, "-o", tmp_path / "m.safetensors",
+              says=[tmp_path / name, "is not a file"])
+
+
 def broken_models(model, folder):
     """(file, what its line must say)"""
     header, data = read_header(model)

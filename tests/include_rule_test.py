@@ -19,6 +19,7 @@ OURS = {
     "tensor": r"(?!)",
     "rows": r"tensor/.*",
     **{family: r"(tensor|rows)/.*" for family in FAMILIES.split("|")},
+    "video": r"(tensor|rows|files)/.*",
     "synth": r"tensor/.*",
     "models": rf"(tensor|rows|synth|files|{FAMILIES})/.*",
     "files": r"tensor/.*",

@@ -1,4 +1,5 @@
 // SPVNAS: its net.config, the network it describes, checkpoints, and where the two do not match.
+#include <sys/stat.h>
 #include <voxshift/models/spvnas.h>
 
 #include <algorithm>
@@ -90,6 +91,15 @@ TEST_F(Spvnas, NamesAndShapesOfCheckpoints) {
   // An equal number of channels does not spare the first block its projection.
   EXPECT_EQ(shape(network, "downsample.0.feature.0.downsample.net.conv.kernel"), (Shape{16, 32}));
   EXPECT_EQ(check_graph(network.graph, network.parameters).at(network.graph.output), 19);
+}
+
+// Nobody writes to the pipe: who read it would wait for ever.
+TEST_F(Spvnas, APipeIsNoNetConfig) {
+  const fs::path pipe = folder_ / "net.config", link = folder_ / "link.config";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  fs::create_symlink(pipe, link);
+  for (const fs::path& path : {pipe, link})
+    EXPECT_SAYS(io_error(path, [&] { read_spvnas_config(path); }), "is not a file");
 }
 
 TEST_F(Spvnas, DefaultIsOfThePublishedSize) {
