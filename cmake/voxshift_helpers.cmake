@@ -108,11 +108,11 @@ endfunction()
 # The library, its public headers and a CMake package.
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
+  string(JOIN "|" voxshift_internal_headers kernels json json_text conv_plan fields files formats text frame_source raw_frames
+         frame_times video_container latest_frame)
   foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models files)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
-            FILES_MATCHING PATTERN "*.h" PATTERN "kernels.h" EXCLUDE PATTERN "json.h" EXCLUDE PATTERN "json_text.h" EXCLUDE PATTERN "conv_plan.h" EXCLUDE
-            PATTERN "frame_source.h" EXCLUDE PATTERN "latest_frame.h" EXCLUDE PATTERN "fields.h" EXCLUDE PATTERN
-            "files.h" EXCLUDE PATTERN "formats.h" EXCLUDE PATTERN "text.h" EXCLUDE)
+            FILES_MATCHING PATTERN "*.h" REGEX "/(${voxshift_internal_headers})\\.h$" EXCLUDE)
   endforeach()
   if(TARGET voxshift_frames)
     install(TARGETS voxshift_frames EXPORT voxshift-frames-targets)

@@ -1,78 +1,16 @@
 // Frames of files and folders: order, colours, sizes, times, and what is wrong with bad ones.
-#include <gtest/gtest.h>
-#include <voxshift/video/frame_source.h>
+#include <sys/stat.h>
 #include <voxshift/video/latest_frame.h>
 
 #include <cmath>
 #include <cstdlib>
-#include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/videoio.hpp>
 #include <stdexcept>
 #include <thread>
 
-#include "file_test.h"
+#include "frame_fixture.h"
 
 namespace voxshift {
 namespace {
-
-/// Options that leave square images of that side as they are.
-FrameSourceOptions unscaled(int side) {
-  FrameSourceOptions options;
-  options.size = {side, side};
-  options.resize = side;
-  return options;
-}
-
-/// Levels 3 x + y + 7 number + 40 c of red, green, blue (c = 0, 1, 2), modulo 256.
-int level(int x, int y, int c, int number) { return (3 * x + y + 7 * number + 40 * c) % 256; }
-
-cv::Mat picture(int height, int width, int number = 0) {
-  cv::Mat bgr(height, width, CV_8UC3);
-  for (int y = 0; y < height; ++y)
-    for (int x = 0; x < width; ++x)
-      for (int c = 0; c < 3; ++c) bgr.at<cv::Vec3b>(y, x)[2 - c] = static_cast<std::uint8_t>(level(x, y, c, number));
-  return bgr;
-}
-
-int at(const SourceFrame& frame, int y, int x, int c) {
-  return frame.pixels.data<std::uint8_t>()[(y * frame.pixels.dim(1) + x) * 3 + c];
-}
-
-void expect_picture(const SourceFrame& frame, int number, int left = 0, int top = 0) {
-  for (int y = 0; y < frame.pixels.dim(0); ++y)
-    for (int x = 0; x < frame.pixels.dim(1); ++x)
-      for (int c = 0; c < 3; ++c) ASSERT_EQ(at(frame, y, x, c), level(x + left, y + top, c, number)) << y << ' ' << x;
-}
-
-class FrameSourceTest : public FileTest {
- protected:
-  std::string image(const std::string& name, const cv::Mat& bgr) const {
-    fs::create_directories((folder_ / name).parent_path());
-    cv::imwrite((folder_ / name).string(), bgr);
-    return (folder_ / name).string();
-  }
-
-  /// FFV1 keeps every bit.
-  std::string video(const std::string& name, int frames, int height = 64, int width = 64, double rate = 20) const {
-    const std::string path = (folder_ / name).string();
-    cv::VideoWriter writer(path, cv::CAP_FFMPEG, cv::VideoWriter::fourcc('F', 'F', 'V', '1'), rate, {width, height});
-    EXPECT_TRUE(writer.isOpened());
-    for (int number = 0; number < frames; ++number) writer.write(picture(height, width, number));
-    return path;
-  }
-
-  std::string folder() const { return folder_.string(); }
-
-  /// What the source says when it is opened and read to its end; `frames` gets the number that came before.
-  std::string fails(const std::string& source, const FrameSourceOptions& options, int* frames = nullptr) const {
-    return io_error(source, [&] {
-      FrameSource reader(source, options);
-      while (reader.next())
-        if (frames != nullptr) ++*frames;
-    });
-  }
-};
 
 TEST_F(FrameSourceTest, FramesOfAVideo) {
   FrameSource source(video("a.mkv", 7), unscaled(64));
@@ -108,6 +46,46 @@ TEST_F(FrameSourceTest, ImagesOfAFolderInOrder) {
     expect_picture(*frame, number);
   }
   EXPECT_FALSE(source.next());
+}
+
+TEST_F(FrameSourceTest, ImagesInTheOrderOfTheirNumbers) {
+  for (const int number : {1, 2, 9, 10, 11, 100})
+    image("clip/" + std::to_string(number) + ".png", picture(32, 32, number));
+  for (const char* name : {"clip/._1.png", "clip/.5.png"}) put(name, "no frame");
+  fs::create_directory(folder_ / "clip/3.png");
+  FrameSource source(folder() + "/clip", unscaled(32));
+  EXPECT_EQ(source.frame_count(), 6);
+  for (const int number : {1, 2, 9, 10, 11, 100}) expect_picture(*source.next(), number);
+  EXPECT_FALSE(source.next());
+}
+
+// Every format that this OpenCV can write, which is what it can read; a part of one is none.
+TEST_F(FrameSourceTest, ImagesOfEveryFormat) {
+  const cv::Mat grey(32, 32, CV_8UC3, cv::Scalar::all(77));  // survives lossy formats
+  int formats = 0;
+  for (const char* extension :
+       {".png", ".PNG", ".jpg", ".jpeg", ".JPG", ".bmp", ".webp", ".tif", ".tiff", ".Tif", ".ppm"}) {
+    if (!cv::haveImageWriter(extension)) continue;
+    ++formats;
+    const std::string clip = std::string("clip") + extension, name = clip + "/0" + extension;
+    const std::string whole = get(image(name, grey));
+    FrameSource source(folder() + "/" + clip, unscaled(32));
+    const auto frame = source.next();
+    ASSERT_TRUE(frame) << name;
+    EXPECT_NEAR(at(*frame, 20, 9, 1), 77, 1) << name;
+    put(name, whole.substr(0, whole.size() / 2));
+    EXPECT_SAYS(fails(folder() + "/" + clip, unscaled(32)), "frame 0: 0" + std::string(extension) + " is ");
+  }
+  EXPECT_GE(formats, 6);
+}
+
+TEST_F(FrameSourceTest, APipeAmongTheImages) {
+  image("clip/1.png", picture(32, 32));
+  ASSERT_EQ(::mkfifo((folder() + "/clip/2.png").c_str(), 0600), 0);
+  fs::create_symlink("gone.png", folder_ / "clip/3.png");
+  EXPECT_SAYS(fails(folder() + "/clip", unscaled(32)), "frame 1: 2.png is not a file");
+  fs::remove(folder_ / "clip/2.png");
+  EXPECT_SAYS(fails(folder() + "/clip", unscaled(32)), "frame 1: 3.png is not a file");
 }
 
 TEST_F(FrameSourceTest, TheMiddleIsCutOut) {

@@ -42,7 +42,7 @@ THEIRS = {
     r"sanitizer/.*": r"kernels_cuda/emulated\w*\.(h|cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
     r"lzf\.h": r"files/pcd\.cpp|tests/point_files_test\.cpp",
-    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/frame_source\.cpp|tests/frame_source_test\.cpp",
+    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/frame_\w+\.(h|cpp)|tests/video_file_test\.cpp",
     r"nlohmann/.*": r"(models|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",
