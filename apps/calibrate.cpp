@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "commands.h"
+#include "recognize_report.h"
 #include "report.h"
 #include "video_files.h"
 
@@ -24,6 +25,7 @@ Array read_clip(const std::string& source, const FrameSourceOptions& options, st
     const auto values = frame->pixels.values<std::uint8_t>();
     pixels.insert(pixels.end(), values.begin(), values.end());
   }
+  warn_of_missing(source, reader->missing_frames());
   return Array::from(pixels, {count, options.size.height, options.size.width, 3});
 }
 

@@ -5,6 +5,8 @@
 #include <voxshift/tensor/version.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
 #include <exception>
 #include <new>
 
@@ -286,11 +288,19 @@ int run(int argc, char** argv) {
   return synth_lidar_scans(synth_options);
 }
 
+/// Whether all that was printed has reached its place; a full disk may show no earlier.
+bool output_is_written() {
+  if (std::ferror(stdout) != 0 || std::fflush(stdout) != 0) return false;
+  return std::fclose(stdout) == 0 || errno == EBADF;  // closed by the caller, and nothing was printed
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    return run(argc, argv);
+    const int status = run(argc, argv);
+    voxshift::check<voxshift::IoError>(status != 0 || output_is_written(), "standard output: cannot be written");
+    return status;
   } catch (const std::bad_alloc&) {
     voxshift::print_error("out of memory");
   } catch (const std::exception& error) {

@@ -1,11 +1,13 @@
 // Draws recognised frames, encodes images and videos.
 #include <voxshift/tensor/error.h>
+#include <voxshift/video/video_container.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
+#include <system_error>
 
 #include "opencv_text.h"
 #include "video_files.h"
@@ -38,7 +40,17 @@ class OpenCvWriter final : public FrameWriter {
     cv::cvtColor(view(pixels.data(), format_.extent.height, format_.extent.width), bgr_, cv::COLOR_RGB2BGR);
     writer_.write(bgr_);
   }
-  void close() override { writer_.release(); }
+
+  /// OpenCV does not tell what FFmpeg could not write. FFmpeg writes nothing after the first failure, and last of all
+  /// an MP4's index and the size of Matroska's segment: where they are right, all is there.
+  bool close() override {
+    writer_.release();
+    std::error_code error;
+    const std::uintmax_t bytes = std::filesystem::file_size(path_, error);
+    const VideoContainer container = read_container(path_);
+    const bool indexed = path_.extension() == ".mkv" || container.shown_seconds > 0;
+    return !error && bytes > 0 && container.claimed_bytes == bytes && indexed;
+  }
 
  private:
   std::filesystem::path path_;

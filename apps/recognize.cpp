@@ -55,13 +55,18 @@ class Results {
     label_ = record.label;
   }
 
-  /// What is there is kept, whatever ended the work; `error` says what did, else it is empty.
-  void finish(const VideoStream& stream, const std::string& error) {
-    if (video_ && stats_.frames() > 0) video_->finish();
+  /// What is there is kept, whatever ended the work. Throws IoError where not all of it could be written.
+  void close() {
+    if (video_) video_->finish();
+    json_.close();
+  }
+
+  /// `error` says what ended the work early, else it is empty.
+  void summarize(const VideoStream& stream, const std::string& error) {
     if (!options_.stats.empty()) stats_.write(options_.stats, options_.source, stream, options_.skip, error);
     if (options_.json == "-" || stats_.frames() == 0) return;
     std::printf("%s\n", stats_.summary().c_str());
-    if (video_) std::printf("  -> %s\n", options_.annotate.c_str());
+    if (video_ && video_->finished()) std::printf("  -> %s\n", options_.annotate.c_str());
   }
 
   bool changes_label(const std::string& label) const { return label != label_; }
@@ -142,8 +147,15 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
     error = failure.what();
   }
   progress.clear();
+  try {
+    results.close();
+  } catch (const Error& failure) {
+    if (error.empty()) error = failure.what();
+  }
+  warn_of_missing(options.source, source->missing_frames());
+  results.stats().set_missing(source->missing_frames().count);
   if (!error.empty()) print_error(error.c_str());
-  results.finish(stream, error);
+  results.summarize(stream, error);
   if (!error.empty()) return 1;
   constexpr int kInterrupted = 130;  // as shells say it
   return interrupted != 0 && !source->live() ? kInterrupted : 0;
@@ -158,6 +170,8 @@ std::int64_t count_frames(const RecognizeOptions& options, const FrameSourceOpti
   std::int64_t count = 0;
   while (source->next() && (options.max_frames == 0 || count < options.max_frames))
     progress.show(static_cast<std::size_t>(++count), "counting");
+  progress.clear();
+  warn_of_missing(options.source, source->missing_frames());
   return count;
 }
 
@@ -206,7 +220,9 @@ int recognize_whole(const RecognizeOptions& options, const VideoNetwork& network
   double sum = 0;
   for (const float value : values) sum += std::exp(static_cast<double>(value) - static_cast<double>(*best));
   const std::string label = class_name(network.model(), best - values.begin());
-  JsonLines(options.json).write_clip(wanted, label, 1 / sum, seconds);
+  JsonLines json(options.json);
+  json.write_clip(wanted, label, 1 / sum, seconds);
+  json.close();
   if (options.json != "-")
     std::printf("%s  %.2f  (%lld of %lld frames, %.1f ms)\n", label.c_str(), 1 / sum, static_cast<long long>(segments),
                 static_cast<long long>(count), seconds * 1e3);

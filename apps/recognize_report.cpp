@@ -53,6 +53,28 @@ void JsonLines::write_line(const std::string& line) {
   }
 }
 
+void JsonLines::close() {
+  if (!file_.is_open()) return;
+  file_.close();
+  check<IoError>(file_.good(), path_, ": cannot be written");
+}
+
+void warn_of_missing(const std::string& source, const MissingFrames& missing) {
+  char what[160];
+  if (missing.count > 0) {
+    std::snprintf(what, sizeof(what),
+                  "frames that are missing by the times of the others: %lld, the longest gap after frame %lld (%.2f s)",
+                  static_cast<long long>(missing.count), static_cast<long long>(missing.after), missing.after_seconds);
+    print_warning(source + ": " + what);
+  }
+  if (missing.promised_seconds > 0) {
+    std::snprintf(what, sizeof(what),
+                  "the frames end before the %.2f s of the header: sound goes on, or the rest does not decode",
+                  missing.promised_seconds);
+    print_warning(source + ": " + what);
+  }
+}
+
 void RecognizeStats::add(const FrameRecord& record) {
   milliseconds_.push_back(record.milliseconds());
   mac_fractions_ += record.cost.mac_fraction();
@@ -100,6 +122,7 @@ void RecognizeStats::write(const std::filesystem::path& path, const std::string&
       {"processed", frames() - skipped_},
       {"key_frames", key_frames_},
       {"dropped", dropped_},
+      {"missing", missing_},
       {"ms", {{"mean", mean_milliseconds()}, {"p50", percentile(0.5)}, {"p99", percentile(0.99)}}},
       {"mac_fraction", {{"mean", mean_mac_fraction()}}},
       {"state_bytes", stream.state_bytes()},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/models/video_stream.h>
+#include <voxshift/video/frame_source.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -31,6 +32,9 @@ class JsonLines {
 
   void write(const FrameRecord& record);
 
+  /// Throws IoError where not all is written.
+  void close();
+
   /// Of a clip that was recognised as a whole.
   void write_clip(const std::vector<std::int64_t>& frames, const std::string& label, double score, double seconds);
 
@@ -40,6 +44,9 @@ class JsonLines {
   std::string path_;
   std::ofstream file_;
 };
+
+/// A line on standard error where the source lacks frames.
+void warn_of_missing(const std::string& source, const MissingFrames& missing);
 
 /// Sums over the frames of a run.
 class RecognizeStats {
@@ -54,6 +61,8 @@ class RecognizeStats {
   void write(const std::filesystem::path& path, const std::string& source, const VideoStream& stream,
              const std::string& skip, const std::string& error) const;
 
+  void set_missing(std::int64_t frames) { missing_ = frames; }
+
   std::int64_t frames() const { return static_cast<std::int64_t>(milliseconds_.size()); }
 
  private:
@@ -63,7 +72,7 @@ class RecognizeStats {
 
   std::vector<double> milliseconds_;
   double mac_fractions_ = 0;
-  std::int64_t skipped_ = 0, key_frames_ = 0, dropped_ = 0;
+  std::int64_t skipped_ = 0, key_frames_ = 0, dropped_ = 0, missing_ = 0;
   std::map<std::string, std::int64_t> labels_;
 };
 

@@ -21,9 +21,10 @@ VideoFile::VideoFile(const fs::path& path, const VideoFormat& format) : path_(pa
   check<BackendUnavailable>(has_video(), path.string(), ": videos need OpenCV, which this build does not have");
   std::error_code error;
   check<IoError>(!fs::is_directory(path, error), path.string(), ": cannot be written: it is a folder");
-  // OpenCV tells the container by the extension, so the temporary name keeps it
-  temporary_ =
-      path.parent_path() / (path.stem().string() + ".part" + std::to_string(::getpid()) + path.extension().string());
+  // OpenCV tells the container by the extension, so the temporary name keeps it; FFmpeg takes "12:30.mp4" for a
+  // protocol
+  temporary_ = fs::absolute(path).parent_path() /
+               (path.stem().string() + ".part" + std::to_string(::getpid()) + path.extension().string());
   try {
     writer_ = create_video(temporary_, format);
   } catch (const IoError&) {
@@ -38,10 +39,8 @@ VideoFile::~VideoFile() {
 }
 
 void VideoFile::finish() {
-  writer_->close();
+  check<IoError>(writer_->close(), path_.string(), ": the video could not be written whole: is the disk full?");
   std::error_code error;
-  const std::uintmax_t bytes = fs::file_size(temporary_, error);
-  check<IoError>(!error && bytes > 0, path_.string(), ": the video could not be written whole");
   fs::rename(temporary_, path_, error);
   check<IoError>(!error, path_.string(), ": cannot be written: ", error.message());
   temporary_.clear();

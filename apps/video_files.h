@@ -21,6 +21,7 @@ class FrameReader {
   virtual std::optional<SourceFrame> next() = 0;
   virtual double frames_per_second() const = 0;
   virtual std::int64_t frame_count() const = 0;
+  virtual MissingFrames missing_frames() const = 0;
   virtual bool live() const = 0;
 };
 
@@ -53,7 +54,8 @@ class FrameWriter {
  public:
   virtual ~FrameWriter() = default;
   virtual void write(std::span<const std::uint8_t> pixels) = 0;
-  virtual void close() = 0;
+  /// Whether all of the file was written.
+  virtual bool close() = 0;
 };
 
 struct VideoFormat {
@@ -77,7 +79,9 @@ class VideoFile {
   /// RGB [height, width, 3].
   void write(std::span<const std::uint8_t> pixels) { writer_->write(pixels); }
 
-  /// Throws IoError.
+  bool finished() const { return temporary_.empty(); }
+
+  /// Throws IoError where the file has no room for all of it, or cannot get its name.
   void finish();
 
  private:

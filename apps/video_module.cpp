@@ -42,6 +42,7 @@ class Source final : public FrameReader {
   }
   double frames_per_second() const override { return source_.frames_per_second(); }
   std::int64_t frame_count() const override { return source_.frame_count(); }
+  MissingFrames missing_frames() const override { return source_.missing_frames(); }
   bool live() const override { return source_.live(); }
 
  private:

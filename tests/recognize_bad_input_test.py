@@ -2,7 +2,10 @@
 recognised before is kept."""
 
 import json
+import os
+import resource
 import shutil
+import subprocess
 
 import pytest
 from command_fixture import COMMAND, fails, files, needs_command, run, succeeds
@@ -137,6 +140,74 @@ def test_results_that_cannot_be_written(video_model, clip, tmp_path):
     (tmp_path / "folder.mp4").mkdir()
     fails("recognize", clip, "--model", video_model, "--annotate", tmp_path / "folder.mp4", says=["folder.mp4"])
     assert files(tmp_path) == ["folder.mp4"]
+
+
+def run_with_room(room, *arguments):
+    """As on a disk on which a file may have so many bytes."""
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          restore_signals=False,  # SIGXFSZ stays ignored: writing fails as on a full disk
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room)))
+
+
+@pytest.mark.parametrize("kind", ["annotate", "synth"])
+def test_a_video_on_a_disk_that_fills_up(video_model, clip, tmp_path, kind):
+    """Whole or absent, wherever the room ends: in a frame, in the index at an MP4's end, in the header."""
+    out = tmp_path / "out"
+    out.mkdir()
+    if kind == "annotate":
+        video = out / "a.mp4"
+        arguments = ["recognize", clip, "--model", video_model, "--threads", 1, "--max-frames", 3, "--annotate", video]
+    else:
+        video = out / "000000.mkv"
+        arguments = ["synth", "video", "--frames", 3, "--size", 64, "-o", out]
+    succeeds(*arguments)
+    whole = video.stat().st_size
+    failures = 0
+    for room in [100, whole // 2, whole * 9 // 10, whole - 1000, whole - 300, whole - 1, whole + 5000]:
+        video.unlink(missing_ok=True)
+        result = run_with_room(room, *arguments)
+        failures += result.returncode
+        if result.returncode == 0:  # times are written into the frames, so sizes differ a little
+            assert result.stderr == "" and video.stat().st_size <= room
+            out_lines = succeeds("recognize", video, "--model", video_model, "--threads", 1, "--json", "-").splitlines()
+            assert len(out_lines) == 3
+        else:
+            assert result.stderr.count("\n") == 1 and f"voxshift: {video}: " in result.stderr, (room, result.stderr)
+            assert str(video) not in result.stdout
+            assert [name for name in files(out) if name != "labels.csv"] == [], room
+    assert result.returncode == 0 and failures >= 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+def test_a_small_disk(video_model, clip, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], capture_output=True).returncode != 0:
+        pytest.skip("no disk may be mounted here")
+    try:
+        fails("recognize", clip, "--model", video_model, "--threads", 1, "--annotate", disk / "a.mp4",
+              says=[disk / "a.mp4"])
+        fails("synth", "video", "--frames", 12, "-o", disk, says=[disk / "000000.mkv"])
+        assert files(disk) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+def test_a_full_standard_output(video_model, clip, tmp_path):
+    recognize = ["recognize", clip, "--model", video_model, "--threads", 1]
+    offline = tmp_path / "offline.safetensors"
+    succeeds("new", "tsm-mobilenetv2", "--width", 0.25, "--shift", "offline", "-o", offline)
+    for arguments in [recognize, [*recognize, "--json", "-"], ["recognize", clip, "--model", offline],
+                      ["recognize", clip, "--model", offline, "--json", "-"], ["info", video_model],
+                      ["synth", "video", "--frames", 1, "-o", tmp_path / "out"], ["--help"], ["--version"]]:
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([COMMAND, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                    timeout=60)
+        assert result.returncode == 1, arguments
+        assert result.stderr == "voxshift: standard output: cannot be written\n", arguments
+    for option in ["--json", "--stats"]:
+        fails(*recognize, option, "/dev/full", says=["/dev/full: cannot be written"])
 
 
 def test_calibrate_keeps_the_model_when_a_clip_is_bad(video_model, clip, tmp_path):

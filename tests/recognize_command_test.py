@@ -63,7 +63,7 @@ def test_stats_are_those_of_the_frames(clips, video_model, tmp_path):
     frames = [json.loads(line) for line in (tmp_path / "frames.json").read_text().splitlines()]
     stats = json.loads((tmp_path / "stats.json").read_text())
     assert list(stats) == ["source", "model", "device", "threads", "dtype", "skip", "frames", "processed", "key_frames",
-                           "dropped", "ms", "mac_fraction", "state_bytes", "peak_rss_bytes", "labels", "error"]
+                           "dropped", "missing", "ms", "mac_fraction", "state_bytes", "peak_rss_bytes", "labels", "error"]
     assert stats["source"] == str(clips / "moving.mkv")
     assert stats["model"]["arch"] == "tsm-mobilenetv2" and stats["model"]["macs"] > 1e7
     assert (stats["device"], stats["threads"], stats["dtype"], stats["skip"]) == ("cpu", 1, "f32", "0.2")
