@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 
 import pytest
 from command_fixture import COMMAND, fails, needs_command, run, succeeds
@@ -79,6 +80,20 @@ def test_lost_frames_are_told(clip, models, tmp_path):
         times = [json.loads(line)["time"] for line in result.stdout.splitlines()]
         kept = [number for number in range(FRAMES) if number not in missing]
         assert times == pytest.approx([number / 25 for number in kept[::8]], abs=0.002)
+
+
+def test_a_file_that_ends_before_its_duration(clip, models, tmp_path):
+    """As where the sound goes on: all frames are there, but the header tells of more time."""
+    data = bytearray(clip.read_bytes())
+    segment = [element for element in elements(data, 0, len(data)) if element[0] == "18538067"][0]
+    info = [element for element in elements(data, *segment[2:]) if element[0] == "1549a966"][0]
+    duration = [element for element in elements(data, *info[2:]) if element[0] == "4489"][0]
+    data[duration[2]:duration[3]] = struct.pack(">d", 60000)  # milliseconds
+    long = tmp_path / "long.mkv"
+    long.write_bytes(data)
+    result = run("recognize", long, "--model", models[1], "--threads", 1)
+    assert result.returncode == 0 and f"8 of {FRAMES} frames" in result.stdout
+    assert result.stderr.startswith(f"voxshift: warning: {long}: the frames end before the 60.00 s of the header")
 
 
 def test_names_with_colons(clip, models, tmp_path):

@@ -4,6 +4,7 @@
 #include <voxshift/video/raw_frames.h>
 #include <voxshift/video/video_container.h>
 
+#include <algorithm>
 #include <cmath>
 #include <opencv2/core.hpp>
 #include <opencv2/core/utility.hpp>
@@ -57,7 +58,8 @@ class VideoFrames final : public RawFrames {
       return false;
     }
     const double at = capture_.get(cv::CAP_PROP_POS_MSEC) / 1000;
-    if (frame.number == 0) first_ = at;
+    // in place of a time of 0 OpenCV gives that of decoding, which is earlier
+    if (frame.number == 0) first_ = std::max(at, 0.0);
     const double step = header_.frames_per_second > 0 ? 1 / header_.frames_per_second : 0;
     // the last frames of some files come without a time
     const bool timed = frame.number > 0 && at - first_ > last_;
