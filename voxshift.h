@@ -1,6 +1,7 @@
 // Everything that is public, but for voxshift/video/frame_source.h, which needs the target voxshift::frames.
 #pragma once
 
+#include <voxshift/files/read_points.h>
 #include <voxshift/models/calibrate_skip.h>
 #include <voxshift/models/confusion.h>
 #include <voxshift/models/label_smoother.h>
@@ -9,7 +10,6 @@
 #include <voxshift/models/session.h>
 #include <voxshift/models/video_network.h>
 #include <voxshift/models/video_stream.h>
-#include <voxshift/files/read_points.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>

@@ -2,8 +2,8 @@
 // shared library of its own.
 #pragma once
 
-#include <voxshift/models/classes.h>
 #include <voxshift/files/point_cloud.h>
+#include <voxshift/models/classes.h>
 
 #include <cstdint>
 #include <span>

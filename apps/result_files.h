@@ -1,8 +1,8 @@
 // The files that the command writes. Each is complete or absent: it grows under a temporary name and is renamed.
 #pragma once
 
-#include <voxshift/models/classes.h>
 #include <voxshift/files/point_cloud.h>
+#include <voxshift/models/classes.h>
 
 #include <cstdint>
 #include <filesystem>

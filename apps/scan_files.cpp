@@ -1,9 +1,9 @@
 #include "scan_files.h"
 
+#include <voxshift/files/files.h>
 #include <voxshift/files/read_points.h>
 #include <voxshift/tensor/error.h>
 
-#include <algorithm>
 #include <system_error>
 
 namespace voxshift {
@@ -21,15 +21,11 @@ std::vector<fs::path> list_scans(std::span<const fs::path> paths) {
       scans.push_back(path);
       continue;
     }
-    std::vector<fs::path> inside;
-    fs::directory_iterator entry(path, error);
-    for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::vector<fs::path> inside = list_files(path, [](const fs::path& file) {
       std::error_code dangling;
-      if (is_point_file(entry->path()) && entry->is_regular_file(dangling)) inside.push_back(entry->path());
-    }
-    check<IoError>(!error, path.string(), ": cannot be listed: ", error.message());
+      return is_point_file(file) && fs::is_regular_file(file, dangling);
+    });
     check<IoError>(!inside.empty(), path.string(), ": folder holds no .bin, .npy, .ply or .pcd file");
-    std::ranges::sort(inside);
     scans.insert(scans.end(), inside.begin(), inside.end());
   }
   return scans;

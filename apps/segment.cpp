@@ -1,9 +1,9 @@
 // `voxshift segment`: labels for many scans. The next scan is read and the last one written while one is computed.
 #include <unistd.h>
 #include <voxshift/files/atomic_file.h>
+#include <voxshift/files/read_points.h>
 #include <voxshift/models/network_dtype.h>
 #include <voxshift/models/session.h>
-#include <voxshift/files/read_points.h>
 
 #include <algorithm>
 #include <chrono>

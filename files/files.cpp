@@ -1,5 +1,5 @@
-#include <voxshift/tensor/error.h>
 #include <voxshift/files/files.h>
+#include <voxshift/tensor/error.h>
 
 #include <algorithm>
 #include <cerrno>

@@ -17,8 +17,8 @@ std::string read_bytes(const fs::path& path, const char* content) {
   check<IoError>(size > 0, path.string(), ": is empty, expected ", content);
   std::string bytes(size, '\0');
   stream.read(bytes.data(), static_cast<std::streamsize>(size));
-  check<IoError>(static_cast<std::uintmax_t>(stream.gcount()) == size, path.string(), ": ended after ",
-                 stream.gcount(), " of ", size, " bytes");
+  check<IoError>(static_cast<std::uintmax_t>(stream.gcount()) == size, path.string(), ": ended after ", stream.gcount(),
+                 " of ", size, " bytes");
   return bytes;
 }
 

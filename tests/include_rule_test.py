@@ -48,7 +48,7 @@ THEIRS = {
     r"pybind11/.*": r"python_bindings/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"benchmark/.*": r"benchmarks/.*",
-    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(models|apps|tests|benchmarks)/.*|kernels_cpu/thread_pool\.cpp",
+    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|models|apps|tests|benchmarks)/.*|kernels_cpu/thread_pool\.cpp",
 }
 
 

@@ -162,7 +162,7 @@ TEST(PreparePoints, StraysAreLeftOutAndCounted) {
     EXPECT_ONE_NOTE(prepared, "2 points");
     std::size_t dropped = 0;
     for (std::size_t i = 0; i < points.size(); i += 4) dropped += std::isnan(prepared.points[i]);
-    EXPECT_EQ(dropped, 3U);  // infinity is no stray, and dropped in any case
+    EXPECT_EQ(dropped, 3U);                                   // infinity is no stray, and dropped in any case
     EXPECT_TRUE(prepare(points, "pointcept").notes.empty());  // its range does that
   }
 }

@@ -8,13 +8,14 @@ namespace {
 
 using ScanFiles = FileTest;
 
-TEST_F(ScanFiles, FoldersAreSortedByName) {
-  for (const char* name : {"b.bin", "a.pcd", "c.NPY", "notes.txt", "a.label"}) put(name, "x");
+TEST_F(ScanFiles, FoldersInNaturalOrder) {
+  for (const char* name : {"b.bin", "a.pcd", "c.NPY", "notes.txt", "a.label", "10.bin", "9.bin", "._a.pcd", ".b.bin"})
+    put(name, "x");
   fs::create_directory(folder_ / "z.bin");
   fs::create_symlink(folder_ / "gone.bin", folder_ / "dangling.bin");
   const std::vector<fs::path> paths = {folder_ / "b.bin", folder_};
-  EXPECT_EQ(list_scans(paths),
-            (std::vector<fs::path>{folder_ / "b.bin", folder_ / "a.pcd", folder_ / "b.bin", folder_ / "c.NPY"}));
+  EXPECT_EQ(list_scans(paths), (std::vector<fs::path>{folder_ / "b.bin", folder_ / "9.bin", folder_ / "10.bin",
+                                                      folder_ / "a.pcd", folder_ / "b.bin", folder_ / "c.NPY"}));
 }
 
 TEST_F(ScanFiles, PathsWithoutScans) {

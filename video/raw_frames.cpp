@@ -1,6 +1,6 @@
 // Folders of images, cameras, and what a source's name stands for.
-#include <voxshift/tensor/error.h>
 #include <voxshift/files/files.h>
+#include <voxshift/tensor/error.h>
 #include <voxshift/video/raw_frames.h>
 
 #include <algorithm>
