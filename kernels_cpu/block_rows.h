@@ -18,11 +18,34 @@
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
+// x < low ? low : x and x > high ? high : x. x86 has them as one instruction, whose second operand is the result where
+// one is NaN; NEON's maximum drops a NaN.
+HWY_INLINE FloatVector at_least(FloatVector low, FloatVector x) {
+#if HWY_ARCH_X86
+  return hn::Max(low, x);
+#else
+  return hn::IfThenElse(hn::Lt(x, low), low, x);
+#endif
+}
+
+HWY_INLINE FloatVector at_most(FloatVector high, FloatVector x) {
+#if HWY_ARCH_X86
+  return hn::Min(high, x);
+#else
+  return hn::IfThenElse(hn::Gt(x, high), high, x);
+#endif
+}
+
+/// exceeds(), lane by lane. (hn::Ne of a NaN is false on AVX2.)
+HWY_INLINE auto exceeding(FloatVector x, FloatVector best) {
+  return hn::Or(hn::Lt(best, x), hn::AndNot(hn::Eq(x, x), hn::Eq(best, best)));
+}
+
 template <Activation::Kind kKind>
 HWY_INLINE FloatVector activate(FloatVector x, FloatVector slope) {
   const Floats d;
-  if constexpr (kKind == Activation::Kind::kRelu) return hn::Max(x, hn::Zero(d));
-  if constexpr (kKind == Activation::Kind::kRelu6) return hn::Min(hn::Max(x, hn::Zero(d)), hn::Set(d, 6.0f));
+  if constexpr (kKind == Activation::Kind::kRelu) return at_least(hn::Zero(d), x);
+  if constexpr (kKind == Activation::Kind::kRelu6) return at_most(hn::Set(d, 6.0f), at_least(hn::Zero(d), x));
   if constexpr (kKind == Activation::Kind::kLeakyRelu)
     return hn::IfThenElse(hn::Gt(x, hn::Zero(d)), x, hn::Mul(x, slope));
   return x;

@@ -174,7 +174,7 @@ void reduce_segments(const ConstRowView& in, const SegmentedItems<std::int32_t>&
         continue;
       }
       if constexpr (kReduce == Reduce::kMax)
-        for (std::int64_t c = 0; c < channels; ++c) to[c] = std::max(to[c], x[c]);
+        for (std::int64_t c = 0; c < channels; ++c) to[c] = exceeds(x[c], to[c]) ? x[c] : to[c];
       if constexpr (kReduce == Reduce::kSum || kReduce == Reduce::kMean)
         for (std::int64_t c = 0; c < channels; ++c) to[c] += x[c];
     }

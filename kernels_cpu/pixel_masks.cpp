@@ -22,11 +22,15 @@ constexpr std::int64_t kMaskSlack = 64;
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-/// Whether |a[c] - b[c]| <= threshold for all channels; false for a NaN.
+/// Whether |a[c] - b[c]| <= threshold for all channels, at threshold 0 with the same signs of zeros; false for a NaN.
 HWY_INLINE bool within(const float* a, const float* b, std::int64_t channels, float threshold) {
   const Floats d;
+  const hn::RebindToSigned<Floats> bits;
   const FloatVector most = hn::Set(d, threshold);
-  const auto near = [&](FloatVector x, FloatVector y) { return hn::AllTrue(d, hn::Le(hn::Abs(hn::Sub(x, y)), most)); };
+  const auto near = [&](FloatVector x, FloatVector y) {
+    if (!hn::AllTrue(d, hn::Le(hn::Abs(hn::Sub(x, y)), most))) return false;
+    return threshold > 0 || hn::AllTrue(bits, hn::Eq(hn::BitCast(bits, x), hn::BitCast(bits, y)));
+  };
   std::int64_t c = 0;
   for (; c + kLanes <= channels; c += kLanes)
     if (!near(hn::LoadU(d, a + c), hn::LoadU(d, b + c))) return false;

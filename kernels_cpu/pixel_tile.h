@@ -41,7 +41,7 @@ constexpr int kPixelPanels = 1;
 constexpr int kPixelRows = kLanes == 1 ? 1 : 3;
 #endif
 
-/// Activation as min(high, max(low, x)), then slope * x below 0 for the leaky one.
+/// Activation as at_most(high, at_least(low, x)), then slope * x below 0 for the leaky one.
 struct Clamp {
   float low = -std::numeric_limits<float>::infinity(), high = std::numeric_limits<float>::infinity(), slope = 1;
 
@@ -56,7 +56,7 @@ struct Clamp {
   /// All but the slope.
   HWY_INLINE FloatVector bound(FloatVector x) const {
     const Floats d;
-    return hn::Min(hn::Set(d, high), hn::Max(hn::Set(d, low), x));
+    return at_most(hn::Set(d, high), at_least(hn::Set(d, low), x));
   }
 
   HWY_INLINE FloatVector operator()(FloatVector x) const {

@@ -33,7 +33,7 @@ HWY_INLINE void pool_run(const Window2d& window, Extent2d in_extent, const Const
       for (std::int64_t i = 0; i < rows.count(); ++i)
         for (std::int64_t j = 0; j < columns.count(); ++j) {
           const FloatVector x = load(corner + (i * in_extent.width + j) * in.row_stride + c);
-          value = kMax ? hn::Max(value, x) : hn::Add(value, x);
+          value = kMax ? hn::IfThenElse(exceeding(x, value), x, value) : hn::Add(value, x);
         }
       if (!kMax) value = hn::Div(value, taps);
       if (n == kLanes) {

@@ -51,7 +51,7 @@ HWY_INLINE void for_vectors(std::int64_t channels, const Body& body) {
 }
 
 /// Row `row` of `in` enters the maximum of an output, best and winner [whole panels]: the first one starts it, a later
-/// one takes the channels where it is greater, as std::max(best, x) does.
+/// one takes the channels where it exceeds it.
 HWY_INLINE void claim(const ConstRowView& in, std::int32_t row, float* best, std::int32_t* winner) {
   const Floats d;
   const Ints di;
@@ -66,7 +66,7 @@ HWY_INLINE void claim(const ConstRowView& in, std::int32_t row, float* best, std
       return;
     }
     const FloatVector b = hn::Load(d, best + c);
-    const auto greater = hn::Lt(b, v);
+    const auto greater = exceeding(v, b);
     hn::Store(hn::IfThenElse(greater, v, b), d, best + c);
     hn::Store(hn::IfThenElse(hn::RebindMask(di, greater), number, hn::Load(di, winner + c)), di, winner + c);
   });

@@ -7,6 +7,7 @@
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/tensor/reduce.h>
 
 #include <algorithm>
 #include <limits>
@@ -187,7 +188,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     if (is_first) {
       std::copy_n(in, channels, out);
     } else if (pooling == Pooling::kMax) {
-      for (std::int64_t c = 0; c < channels; ++c) out[c] = std::max(out[c], in[c]);
+      for (std::int64_t c = 0; c < channels; ++c) out[c] = exceeds(in[c], out[c]) ? in[c] : out[c];
     } else {
       for (std::int64_t c = 0; c < channels; ++c) out[c] += in[c];
     }

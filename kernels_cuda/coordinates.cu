@@ -123,7 +123,7 @@ void reduce_rows(const Queue& queue, Rows<const T> in, const Segments& segments,
       value = in.at(segments.order[begin], c);
       for (std::int64_t i = begin + 1; i < end && reduce == Reduce::kMax; ++i) {
         const float x = in.at(segments.order[i], c);
-        value = value < x ? x : value;
+        value = exceeds(x, value) ? x : value;
       }
     }
     if (reduce == Reduce::kMean && end > begin + 1) value /= static_cast<float>(end - begin);
@@ -204,7 +204,7 @@ void share_gradient(const Queue& queue, Rows<const float> in, const Segments& se
         std::int32_t winner = segments.order[begin];
         if (reduce == Reduce::kMax)
           for (std::int64_t j = begin + 1; j < end; ++j)
-            if (in.at(winner, c) < in.at(segments.order[j], c)) winner = segments.order[j];
+            if (exceeds(in.at(segments.order[j], c), in.at(winner, c))) winner = segments.order[j];
         if (winner != i) value = 0;
       }
     }

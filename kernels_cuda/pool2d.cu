@@ -1,6 +1,7 @@
 // 2-D pooling on CUDA, one thread per pixel and channel.
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/video.h>
+#include <voxshift/tensor/reduce.h>
 
 namespace voxshift::cuda {
 namespace {
@@ -15,7 +16,7 @@ void pool_pixels(const Queue& queue, const ImageWindow& w, Rows<const T> in, Pix
     for_taps(w, pixels.rows != nullptr ? pixels.rows[i] : static_cast<std::int32_t>(i),
              [&](std::int64_t from, std::int64_t) {
                const float x = in.at(from, c);
-               value = taps++ == 0 ? x : kMax ? (value < x ? x : value) : value + x;
+               value = taps++ == 0 ? x : kMax ? (exceeds(x, value) ? x : value) : value + x;
              });
     out.set(i, c, kMax ? value : value / static_cast<float>(taps));
   });

@@ -75,9 +75,9 @@ void for_each_cell(const Queue& queue, std::int64_t count, std::int64_t channels
 __device__ inline float activate(float x, Activation::Kind kind, float slope) {
   switch (kind) {
     case Activation::Kind::kRelu:
-      return x > 0 ? x : 0.0f;
+      return x < 0 ? 0.0f : x;
     case Activation::Kind::kRelu6:
-      return x > 0 ? (x < 6 ? x : 6.0f) : 0.0f;
+      return x < 0 ? 0.0f : x > 6 ? 6.0f : x;
     case Activation::Kind::kLeakyRelu:
       return x > 0 ? x : slope * x;
     default:

@@ -3,6 +3,7 @@
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/weight_gradient.h>
 #include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/tensor/reduce.h>
 
 namespace voxshift::cuda {
 namespace {
@@ -32,7 +33,7 @@ void pool_rows(const Queue& queue, Rows<const T> in, const Pairs& pairs, Pooling
       const std::int32_t i = pairs.at(o, k);
       if (i < 0) continue;
       const float x = in.at(i, c);
-      value = present++ == 0 ? x : pooling == Pooling::kMax ? (value < x ? x : value) : value + x;
+      value = present++ == 0 ? x : pooling == Pooling::kMax ? (exceeds(x, value) ? x : value) : value + x;
     }
     if (pooling == Pooling::kAverage && present > 1) value /= static_cast<float>(present);
     out.set(o, c, value);
@@ -47,7 +48,7 @@ __device__ inline int winner(const Rows<const float>& in, const Pairs& forward, 
     const std::int32_t i = forward.at(o, k);
     if (i < 0) continue;
     const float x = in.at(i, c);
-    if (best < 0 || value < x) {
+    if (best < 0 || exceeds(x, value)) {
       best = k;
       value = x;
     }

@@ -5,7 +5,7 @@
 
 namespace voxshift {
 
-/// Element-wise function of a value x.
+/// Element-wise function of a value x; that of NaN is NaN.
 struct Activation {
   enum class Kind {
     kNone,       ///< x

@@ -211,6 +211,22 @@ TEST_P(CommitTest, ANaNIsAlwaysAChange) {
   }
 }
 
+// Exact means bits: a dense layer would have the other zero.
+TEST_P(CommitTest, AtThreshold0TheSignOfZeroIsAChange) {
+  for (const std::size_t channels : {1, 3, 16, 19})
+    for (const double sign : {1.0, -1.0})
+      for (const float threshold : {0.0F, 0.25F}) {
+        Matrix values(2, channels), kept(2, channels);
+        values.at(1, channels - 1) = -0.0 * sign;
+        kept.at(1, channels - 1) = 0.0 * sign;
+        const Array given = array(values), before = array(kept);
+        Array into = array(kept), mask = used_mask(2);
+        kernels().commit(context(), rows_of(given), {nullptr, 2}, threshold, rows_of(into), mask.data<std::uint8_t>());
+        EXPECT_EQ(host<std::uint8_t>(mask), (Mask{0, static_cast<std::uint8_t>(threshold == 0 ? 1 : 0)}));
+        expect_same_bits(into, threshold == 0 ? given : before);
+      }
+}
+
 TEST_P(CommitTest, NoPixels) {
   const std::vector<std::int32_t> none;
   const Matrix kept = test_data::whole(20, 3, 11);

@@ -49,7 +49,7 @@ class VideoKernels {
   virtual void fused_block(const Context&, const FusedBlock&, const ImageView& in, const ConstRowView& residual,
                            const std::uint8_t* hidden, Pixels pixels, const RowView& out) const = 0;
 
-  /// out[i, c] = the maximum, or the mean, over the window's pixels inside the image.
+  /// out[i, c] = the maximum, or the mean, over the window's pixels inside the image; NaN where one of them is.
   virtual void max_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                         const RowView& out) const = 0;
   virtual void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
@@ -87,7 +87,7 @@ class VideoKernels {
   /// Row i of `values` is the new value of pixel p = rows[i]. Where it lies within `threshold` of kept[p] in every
   /// channel, |values[i, c] - kept[p, c]| <= threshold, kept[p] stays and mask[p] = 0; elsewhere (also where a value is
   /// NaN) kept[p] = values[i] and mask[p] = 1. mask is 0 at all other pixels of `kept`. Returns the number of active
-  /// pixels. At threshold 0 every kept value equals the new one.
+  /// pixels. At threshold 0 zeros of other signs differ, too: every kept value has the bits of the new one.
   virtual std::int64_t commit(const Context&, const ConstRowView& values, Pixels pixels, float threshold,
                               const RowView& kept, std::uint8_t* mask) const = 0;
 
