@@ -228,6 +228,7 @@ Profile profile_from_json(const json& document) try {
   if (const auto range = document.find("range"); range != document.end() && !range->is_null())
     profile.voxelize.range =
         Range{range->at("lowest").get<std::array<float, 3>>(), range->at("highest").get<std::array<float, 3>>()};
+  if (profile.voxelize.range) check_valid(*profile.voxelize.range, "profile");
   return profile;
 } catch (const json::exception& error) {
   throw InvalidArgument(std::string("[profile] ") + error.what());

@@ -1,6 +1,7 @@
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <cmath>
 #include <limits>
@@ -89,6 +90,7 @@ Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t
   check_coords(set.points, resolution, kOp);
   const Device device = features.device();
   const std::int64_t channels = features.dim(1);
+  check_size(kOp, "cells:", cells, channels);
   Array grid({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
@@ -141,6 +143,7 @@ Array devoxelize_dense_backward(const PointSet& coords, const Array& grad, std::
   check_coords(set.points, resolution, kOp);
   const Device device = grad.device();
   const std::int64_t channels = grad.dim(1);
+  check_size(kOp, "cells:", cells, channels);
   Array out({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};

@@ -3,6 +3,7 @@
 #include <voxshift/point_voxel/row_indices.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 #include <limits>
@@ -33,6 +34,7 @@ Array picked_backward(const char* op, const Array& indices, const Array& grad, s
   expected.pop_back();
   check(grad.dtype() == DType::kF32 && fits, "[", op, "] grad expects f32 ", expected, first > 0 ? ", 3 + C]" : ", C]",
         ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  check_size(op, "rows:", rows, grad.shape().back() - first);
   const Device device = indices.device();
   check_device(op, "grad", grad, device);
   check_row_indices(indices, rows, op, "indices");

@@ -1,6 +1,7 @@
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/point_voxel/neighbors.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/result_size.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <algorithm>
@@ -36,7 +37,8 @@ void check_neighbors(std::int64_t neighbors, const char* op, const char* what) {
   check(neighbors >= 1 && neighbors <= kMost, "[", op, "] ", what, " must be 1 to 2^31 - 1, found ", neighbors);
 }
 
-NearestNeighbors nearest(const Search& search, std::int64_t k, float radius2) {
+NearestNeighbors nearest(const Search& search, const char* op, std::int64_t k, float radius2) {
+  check_size(op, "queries:", search.count(), k);
   Arena scratch(search.device());
   const Context context{search.device(), nullptr, num_threads(), &scratch};
   NearestNeighbors result{Array({search.count(), k}, DType::kI32, search.device()),
@@ -51,7 +53,7 @@ NearestNeighbors nearest(const Search& search, std::int64_t k, float radius2) {
 
 NearestNeighbors knn_search(const PointSet& points, const PointSet& queries, std::int64_t k) {
   check_neighbors(k, "knn_search", "k");
-  return nearest({points, queries, "knn_search", "queries", "points and queries"}, k,
+  return nearest({points, queries, "knn_search", "queries", "points and queries"}, "knn_search", k,
                  std::numeric_limits<float>::infinity());
 }
 
@@ -59,7 +61,8 @@ NearestNeighbors hybrid_search(const PointSet& points, const PointSet& queries, 
                                std::int64_t max_neighbors) {
   check_radius(radius, "hybrid_search");
   check_neighbors(max_neighbors, "hybrid_search", "max_neighbors");
-  return nearest({points, queries, "hybrid_search", "queries", "points and queries"}, max_neighbors, radius * radius);
+  return nearest({points, queries, "hybrid_search", "queries", "points and queries"}, "hybrid_search", max_neighbors,
+                 radius * radius);
 }
 
 RaggedNeighbors fixed_radius_search(const PointSet& points, const PointSet& queries, float radius) {
@@ -90,6 +93,7 @@ Array ball_query(const PointSet& points, const PointSet& centers, float radius, 
   const Search search(points, centers, "ball_query", "centers", "points and centers");
   Arena scratch(search.device());
   const Context context{search.device(), nullptr, num_threads(), &scratch};
+  check_size("ball_query", "centers:", search.count(), num_neighbors);
   Array indices({search.count(), num_neighbors}, DType::kI32, search.device());
   point_voxel_kernels(search.device())
       .ball_query(context, clouds_of(search.points), clouds_of(search.queries), radius * radius, num_neighbors,

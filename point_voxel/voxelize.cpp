@@ -3,10 +3,12 @@
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/kernels.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
 
 namespace voxshift {
@@ -33,8 +35,12 @@ Cells cells_of(const Context& context, const Clouds& clouds, const VoxelizeOptio
   cells.points = point_voxel_kernels(context.device)
                      .quantize(context, clouds, options.voxel_size, options.rounding, range, coords, cells.kept);
   check(cells.points >= 0,
-        "[voxelize] a point lies more than 2^30 cells from the origin; drop it or give the profile a range");
-  cells.level = make_level(context, coords, cells.points, 4, cells.first, cells.inverse);
+        "[voxelize] a point lies more than 2^30 cells from the origin; leave it out, by a range for instance");
+  try {
+    cells.level = make_level(context, coords, cells.points, 4, cells.first, cells.inverse);
+  } catch (const InvalidArgument& error) {
+    throw InvalidArgument(std::string(error.what()) + ", by a range for instance");
+  }
   if (options.from_lowest) cells.level.layout = cells.level.layout.from_lowest();
   return cells;
 }
@@ -67,6 +73,12 @@ void check_inverse(const char* op, const Array& inverse, std::int64_t n, std::in
 
 }  // namespace
 
+void check_valid(const Range& range, const char* op) {
+  for (std::size_t a = 0; a < range.lowest.size(); ++a)
+    check(range.lowest[a] < range.highest[a], "[", op, "] range expects the lowest corner before the highest, found ",
+          range.lowest[a], " to ", range.highest[a], " along ", "xyz"[a]);
+}
+
 VoxelRows voxelize_rows(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
   const Cells cells = cells_of(context, clouds, options);
   const std::int64_t count = cells.level.count, channels = clouds.points.channels;
@@ -81,6 +93,7 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
   check(std::isfinite(options.voxel_size) && options.voxel_size > 0,
         "[voxelize] voxel_size must be a positive number of metres, found ", options.voxel_size);
   check(options.reduce != Reduce::kNone, "[voxelize] reduce must say how points of a voxel become one row");
+  if (options.range) check_valid(*options.range, "voxelize");
   const std::int64_t n = points.dim(0);
   const Device device = points.device();
   Arena scratch(device);
@@ -108,6 +121,7 @@ Array voxelize_features(const Array& features, const Array& inverse, std::int64_
         name(features.dtype()), " ", to_string(features.shape()));
   check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(), "[", kOp,
         "] voxels must be 0..2^31 - 1, found ", voxels);
+  check_size(kOp, "voxels:", voxels, features.dim(1));
   check_inverse(kOp, inverse, features.dim(0), voxels, reduce);
   check(features.device() == inverse.device(), "[", kOp, "] features is on ", name(features.device()),
         ", inverse is on ", name(inverse.device()));

@@ -24,9 +24,12 @@ struct Voxels {
   std::int64_t dropped = 0;  ///< points that are not finite or lie outside the range
 };
 
+/// Throws InvalidArgument, with `op` in front, unless lowest < highest along each axis.
+void check_valid(const Range& range, const char* op);
+
 /// Cells are round(xyz / voxel_size) in float32 (torchsparse's sparse_quantize with the rounding of spvnas). points f32
 /// [N, C], C >= 3, x y z first, metres. Throws InvalidArgument for other shapes or dtypes, a voxel size that is not
-/// positive, and cells that span more than a key's bits.
+/// positive, a range that check_valid refuses, and cells that span more than a key's bits.
 Voxels voxelize(const PointSet& points, const VoxelizeOptions& options = {});
 inline Voxels voxelize(const Array& points, const VoxelizeOptions& options = {}) {
   return voxelize(PointSet{points, std::nullopt}, options);
@@ -34,7 +37,8 @@ inline Voxels voxelize(const Array& points, const VoxelizeOptions& options = {})
 
 /// Features of voxels from those of points, f32 [voxels, C]: row v is the reduction, in order, of the rows i of
 /// features f32 [N, C] with inverse[i] == v, inverse i32 [N]; -1 takes no part, a voxel without points is 0. Throws
-/// InvalidArgument for an inverse outside [-1, voxels) and Reduce::kNone. Source: torchsparse's spvoxelize (the mean).
+/// InvalidArgument for an inverse outside [-1, voxels), a result of more than 2^31 - 1 numbers and Reduce::kNone.
+/// Source: torchsparse's spvoxelize (the mean).
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels,
                         Reduce reduce = Reduce::kMean);
 

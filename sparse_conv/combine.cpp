@@ -2,6 +2,7 @@
 #include <voxshift/sparse_conv/combine.h>
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/tensor/kernels.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 
@@ -80,7 +81,7 @@ SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
 }
 
 Array to_dense(const SparseTensor& x, std::int64_t batches) {
-  check(x.shape().has_value(), "[to_dense] the tensor has no shape; give shape= where it is made");
+  check(x.shape().has_value(), "[to_dense] the tensor has no shape; make it with SparseTensor(..., shape=)");
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   const auto* coords = x.coords().data<std::int32_t>();
@@ -94,8 +95,10 @@ Array to_dense(const SparseTensor& x, std::int64_t batches) {
     for (std::size_t axis = 1; axis <= static_cast<std::size_t>(x.dims()); ++axis)
       check(lowest[axis] >= 0 && highest[axis] < layout.extent[axis - 1], "[to_dense] coordinate ",
             lowest[axis] < 0 ? lowest[axis] : highest[axis], " of axis ", axis - 1, " is outside the shape");
+    check_clouds("to_dense", highest[0], x.size());
     shape[0] = layout.batches = std::max(layout.batches, std::int64_t{highest[0]} + 1);
   }
+  check_size("to_dense", "batches:", layout.batches, count_of({shape.begin() + 1, shape.end()}));
   Array dense(shape, DType::kF32, x.device());
   sparse_conv_kernels(x.device()).to_dense(context, rows_of(x.features()), coords, layout, dense.data<float>());
   return dense;

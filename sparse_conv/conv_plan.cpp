@@ -28,7 +28,8 @@ Window::Extents finer_stride(const char* op, const SparseTensor& x, const Window
   Window::Extents stride = x.stride();
   for (std::size_t d = 0; d < static_cast<std::size_t>(x.dims()); ++d) {
     check(stride[d] % window.stride[d] == 0, "[", op, "] a tensor of stride ", stride[d], " on axis ", d,
-          " cannot go up by ", window.stride[d]);
+          " cannot go up by ", window.stride[d],
+          "; give it its stride where it is made, with SparseTensor(..., stride=)");
     stride[d] /= window.stride[d];
   }
   return stride;
@@ -46,7 +47,7 @@ Window make_window(const char* op, int dims, const ConvOptions& options) {
   window.semantics = options.semantics;
   window.check_valid(op);
   check(window.semantics == Semantics::kBounded || window.pad == Window::Extents{0, 0, 0, 0}, "[", op,
-        "] padding belongs to bounded semantics");
+        "] padding belongs to bounded semantics; give semantics=\"bounded\" or padding=0");
   return window;
 }
 
@@ -82,7 +83,7 @@ ConvPlan plan_conv_transpose(const char* op, const SparseTensor& x, const Array&
 ConvPlan plan_generative_conv_transpose(const char* op, const SparseTensor& x, const Array& weight,
                                         const ConvOptions& options) {
   const Window window = make_window(op, x.dims(), options);
-  check(window.semantics == Semantics::kFloor, "[", op, "] bounded semantics are not defined here");
+  check(window.semantics == Semantics::kFloor, "[", op, "] expects floor semantics, bounded ones are not defined here");
   check_operands(op, x, weight, window);
   const auto stride = finer_stride(op, x, window);
   const auto out = x.cache()->generated(x.map(), window);

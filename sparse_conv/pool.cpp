@@ -1,19 +1,20 @@
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/tensor/kernels.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 
 namespace voxshift {
 namespace {
 
-// Which batch each row belongs to.
+// Which batch each row belongs to, for a result with a row per batch.
 struct Batches {
   Array of_row;  // i32 [N]
   std::int64_t count;
 };
 
-Batches batches_of(const SparseTensor& x) {
+Batches batches_of(const char* op, const SparseTensor& x) {
   const Array coords = x.coords().to(Device::cpu());
   const std::int64_t n = x.size(), axes = x.dims() + 1;
   Array batch({n}, DType::kI32);
@@ -22,6 +23,8 @@ Batches batches_of(const SparseTensor& x) {
     batch.data<std::int32_t>()[i] = coords.data<std::int32_t>()[i * axes];
     count = std::max(count, std::int64_t{batch.data<std::int32_t>()[i]} + 1);
   }
+  check_clouds(op, count - 1, n);
+  check_size(op, "clouds:", count, x.channels());
   return {batch.to(x.device()), count};
 }
 
@@ -66,7 +69,7 @@ Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, c
 }
 
 Array global_pool(const SparseTensor& x, Pooling pooling) {
-  const Batches batches = batches_of(x);
+  const Batches batches = batches_of("global_pool", x);
   Array out({batches.count, x.channels()}, DType::kF32, x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
@@ -76,7 +79,7 @@ Array global_pool(const SparseTensor& x, Pooling pooling) {
 }
 
 Array global_pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling) {
-  const Batches batches = batches_of(x);
+  const Batches batches = batches_of("global_pool_backward", x);
   check_grad("global_pool_backward", x, grad, batches.count);
   Array out({x.size(), x.channels()}, DType::kF32, x.device());
   Arena scratch(x.device());

@@ -17,7 +17,8 @@ SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& opt
 /// the forward op left in x's cache. Throws InvalidArgument for another grad.
 Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, const ConvOptions& options);
 
-/// Max, mean or sum over all rows of a batch: f32 [B, C] with B = highest batch + 1; 0 for a batch without rows.
+/// Max, mean or sum over all rows of a batch: f32 [B, C] with B = highest batch + 1; 0 for a batch without rows. Throws
+/// InvalidArgument where B is more than 65,536 and more than x has rows.
 Array global_pool(const SparseTensor& x, Pooling pooling);
 
 /// Gradient f32 [N, C] of x's features for grad f32 [B, C], that of global_pool(x, pooling). Among equal maxima of a

@@ -22,7 +22,7 @@ KeyLayout::KeyLayout(int axes, const Coordinate& lowest, const Coordinate& highe
     shift += width_[a];
   }
   check(shift <= kKeyBits, "[coordinates] the extents need ", shift, " bits in one key, at most ", kKeyBits,
-        " can be had; drop far points or give the profile a range");
+        " can be had; leave out what lies far from the rest");
 }
 
 KeyLayout KeyLayout::from_lowest() const {

@@ -57,7 +57,8 @@ Level coarser_level(const Context& context, const Level& fine, const Window& win
     coarser_levels(context, fine, {&window.stride, 1}, {&coarse, 1});
     return coarse;
   }
-  check(shape.has_value(), "[conv] bounded semantics need a tensor with a shape");
+  check(shape.has_value(),
+        "[conv] bounded semantics need a tensor with a shape; make it with SparseTensor(..., shape=)");
   const Window::Extents out = bounded_shape(*shape, window);
   const auto layout = mapped_layout(fine.layout, [&](int d, std::int64_t, std::int64_t) {
     return std::pair(std::int64_t{0}, std::int64_t{out[static_cast<std::size_t>(d)]} - 1);

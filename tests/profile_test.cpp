@@ -152,6 +152,7 @@ TEST(Profile, Refused) {
   with("range", R"({"lowest": [0, 0, 0]})", {"highest"});
   with("range", R"({"lowest": [0, 0], "highest": [1, 1, 1]})", {"[profile]"});
   with("range", "[1]", {"[profile]"});
+  with("range", R"({"lowest": [0, 0, 1], "highest": [1, 1, 0]})", {"[profile]", "range", "found 1 to 0 along z"});
   for (const char* key : {"name", "scale", "voxel_size", "rounding", "features"}) {
     json document = good;
     document.erase(key);

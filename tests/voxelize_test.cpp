@@ -289,6 +289,16 @@ TEST_P(VoxelizeTest, WrongArgumentsAreRefused) {
     expect_throw([&] { voxelize(xyz, options); }, {"[voxelize]", "voxel_size"});
   }
   options = {};
+  const float nan = std::nanf(""), infinity = std::numeric_limits<float>::infinity();
+  for (const Range& range : {Range{{0, 1, 0}, {1, 0, 1}}, Range{{0, 0, 0}, {1, 0, 1}}, Range{{0, nan, 0}, {1, 1, 1}},
+                             Range{{0, 0, 0}, {1, nan, 1}}, Range{{0, infinity, 0}, {1, infinity, 1}}}) {
+    options.range = range;
+    expect_throw([&] { voxelize(xyz, options); },
+                 {"[voxelize]", "range", "lowest corner before the highest", "along y"});
+  }
+  options.range = Range{{-infinity, -infinity, -infinity}, {infinity, infinity, infinity}};
+  EXPECT_EQ(voxelize(xyz, options).dropped, 0);
+  options = {};
   options.reduce = Reduce::kNone;
   expect_throw([&] { voxelize(xyz, options); }, {"[voxelize]", "reduce"});
   expect_throw([&] { voxels(points({{0, 0, 0}, {1e6, 1e6, 1e6}})); }, {"[coordinates]", "range"});

@@ -50,7 +50,7 @@ inline Extent2d checked_out(const char* op, const Window2d& window, Extent2d in)
 
 /// Of a pooling: every window has a pixel inside the image.
 inline Extent2d checked_pool_out(const char* op, const Window2d& window, Extent2d in) {
-  check(window.kernel >= 1, "[", op, "] kernel expects at least 1, found ", window.kernel);
+  check(window.kernel >= 1, "[", op, "] kernel_size expects at least 1, found ", window.kernel);
   check(window.padding <= window.kernel / 2, "[", op, "] padding expects at most half the kernel ", window.kernel,
         ", found ", window.padding);
   return checked_out(op, window, in);

@@ -1,3 +1,4 @@
+#include <voxshift/tensor/result_size.h>
 #include <voxshift/video/checks.h>
 #include <voxshift/video/conv2d.h>
 #include <voxshift/video/grouped_conv2d.h>
@@ -97,6 +98,9 @@ Array conv2d(const Array& x, const Array& weight, const std::optional<Array>& bi
   const Extent2d extent = checked_out("conv2d", conv.window(), extent_of(x));
   Shape shape{extent.height, extent.width, conv.out_channels()};
   if (x.rank() == 4) shape.insert(shape.begin(), x.dim(0));
+  // Where padding alone makes the output larger than the image it is a number that decides.
+  if (extent.pixels() > extent_of(x).pixels())
+    check_size("conv2d", "pixels:", images_of(x) * extent.pixels(), conv.out_channels());
   Array out(shape, DType::kF32, x.device());
   run(out, x, conv);
   return out;

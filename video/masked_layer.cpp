@@ -1,4 +1,5 @@
 #include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/result_size.h>
 #include <voxshift/video/checks.h>
 #include <voxshift/video/grouped_conv2d.h>
 #include <voxshift/video/kernels.h>
@@ -17,6 +18,7 @@ namespace {
 using Layer = std::function<void(const Context&, Extent2d, const ConstRowView& in, const Pixels&, const RowView& out)>;
 
 Array zero_image(Extent2d extent, std::int64_t channels, Device device) {
+  check_size("MaskedLayer", "pixels:", extent.pixels(), channels);
   const Shape shape{extent.height, extent.width, channels};
   return Array::from(std::vector<float>(static_cast<std::size_t>(count_of(shape))), shape).to(device);
 }
