@@ -2,6 +2,7 @@
 
 import csv
 import resource
+import warnings
 
 import numpy as np
 import pytest
@@ -206,6 +207,84 @@ def test_augmentation_keeps_shapes_of_things():
     road = 8
     assert abs(np.median(moved[kept == road, 2]) - np.median(points[ids == road, 2])) < 1.5
     assert (moved[:, 3] >= 0).all() and (moved[:, 3] <= 1).all()
+
+
+def test_augmentation_does_not_depend_on_the_unit_of_remission():
+    points, labels = vs.synth_lidar(0)
+    bright = points * np.float32([1, 1, 1, 255])
+    for seed in range(12):
+        moved = [
+            scans.augment(p, labels, np.random.default_rng(seed), 1, unit)[0] for p, unit in ((points, 1), (bright, 255))
+        ]
+        np.testing.assert_allclose(moved[1] / np.float32([1, 1, 1, 255]), moved[0], rtol=1e-5, atol=1e-5)
+        # Whatever the profile says, training sees numbers as large as inference does.
+        assert scans.augment(bright, labels, np.random.default_rng(seed), 1)[0][:, 3].max() <= bright[:, 3].max()
+    assert scans.augment(bright, labels, np.random.default_rng(0), 1)[0][:, 3].max() > 100
+
+
+PROFILES = ["spvnas", "pointcept", "nuscenes", "waymo"]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_training_and_inference_prepare_points_alike(profile):
+    model = vs.Model.new("minkunet", width=1 / 32, profile=profile, threads=1)
+    points = vs.synth_lidar(2)[0][::7].copy()
+    points[:, 3] *= 200
+    points[5, 1] = np.nan
+    x, inverse = scans.prepared(points, model.profile)
+    labels = model.segment(points)
+    assert (labels[inverse < 0] == 255).all() and (inverse < 0).any()
+    found = np.argmax(model.forward(x), axis=1)[inverse[inverse >= 0]]
+    np.testing.assert_array_equal(labels[inverse >= 0], found)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_examples_are_what_inference_makes_of_the_augmented_points(profile, monkeypatch):
+    model = vs.Model.new("minkunet", width=1 / 32, profile=profile, threads=1)
+    scan, raw = vs.synth_lidar(2)
+    scan[:, 3] *= 200
+    ids = scans.train_ids(raw, model.classes)
+    monkeypatch.setattr(scans, "augment", lambda points, labels, *_: (points, labels))
+    cells, feats, labels = scans.Examples([(scan, ids)], 0, 1, 1, model.profile)[0]
+    x = vs.SparseTensor(np.pad(cells.numpy(), ((0, 0), (1, 0))), feats.numpy())
+    known, inverse = scans.prepared(scan, model.profile)
+    np.testing.assert_array_equal(x.coords, known.coords)
+    np.testing.assert_array_equal(x.feats, known.feats)
+    first = {}
+    for point, voxel in enumerate(inverse):
+        first.setdefault(voxel, ids[point])
+    assert labels.tolist() == [first[voxel] for voxel in range(len(x))]
+    _, scores = model.segment(scan, scores=True)
+    found = model.forward(x)[inverse[inverse >= 0]]
+    np.testing.assert_array_equal(np.argmax(found, axis=1), np.argmax(scores[inverse >= 0], axis=1))
+
+
+def bright_folder(folder, root):
+    for source in folder.glob("sequences/00/*/*"):
+        copy = root / source.parent.name / source.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+    for path in root.glob("velodyne/*"):
+        points = np.fromfile(path, np.float32).reshape(-1, 4)
+        points[:, 3] *= 255
+        points.tofile(path)
+    return root
+
+
+def test_a_remission_out_of_range_is_one_line_of_warning(folder, tmp_path, capfd):
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert train(bright_folder(folder, tmp_path / "data"), tmp_path / "out", steps=2) == 0
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and error.startswith("voxshift.train: warning: remission runs from 0 to 1")
+    assert 'profile "spvnas", expected 0 to 1' in error
+
+
+def test_an_error_of_an_operator_is_one_line(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(scans, "augment", lambda points, labels, *_: (points[:1], labels[:1]))
+    assert train(folder, tmp_path, "--batch-size", 1) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "voxshift.train: [batch_norm] expects more than one row" in error
 
 
 def test_class_weights_leave_absent_classes_out():

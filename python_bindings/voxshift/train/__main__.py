@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+import warnings
 
+import voxshift as vs
 from voxshift.train import lidar, video
 from voxshift.train.loop import Failure
 
@@ -17,8 +19,10 @@ def main(arguments=None):
         module.add_arguments(program)
     options = parser.parse_args(arguments)
     try:
-        PROGRAMS[options.program].run(options)
-    except Failure as failure:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"voxshift.train: warning: {message}", file=sys.stderr)
+            PROGRAMS[options.program].run(options)
+    except (Failure, vs.Error) as failure:
         print(f"voxshift.train: {failure}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -84,8 +84,8 @@ def run(options):
     torch.manual_seed(options.seed)
     network = new_network(options)
     profile = network.model.profile
-    if "voxel_size" not in profile:
-        raise loop.Failure(f"{options.init}: a network on voxels is wanted")
+    if "voxel_size" not in profile or len(profile["scale"]) != 4 or not profile["scale"][3]:
+        raise loop.Failure(f"{options.init}: a network on voxels with x, y, z and remission is wanted")
     choose_trainable(network, options)
     classes = network.model.classes
     source = (scans.FolderScans(options.data, classes) if options.data
@@ -94,12 +94,17 @@ def run(options):
                   else scans.SimulatedScans(scans.HELD_OUT, classes, vary_sensor=False))
     count = min(options.val_scans, len(validation)) if options.val_data else options.val_scans
     weights = class_weights(source, len(classes))
-    dataset = scans.Examples(source, options.seed, 1 if options.data else options.reuse, options.sector,
-                             profile["voxel_size"])
+    dataset = scans.Examples(source, options.seed, 1 if options.data else options.reuse, options.sector, profile)
     cross_entropy = torch.nn.CrossEntropyLoss(weights, ignore_index=scans.IGNORED)
 
+    is_first = True
+
     def loss(net, batch):
+        nonlocal is_first
         coords, feats, labels = batch
+        if is_first:
+            scans.warn_of_remission(feats, profile)
+        is_first = False
         x = vst.SparseTensor(feats, coords)
         logits = net(x)
         return cross_entropy(logits, labels) + lovasz_softmax(logits, labels, scans.IGNORED)

@@ -179,6 +179,7 @@ def train(task, options):
         batch_sampler=_Batches(first, options.steps, options.batch_size),
         collate_fn=task.collate,
         num_workers=options.workers,
+        worker_init_fn=_one_thread,
         **({"multiprocessing_context": "spawn", "prefetch_factor": 4} if options.workers else {}),
     )
     began = time.monotonic() - seconds
@@ -222,6 +223,11 @@ def train(task, options):
                 task.export(network, out / "model.safetensors")
     bar.close()
     return rows
+
+
+def _one_thread(_):
+    """A worker is one of several processes already."""
+    vs.set_num_threads(1)
 
 
 def _batches(loader):

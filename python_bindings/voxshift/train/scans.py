@@ -1,5 +1,6 @@
 """Labelled scans: simulated ones, folders in SemanticKITTI's layout, and what training does to them."""
 
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
@@ -28,18 +29,11 @@ class SimulatedScans:
     """Scan `index` is vs.synth_lidar(first + index): points float32 [N, 4], train ids uint8 [N]."""
 
     def __init__(self, first, classes, vary_sensor=True):
-        self.first, self.classes, self.vary_sensor = first, [_Class(c.raw_id) for c in classes], vary_sensor
+        self.first, self.classes, self.vary_sensor = first, classes, vary_sensor
 
     def __getitem__(self, index):
         points, raw = vs.synth_lidar(self.first + index, vary_sensor=self.vary_sensor)
         return points, train_ids(raw, self.classes)
-
-
-class _Class:
-    """What of a ClassInfo goes to worker processes."""
-
-    def __init__(self, raw_id):
-        self.raw_id = raw_id
 
 
 class FolderScans:
@@ -51,7 +45,7 @@ class FolderScans:
     """
 
     def __init__(self, folders, classes):
-        self.classes = [_Class(c.raw_id) for c in classes]
+        self.classes = classes
         self.scans = []
         for folder in folders:
             found = sorted(Path(folder).glob("velodyne/*.bin")) + sorted(Path(folder).glob("sequences/*/velodyne/*.bin"))
@@ -101,12 +95,34 @@ def _of_semantic_kitti(raw_id):
     return True
 
 
-def augment(points, labels, random, share):
+def prepared(points, profile):
+    """The voxels that Model.segment makes of points with the model's profile: a voxshift.Voxels with scaled features."""
+    columns = np.ascontiguousarray(points[:, : len(profile["scale"])])
+    options = {name: profile[name] for name in ("voxel_size", "rounding", "range", "reduce", "origin")}
+    voxels = vs.voxelize(columns, **options)
+    return voxels.tensor.with_features(voxels.tensor.feats * np.array(profile["scale"], np.float32)), voxels.inverse
+
+
+def warn_of_remission(feats, profile):
+    """Warns of features [N, 4] whose remission is not the 0 to 1 that models take."""
+    if not len(feats):
+        return
+    lowest, highest = float(feats[:, 3].min()), float(feats[:, 3].max())
+    if lowest < 0 or highest > 1:
+        warnings.warn(
+            f"remission runs from {lowest:g} to {highest:g} after the scale {profile['scale'][3]:g} of the model's profile "
+            f"\"{profile['name']}\", expected 0 to 1: scale the scans, or start with --init from a model of their unit",
+            stacklevel=2,
+        )
+
+
+def augment(points, labels, random, share, full_remission=1.0):
     """A sector of `share` of the turn, seen by another sensor: turned, mirrored, scaled, shifted, thinned and noisy.
 
     Most sensors look along the road, so most turns are small: where a road may be is worth knowing. Some are any, for
     sensors mounted another way. The remission is scaled and shifted, and at times replaced by noise: sensors differ in it
-    more than in anything else.
+    more than in anything else. full_remission: 1 in the unit of the points. What comes out lies where the scan's own does,
+    as a sensor saturates.
     """
     azimuth = np.arctan2(points[:, 1], points[:, 0])
     kept = np.isfinite(points).all(axis=1)
@@ -123,32 +139,38 @@ def augment(points, labels, random, share):
     points[:, :3] = points[:, :3] @ rotation.T
     points[:, :3] += random.normal(0, 1, (len(points), 3)) * random.uniform(0, 0.015)
     points[:, 2] += random.normal(0, 0.06)
-    remission = points[:, 3] * random.uniform(0.6, 1.4) + random.normal(0, 0.05)
+    remission = points[:, 3] * random.uniform(0.6, 1.4) + random.normal(0, 0.05) * full_remission
     if random.random() < 0.15:
-        remission = np.full(len(points), random.uniform(0.1, 0.5)) + random.normal(0, 0.1, len(points))
-    points[:, 3] = np.clip(remission, 0, 1)
+        noise = np.full(len(points), random.uniform(0.1, 0.5)) + random.normal(0, 0.1, len(points))
+        remission = noise * full_remission
+    if len(points):
+        points[:, 3] = np.clip(remission, points[:, 3].min(), points[:, 3].max())
     return points.astype(np.float32), labels
 
 
 class Examples(torch.utils.data.Dataset):
-    """Example i of a training: voxels of an augmented sector of a scan, a pure function of (seed, i).
+    """Example i of a training: an augmented sector of a scan, prepared by the model's profile; a pure function of (seed, i).
 
     Scans are used `reuse` times each, in groups of 8 whose turns alternate, so that a worker makes each of them once.
     """
 
     GROUP = 8
 
-    def __init__(self, scans, seed, reuse, share, voxel_size):
-        self.scans, self.seed, self.reuse, self.share, self.voxel_size = scans, seed, reuse, share, voxel_size
+    def __init__(self, scans, seed, reuse, share, profile):
+        self.scans, self.seed, self.reuse, self.share, self.profile = scans, seed, reuse, share, profile
         self.recent = OrderedDict()
 
     def __getitem__(self, i):
         group, place = divmod(i, self.GROUP * self.reuse)
         points, labels = self._scan(group * self.GROUP + place % self.GROUP)
-        points, labels = augment(points, labels, np.random.default_rng([self.seed, i]), self.share)
-        cells = np.rint(points[:, :3] / np.float32(self.voxel_size)).astype(np.int32)
-        _, first = np.unique(cells @ np.array([1 << 40, 1 << 20, 1]), return_index=True)
-        return torch.from_numpy(cells[first]), torch.from_numpy(points[first]), torch.from_numpy(labels[first])
+        full_remission = 1 / self.profile["scale"][3]
+        random = np.random.default_rng([self.seed, i])
+        points, labels = augment(points, labels, random, self.share, full_remission)
+        x, inverse = prepared(points, self.profile)
+        kept = inverse >= 0
+        _, first = np.unique(inverse[kept], return_index=True)  # a voxel has the label of its first point
+        cells = torch.from_numpy(x.coords[:, 1:].copy())
+        return cells, torch.from_numpy(x.feats), torch.from_numpy(labels[kept][first])
 
     def _scan(self, index):
         if index not in self.recent:
