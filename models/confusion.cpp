@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -24,6 +25,12 @@ ConfusionMatrix::ConfusionMatrix(std::int64_t classes) : classes_(classes) {
   check(classes >= 1 && classes <= kUnlabelled, "[ConfusionMatrix] classes expects 1 to ", int{kUnlabelled}, ", found ",
         classes);
   counts_.resize(static_cast<std::size_t>((classes + 1) * classes));
+}
+
+ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::vector<std::int64_t> counts) : ConfusionMatrix(classes) {
+  check(counts.size() == counts_.size() && std::ranges::all_of(counts, [](std::int64_t count) { return count >= 0; }),
+        "[ConfusionMatrix] expected ", counts_.size(), " counts of at least 0, found ", counts.size(), " numbers");
+  counts_ = std::move(counts);
 }
 
 void ConfusionMatrix::add(std::span<const std::uint8_t> predicted, std::span<const std::uint8_t> truth) {

@@ -28,6 +28,10 @@ class ConfusionMatrix {
   /// classes: 1 to 255. Throws InvalidArgument.
   explicit ConfusionMatrix(std::int64_t classes);
 
+  /// One that has counted already: `counts` as counts() gives them. Throws InvalidArgument for another number of them
+  /// and for negative ones.
+  ConfusionMatrix(std::int64_t classes, std::vector<std::int64_t> counts);
+
   /// Adds points by their train ids, 0 to classes - 1 or kUnlabelled. Throws InvalidArgument, and adds none, where the
   /// two differ in length or an id is outside.
   void add(std::span<const std::uint8_t> predicted, std::span<const std::uint8_t> truth);
@@ -39,6 +43,9 @@ class ConfusionMatrix {
 
   /// Points of true class `truth` predicted as `predicted`, which may be kUnlabelled. Throws InvalidArgument.
   std::int64_t count(std::int64_t predicted, std::int64_t truth) const;
+
+  /// [classes + 1, classes] row-major, rows predicted, columns true; the last row: predicted as kUnlabelled.
+  const std::vector<std::int64_t>& counts() const { return counts_; }
 
   /// Points of the true class, whatever they were predicted as.
   std::int64_t true_points(std::int64_t truth) const;
@@ -58,7 +65,7 @@ class ConfusionMatrix {
 
  private:
   std::int64_t classes_;
-  std::vector<std::int64_t> counts_;  ///< [classes + 1, classes] row-major; the last row: predicted as kUnlabelled
+  std::vector<std::int64_t> counts_;
 };
 
 }  // namespace voxshift

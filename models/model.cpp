@@ -56,22 +56,6 @@ json metadata(const SafeTensors& file, const std::string& key) {
   return document;
 }
 
-Model from_file(const SafeTensors& file) {
-  const auto format = file.metadata.find("voxshift.format");
-  check(format != file.metadata.end(), "metadata \"voxshift.format\" is missing; expected a model made by voxshift");
-  check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
-  const json graph = metadata(file, "voxshift.graph");
-  const auto arch = file.metadata.find("voxshift.arch");
-  std::optional<SkipThresholds> skip;
-  if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey));
-  return {arch == file.metadata.end() ? "custom" : arch->second,
-          graph_from_json(graph),
-          widened(file.tensors),
-          profile_from_json(metadata(file, "voxshift.profile")),
-          classes_from_json(metadata(file, "voxshift.classes")),
-          std::move(skip)};
-}
-
 bool on_frames(const Graph& graph) { return graph.input == GraphInput::kFrames; }
 
 // An architecture by name, and what it is made of where the spec does not say.
@@ -144,6 +128,7 @@ void check_profile(const Graph& graph, const Profile& profile) {
   check(given == graph.input, "[model] the network takes ", name(graph.input), ", the profile \"", profile.name,
         "\" gives ", name(given));
   if (profile.frames) check_valid(*profile.frames);
+  if (profile.voxelize.range) check_valid(*profile.voxelize.range, "profile");
   check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
         " channels, the network takes ", graph.in_channels);
 }
@@ -207,7 +192,7 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
 Model Model::load(const std::filesystem::path& path) {
   const SafeTensors file = read_safetensors(path);
   try {
-    return from_file(file);
+    return from_content(file);
   } catch (const InvalidArgument& error) {
     throw IoError(path.string() + ": " + error.what());
   }
@@ -237,7 +222,9 @@ Model Model::create(const ModelSpec& spec) {
           classes_for(static_cast<std::size_t>(classes), arch.video)};
 }
 
-void Model::save(const std::filesystem::path& path, DType dtype) const {
+void Model::save(const std::filesystem::path& path, DType dtype) const { write_safetensors(path, content(dtype)); }
+
+SafeTensors Model::content(DType dtype) const {
   check(dtype == DType::kF32 || dtype == DType::kF16, "[save] expected f32 or f16, found ", name(dtype));
   SafeTensors file{dtype == DType::kF16 ? halved(parameters_) : parameters_,
                    {{"voxshift.format", kFormat},
@@ -246,7 +233,23 @@ void Model::save(const std::filesystem::path& path, DType dtype) const {
                     {"voxshift.profile", voxshift::to_json(profile_).dump()},
                     {"voxshift.classes", to_json(classes_).dump()}}};
   if (skip_thresholds_) file.metadata[kSkipKey] = voxshift::to_json(*skip_thresholds_).dump();
-  write_safetensors(path, file);
+  return file;
+}
+
+Model Model::from_content(const SafeTensors& file) {
+  const auto format = file.metadata.find("voxshift.format");
+  check(format != file.metadata.end(), "metadata \"voxshift.format\" is missing; expected a model made by voxshift");
+  check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
+  const json graph = metadata(file, "voxshift.graph");
+  const auto arch = file.metadata.find("voxshift.arch");
+  std::optional<SkipThresholds> skip;
+  if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey));
+  return {arch == file.metadata.end() ? "custom" : arch->second,
+          graph_from_json(graph),
+          widened(file.tensors),
+          profile_from_json(metadata(file, "voxshift.profile")),
+          classes_from_json(metadata(file, "voxshift.classes")),
+          std::move(skip)};
 }
 
 std::int64_t Model::parameter_count() const {

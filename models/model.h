@@ -13,6 +13,8 @@
 
 namespace voxshift {
 
+struct SafeTensors;
+
 /// What a new model shall be.
 struct ModelSpec {
   std::string arch = "minkunet";      ///< minkunet, spvcnn, spvnas, pvcnn, pvcnn-shapenet, pvcnn++, pointnet++,
@@ -51,6 +53,11 @@ class Model {
   /// Writes the file whole or not at all, its tensors as f32 or rounded to f16. Throws IoError, and InvalidArgument for
   /// a number beyond f16's range.
   void save(const std::filesystem::path& path, DType dtype = DType::kF32) const;
+
+  /// What the file holds: the tensors as f32 or f16, all else as text; and the model of it, for which InvalidArgument
+  /// is thrown as load throws IoError.
+  SafeTensors content(DType dtype = DType::kF32) const;
+  static Model from_content(const SafeTensors& content);
 
   const std::string& arch() const { return arch_; }
   const Graph& graph() const { return graph_; }

@@ -1,6 +1,8 @@
 #include "arrays.h"
 
+#include <algorithm>
 #include <iterator>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -89,6 +91,27 @@ const Array& on_cpu(const char* op, const Array& array) {
   check(array.device() == Device::cpu(), "[", op, "] expects an array on the CPU, found one on ", name(array.device()),
         "; copy it there first, for instance with .numpy()");
   return array;
+}
+
+Array as_int32(const char* op, const char* what, const Array& array) {
+  if (array.dtype() != DType::kI64) return array;
+  using Limits = std::numeric_limits<std::int32_t>;
+  const Array wide = array.to(Device::cpu());
+  Array narrow(array.shape(), DType::kI32);
+  auto* out = narrow.data<std::int32_t>();
+  for (const std::int64_t value : wide.values<std::int64_t>()) {
+    check(value >= Limits::min() && value <= Limits::max(), "[", op, "] ", what, " must fit 32 bits, found ", value);
+    *out++ = static_cast<std::int32_t>(value);
+  }
+  return narrow.to(array.device());
+}
+
+Array as_int64(const Array& array) {
+  if (array.dtype() != DType::kI32) return array;
+  const Array narrow = array.to(Device::cpu());
+  Array wide(array.shape(), DType::kI64);
+  std::ranges::copy(narrow.values<std::int32_t>(), wide.data<std::int64_t>());
+  return wide.to(array.device());
 }
 
 bool is_array(py::handle source) {

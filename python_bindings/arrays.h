@@ -36,6 +36,11 @@ std::shared_ptr<void> keep(pybind11::object object, bool writeable = true);
 /// Throws InvalidArgument, which names `op`, unless the array is on the CPU.
 const Array& on_cpu(const char* op, const Array& array);
 
+/// Whole numbers i32 or i64 as i32, or as i64: a copy where they are the other. Other dtypes stay, for the op to
+/// refuse. as_int32 throws InvalidArgument, which names `op` and `what`, for a number that 32 bits do not hold.
+Array as_int32(const char* op, const char* what, const Array& array);
+Array as_int64(const Array& array);
+
 enum class Access { kReadOnly, kAsSource };
 
 /// A numpy array, or a DeviceArray, on the memory of `array`, which it keeps alive. A numpy array can be written unless

@@ -190,6 +190,11 @@ void bind_device_arrays(py::module_& m) {
              if (x.array.rank() == 0) throw py::type_error("len() of an array without axes");
              return x.array.dim(0);
            })
+      .def(py::pickle(
+          [](const DeviceArray& x) { return py::make_tuple(to_device(x.array, "cpu"), name(x.array.device())); },
+          [](const py::tuple& state) {
+            return DeviceArray{state[0].cast<Array>().to(parse_device(state[1].cast<std::string>()))};
+          }))
       .def("__repr__", [](const DeviceArray& x) {
         return "DeviceArray(shape=" + std::string(py::str(py::tuple(py::cast(x.array.shape())))) +
                ", dtype=" + std::string(py::str(dtype_to(x.array.dtype()))) + ", device=\"" + name(x.array.device()) +

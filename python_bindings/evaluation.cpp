@@ -107,10 +107,16 @@ void bind_evaluation(py::module_& m) {
       .def_property_readonly("matrix", &counts, "int64 [classes, classes]: rows predicted, columns true.")
       .def_property_readonly("predicted_unlabelled", &unlabelled,
                              "int64 [classes]: points of each true class that were predicted as 255.")
-      .def("__repr__", [](const ConfusionMatrix& matrix) {
-        return "ConfusionMatrix(classes=" + std::to_string(matrix.classes()) +
-               ", points=" + std::to_string(matrix.points()) + ")";
-      });
+      .def("__repr__",
+           [](const ConfusionMatrix& matrix) {
+             return "ConfusionMatrix(classes=" + std::to_string(matrix.classes()) +
+                    ", points=" + std::to_string(matrix.points()) + ")";
+           })
+      .def(py::pickle([](const ConfusionMatrix& matrix) { return py::make_tuple(matrix.classes(), matrix.counts()); },
+                      [](const py::tuple& state) {
+                        return ConfusionMatrix(state[0].cast<std::int64_t>(),
+                                               state[1].cast<std::vector<std::int64_t>>());
+                      }));
   m.def("train_ids", &train_ids_of, "labels"_a, "protocol"_a = "semantickitti", "predicted"_a = false, kTrainIdsDoc);
 }
 

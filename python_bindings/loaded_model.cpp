@@ -2,6 +2,8 @@
 
 #include <voxshift/models/network_dtype.h>
 
+#include "options.h"
+
 namespace voxshift::python {
 namespace {
 
@@ -39,7 +41,7 @@ const VideoNetwork& LoadedModel::video_network(const char* op) const {
 Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
   const std::lock_guard lock(mutex_);
   if (const Array* points = std::get_if<Array>(&x))
-    return session("forward").forward(PointSet{points->to(device_), row_splits}).to(points->device());
+    return session("forward").forward(point_set(points->to(device_), row_splits)).to(points->device());
   check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
   const auto& tensor = std::get<SparseTensor>(x);
   return session("forward").forward(tensor.to(device_)).to(tensor.device());

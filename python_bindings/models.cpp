@@ -1,6 +1,8 @@
 // Model: a network with what runs it.
 #include <pybind11/stl/filesystem.h>
+#include <voxshift/models/safetensors.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <tuple>
@@ -11,6 +13,7 @@
 #include "bindings.h"
 #include "loaded_model.h"
 #include "options.h"
+#include "pickling.h"
 #include "threads.h"
 
 namespace py = pybind11;
@@ -89,10 +92,38 @@ std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Par
                                        model.device(), model.pool(), name(model.dtype()));
 }
 
-py::object segment(LoadedModel& model, const Array& points, bool scores) {
+// Points as a session takes them, float32 with remission: float16 widened, a 4th column of 0 added where there is none.
+Array points_with_remission(const Array& given, std::int64_t columns) {
+  Array points = given;
+  if (points.dtype() == DType::kF16) points = widened({{"", points.to(Device::cpu())}}).at("").to(given.device());
+  if (points.dtype() != DType::kF32 || points.rank() != 2 || points.dim(1) != 3 || columns != 4) return points;
+  const Array xyz = points.to(Device::cpu());
+  Array padded({xyz.dim(0), 4}, DType::kF32);
+  const auto* from = xyz.data<float>();
+  auto* to = padded.data<float>();
+  for (std::int64_t i = 0; i < xyz.dim(0); ++i) {
+    std::copy_n(from + 3 * i, 3, to + 4 * i);
+    to[4 * i + 3] = 0;
+  }
+  return padded.to(given.device());
+}
+
+void check_points_are_rows(const Shape& shape, std::int64_t columns) {
+  const std::int64_t most = std::max<std::int64_t>(4, columns);
+  const bool turned = shape.size() == 2 && shape[0] >= 3 && shape[0] <= most && shape[1] > 2 * most;
+  check(!turned, "[segment] points expects a row per point, found ", to_string(shape),
+        ", which looks like a column per point; transpose it, for instance with points.T");
+}
+
+py::object segment(LoadedModel& model, const Array& given, bool scores) {
+  const std::int64_t columns = model.model().profile().columns();
+  check_points_are_rows(given.shape(), columns);
+  if (given.rank() == 2 && given.dim(1) == 3 && columns == 4 &&
+      PyErr_WarnEx(PyExc_UserWarning, "[segment] points have no remission, 0 is taken: expect worse labels", 1) != 0)
+    throw py::error_already_set();
   const Segmentation result = [&] {
     const py::gil_scoped_release without_gil;
-    return model.segment(points, scores);
+    return model.segment(points_with_remission(given, columns), scores);
   }();
   if (!scores) return array_to(result.labels);
   return py::make_tuple(array_to(result.labels), array_to(result.scores));
@@ -143,6 +174,19 @@ py::dict report(LoadedModel& model) {
                   "macs"_a = run.macs, "seconds"_a = seconds, "layers"_a = layers);
 }
 
+py::tuple state_of(const LoadedModel& model) {
+  const SafeTensors content = model.model().content();
+  return py::make_tuple(content.metadata, content.tensors, name(model.device()), model.pool()->threads(),
+                        name(model.dtype()));
+}
+
+std::unique_ptr<LoadedModel> from_state(const py::tuple& state) {
+  check(state.size() == 5, "[pickle] a Model expects 5 fields, found ", state.size());
+  const SafeTensors content{state[1].cast<Parameters>(), state[0].cast<decltype(SafeTensors::metadata)>()};
+  return std::make_unique<LoadedModel>(Model::from_content(content), parse_device(state[2].cast<std::string>()),
+                                       state[3].cast<int>(), state[4].cast<std::string>());
+}
+
 std::string repr(const LoadedModel& model) {
   return "Model(arch=\"" + model.model().arch() + "\", classes=" + std::to_string(model.model().classes().size()) +
          ", parameters=" + std::to_string(model.model().parameter_count()) + ", device=\"" + name(model.device()) +
@@ -151,7 +195,8 @@ std::string repr(const LoadedModel& model) {
 
 constexpr const char* kModelDoc = R"(A network with its weights, preprocessing and classes, ready to run.
 
-It keeps its memory from run to run. Threads that call forward or segment of one model take turns; make one model per
+It pickles and copies as its file does, with its device, dtype and number of threads; a ThreadPool stays behind. It keeps
+its memory from run to run. Threads that call forward or segment of one model take turns; make one model per
 thread to run several at once. Any number of VideoStreams share one model. Make one with Model.load or Model.new.)";
 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
@@ -185,12 +230,13 @@ for a bad file, RuntimeError as load.)";
 constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
 
 x: a SparseTensor for networks on voxels; points float32 [N, C] with all input channels, x y z first, for networks on
-points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b. Raises ValueError when x has other channels or
+points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b, row_splits int32 or int64. Raises ValueError when x has other channels or
 axes than the network's input, and for a model for video.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
 
-points: float32 [N, C], x y z in metres and remission, as the profile wants them; further columns are ignored.
+points: float32 or float16 [N, C], x y z in metres and remission, as the profile wants them; further columns are ignored.
+    Without a remission ([N, 3]) it is 0, which a warning says.
 scores: also return the softmax of the logits, float32 [N, classes], 0 for a dropped point: (labels, scores).
 
 Raises ValueError for another shape or dtype, and where points without a range span more than a key's 63 bits.)";
@@ -204,8 +250,8 @@ out_channels, pairs, macs, seconds}]}. On CUDA work is not waited for step by st
 }  // namespace
 
 void bind_models(py::module_& m) {
-  py::class_<ClassInfo>(m, "ClassInfo", "A class; its position in Model.classes is its train id.")
-      .def_readonly("name", &ClassInfo::name, "Such as \"car\".")
+  py::class_<ClassInfo> info(m, "ClassInfo", "A class; its position in Model.classes is its train id.");
+  info.def_readonly("name", &ClassInfo::name, "Such as \"car\".")
       .def_readonly("raw_id", &ClassInfo::raw_id, "What a .label file stores.")
       .def_property_readonly(
           "rgb", [](const ClassInfo& c) { return py::make_tuple(c.rgb[0], c.rgb[1], c.rgb[2]); },
@@ -213,6 +259,7 @@ void bind_models(py::module_& m) {
       .def("__repr__", [](const ClassInfo& c) {
         return "ClassInfo(name=\"" + c.name + "\", raw_id=" + std::to_string(c.raw_id) + ")";
       });
+  pickle_by_fields(info, &ClassInfo::name, &ClassInfo::raw_id, &ClassInfo::rgb);
   py::class_<LoadedModel>(m, "Model", kModelDoc)
       .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
                   "dtype"_a = "auto", WithoutGil(), kLoadDoc)
@@ -263,7 +310,8 @@ void bind_models(py::module_& m) {
       .def_property_readonly(
           "dtype", [](const LoadedModel& model) { return name(model.dtype()); },
           "Of features and weights: \"f32\" or \"f16\".")
-      .def("__repr__", &repr);
+      .def("__repr__", &repr)
+      .def(py::pickle(&state_of, &from_state));
 }
 
 }  // namespace voxshift::python

@@ -118,7 +118,8 @@ Raises ValueError for another dtype or length.)";
 
 constexpr const char* kToDenseDoc = R"(float32 [B, C, extent...] with zeros where there is no row; extents are x.shape.
 
-B is the highest batch index + 1, or batches where that is larger. Raises ValueError when x has no shape.)";
+B is the highest batch index + 1, or batches where that is larger. Raises ValueError when x has no shape, where the
+highest batch index is 65,536 or more and not below the number of rows, and for a result of more than 2**31 - 1 numbers.)";
 
 constexpr const char* kLinearDoc =
     R"(act(x W + bias): x float32 [N, Cin], weight float32 [Cin, Cout], bias float32 [Cout]; gives float32 [N, Cout].
@@ -200,12 +201,18 @@ void bind_sparse_conv(py::module_& m) {
             "Mean of the inputs present in each window (MinkowskiEngine, spconv); coordinates and options as in conv.");
   bind_pool(m, "sum_pool", Pooling::kSum,
             "Sum of the inputs present in each window; coordinates and options as in conv.");
-  bind_global_pool(m, "global_max_pool", Pooling::kMax,
-                   "Maximum over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
-  bind_global_pool(m, "global_avg_pool", Pooling::kAverage,
-                   "Mean over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
-  bind_global_pool(m, "global_sum_pool", Pooling::kSum,
-                   "Sum over the rows of each batch: float32 [B, C], 0 for a batch without rows.");
+  bind_global_pool(
+      m, "global_max_pool", Pooling::kMax,
+      "Maximum over the rows of each batch: float32 [B, C], 0 for a batch without rows. Raises ValueError where\n"
+      "the highest batch index is 65,536 or more and not below the number of rows.");
+  bind_global_pool(
+      m, "global_avg_pool", Pooling::kAverage,
+      "Mean over the rows of each batch: float32 [B, C], 0 for a batch without rows. Raises ValueError where\n"
+      "the highest batch index is 65,536 or more and not below the number of rows.");
+  bind_global_pool(
+      m, "global_sum_pool", Pooling::kSum,
+      "Sum over the rows of each batch: float32 [B, C], 0 for a batch without rows. Raises ValueError where\n"
+      "the highest batch index is 65,536 or more and not below the number of rows.");
   bind_pool_backward(
       m, "max_pool_backward", Pooling::kMax,
       "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of max_pool's features.\n\n"

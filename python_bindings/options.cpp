@@ -1,5 +1,7 @@
 #include "options.h"
 
+#include "arrays.h"
+
 namespace voxshift::python {
 namespace {
 
@@ -53,6 +55,10 @@ SparseTensor::Extents extents_of(const char* op, const char* what, const Axes& a
   SparseTensor::Extents extents{1, 1, 1, 1};
   for (std::size_t d = 0; d < static_cast<std::size_t>(dims); ++d) extents[d] = values[values.size() == 1 ? 0 : d];
   return extents;
+}
+
+PointSet point_set(const Array& points, const std::optional<Array>& row_splits) {
+  return {points, row_splits ? std::optional(as_int64(*row_splits)) : std::nullopt};
 }
 
 Activation activation_of(const char* op, const OptionalWord& word, float negative_slope) {

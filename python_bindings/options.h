@@ -24,6 +24,9 @@ std::vector<std::int32_t> list_of(const Axes& axes);
 /// Extents of `dims` axes, 1 on the others. Throws InvalidArgument when the number of values is neither 1 nor `dims`.
 SparseTensor::Extents extents_of(const char* op, const char* what, const Axes& axes, int dims);
 
+/// The clouds of an op's arguments; row_splits i32 or i64.
+PointSet point_set(const Array& points, const std::optional<Array>& row_splits);
+
 // The enumerator that a word stands for; another word is InvalidArgument, which names `op`. No word: kNone.
 Activation activation_of(const char* op, const OptionalWord& word, float negative_slope);
 Semantics semantics_of(const char* op, const std::string& word);

@@ -9,6 +9,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "options.h"
+#include "pickling.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -31,7 +32,7 @@ Ties ties_of(const std::string& ties) {
 }
 
 constexpr const char* kSearchRules = R"(
-Squared distances are float32; indices are rows of points. With row_splits int64 [B + 1] (and query_splits) rows
+Squared distances are float32; indices are rows of points. With row_splits int32 or int64 [B + 1] (and query_splits) rows
 [s[b], s[b + 1]) are cloud b, and clouds see only each other. A point that is not finite is no neighbour, such a query
 has none; `dropped` counts both. Raises ValueError for other shapes or dtypes and for unequal numbers of clouds.)";
 
@@ -99,15 +100,16 @@ constexpr const char* kDevoxelizeDenseDoc = R"(Trilinear mixture of the cells ar
 
 grid float32 [B, R, R, R, C], coords of dense_grid_coords; NaN coordinates give 0 (PVCNN's trilinear_devoxelize).)";
 
-constexpr const char* kGatherDoc = R"(features float32 [N, C] at indices int32 [M] or [M, U]: [M, C] or [M, U, C].
+constexpr const char* kGatherDoc =
+    R"(features float32 [N, C] at indices int32 or int64 [M] or [M, U]: [M, C] or [M, U, C].
 
 -1 gives zeros. Raises ValueError for an index out of range.)";
 
 constexpr const char* kGroupDoc =
     R"(Positions of neighbours relative to their centers, then features: float32 [M, U, 3 + C].
 
-points float32 [N, C'], centers float32 [M, C''], x y z first; indices int32 [M, U] of ball_query; features float32
-[N, C] or None (PointNet++'s QueryAndGroup). Raises ValueError.)";
+points float32 [N, C'], centers float32 [M, C''], x y z first; indices int32 or int64 [M, U] of ball_query; features
+float32 [N, C] or None (PointNet++'s QueryAndGroup). Raises ValueError.)";
 
 constexpr const char* kDevoxelizeBackwardDoc =
     R"(Gradient float32 [V, C] of the voxels' features for grad float32 [N, C], that of devoxelize.
@@ -142,22 +144,25 @@ constexpr const char* kGroupBackwardDoc =
 As gather_backward; points and centers have none. Raises ValueError.)";
 
 void bind_searches(py::module_& m) {
-  py::class_<NearestNeighbors>(m, "NearestNeighbors", "The same number of neighbours for every query.")
-      .def_readonly("indices", &NearestNeighbors::indices, "int32 [M, k], -1 where there are fewer.")
+  py::class_<NearestNeighbors> nearest(m, "NearestNeighbors", "The same number of neighbours for every query.");
+  nearest.def_readonly("indices", &NearestNeighbors::indices, "int32 [M, k], -1 where there are fewer.")
       .def_readonly("distances", &NearestNeighbors::distances, "float32 [M, k], squared.")
       .def_readonly("dropped", &NearestNeighbors::dropped, "Points and queries that are not finite.");
-  py::class_<RaggedNeighbors>(m, "RaggedNeighbors", "Any number of neighbours per query.")
-      .def_readonly("indices", &RaggedNeighbors::indices, "int32 [total].")
+  pickle_by_fields(nearest, &NearestNeighbors::indices, &NearestNeighbors::distances, &NearestNeighbors::dropped);
+  py::class_<RaggedNeighbors> ragged(m, "RaggedNeighbors", "Any number of neighbours per query.");
+  ragged.def_readonly("indices", &RaggedNeighbors::indices, "int32 [total].")
       .def_readonly("row_splits", &RaggedNeighbors::row_splits,
                     "int64 [M + 1]: entries [row_splits[i], row_splits[i + 1]) belong to query i.")
       .def_readonly("distances", &RaggedNeighbors::distances, "float32 [total], squared.")
       .def_readonly("dropped", &RaggedNeighbors::dropped, "Points and queries that are not finite.");
+  pickle_by_fields(ragged, &RaggedNeighbors::indices, &RaggedNeighbors::row_splits, &RaggedNeighbors::distances,
+                   &RaggedNeighbors::dropped);
   const auto doc = [](const char* text) { return std::string(text) + kSearchRules; };
   m.def(
       "knn_search",
       [](const Array& points, const Array& queries, std::int64_t k, const Splits& row_splits,
          const Splits& query_splits) {
-        return knn_search({points, row_splits}, {queries, query_splits}, k);
+        return knn_search(point_set(points, row_splits), point_set(queries, query_splits), k);
       },
       "points"_a, "queries"_a, "k"_a, "row_splits"_a = py::none(), "query_splits"_a = py::none(), WithoutGil(),
       doc(kKnnDoc).c_str());
@@ -165,7 +170,7 @@ void bind_searches(py::module_& m) {
       "fixed_radius_search",
       [](const Array& points, const Array& queries, float radius, const Splits& row_splits,
          const Splits& query_splits) {
-        return fixed_radius_search({points, row_splits}, {queries, query_splits}, radius);
+        return fixed_radius_search(point_set(points, row_splits), point_set(queries, query_splits), radius);
       },
       "points"_a, "queries"_a, "radius"_a, "row_splits"_a = py::none(), "query_splits"_a = py::none(), WithoutGil(),
       doc(kRadiusDoc).c_str());
@@ -173,7 +178,7 @@ void bind_searches(py::module_& m) {
       "hybrid_search",
       [](const Array& points, const Array& queries, float radius, std::int64_t max_neighbors, const Splits& row_splits,
          const Splits& query_splits) {
-        return hybrid_search({points, row_splits}, {queries, query_splits}, radius, max_neighbors);
+        return hybrid_search(point_set(points, row_splits), point_set(queries, query_splits), radius, max_neighbors);
       },
       "points"_a, "queries"_a, "radius"_a, "max_neighbors"_a, "row_splits"_a = py::none(),
       "query_splits"_a = py::none(), WithoutGil(), doc(kHybridDoc).c_str());
@@ -181,17 +186,19 @@ void bind_searches(py::module_& m) {
       "ball_query",
       [](const Array& points, const Array& centers, float radius, std::int64_t num_neighbors, const Splits& row_splits,
          const Splits& center_splits) {
-        return ball_query({points, row_splits}, {centers, center_splits}, radius, num_neighbors);
+        return ball_query(point_set(points, row_splits), point_set(centers, center_splits), radius, num_neighbors);
       },
       "points"_a, "centers"_a, "radius"_a, "num_neighbors"_a, "row_splits"_a = py::none(),
       "center_splits"_a = py::none(), WithoutGil(), doc(kBallQueryDoc).c_str());
 }
 
 void bind_interpolation(py::module_& m) {
-  py::class_<Interpolation>(m, "Interpolation", "Rows to mix and their weights, made by trilinear or three_nearest.")
-      .def_readonly("indices", &Interpolation::indices, "int32 [N, K], -1 for none.")
+  py::class_<Interpolation> interpolation(m, "Interpolation",
+                                          "Rows to mix and their weights, made by trilinear or three_nearest.");
+  interpolation.def_readonly("indices", &Interpolation::indices, "int32 [N, K], -1 for none.")
       .def_readonly("weights", &Interpolation::weights, "float32 [N, K].")
       .def_readonly("rows", &Interpolation::rows, "Rows of the features that the indices speak of.");
+  pickle_by_fields(interpolation, &Interpolation::indices, &Interpolation::weights, &Interpolation::rows);
   m.def(
       "trilinear",
       [](const SparseTensor& voxels, const Array& points, const std::string& mode) {
@@ -207,7 +214,7 @@ void bind_interpolation(py::module_& m) {
   m.def(
       "three_nearest",
       [](const Array& points, const Array& centers, const Splits& row_splits, const Splits& center_splits) {
-        return three_nearest({points, row_splits}, {centers, center_splits});
+        return three_nearest(point_set(points, row_splits), point_set(centers, center_splits));
       },
       "points"_a, "centers"_a, "row_splits"_a = py::none(), "center_splits"_a = py::none(), WithoutGil(),
       kThreeNearestDoc);
@@ -226,34 +233,61 @@ void bind_dense_grids(py::module_& m) {
   m.def(
       "dense_grid_coords",
       [](const Array& points, std::int64_t resolution, bool normalize, float eps, const Splits& row_splits) {
-        return dense_grid_coords({points, row_splits}, {resolution, normalize, eps});
+        return dense_grid_coords(point_set(points, row_splits), {resolution, normalize, eps});
       },
       "points"_a, "resolution"_a, "normalize"_a = true, py::arg_v("eps", 0.0f, "0.0"), "row_splits"_a = py::none(),
       WithoutGil(), kDenseCoordsDoc);
   m.def(
       "voxelize_dense",
       [](const Array& features, const Array& coords, std::int64_t resolution, const Splits& row_splits) {
-        return voxelize_dense(features, {coords, row_splits}, resolution);
+        return voxelize_dense(features, point_set(coords, row_splits), resolution);
       },
       "features"_a, "coords"_a, "resolution"_a, "row_splits"_a = py::none(), WithoutGil(), kVoxelizeDenseDoc);
   m.def(
       "devoxelize_dense",
       [](const Array& grid, const Array& coords, const Splits& row_splits) {
-        return devoxelize_dense(grid, {coords, row_splits});
+        return devoxelize_dense(grid, point_set(coords, row_splits));
       },
       "grid"_a, "coords"_a, "row_splits"_a = py::none(), WithoutGil(), kDevoxelizeDenseDoc);
   m.def(
       "voxelize_dense_backward",
       [](const Array& coords, const Array& grad, const Splits& row_splits) {
-        return voxelize_dense_backward({coords, row_splits}, grad);
+        return voxelize_dense_backward(point_set(coords, row_splits), grad);
       },
       "coords"_a, "grad"_a, "row_splits"_a = py::none(), WithoutGil(), kVoxelizeDenseBackwardDoc);
   m.def(
       "devoxelize_dense_backward",
       [](const Array& coords, const Array& grad, std::int64_t resolution, const Splits& row_splits) {
-        return devoxelize_dense_backward({coords, row_splits}, grad, resolution);
+        return devoxelize_dense_backward(point_set(coords, row_splits), grad, resolution);
       },
       "coords"_a, "grad"_a, "resolution"_a, "row_splits"_a = py::none(), WithoutGil(), kDevoxelizeDenseBackwardDoc);
+}
+
+void bind_grouping(py::module_& m) {
+  m.def(
+      "gather",
+      [](const Array& features, const Array& indices) {
+        return gather(features, as_int32("gather", "indices", indices));
+      },
+      "features"_a, "indices"_a, WithoutGil(), kGatherDoc);
+  m.def(
+      "gather_backward",
+      [](const Array& indices, const Array& grad, std::int64_t rows) {
+        return gather_backward(as_int32("gather_backward", "indices", indices), grad, rows);
+      },
+      "indices"_a, "grad"_a, "rows"_a, WithoutGil(), kGatherBackwardDoc);
+  m.def(
+      "group",
+      [](const Array& points, const Array& centers, const Array& indices, const std::optional<Array>& features) {
+        return group(points, centers, as_int32("group", "indices", indices), features);
+      },
+      "points"_a, "centers"_a, "indices"_a, "features"_a = py::none(), WithoutGil(), kGroupDoc);
+  m.def(
+      "group_backward",
+      [](const Array& indices, const Array& grad, std::int64_t rows) {
+        return group_backward(as_int32("group_backward", "indices", indices), grad, rows);
+      },
+      "indices"_a, "grad"_a, "rows"_a, WithoutGil(), kGroupBackwardDoc);
 }
 
 }  // namespace
@@ -265,13 +299,10 @@ void bind_point_sets(py::module_& m) {
   m.def(
       "furthest_point_sample",
       [](const Array& points, std::int64_t num_samples, const std::string& ties, const Splits& row_splits) {
-        return furthest_point_sample({points, row_splits}, num_samples, ties_of(ties));
+        return furthest_point_sample(point_set(points, row_splits), num_samples, ties_of(ties));
       },
       "points"_a, "num_samples"_a, "ties"_a = "lowest", "row_splits"_a = py::none(), WithoutGil(), kFurthestDoc);
-  m.def("gather", &gather, "features"_a, "indices"_a, WithoutGil(), kGatherDoc);
-  m.def("gather_backward", &gather_backward, "indices"_a, "grad"_a, "rows"_a, WithoutGil(), kGatherBackwardDoc);
-  m.def("group_backward", &group_backward, "indices"_a, "grad"_a, "rows"_a, WithoutGil(), kGroupBackwardDoc);
-  m.def("group", &group, "points"_a, "centers"_a, "indices"_a, "features"_a = py::none(), WithoutGil(), kGroupDoc);
+  bind_grouping(m);
 }
 
 }  // namespace voxshift::python

@@ -8,6 +8,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "options.h"
+#include "pickling.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -33,16 +34,18 @@ voxel_size: metres. rounding: "half_even" (numpy.round), "half_away" (from 0, C'
 range: the box ((x, y, z), (x, y, z)), lowest and highest, that points must lie in; the highest is outside.
 reduce: how the points of a voxel give its features, "first", "mean", "max" or "sum".
 origin: cells are counted from the "sensor", or from the "lowest" cell of each axis as spvnas does.
-row_splits: int64 [B + 1]; rows [s[b], s[b + 1]) are cloud b, the first coordinate of its voxels.
+row_splits: int32 or int64 [B + 1]; rows [s[b], s[b + 1]) are cloud b, the first coordinate of its voxels.
 
 Points that are not finite or lie outside the range are dropped and counted. Raises ValueError for another shape or
-dtype, a voxel size that is not positive, and cells that span more than 63 bits.)";
+dtype, a voxel size that is not positive, a range whose lowest corner is not below its highest along each axis, and cells
+that span more than 63 bits.)";
 
 constexpr const char* kVoxelizeFeaturesDoc =
     R"(Features of points reduced by their voxels: float32 [voxels, C].
 
-features float32 [N, C], inverse int32 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or
-"sum", taken in the order of the points; a voxel without points gets 0 (torchsparse's spvoxelize). Raises ValueError.)";
+features float32 [N, C], inverse int32 or int64 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max"
+or "sum", taken in the order of the points; a voxel without points gets 0 (torchsparse's spvoxelize). Raises ValueError,
+also for a result of more than 2**31 - 1 numbers.)";
 
 constexpr const char* kVoxelizeFeaturesBackwardDoc =
     R"(Gradient float32 [N, C] of the features for grad float32 [voxels, C], that of voxelize_features.
@@ -62,13 +65,14 @@ labels uint32 [N], raw SemanticKITTI ids, 99 for things without a class.)";
 }  // namespace
 
 void bind_points(py::module_& m) {
-  py::class_<Voxels>(m, "Voxels", "Voxels of a point cloud, made by voxelize.")
-      .def_readonly("tensor", &Voxels::tensor,
+  py::class_<Voxels> type(m, "Voxels", "Voxels of a point cloud, made by voxelize.");
+  type.def_readonly("tensor", &Voxels::tensor,
                     "SparseTensor: coordinates (cloud, x, y, z) in cells, features the points' columns.")
       .def_property_readonly(
           "inverse", [](const Voxels& v) { return array_to(v.inverse); },
           "int32 [N]: the row of each point, -1 for a dropped one.")
       .def_readonly("dropped", &Voxels::dropped, "Points that are not finite or lie outside the range.");
+  pickle_by_fields(type, &Voxels::tensor, &Voxels::inverse, &Voxels::dropped);
   m.def(
       "voxelize",
       [](const Array& points, float voxel_size, const std::string& rounding, const std::optional<Corners>& range,
@@ -79,20 +83,22 @@ void bind_points(py::module_& m) {
         if (range) options.range = Range{range->first, range->second};
         options.reduce = reduce_of("voxelize", reduce);
         options.from_lowest = from_lowest_of("voxelize", origin);
-        return voxelize({points, row_splits}, options);
+        return voxelize(point_set(points, row_splits), options);
       },
       "points"_a, py::arg_v("voxel_size", 0.05f, "0.05"), "rounding"_a = "half_even", "range"_a = py::none(),
       "reduce"_a = "first", "origin"_a = "sensor", "row_splits"_a = py::none(), WithoutGil(), kVoxelizeDoc);
   m.def(
       "voxelize_features",
       [](const Array& features, const Array& inverse, std::int64_t voxels, const std::string& reduce) {
-        return voxelize_features(features, inverse, voxels, reduce_of("voxelize_features", reduce));
+        constexpr const char* kOp = "voxelize_features";
+        return voxelize_features(features, as_int32(kOp, "inverse", inverse), voxels, reduce_of(kOp, reduce));
       },
       "features"_a, "inverse"_a, "voxels"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesDoc);
   m.def(
       "voxelize_features_backward",
       [](const std::optional<Array>& features, const Array& inverse, const Array& grad, const std::string& reduce) {
-        return voxelize_features_backward(features, inverse, grad, reduce_of("voxelize_features_backward", reduce));
+        constexpr const char* kOp = "voxelize_features_backward";
+        return voxelize_features_backward(features, as_int32(kOp, "inverse", inverse), grad, reduce_of(kOp, reduce));
       },
       "features"_a, "inverse"_a, "grad"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesBackwardDoc);
   m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, kSynthLidarDoc);

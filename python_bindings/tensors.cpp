@@ -1,7 +1,7 @@
 // SparseTensor.
 #include <voxshift/tensor/sparse_tensor.h>
 
-#include <limits>
+#include <cstring>
 
 #include "arrays.h"
 #include "bindings.h"
@@ -13,21 +13,6 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-// Coordinates as i32: i64 ones are copied, others are left to the op that checks them.
-Array coordinates(const char* op, const Array& coords) {
-  if (coords.dtype() != DType::kI64) return coords;
-  check(coords.device() == Device::cpu(), "[", op, "] coordinates on ", name(coords.device()),
-        " have to be int32, found int64; convert them first, for instance with .int()");
-  using Limits = std::numeric_limits<std::int32_t>;
-  Array narrow(coords.shape(), DType::kI32);
-  auto* out = narrow.data<std::int32_t>();
-  for (const std::int64_t c : coords.values<std::int64_t>()) {
-    check(c >= Limits::min() && c <= Limits::max(), "[", op, "] coordinates must fit 32 bits, found ", c);
-    *out++ = static_cast<std::int32_t>(c);
-  }
-  return narrow;
-}
-
 SparseTensor make_tensor(const Array& coords, const Array& feats, const Axes& stride, const std::optional<Axes>& shape,
                          const std::optional<std::string>& reduce) {
   check(coords.rank() == 2 && coords.dim(1) >= 2 && coords.dim(1) <= 1 + kMaxDimensions,
@@ -38,10 +23,12 @@ SparseTensor make_tensor(const Array& coords, const Array& feats, const Axes& st
   options.stride = extents_of("SparseTensor", "stride", stride, dims);
   if (shape) options.shape = extents_of("SparseTensor", "shape", *shape, dims);
   options.reduce = reduce_of("SparseTensor", reduce);
-  return {coordinates("SparseTensor", coords), feats, options};
+  return {as_int32("SparseTensor", "coordinates", coords), feats, options};
 }
 
-Array find(const SparseTensor& x, const Array& coords) { return x.map()->find(coordinates("find", coords)); }
+Array find(const SparseTensor& x, const Array& coords) {
+  return x.map()->find(as_int32("find", "coordinates", coords));
+}
 
 py::tuple tuple_of(const SparseTensor::Extents& extents, int dims) {
   py::tuple values(dims);
@@ -55,6 +42,40 @@ std::optional<py::tuple> shape_of(const SparseTensor& x) {
   return x.shape() ? std::optional(tuple_of(*x.shape(), x.dims())) : std::nullopt;
 }
 
+// Rows of `from` [.., C] at `rows` i32, all on the CPU.
+Array rows_at(const Array& from, const Array& rows) {
+  Array picked({rows.dim(0), from.dim(1)}, from.dtype());
+  const std::size_t bytes = static_cast<std::size_t>(from.dim(1)) * size_of(from.dtype());
+  auto* to = static_cast<std::byte*>(picked.memory());
+  for (const std::int32_t row : rows.values<std::int32_t>()) {
+    if (bytes > 0) std::memcpy(to, static_cast<const std::byte*>(from.memory()) + row * bytes, bytes);
+    to += bytes;
+  }
+  return picked;
+}
+
+py::tuple state_of(const SparseTensor& tensor) {
+  const SparseTensor x = tensor.to(Device::cpu());
+  return py::make_tuple(x.coords(), x.features(), x.inverse(), stride_of(x), shape_of(x), name(tensor.device()));
+}
+
+// The rows in the order that `inverse` tells give the same tensor and the same inverse.
+SparseTensor from_state(const py::tuple& state) {
+  check(state.size() == 6, "[pickle] a SparseTensor expects 6 fields, found ", state.size());
+  const auto coords = state[0].cast<Array>(), feats = state[1].cast<Array>(), inverse = state[2].cast<Array>();
+  const auto axes = [&](std::size_t i) {
+    return extents_of("pickle", "stride", state[i].cast<std::vector<std::int32_t>>(),
+                      static_cast<int>(coords.dim(1)) - 1);
+  };
+  SparseTensor::Options options;
+  options.stride = axes(3);
+  options.reduce = Reduce::kFirst;
+  if (!state[4].is_none()) options.shape = axes(4);
+  const bool by_op = inverse.count() == 0;
+  const SparseTensor x(by_op ? coords : rows_at(coords, inverse), by_op ? feats : rows_at(feats, inverse), options);
+  return (by_op ? x.with_features(x.features()) : x).to(parse_device(state[5].cast<std::string>()));
+}
+
 std::string repr(const SparseTensor& x) {
   const std::string shape = x.shape() ? ", shape=" + std::string(py::str(*shape_of(x))) : "";
   return "SparseTensor(size=" + std::to_string(x.size()) + ", channels=" + std::to_string(x.channels()) +
@@ -64,7 +85,7 @@ std::string repr(const SparseTensor& x) {
 constexpr const char* kSparseTensorDoc = R"(Coordinates, and one row of features per coordinate.
 
 Rows are unique and in lexicographic order of the coordinates, batch first. Tensors that ops make from one another share
-their coordinates and the kernel maps between them.)";
+their coordinates and the kernel maps between them. A deep copy and what was pickled share neither with it.)";
 
 constexpr const char* kInitDoc = R"(A tensor of coords [N, 1 + D] and feats float32 [N, C].
 
@@ -113,8 +134,16 @@ void bind_tensors(py::module_& m) {
            "dtype or shape.")
       .def("find", &find, "coords"_a, WithoutGil(),
            "int32 [M]: the rows of coords int32 or int64 [M, 1 + D], -1 where a coordinate is not present.")
+      .def(
+          "same_coordinates",
+          [](const SparseTensor& x, const SparseTensor& other) { return x.map()->same_as(*other.map()); }, "other"_a,
+          WithoutGil(),
+          "Whether both have the same coordinates on the same device. Costs nothing where one was made of the other\n"
+          "and shares them; else the numbers are compared.")
       .def("__len__", &SparseTensor::size)
-      .def("__repr__", &repr);
+      .def("__repr__", &repr)
+      .def("__copy__", [](const SparseTensor& x) { return x; })
+      .def(py::pickle(&state_of, &from_state));
 }
 
 }  // namespace voxshift::python

@@ -5,6 +5,7 @@
 #include <voxshift/tensor/error.h>
 
 #include "bindings.h"
+#include "pickling.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -40,8 +41,9 @@ Threads threads_of(const char* op, const std::optional<AnyThreads>& threads, con
 }
 
 void bind_threads(py::module_& m) {
-  py::class_<ThreadPool, std::shared_ptr<ThreadPool>>(m, "ThreadPool", kPoolDoc)
-      .def(py::init(&make_pool), "threads"_a = py::none(), "cpus"_a = py::none())
+  py::class_<ThreadPool, std::shared_ptr<ThreadPool>> type(m, "ThreadPool", kPoolDoc);
+  refuse_pickling(type, "its threads belong to this process; make a new one");
+  type.def(py::init(&make_pool), "threads"_a = py::none(), "cpus"_a = py::none())
       .def_property_readonly("threads", &ThreadPool::threads, "Threads, the calling one among them.")
       .def("close", &ThreadPool::close, WithoutGil(),
            "Ends the pool's threads. What still uses the pool computes on its own thread from then on.")

@@ -13,6 +13,7 @@
 #include "bindings.h"
 #include "guarded.h"
 #include "options.h"
+#include "pickling.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -153,8 +154,9 @@ void bind_masked_layer(py::module_& m) {
       return std::make_unique<MaskedStep>(make(Extent2d{height, width}, channels, window, threshold, Device::cpu()));
     };
   };
-  py::class_<MaskedStep>(m, "MaskedLayer", kMaskedDoc)
-      .def_static(
+  py::class_<MaskedStep> type(m, "MaskedLayer", kMaskedDoc);
+  refuse_pickling(type, kInAStream);
+  type.def_static(
           "conv2d",
           [](std::int64_t height, std::int64_t width, const Array& weight, const std::optional<Array>& bias,
              std::int64_t stride, std::int64_t padding, std::int64_t groups, const OptionalWord& activation,
@@ -207,8 +209,9 @@ void bind_shift(py::module_& m) {
         return temporal_shift_backward(grad, n_segment, {shift_div, bidirectional});
       },
       "grad"_a, "n_segment"_a, "shift_div"_a = 8, "bidirectional"_a = true, WithoutGil(), kShiftBackwardDoc);
-  py::class_<FrameShift>(m, "StreamingShift", kStreamingShiftDoc)
-      .def(py::init([](std::int64_t shift_div) { return std::make_unique<FrameShift>(StreamingShift(shift_div)); }),
+  py::class_<FrameShift> type(m, "StreamingShift", kStreamingShiftDoc);
+  refuse_pickling(type, kInAStream);
+  type.def(py::init([](std::int64_t shift_div) { return std::make_unique<FrameShift>(StreamingShift(shift_div)); }),
            "shift_div"_a = 8)
       .def(
           "push",

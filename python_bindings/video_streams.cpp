@@ -13,6 +13,7 @@
 #include "bindings.h"
 #include "guarded.h"
 #include "loaded_model.h"
+#include "pickling.h"
 #include "threads.h"
 
 namespace py = pybind11;
@@ -154,8 +155,8 @@ clips that may be lost. progress: called with (thresholds found so far, their nu
 0.)";
 
 void bind_results(py::module_& m) {
-  py::class_<FrameCost>(m, "FrameCost", "What one frame cost.")
-      .def_readonly("skipped", &FrameCost::skipped, "Whether the whole frame was; its result is the last one's.")
+  py::class_<FrameCost> cost(m, "FrameCost", "What one frame cost.");
+  cost.def_readonly("skipped", &FrameCost::skipped, "Whether the whole frame was; its result is the last one's.")
       .def_readonly("key_frame", &FrameCost::key_frame, "Dense: the first frame, after a cut, or by the interval.")
       .def_readonly("dense", &FrameCost::dense,
                     "All pixels were computed: key frames, and where looking for changes does not pay.")
@@ -170,8 +171,10 @@ void bind_results(py::module_& m) {
                    "seconds={:.6f})")
             .format(c.skipped, c.key_frame, c.dense, c.mac_fraction(), c.changed_pixels, c.seconds);
       });
-  py::class_<KeptResult>(m, "FrameResult", "What a stream says of a frame.")
-      .def_readonly("label", &KeptResult::label, "The lowest class of the highest logit.")
+  pickle_by_fields(cost, &FrameCost::skipped, &FrameCost::key_frame, &FrameCost::dense, &FrameCost::macs,
+                   &FrameCost::dense_macs, &FrameCost::changed_pixels, &FrameCost::seconds);
+  py::class_<KeptResult> result(m, "FrameResult", "What a stream says of a frame.");
+  result.def_readonly("label", &KeptResult::label, "The lowest class of the highest logit.")
       .def_readonly("name", &KeptResult::name, "Its name, of Model.classes.")
       .def_readonly("logits", &KeptResult::logits, "float32 [classes].")
       .def_readonly("scores", &KeptResult::scores, "float32 [classes]: the softmax of the logits.")
@@ -179,11 +182,14 @@ void bind_results(py::module_& m) {
       .def("__repr__", [](const KeptResult& r) {
         return py::str("FrameResult(label={}, name={!r}, cost={!r})").format(r.label, r.name, r.cost);
       });
+  pickle_by_fields(result, &KeptResult::label, &KeptResult::name, &KeptResult::logits, &KeptResult::scores,
+                   &KeptResult::cost);
 }
 
 void bind_stream(py::module_& m) {
-  py::class_<Stream>(m, "VideoStream", kStreamDoc)
-      .def(py::init(&make_stream), "model"_a, "skip"_a = "off", "whole_frames"_a = true, "key_frame_interval"_a = 0,
+  py::class_<Stream> type(m, "VideoStream", kStreamDoc);
+  refuse_pickling(type, kInAStream);
+  type.def(py::init(&make_stream), "model"_a, "skip"_a = "off", "whole_frames"_a = true, "key_frame_interval"_a = 0,
            "threads"_a = py::none(), "always_compare"_a = false, WithoutGil())
       .def("push", &push, "frame"_a, WithoutGil(), kPushDoc)
       .def(
@@ -239,11 +245,13 @@ void bind_video_streams(py::module_& m) {
                              "macs, shifted}].\nRaises ValueError for another model.");
   m.def("calibrate_skip", &calibrate, "model"_a, "clips"_a, "budget"_a = 0.01, "progress"_a = py::none(),
         kCalibrateDoc);
-  py::class_<Smoother>(m, "LabelSmoother",
-                       "Steadies labels: the class with the highest sum of the last logits, once two frames in a row\n"
-                       "agree on it; the first frame decides alone (after TSM's online demo). window: frames that are\n"
-                       "summed. Raises ValueError for less than 1.")
-      .def(py::init([](int window) { return std::make_unique<Smoother>(LabelSmoother(window)); }), "window"_a = 12)
+  py::class_<Smoother> type(
+      m, "LabelSmoother",
+      "Steadies labels: the class with the highest sum of the last logits, once two frames in a row\n"
+      "agree on it; the first frame decides alone (after TSM's online demo). window: frames that are\n"
+      "summed. Raises ValueError for less than 1.");
+  refuse_pickling(type, kInAStream);
+  type.def(py::init([](int window) { return std::make_unique<Smoother>(LabelSmoother(window)); }), "window"_a = 12)
       .def(
           "push",
           [](Smoother& smoother, const Array& logits) {

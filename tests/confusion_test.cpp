@@ -164,6 +164,9 @@ TEST(Confusion, Refused) {
   expect_throw([&] { matrix.merge(ConfusionMatrix(4)); }, {"3 classes", "found 4"});
   for (const auto& [predicted, truth] : {std::pair{3, 0}, {-1, 0}, {0, 3}, {0, -1}, {0, 255}, {256, 0}})
     expect_throw([&, p = predicted, t = truth] { matrix.count(p, t); }, {"3 classes"});
+  expect_throw([] { ConfusionMatrix(2, {1, 2, 3, 4}); }, {"6 counts", "found 4"});
+  expect_throw([] { ConfusionMatrix(2, {1, 2, 3, 4, 5, -1}); }, {"at least 0"});
+  EXPECT_EQ(ConfusionMatrix(2, {1, 2, 3, 4, 5, 6}).count(kNone, 1), 6);
   EXPECT_EQ(ConfusionMatrix(255).count(kNone, 254), 0);
 }
 

@@ -135,6 +135,9 @@ TEST(Model, WhatDoesNotFitTogether) {
   expect_throw([&] { make({"p", {}, {1, 1, 1}, {}}, 3); }, {"3 channels", "takes 4"});
   expect_throw([&] { make(good.profile(), 2); }, {"3 logits", "has 2"});
   expect_throw([&] { good.with_profile({"p", {}, {1, 1, 1, 1, 1}, {}}); }, {"5 channels", "takes 4"});
+  Profile swapped = good.profile();
+  swapped.voxelize.range = Range{{1, 0, 0}, {0, 1, 1}};
+  expect_throw([&] { good.with_profile(swapped); }, {"[profile]", "range", "1 to 0 along x"});
   EXPECT_EQ(good.with_profile(known_profiles()[1]).profile().name, "pointcept");
   NetworkWriter wide(4);
   const std::string many = wide.linear(kGraphInput, 256);

@@ -1,6 +1,7 @@
 """Model: files, parameters, forward and segment, report, errors."""
 
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -154,14 +155,48 @@ def test_device_that_the_build_has_not():
 
 def test_wrong_input_is_a_value_error(small_model, random):
     with pytest.raises(ValueError, match="with C >= 4"):
-        small_model.segment(np.zeros((5, 3), np.float32))
-    with pytest.raises(ValueError, match="float64"):
+        small_model.segment(np.zeros((5, 2), np.float32))
+    with pytest.raises(ValueError, match=r"found float64 \[5, 4\]; .*\.astype\(numpy\.float32\)"):
         small_model.segment(np.zeros((5, 4)))
     with pytest.raises(ValueError, match="takes 4 channels on 3 axes"):
         small_model.forward(vs.SparseTensor(np.zeros((1, 4), np.int32), np.zeros((1, 2), np.float32)))
     with pytest.raises(ValueError, match="63"):
         small_model.segment(np.array([[3e7, 3e7, 3e7, 0], [-3e7, -3e7, -3e7, 0]], np.float32))
     assert len(small_model.segment(small_cloud(random))) == 500  # still works
+
+
+def test_points_without_remission_have_0_and_a_warning(small_model, random):
+    points = small_cloud(random)
+    points[:, 3] = 0
+    expected = small_model.segment(points, scores=True)
+    with pytest.warns(UserWarning, match="no remission, 0 is taken") as said:
+        found = small_model.segment(points[:, :3], scores=True)
+    assert len(said) == 1 and said[0].filename == __file__
+    for a, b in zip(found, expected):
+        np.testing.assert_array_equal(a, b)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            small_model.segment(points[:, :3])
+    assert len(said) == 1  # once per place, as Python does
+
+
+def test_float16_points_are_widened(small_model, random):
+    narrow = small_cloud(random).astype(np.float16)
+    np.testing.assert_array_equal(small_model.segment(narrow), small_model.segment(narrow.astype(np.float32)))
+
+
+@pytest.mark.parametrize("rows", [3, 4])
+def test_a_column_per_point_is_refused(small_model, rows):
+    for points in (9, 500):
+        with pytest.raises(ValueError, match=rf"found \[{rows}, {points}\], .* transpose it, for instance with points.T"):
+            small_model.segment(np.ones((rows, points), np.float32))
+    assert len(small_model.segment(np.ones((rows, 8), np.float32))) == rows  # points with columns that are not read
+    scenes = vs.Model.new("pvcnn", width=0.125, threads=1)
+    with pytest.raises(ValueError, match="transpose it"):
+        scenes.segment(np.ones((6, 500), np.float32))
+    with pytest.raises(ValueError, match="with C >= 6"):
+        scenes.segment(np.ones((500, 3), np.float32))
 
 
 def test_bad_files_are_os_errors(saved, tmp_path):

@@ -1,5 +1,8 @@
 """Ops against plain loops in double precision; the full sweeps are the C++ tests."""
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import oracle
 import pytest
@@ -252,6 +255,9 @@ def test_synthetic_scan():
     assert not np.array_equal(points, vs.synth_lidar(12)[0])
 
 
+FAR = np.array([[0, -(2**30), -(2**30), -(2**30)], [0, 2**30, 2**30, 2**30]], np.int32)
+
+
 def test_bad_arguments_are_value_errors(random):
     x = vs.SparseTensor(*oracle.random_cloud(random, 30, 3, 6))
     for call, message in [
@@ -263,17 +269,23 @@ def test_bad_arguments_are_value_errors(random):
         (lambda: vs.conv(x, weights(random, 27, 5, 8), semantics="valid"), "one of floor, bounded"),
         (lambda: vs.conv(x, weights(random, 27, 5, 8), kernel_size=(3, 3)), "kernel_size expects 1 or 3 values"),
         (lambda: vs.conv(x, weights(random, 27, 5, 8), padding=1), "padding belongs to bounded semantics"),
-        (lambda: vs.conv(x, weights(random, 27, 5, 8), 3, 1, 1, 1, "bounded"), "need a tensor with a shape"),
+        (lambda: vs.conv(x, weights(random, 27, 5, 8), 3, 1, 1, 1, "bounded"), r"SparseTensor\(\.\.\., shape=\)"),
         (lambda: vs.kernel_map(x, kernel_size=0), "kernel size of axis 0"),
         (lambda: vs.max_pool(x, 2, stride=2**30), "stride of axis 0 must be 1 to"),
         (lambda: vs.cat([]), "at least one tensor"),
         (lambda: vs.select_rows(x, np.zeros(3, bool)), r"mask expects u8"),
-        (lambda: vs.to_dense(x), "has no shape"),
+        (lambda: vs.to_dense(x), r"has no shape; make it with SparseTensor\(\.\.\., shape=\)"),
+        (lambda: vs.conv_transpose(x, weights(random, 8, 5, 8), 2, 2), r"SparseTensor\(\.\.\., stride=\)"),
+        (lambda: vs.generative_conv_transpose(x, weights(random, 8, 5, 8), 2, 2), r"SparseTensor\(\.\.\., stride=\)"),
+        (lambda: vs.SparseTensor(FAR, x.feats[:2]), "leave out what lies far from the rest$"),
         (lambda: vs.linear(x.feats, weights(random, 4, 4)), r"weight expects f32 \[5, Cout\]"),
         (lambda: vs.argmax(np.zeros((2, 300), np.float32)), "1 to 256 channels"),
         (lambda: vs.voxelize(np.zeros((2, 2), np.float32)), "with C >= 3"),
         (lambda: vs.voxelize(np.zeros((2, 3), np.float32), voxel_size=0), "positive number of metres"),
-        (lambda: vs.voxelize(np.full((1, 3), 1e30, np.float32)), "2\\^30 cells"),
+        (lambda: vs.voxelize(np.full((1, 3), 1e30, np.float32)), "2\\^30 cells .*; leave it out, by a range"),
+        (lambda: vs.voxelize(np.float32([[0, 0, 0], [1e6, 1e6, 1e6]])), "far from the rest, by a range"),
+        (lambda: vs.voxelize(np.zeros((2, 3), np.float32), range=((0, 0, 1), (1, 1, 0))), "found 1 to 0 along z"),
+        (lambda: vs.voxelize(np.zeros((2, 3), np.float32), range=((0, 0, 0), (1, np.nan, 1))), "0 to nan along y"),
         (lambda: vs.set_num_threads(0), "expected 1 to 1024 threads"),
         (lambda: vs.set_num_threads(1 << 20), "expected 1 to 1024 threads"),
     ]:
@@ -281,10 +293,25 @@ def test_bad_arguments_are_value_errors(random):
             call()
 
 
-def test_no_memory_is_a_memory_error(random):
-    x = vs.SparseTensor(*oracle.random_cloud(random, 30, 3, 6), shape=1 << 16)
-    with pytest.raises(MemoryError, match="bytes left"):
-        vs.to_dense(x)
+def test_no_memory_is_a_memory_error():
+    point = np.zeros((1, 3), np.float32)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), hard))
+    try:
+        with pytest.raises(MemoryError, match="bytes left"):
+            vs.knn_search(point, point, 1 << 30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_a_wrong_number_asks_for_no_memory():
+    x = vs.SparseTensor(np.array([[0, 0, 0, 0], [2**30, 1, 1, 1]]), np.ones((2, 6), np.float32), shape=2)
+    for op in (vs.global_max_pool, vs.global_avg_pool, vs.global_sum_pool, vs.to_dense):
+        with pytest.raises(ValueError, match="batch index 1073741824 of a tensor of 2 rows .*; number the clouds 0, 1, 2"):
+            op(x)
+    with pytest.raises(ValueError, match="voxels: 1073741824 with 6 numbers each"):
+        vs.voxelize_features(x.feats, np.zeros(2, np.int32), 2**30)
 
 
 def test_threads_do_not_change_bits(random):

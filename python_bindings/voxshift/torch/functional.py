@@ -239,14 +239,19 @@ def batch_norm(
     """act(norm(x) + residual) for x float32 [N, C], with torch.nn.functional.batch_norm's arguments.
 
     In training the statistics are those of all rows, and the running ones follow them (the variance unbiased); else the
-    running ones are used. activation: None, "relu", "relu6" or "leaky_relu" with negative_slope.
+    running ones are used. activation: None, "relu", "relu6" or "leaky_relu" with negative_slope. Raises ValueError for
+    one row in training; no row leaves the running statistics as they are.
     """
     if training:
+        if x.shape[0] == 1:
+            raise vs.InvalidArgument(
+                "[batch_norm] expects more than one row in training, found 1: train on larger inputs, or call .eval()"
+            )
         out, mean, variance = _BatchNorm.apply(x, weight, bias, residual, eps, activation, negative_slope)
         with torch.no_grad():
-            rows = x.shape[0]
-            running_mean.lerp_(mean, momentum)
-            running_var.lerp_(variance * (rows / max(rows - 1, 1)), momentum)
+            if rows := x.shape[0]:
+                running_mean.lerp_(mean, momentum)
+                running_var.lerp_(variance * (rows / (rows - 1)), momentum)
         recording.refuse("batch_norm in training mode", out)
         return out
     scale = weight * torch.rsqrt(running_var + eps)

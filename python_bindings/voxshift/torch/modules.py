@@ -8,7 +8,7 @@ from torch import nn
 
 from voxshift.torch import functional
 from voxshift.torch.functional import Axes
-from voxshift.torch.sparse_tensor import SparseTensor
+from voxshift.torch.sparse_tensor import SparseTensor, check_channels, check_together
 
 
 def _per_axis(value, dims):
@@ -101,7 +101,8 @@ class BatchNorm(nn.Module):
     """Batch normalisation over all rows, with torch.nn.BatchNorm1d's parameters and running statistics.
 
     activation: None, "relu", "relu6" or "leaky_relu", applied in the same pass, after an optional residual:
-    forward(x, residual=None) on SparseTensors.
+    forward(x, residual=None) on SparseTensors with equal coordinates. Raises ValueError for other coordinates and, in
+    training, for one row, whose variance tells nothing; no row leaves the running statistics alone, as in torch.
     """
 
     def __init__(
@@ -120,6 +121,9 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, x: SparseTensor, residual: Optional[SparseTensor] = None) -> SparseTensor:
+        if residual is not None:
+            check_together("batch_norm", (x, residual))
+            check_channels("batch_norm", x, residual)
         return x.with_feats(
             functional.batch_norm(
                 x.feats,

@@ -8,7 +8,7 @@ from torch import nn
 
 import voxshift as vs
 from voxshift.torch import functional, points, recording, video
-from voxshift.torch.sparse_tensor import SparseTensor, cat
+from voxshift.torch.sparse_tensor import SparseTensor, cat, check_together
 
 Classes = Union[int, Sequence, None]
 Profile = Union[str, dict, None]
@@ -129,13 +129,6 @@ class Network(nn.Module):
                 del values[name]
         return values[self.output].feats
 
-    def __deepcopy__(self, memo):
-        again = Network(self.to_model())
-        for name, p in self.named_parameters():
-            again.tensor(name).requires_grad_(p.requires_grad)
-        memo[id(self)] = again
-        return again.train(self.training)
-
     def to_model(self) -> vs.Model:
         """A voxshift.Model with the present weights."""
         return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
@@ -161,6 +154,8 @@ def _conv(op):
 
 
 def _batch_norm(net, step, inputs, roles):
+    if step.residual and isinstance(inputs[0], SparseTensor):
+        check_together("batch_norm", inputs)
     residual = inputs[1].feats if step.residual else None
     out = functional.batch_norm(
         inputs[0].feats,

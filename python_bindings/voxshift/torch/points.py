@@ -54,10 +54,10 @@ def voxelize_features(
 ) -> torch.Tensor:
     """Features of points reduced by their voxels: float32 [voxels, C] of feats float32 [N, C] (torchsparse's spvoxelize).
 
-    inverse: integers [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or "sum". A voxel without
+    inverse: int32 or int64 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or "sum". A voxel without
     points gets 0; among equal maxima the first has the gradient. Raises ValueError for other shapes, dtypes or voxels.
     """
-    return _VoxelizeFeatures.apply(feats, np.ascontiguousarray(inverse, np.int32), voxels, reduce)
+    return _VoxelizeFeatures.apply(feats, inverse, voxels, reduce)
 
 
 def _cells(x: SparseTensor) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Sparse tensors whose features carry gradients."""
 
-from typing import Iterable, Optional, Union
+from typing import Iterable, Optional, Sequence, Union
 
 import numpy as np
 import torch
@@ -71,22 +71,33 @@ class SparseTensor:
         return len(self.feats)
 
     def __add__(self, other: "SparseTensor") -> "SparseTensor":
-        _check_together("add", (self, other))
+        check_together("add", (self, other))
+        check_channels("add", self, other)
         return self.with_feats(self.feats + other.feats)
 
     def __repr__(self):
         return f"SparseTensor(size={len(self)}, channels={self.feats.shape[1]}, stride={self.stride})"
 
 
-def _check_together(op, tensors):
+def check_together(op: str, tensors: Sequence[SparseTensor]) -> None:
+    """Raises ValueError unless the tensors, at least one, have the same strides and equal coordinates."""
+    if not tensors:
+        raise vs.InvalidArgument(f"[{op}] expects at least one tensor")
     first = tensors[0]
     for x in tensors[1:]:
-        if len(x) != len(first) or x.stride != first.stride:
-            raise vs.InvalidArgument(f"[{op}] expects tensors on the same coordinates, found {first} and {x}")
+        if x.stride != first.stride or not x.base.same_coordinates(first.base):
+            differ = "whose coordinates differ" if x.stride == first.stride else "of other strides"
+            raise vs.InvalidArgument(f"[{op}] expects tensors on the same coordinates, found {first} and {x}, {differ}")
+
+
+def check_channels(op: str, x: SparseTensor, other: SparseTensor) -> None:
+    """Raises ValueError unless both have as many channels: torch would spread one over many."""
+    if x.feats.shape[1] != other.feats.shape[1]:
+        raise vs.InvalidArgument(f"[{op}] tensors have {x.feats.shape[1]} and {other.feats.shape[1]} channels")
 
 
 def cat(tensors: Iterable[SparseTensor]) -> SparseTensor:
     """Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise."""
     tensors = list(tensors)
-    _check_together("cat", tensors)
+    check_together("cat", tensors)
     return tensors[0].with_feats(cat_features([x.feats for x in tensors], tensors[0].base))
