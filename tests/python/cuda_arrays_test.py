@@ -1,7 +1,9 @@
 """Arrays on a CUDA device: in and out without a copy, every op on them, and nothing that reads them as the CPU's."""
 
+import copy
 import gc
 import os
+import pickle
 import weakref
 
 import numpy as np
@@ -131,9 +133,24 @@ def test_strides_of_contiguous_memory_are_taken():
     np.testing.assert_array_equal(vs.affine(array).numpy(), np.ones((1, 3), np.float32))
 
 
-def test_long_coordinates_are_refused(cloud):
-    with pytest.raises(ValueError, match=r"int32, found int64; .* \.int\(\)"):
-        vs.SparseTensor(vs.to_device(cloud[0].astype(np.int64)), vs.to_device(cloud[1]))
+def test_long_coordinates_are_converted(cloud):
+    x = vs.SparseTensor(vs.to_device(cloud[0].astype(np.int64)), vs.to_device(cloud[1]))
+    np.testing.assert_array_equal(x.coords.numpy(), cloud[0])
+    with pytest.raises(ValueError, match="must fit 32 bits, found 4294967296"):
+        vs.SparseTensor(vs.to_device(np.array([[0, 2**32, 0, 0]])), vs.to_device(cloud[1][:1]))
+
+
+@pytest.mark.parametrize("again", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_arrays_and_tensors_pickle_to_their_device(cloud, again):
+    array = vs.to_device(cloud[1])
+    other = again(array)
+    assert other.device == array.device and address(other) != address(array)
+    np.testing.assert_array_equal(other.numpy(), cloud[1])
+    x = vs.SparseTensor(cloud[0], cloud[1], stride=2).to("cuda")
+    y = again(x)
+    assert (y.device, y.stride) == (x.device, x.stride)
+    np.testing.assert_array_equal(y.coords.numpy(), cloud[0])
+    np.testing.assert_array_equal(y.feats.numpy(), cloud[1])
 
 
 def test_a_tensor_moves_with_its_inverse(cloud):
