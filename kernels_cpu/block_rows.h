@@ -21,7 +21,7 @@ namespace voxshift::cpu::HWY_NAMESPACE {
 // x < low ? low : x and x > high ? high : x. x86 has them as one instruction, whose second operand is the result where
 // one is NaN; NEON's maximum drops a NaN.
 HWY_INLINE FloatVector at_least(FloatVector low, FloatVector x) {
-#if HWY_ARCH_X86
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   return hn::Max(low, x);
 #else
   return hn::IfThenElse(hn::Lt(x, low), low, x);
@@ -29,7 +29,7 @@ HWY_INLINE FloatVector at_least(FloatVector low, FloatVector x) {
 }
 
 HWY_INLINE FloatVector at_most(FloatVector high, FloatVector x) {
-#if HWY_ARCH_X86
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
   return hn::Min(high, x);
 #else
   return hn::IfThenElse(hn::Gt(x, high), high, x);

@@ -23,8 +23,8 @@ __global__ void __launch_bounds__(kWarps * 32)
     for (std::int64_t first = 0; first < kept.channels && stays; first += 32) {
       const std::int64_t c = first + lane;
       const float value = c < kept.channels ? values.at(i, c) : 0, old = c < kept.channels ? kept.at(p, c) : 0;
-      const bool far = !(fabsf(value - old) <= threshold) ||
-                       (threshold == 0 && __float_as_uint(value) != __float_as_uint(old));
+      const bool far =
+          !(fabsf(value - old) <= threshold) || (threshold == 0 && __float_as_uint(value) != __float_as_uint(old));
       stays = __ballot_sync(0xffffffffu, far) == 0;
     }
     if (!stays)
