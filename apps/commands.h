@@ -41,6 +41,7 @@ struct EvalOptions {
 
 struct InfoOptions {
   std::filesystem::path model;
+  bool profile = false;  ///< print its preprocessing as JSON and nothing else
 };
 
 struct NewOptions {

@@ -122,7 +122,11 @@ void add_eval(CLI::App& app, EvalOptions& options) {
 
 void add_info(CLI::App& app, InfoOptions& options) {
   CLI::App& command = *app.add_subcommand("info", "Layers, shapes, parameters and MACs of a model");
-  command.add_option("model", options.model, "Model file")->required()->type_name("MODEL");
+  command.add_option("model", options.model, "Model file; with --profile also a known profile or its JSON file")
+      ->required()
+      ->type_name("MODEL");
+  command.add_flag("--profile", options.profile,
+                   "Print the preprocessing as the JSON that --preprocess takes, and nothing else");
 }
 
 void add_new(CLI::App& app, NewOptions& options) {

@@ -90,6 +90,12 @@ int video_info(const InfoOptions& options, const Model& model, const FrameProfil
 }  // namespace
 
 int info(const InfoOptions& options) {
+  if (options.profile) {
+    const bool is_model = options.model.extension() == ".safetensors";
+    const Profile profile = is_model ? Model::load(options.model).profile() : find_profile(options.model.string());
+    std::printf("%s\n", to_text(profile).c_str());
+    return 0;
+  }
   const Model model = Model::load(options.model);
   const Profile& profile = model.profile();
   if (profile.frames) return video_info(options, model, *profile.frames);

@@ -47,6 +47,9 @@ const std::vector<Profile>& known_profiles();
 /// a mean or std that is not finite, a std that is not above 0, and segments outside 1..1024.
 void check_valid(const FrameProfile& frames);
 
+/// The profile as the JSON that find_profile() reads from a file, indented.
+std::string to_text(const Profile& profile);
+
 /// A known profile by name, or one from a JSON file. Throws InvalidArgument when it is neither, IoError for a bad file.
 Profile find_profile(const std::string& name_or_path);
 

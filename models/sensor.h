@@ -16,7 +16,7 @@ struct Sensor {
 };
 
 /// "kitti" (HDL-64E), "nuscenes" (HDL-32E), "waymo" (five LiDARs, in the frame of the car, that lies on the road),
-/// "ouster" (OS1, reflectivity), "livox" (Avia). docs/scans.md has the sources.
+/// "ouster" (OS1, reflectivity), "livox" (Avia). docs/scans.md has the table.
 const std::vector<Sensor>& known_sensors();
 
 /// Throws InvalidArgument, which names those that are known.

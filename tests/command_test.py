@@ -262,6 +262,19 @@ def test_info(model):
     assert "stem.0.kernel" in text and "[27, 4, 2]" in text and "classifier.0.bias" in text
 
 
+def test_info_of_a_profile(model, tmp_path):
+    own = json.loads(succeeds("info", model, "--profile"))
+    assert own == json.loads(read_header(model)[0]["__metadata__"]["voxshift.profile"])
+    (tmp_path / "own.json").write_text(succeeds("info", "nuscenes", "--profile"))
+    assert json.loads(succeeds("info", tmp_path / "own.json", "--profile"))["name"] == "nuscenes"
+    scan = put(tmp_path / "a.bin", cloud(50))
+    fails("segment", scan, "--model", model, "--preprocess", tmp_path / "none.json", says=["none.json", "spvnas"])
+    succeeds("segment", scan, "--model", model, "--preprocess", tmp_path / "own.json", "--out", tmp_path,
+             "--remission-scale", 255)
+    (tmp_path / "own.json").write_text(json.dumps({**own, "voxelsize": 1}))
+    fails("segment", scan, "--model", model, "--preprocess", tmp_path / "own.json", says=["own.json", "voxelsize"])
+
+
 def test_new_is_repeatable(model, tmp_path):
     for name, seed in [("same", 3), ("other", 4)]:
         succeeds("new", "minkunet", "--width", 0.0625, "--seed", seed, "-o", tmp_path / name)

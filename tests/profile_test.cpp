@@ -90,7 +90,7 @@ TEST(Profile, VideoRefused) {
   with("width", "257", {"224 x 257", "256"});
   with("segments", "0", {"segments", "found 0"});
   with("segments", "1025", {"segments", "found 1025"});
-  with("mean", "[0, 0]", {"[profile]"});
+  with("mean", "[0, 0]", {"mean of frames", "three numbers", "[0,0]"});
   with("mean", "[0, 0, 1e300]", {"mean"});
   with("std", "[1, 1, 0]", {"std", "above 0"});
   with("std", "[1, -1, 1]", {"std", "above 0"});
@@ -151,7 +151,13 @@ TEST(Profile, Refused) {
   with("scale", "3", {"[profile]"});
   with("range", R"({"lowest": [0, 0, 0]})", {"highest"});
   with("range", R"({"lowest": [0, 0], "highest": [1, 1, 1]})", {"[profile]"});
-  with("range", "[1]", {"[profile]"});
+  with("range", "[1]", {"range", "an object", "[1]"});
+  with("range", R"({"lowest": [0, 0, 0], "highest": [1, 1, 1], "top": 2})", {"range", "\"top\"", "highest, lowest"});
+  with("voxelsize", "0.1", {"unknown key \"voxelsize\"", "voxel_size"});
+  with("scale", "[1, 1, true]", {"scale", "factor", "true"});
+  with("voxel_size", "true", {"voxel_size", "metres", "true"});
+  with("name", "7", {"name", "a text", "7"});
+  with("relative_to", R"("map")", {"relative_to", "sensor, tile", "\"map\""});
   with("range", R"({"lowest": [0, 0, 1], "highest": [1, 1, 0]})", {"[profile]", "range", "found 1 to 0 along z"});
   for (const char* key : {"name", "scale", "voxel_size", "rounding", "features"}) {
     json document = good;
