@@ -47,10 +47,12 @@ Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std
   return session("forward").forward(tensor.to(device_)).to(tensor.device());
 }
 
-Segmentation LoadedModel::segment(const Array& points, bool scores) {
+std::pair<Segmentation, std::vector<std::string>> LoadedModel::segment(const Array& points, bool scores,
+                                                                       const PrepareOptions& options) {
   const std::lock_guard lock(mutex_);
-  const Segmentation result = session("segment").segment(points.to(device_), scores);
-  return {result.labels.to(points.device()), result.scores.to(points.device())};
+  const bool on_cpu = points.device() == Device::cpu();  // where the session prepares them
+  const Segmentation result = session("segment").segment(on_cpu ? points : points.to(device_), scores, options);
+  return {{result.labels.to(points.device()), result.scores.to(points.device())}, session("segment").report().notes};
 }
 
 RunReport LoadedModel::report() {

@@ -8,7 +8,9 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
+#include <vector>
 
 namespace voxshift::python {
 
@@ -27,7 +29,8 @@ class LoadedModel {
   // Of models for points and voxels: operands go to the model's device, results to where the operands came from. Throw
   // InvalidArgument for one for video.
   Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
-  Segmentation segment(const Array& points, bool scores);
+  std::pair<Segmentation, std::vector<std::string>> segment(const Array& points, bool scores,
+                                                            const PrepareOptions& options);  ///< and the notes
   RunReport report();
 
   /// Throws InvalidArgument, which names `op`, for a model that is not for video.

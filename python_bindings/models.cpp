@@ -92,22 +92,6 @@ std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Par
                                        model.device(), model.pool(), name(model.dtype()));
 }
 
-// Points as a session takes them, float32 with remission: float16 widened, a 4th column of 0 added where there is none.
-Array points_with_remission(const Array& given, std::int64_t columns) {
-  Array points = given;
-  if (points.dtype() == DType::kF16) points = widened({{"", points.to(Device::cpu())}}).at("").to(given.device());
-  if (points.dtype() != DType::kF32 || points.rank() != 2 || points.dim(1) != 3 || columns != 4) return points;
-  const Array xyz = points.to(Device::cpu());
-  Array padded({xyz.dim(0), 4}, DType::kF32);
-  const auto* from = xyz.data<float>();
-  auto* to = padded.data<float>();
-  for (std::int64_t i = 0; i < xyz.dim(0); ++i) {
-    std::copy_n(from + 3 * i, 3, to + 4 * i);
-    to[4 * i + 3] = 0;
-  }
-  return padded.to(given.device());
-}
-
 void check_points_are_rows(const Shape& shape, std::int64_t columns) {
   const std::int64_t most = std::max<std::int64_t>(4, columns);
   const bool turned = shape.size() == 2 && shape[0] >= 3 && shape[0] <= most && shape[1] > 2 * most;
@@ -115,18 +99,64 @@ void check_points_are_rows(const Shape& shape, std::int64_t columns) {
         ", which looks like a column per point; transpose it, for instance with points.T");
 }
 
-py::object segment(LoadedModel& model, const Array& given, bool scores) {
-  const std::int64_t columns = model.model().profile().columns();
-  check_points_are_rows(given.shape(), columns);
-  if (given.rank() == 2 && given.dim(1) == 3 && columns == 4 &&
-      PyErr_WarnEx(PyExc_UserWarning, "[segment] points have no remission, 0 is taken: expect worse labels", 1) != 0)
-    throw py::error_already_set();
-  const Segmentation result = [&] {
+using Origin = std::array<double, 3>;
+
+PrepareOptions prepare_options(const Word& sensor, std::optional<float> remission_scale,
+                               const std::optional<Origin>& origin) {
+  check(!remission_scale || *remission_scale > 0, "[segment] remission_scale expects a number above 0, found ",
+        remission_scale.value_or(0));
+  PrepareOptions options{{}, remission_scale, origin, {}};
+  if (sensor) options.sensor = find_sensor(*sensor);
+  return options;
+}
+
+void warn(const std::string& op, const std::vector<std::string>& notes) {
+  for (const std::string& note : notes)
+    if (PyErr_WarnEx(PyExc_UserWarning, ("[" + op + "] " + note).c_str(), 1) != 0) throw py::error_already_set();
+}
+
+py::object segment(LoadedModel& model, const Array& given, bool scores, const Word& sensor,
+                   std::optional<float> remission_scale, const std::optional<Origin>& origin) {
+  check_points_are_rows(given.shape(), model.model().profile().columns());
+  const auto [result, notes] = [&] {
     const py::gil_scoped_release without_gil;
-    return model.segment(points_with_remission(given, columns), scores);
+    const bool half = given.dtype() == DType::kF16;
+    const Array points = half ? widened({{"", given.to(Device::cpu())}}).at("").to(given.device()) : given;
+    return model.segment(points, scores, prepare_options(sensor, remission_scale, origin));
   }();
+  warn("segment", notes);
   if (!scores) return array_to(result.labels);
   return py::make_tuple(array_to(result.labels), array_to(result.scores));
+}
+
+/// What of a profile, as Model.profile has it, decides how points are prepared.
+Profile profile_of(const py::dict& given) {
+  Profile profile;
+  profile.scale = given["scale"].cast<std::vector<float>>();
+  if (given.contains("blocks")) profile.blocks.emplace();
+  if (!given.contains("voxel_size")) return profile;
+  profile.voxelize.voxel_size = given["voxel_size"].cast<float>();
+  if (!given["range"].is_none()) profile.voxelize.range.emplace();
+  const bool is_tile = given["relative_to"].cast<std::string>() == "tile";
+  profile.relative_to = is_tile ? RelativeTo::kTile : RelativeTo::kSensor;
+  return profile;
+}
+
+Array prepare_points(const Array& points, const py::dict& profile, const Word& sensor,
+                     std::optional<float> remission_scale, const std::optional<Origin>& origin) {
+  const PrepareOptions options = prepare_options(sensor, remission_scale, origin);
+  const Profile wanted = profile_of(profile);
+  python::on_cpu("prepare_points", points);
+  check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= 3,
+        "[prepare_points] points expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ",
+        to_string(points.shape()));
+  Preparation preparation;
+  preparation.examine(points.values<float>(), points.dim(1), wanted, options);
+  warn("prepare_points", preparation.notes());
+  if (!preparation.needed()) return points;
+  Array prepared(points.shape(), DType::kF32);
+  preparation.apply(points.values<float>(), {prepared.data<float>(), static_cast<std::size_t>(prepared.count())});
+  return prepared;
 }
 
 py::dict parameters(const LoadedModel& model) {
@@ -155,7 +185,8 @@ py::dict profile(const LoadedModel& model) {
   if (v.range) range = py::make_tuple(v.range->lowest, v.range->highest);
   return py::dict("name"_a = profile.name, "voxel_size"_a = v.voxel_size, "rounding"_a = word_of(v.rounding),
                   "range"_a = range, "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest),
-                  "scale"_a = profile.scale);
+                  "scale"_a = profile.scale,
+                  "relative_to"_a = profile.relative_to == RelativeTo::kTile ? "tile" : "sensor");
 }
 
 py::dict report(LoadedModel& model) {
@@ -235,11 +266,20 @@ axes than the network's input, and for a model for video.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
 
-points: float32 or float16 [N, C], x y z in metres and remission, as the profile wants them; further columns are ignored.
-    Without a remission ([N, 3]) it is 0, which a warning says.
+points: float32 or float16 [N, C], x y z in metres and remission; further columns are ignored.
+sensor: "kitti", "nuscenes", "waymo", "ouster" or "livox". remission_scale: what a perfect reflector has, 1, 255 or 65535.
+origin: x, y, z of the sensor among the points, in metres.
 scores: also return the softmax of the logits, float32 [N, classes], 0 for a dropped point: (labels, scores).
 
-Raises ValueError for another shape or dtype, and where points without a range span more than a key's 63 bits.)";
+What is not given and looks unlike what the model's profile takes is guessed, and a UserWarning says how: remission of
+0..255, a sensor far from the origin, no remission, points far from all others, which are dropped. Points on a CUDA device
+are taken as they are. Raises ValueError for another shape or dtype, and where points without a range span more than a key's 63 bits.)";
+
+constexpr const char* kPreparePointsDoc = R"(Points as segment gives them to a network of this profile: float32 [N, C].
+
+points: float32 [N, C >= 3], x y z in metres and remission. profile: a Model.profile. sensor, remission_scale, origin: as
+of Model.segment, and so are the warnings. A point far from all others gets a NaN, which voxelize drops. Points that are as
+the profile expects come back as they are. Raises ValueError.)";
 
 constexpr const char* kReportDoc = R"(Cost of the last run of forward or segment, 0 before the first.
 
@@ -286,7 +326,8 @@ void bind_models(py::module_& m) {
           "ValueError for a number beyond float16's range.")
       .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
       .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
-      .def("segment", &segment, "points"_a, "scores"_a = false, kSegmentDoc)
+      .def("segment", &segment, "points"_a, "scores"_a = false, "sensor"_a = py::none(),
+           "remission_scale"_a = py::none(), "origin"_a = py::none(), kSegmentDoc)
       .def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
       .def_property_readonly("report", &report, kReportDoc)
       .def_property_readonly(
@@ -296,7 +337,8 @@ void bind_models(py::module_& m) {
       .def_property_readonly(
           "profile", &profile,
           "Preprocessing: {name, voxel_size, rounding, range, reduce, origin} as voxelize takes\n"
-          "them, and scale, the factor of each of the points' columns. Of networks on points {name,\n"
+          "them, scale, the factor of each of the points' columns, and relative_to, what the points' zero is. Of "
+          "networks on points {name,\n"
           "scale, blocks: {size, points, room_coordinates}}, of networks on video {name, frames: {height,\n"
           "width, resize, mean, std, segments}}.")
       .def_property_readonly(
@@ -312,6 +354,8 @@ void bind_models(py::module_& m) {
           "Of features and weights: \"f32\" or \"f16\".")
       .def("__repr__", &repr)
       .def(py::pickle(&state_of, &from_state));
+  m.def("prepare_points", &prepare_points, "points"_a, "profile"_a, "sensor"_a = py::none(),
+        "remission_scale"_a = py::none(), "origin"_a = py::none(), kPreparePointsDoc);
 }
 
 }  // namespace voxshift::python

@@ -13,13 +13,13 @@ namespace {
 py::dict build_info() {
   const Device gpu = Device::cuda();
   return py::dict("version"_a = version(), "instruction_set"_a = runtime(Device::cpu()).target(Device::cpu()),
-                  "cuda"_a = runtime(gpu).available(gpu), "opencv"_a = false, "open3d"_a = false);
+                  "cuda"_a = runtime(gpu).available(gpu), "opencv"_a = false);
 }
 
 constexpr const char* kBuildInfoDoc = R"(What this build has and what it runs on.
 
-{version, instruction_set: "avx512", "avx2", "sse4" or "neon", cuda, opencv, open3d}. The last two serve the command
-`voxshift` (pictures, .ply and .pcd files); the Python package is built without them.)";
+{version, instruction_set: "avx512", "avx2", "sse4" or "neon", cuda, opencv}. The last serves the command `voxshift`
+(pictures, videos); the Python package is built without it.)";
 
 }  // namespace
 }  // namespace voxshift::python
@@ -34,6 +34,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_tensors(m);
   bind_ops(m);
   bind_points(m);
+  bind_point_files(m);
   bind_point_sets(m);
   bind_models(m);
   bind_evaluation(m);

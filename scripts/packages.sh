@@ -2,7 +2,7 @@
 # Installs the Debian packages that voxshift needs: packages.sh GROUP..., with the groups below. The only list of them.
 set -euo pipefail
 
-build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev libcli11-dev libopencv-dev libopen3d-dev)
+build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev libcli11-dev libopencv-dev)
 test=(libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
       python3-matplotlib python3-tqdm)
 check=(clang-format clang-tidy git pybind11-dev)

@@ -7,7 +7,7 @@ source scripts/quietly.sh
 
 scripts/packages.sh arm64
 echo "Building for 64-bit Arm in build/arm64"
-quietly arm64_configure cmake --preset arm64 -DVOXSHIFT_APPS=OFF -DVOXSHIFT_OPENCV=OFF -DVOXSHIFT_OPEN3D=OFF
+quietly arm64_configure cmake --preset arm64 -DVOXSHIFT_APPS=OFF -DVOXSHIFT_OPENCV=OFF
 quietly arm64_build cmake --build --preset arm64
 echo "Running the C++ tests in QEMU"
 quietly arm64_ctest ctest --preset arm64 --parallel "$(nproc)"

@@ -30,7 +30,7 @@ gpu=${gpu:-Orin}
 echo "Building in build/cuda for $gpu (sm_$capability)"
 start=$SECONDS
 quietly cuda_configure cmake --preset cuda -D CMAKE_CUDA_ARCHITECTURES="$capability-real" -D VOXSHIFT_BENCHMARKS=ON \
-  -D VOXSHIFT_OPENCV=OFF -D VOXSHIFT_OPEN3D=OFF
+  -D VOXSHIFT_OPENCV=OFF
 quietly cuda_build cmake --build --preset cuda --parallel "$(nproc)"
 echo "built in $((SECONDS - start)) s on $(nproc) cores"
 

@@ -37,7 +37,6 @@ class _BuildInfo(TypedDict):
     instruction_set: str
     cuda: bool
     opencv: bool
-    open3d: bool
 
 class _Blocks(TypedDict):
     size: float
@@ -60,6 +59,7 @@ class _Profile(TypedDict, total=False):
     reduce: _Reduce
     origin: _Origin
     scale: list[float]
+    relative_to: Literal["sensor", "tile"]
     blocks: _Blocks
     frames: _Frames
 
@@ -171,6 +171,23 @@ class Voxels:
     @property
     def dropped(self) -> int: ...
 
+class PointCloud:
+    @property
+    def points(self) -> NDArray[np.float32]: ...
+    @property
+    def rgb(self) -> Optional[NDArray[np.uint8]]: ...
+    @property
+    def label(self) -> Optional[NDArray[np.uint32]]: ...
+    @property
+    def ring(self) -> Optional[NDArray[np.int32]]: ...
+    @property
+    def time(self) -> Optional[NDArray[np.float64]]: ...
+    @property
+    def origin(self) -> list[float]: ...
+    @property
+    def has_remission(self) -> bool: ...
+    def __len__(self) -> int: ...
+
 class ClassInfo:
     @property
     def name(self) -> str: ...
@@ -258,9 +275,23 @@ class Model:
         self, x: Union[SparseTensor, _Array], row_splits: Optional[_Array] = None
     ) -> NDArray[np.float32]: ...
     @overload
-    def segment(self, points: _Array, scores: Literal[False] = False) -> NDArray[np.uint8]: ...
+    def segment(
+        self,
+        points: _Array,
+        scores: Literal[False] = False,
+        sensor: Optional[str] = None,
+        remission_scale: Optional[float] = None,
+        origin: Optional[Sequence[float]] = None,
+    ) -> NDArray[np.uint8]: ...
     @overload
-    def segment(self, points: _Array, scores: Literal[True]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
+    def segment(
+        self,
+        points: _Array,
+        scores: Literal[True],
+        sensor: Optional[str] = None,
+        remission_scale: Optional[float] = None,
+        origin: Optional[Sequence[float]] = None,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
     def recognize(self, frames: _Array) -> NDArray[np.float32]: ...
     def recognize_frames(self, frames: _Array) -> NDArray[np.float32]: ...
     @property
@@ -734,6 +765,14 @@ def synth_video(
     noise: float = 2.0,
 ) -> tuple[NDArray[np.uint8], int]: ...
 def synth_video_classes() -> list[str]: ...
+def prepare_points(
+    points: _Array,
+    profile: _Profile,
+    sensor: Optional[str] = None,
+    remission_scale: Optional[float] = None,
+    origin: Optional[Sequence[float]] = None,
+) -> NDArray[np.float32]: ...
+def read_points(path: _Path, columns: Optional[int] = None) -> PointCloud: ...
 def synth_lidar(seed: int, vary_sensor: bool = False) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
 def to_device(x: _Array, device: str = "cuda") -> Union[NDArray[Any], DeviceArray]: ...
 def synchronize(device: str = "cuda") -> None: ...

@@ -3,6 +3,8 @@
 import copy
 import io
 import pickle
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +47,12 @@ def clip_model():
     return vs.Model.pretrained("tsm-mobilenetv2-motions", threads=1)
 
 
+def cloud_of_a_file(points):
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "a.npy", points)
+        return vs.read_points(Path(folder) / "a.npy")
+
+
 def things(clip_model):
     random = np.random.default_rng(3)
     points = random.random((60, 4), np.float32)
@@ -61,6 +69,7 @@ def things(clip_model):
         "SparseTensor with repeats": vs.SparseTensor(repeated, np.concatenate([feats, feats[:7]]), reduce="sum"),
         "SparseTensor of an op": vs.max_pool(x, 2, stride=2),
         "SparseTensor without rows": vs.SparseTensor(coords[:0], feats[:0]),
+        "PointCloud": cloud_of_a_file(points),
         "Voxels": vs.voxelize(points, 0.2, range=((0, 0, 0), (0.9, 0.9, 0.9)), reduce="mean"),
         "NearestNeighbors": vs.knn_search(points, points[:9], 4),
         "RaggedNeighbors": vs.fixed_radius_search(points, points[:9], 0.3),
@@ -73,7 +82,7 @@ def things(clip_model):
 
 
 DATA = {"SparseTensor", "Voxels", "NearestNeighbors", "RaggedNeighbors", "Interpolation", "ClassInfo", "ConfusionMatrix"}
-DATA |= {"FrameCost", "FrameResult", "Model", "DeviceArray"}
+DATA |= {"FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
 REFUSED = {"ThreadPool", "VideoStream", "LabelSmoother", "StreamingShift", "MaskedLayer"}
 
 
@@ -112,7 +121,7 @@ def test_models(small_model, clip_model, again):
         assert (other.threads, other.device, other.dtype) == (model.threads, model.device, model.dtype)
         assert_same(other.classes, model.classes)
         assert_same(other.parameters(), model.parameters())
-    points = (np.random.default_rng(1).random((400, 4)) * 4).astype(np.float32)
+    points = (np.random.default_rng(1).random((400, 4)) * [4, 4, 4, 1]).astype(np.float32)
     np.testing.assert_array_equal(again(small_model).segment(points), small_model.segment(points))
     frames = np.zeros((2, 128, 128, 3), np.uint8)
     np.testing.assert_array_equal(again(clip_model).recognize(frames), clip_model.recognize(frames))

@@ -74,7 +74,7 @@ class FolderScans:
 
     def __getitem__(self, index):
         scan = self.scans[index % len(self.scans)]
-        points = np.fromfile(scan, np.float32).reshape(-1, 4)
+        points = vs.read_points(scan, columns=4).points
         raw = np.fromfile(self.label_file(scan), np.uint32)
         labels = train_ids(raw, self.classes)
         for raw_id in np.unique(raw[labels == IGNORED] & 0xFFFF):
@@ -165,6 +165,7 @@ class Examples(torch.utils.data.Dataset):
         points, labels = self._scan(group * self.GROUP + place % self.GROUP)
         full_remission = 1 / self.profile["scale"][3]
         random = np.random.default_rng([self.seed, i])
+        points = vs.prepare_points(points, self.profile)
         points, labels = augment(points, labels, random, self.share, full_remission)
         x, inverse = prepared(points, self.profile)
         kept = inverse >= 0
