@@ -78,7 +78,7 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
     // Unequal clouds, an empty one, and more rows in all than run together at once.
-    const std::int64_t unit = emulated() ? 10 : 100;
+    const std::int64_t unit = emulated() ? 10 : kSanitized ? 30 : 100;
     const PointSet clouds{random_points(42 * unit, model.graph().in_channels, 5).to(device()),
                           splits_of({0, 25 * unit, 25 * unit, 41 * unit, 42 * unit})};
     Session one(model, device(), 1, DType::kF32);
@@ -93,7 +93,7 @@ TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
     const std::int64_t channels = model.graph().in_channels;
-    const std::int64_t unit = emulated() ? 30 : 300;
+    const std::int64_t unit = emulated() ? 30 : kSanitized ? 100 : 300;
     const Array points = random_points(3 * unit, channels, 6);
     Session session(model, device(), 2, DType::kF32);
     const auto both = host<float>(session.forward(PointSet{points.to(device()), splits_of({0, 2 * unit, 3 * unit})}));
