@@ -1,35 +1,17 @@
-// Point cloud files: what is read and what is refused. Files are built byte by byte.
+// .ply and .pcd: what is read and refused. Files are built byte by byte.
 #include <lzf.h>
-#include <voxshift/files/read_points.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
-#include <random>
 #include <utility>
 #include <vector>
 
-#include "file_test.h"
+#include "point_file_bytes.h"
 
 namespace voxshift {
 namespace {
-
-using PointFiles = FileTest;
-
-std::string refusal(const fs::path& path, std::optional<int> columns = {}) {
-  return io_error(path, [&] { read_points(path, columns); });
-}
-
-std::string npy(const std::string& dictionary, const std::string& data, char major = 1) {
-  std::string text = "\x93NUMPY";
-  text += major;
-  text += '\0';
-  const auto size = static_cast<std::uint32_t>(dictionary.size());
-  text.append(reinterpret_cast<const char*>(&size), major == 1 ? 2 : 4);
-  return text + dictionary + data;
-}
 
 std::string ply(const std::string& format, const std::string& vertex, const std::string& body) {
   return "ply\nformat " + format + " 1.0\ncomment made by hand\n" + vertex + "end_header\n" + body;
@@ -43,17 +25,6 @@ std::string pcd(const std::string& data, const std::string& body, int points = 2
          "\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS " + count + "\nDATA " + data + "\n" + body;
 }
 
-/// The bytes of a value of each type that files have.
-struct TypeOfFiles {
-  std::string ply, pcd;  ///< empty: the format has none
-  std::function<std::string(double)> bytes;
-};
-
-template <class T>
-TypeOfFiles type_of(const std::string& ply, const std::string& pcd) {
-  return {ply, pcd, [](double value) { return bytes_of(std::vector<T>{static_cast<T>(value)}); }};
-}
-
 std::vector<TypeOfFiles> types_of_files() {
   return {type_of<std::int8_t>("char", "I 1"),     type_of<std::int8_t>("int8", ""),
           type_of<std::uint8_t>("uchar", "U 1"),   type_of<std::uint8_t>("uint8", ""),
@@ -65,191 +36,6 @@ std::vector<TypeOfFiles> types_of_files() {
           type_of<float>("float", "F 4"),          type_of<float>("float32", ""),
           type_of<double>("double", "F 8"),        type_of<double>("float64", "")};
 }
-
-std::string turned(std::string bytes) {
-  std::reverse(bytes.begin(), bytes.end());
-  return bytes;
-}
-
-// .bin
-
-TEST_F(PointFiles, BinKeepsEveryValue) {
-  const float inf = std::numeric_limits<float>::infinity();
-  const std::vector<float> values = {1, 2, 3, 0.5F, 4, std::nanf(""), -inf, 0};
-  const PointCloud scan = read_points(put("a.bin", bytes_of(values)));
-  EXPECT_EQ(scan.columns, 4);
-  EXPECT_EQ(scan.count(), 2);
-  ASSERT_EQ(scan.points.size(), values.size());
-  EXPECT_EQ(std::memcmp(scan.points.data(), values.data(), values.size() * sizeof(float)), 0);
-}
-
-TEST_F(PointFiles, BinColumns) {
-  const fs::path path = put("a.BIN", bytes_of(std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}));
-  EXPECT_EQ(read_points(path, 5).count(), 3);
-  EXPECT_EQ(read_points(path, 5).columns, 5);
-  // Without remission the fourth column is zero.
-  const PointCloud three = read_points(path, 3);
-  EXPECT_EQ(three.columns, 4);
-  EXPECT_EQ(three.count(), 5);
-  EXPECT_EQ(std::vector<float>(three.points.begin() + 4, three.points.begin() + 8), (std::vector<float>{3, 4, 5, 0}));
-  EXPECT_THROW(read_points(path, 2), InvalidArgument);
-  EXPECT_THROW(read_points(path, -4), InvalidArgument);
-}
-
-// Scans whose rows are 3 to 8 wide, in the order of a scan and shuffled, with remission of 0..1 and of 0..255.
-TEST_F(PointFiles, BinColumnsAreSeen) {
-  for (const float full : {1.0F, 255.0F})
-    for (const std::size_t columns : {3, 4, 5, 6, 8})
-      for (const bool shuffled : {false, true}) {
-        std::mt19937 random(1);
-        std::vector<std::vector<float>> rows;
-        for (int i = 0; i < 4800; ++i) {
-          const auto ring = static_cast<float>(i / 150);
-          const float angle = static_cast<float>(i % 150) * 0.042F, far = 3 + ring * 1.5F;
-          const float noise = static_cast<float>(random() % 1000) / 1000;
-          const float row[] = {far * std::cos(angle),
-                               far * std::sin(angle),
-                               -1.7F + 0.1F * noise,
-                               full * noise,
-                               ring,
-                               static_cast<float>(i) * 1e-5F,
-                               0,
-                               1};
-          rows.emplace_back(row, row + columns);
-        }
-        if (shuffled) std::shuffle(rows.begin(), rows.end(), random);
-        std::vector<float> values;
-        for (const auto& row : rows) values.insert(values.end(), row.begin(), row.end());
-        const PointCloud cloud = read_points(put("a.bin", bytes_of(values)));
-        EXPECT_EQ(cloud.count(), 4800) << columns << (shuffled ? " shuffled " : " ") << full;
-        EXPECT_EQ(cloud.notes.size(), columns == 4 ? 0U : 1U);
-        EXPECT_EQ(read_points(folder_ / "a.bin", static_cast<int>(columns)).notes.size(), 0U);
-      }
-}
-
-// Where the values show nothing, a row is KITTI's.
-TEST_F(PointFiles, BinOfNoiseHasFourColumns) {
-  std::mt19937 random(2);
-  std::vector<float> values(60000);
-  for (float& value : values) value = static_cast<float>(random() % 20000) / 1000;
-  EXPECT_EQ(read_points(put("a.bin", bytes_of(values))).count(), 15000);
-  values.resize(4000 * 4 - 1);
-  EXPECT_SAYS(refusal(put("a.bin", bytes_of(values))), "--columns");
-}
-
-TEST_F(PointFiles, BinRefused) {
-  EXPECT_SAYS(refusal(put("empty.bin", "")), "empty");
-  const std::string cut = refusal(put("cut.bin", std::string(37, 'x')));
-  EXPECT_SAYS(cut, "37 bytes");
-  EXPECT_SAYS(cut, "16");
-  EXPECT_SAYS(cut, "--columns");
-  EXPECT_SAYS(refusal(put("five.bin", std::string(20, '\0'))), "--columns");
-  EXPECT_SAYS(refusal(folder_ / "none.bin"), "No such file");
-  fs::create_directory(folder_ / "folder.bin");
-  EXPECT_SAYS(refusal(folder_ / "folder.bin"), "not a file");
-  EXPECT_SAYS(refusal(put("a.txt", "1 2 3")), ".bin, .npy, .ply or .pcd");
-  for (const auto& [name, tool] : std::vector<std::pair<std::string, std::string>>{
-           {"a.las", "pdal"}, {"a.LAZ", "pdal"}, {"a.e57", "pdal"}, {"a.bag", "pcl_ros"}, {"a.csv", "numpy"}})
-    EXPECT_SAYS(refusal(put(name, "x")), tool);
-}
-
-// .npy
-
-TEST_F(PointFiles, NpyFormatsAndTypes) {
-  const std::string f4 = bytes_of(std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8});
-  const std::string f8 = bytes_of(std::vector<double>{1, 2, 3, 4, 5, 6, 7, 8});
-  for (const char major : {'\1', '\2', '\3'}) {
-    const PointCloud a =
-        read_points(put("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4), }\n", f4, major)));
-    const PointCloud b =
-        read_points(put("b.npy", npy("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 4), }\n", f8, major)));
-    EXPECT_EQ(a.points, (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 8}));
-    EXPECT_EQ(b.points, a.points);
-    EXPECT_EQ(a.columns, 4);
-  }
-}
-
-TEST_F(PointFiles, NpyEmptyArrayIsAnEmptyScan) {
-  const PointCloud scan =
-      read_points(put("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4), }\n", "")));
-  EXPECT_EQ(scan.count(), 0);
-}
-
-TEST_F(PointFiles, NpyThreeColumnsGainZeros) {
-  const std::string data = bytes_of(std::vector<float>{1, 2, 3, 4, 5, 6});
-  const PointCloud scan =
-      read_points(put("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", data)));
-  EXPECT_EQ(scan.points, (std::vector<float>{1, 2, 3, 0, 4, 5, 6, 0}));
-}
-
-TEST_F(PointFiles, NpyOfEveryType) {
-  const std::vector<float> expected = {1, 2, 3, 4, 5, 6, 7, 100};
-  const std::pair<std::string, std::function<std::string(double)>> types[] = {
-      {"i1", type_of<std::int8_t>("", "").bytes},  {"u1", type_of<std::uint8_t>("", "").bytes},
-      {"i2", type_of<std::int16_t>("", "").bytes}, {"u2", type_of<std::uint16_t>("", "").bytes},
-      {"i4", type_of<std::int32_t>("", "").bytes}, {"u4", type_of<std::uint32_t>("", "").bytes},
-      {"i8", type_of<std::int64_t>("", "").bytes}, {"u8", type_of<std::uint64_t>("", "").bytes},
-      {"f4", type_of<float>("", "").bytes},        {"f8", type_of<double>("", "").bytes}};
-  for (const auto& [name, bytes] : types)
-    for (const char order : {'<', '>'})
-      for (const bool by_columns : {false, true}) {
-        std::string data;
-        for (std::size_t i = 0; i < 8; ++i) {
-          const std::string value = bytes(expected[by_columns ? i % 2 * 4 + i / 2 : i]);
-          data += order == '<' ? value : turned(value);
-        }
-        const std::string header = std::string("{'descr': '") + order + name +
-                                   "', 'fortran_order': " + (by_columns ? "True" : "False") + ", 'shape': (2, 4), }\n";
-        EXPECT_EQ(read_points(put("a.npy", npy(header, data))).points, expected) << header;
-      }
-  // Halves: 1, 2, 3, -0.5; 2^-24, the least; 65504, the most; 0; infinity.
-  const std::vector<std::uint16_t> halves = {0x3C00, 0x4000, 0x4200, 0xB800, 0x0001, 0x7BFF, 0x8000, 0x7C00};
-  EXPECT_EQ(
-      read_points(put("a.npy", npy("{'descr': '<f2', 'fortran_order': False, 'shape': (2, 4), }\n", bytes_of(halves))))
-          .points,
-      (std::vector<float>{1, 2, 3, -0.5F, 5.9604645e-8F, 65504, 0, std::numeric_limits<float>::infinity()}));
-}
-
-TEST_F(PointFiles, NpyOfColumnsIsTurned) {
-  std::vector<float> values(4 * 100);
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
-  const PointCloud cloud = read_points(
-      put("a.npy", npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 100), }\n", bytes_of(values))));
-  EXPECT_EQ(cloud.count(), 100);
-  EXPECT_EQ(std::vector<float>(cloud.points.begin() + 4, cloud.points.begin() + 8),
-            (std::vector<float>{1, 101, 201, 301}));
-  ASSERT_EQ(cloud.notes.size(), 1U);
-  EXPECT_SAYS(cloud.notes[0], "(4, 100)");
-}
-
-TEST_F(PointFiles, NpyRefused) {
-  const std::string data(32, '\0');
-  const auto with = [&](const std::string& dictionary) { return refusal(put("a.npy", npy(dictionary, data))); };
-  EXPECT_SAYS(with("{'descr': '<c8', 'fortran_order': False, 'shape': (2, 4), }"), "'<c8'");
-  EXPECT_SAYS(with("{'descr': [('x', '<f4')], 'fortran_order': False, 'shape': (2,), }"), "[('x'");
-  EXPECT_SAYS(with("{'descr': '|O', 'fortran_order': False, 'shape': (2, 4), }"), "'|O'");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (8,), }"), "(8,)");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (4, 2), }"), "(4, 2)");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2, 4), }"), "(1, 2, 4)");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (-2, 4), }"), "(-2, 4)");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }"), "32 bytes of data");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4), }"), "32 bytes of data");
-  // Claims whose product overflows, or that only a huge allocation could meet.
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387906, 4), }"),
-              "32 bytes of data");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999, 4), }"), "shape");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4611686018427387904), }"), "shape");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 4"), "shape");
-  EXPECT_SAYS(with("{'descr': '<f4', 'fortran_order': False}"), "lacks");
-  EXPECT_SAYS(with(""), "lacks");
-  EXPECT_SAYS(refusal(put("a.npy", "")), "empty");
-  EXPECT_SAYS(refusal(put("a.npy", "\x93NUMPY")), "no .npy");
-  EXPECT_SAYS(refusal(put("a.npy", "these are twenty bytes")), "does not start");
-  EXPECT_SAYS(refusal(put("a.npy", npy("{}", data, 4))), "does not start");
-  EXPECT_SAYS(refusal(put("a.npy", std::string("\x93NUMPY\2\0\xFF\xFF\xFF\xFF{}", 14))), "claims 4294967295 bytes");
-}
-
-// .ply and .pcd
 
 TEST_F(PointFiles, PlyRefused) {
   const std::string three = bytes_of(std::vector<float>{1, 2, 3});
@@ -343,7 +129,6 @@ TEST_F(PointFiles, RemissionByItsNames) {
   EXPECT_EQ(read_points(put("a.ply", ply("ascii", both, "1 2 3 8 9\n"))).points[3], 9);
 }
 
-// Coordinates and remission of every type, each beside fields of other types, in every format.
 TEST_F(PointFiles, PlyOfEveryType) {
   const std::vector<float> expected = {100, 2, 3, 4, 5, 6, 7, 120};
   for (const TypeOfFiles& type : types_of_files()) {
@@ -461,7 +246,6 @@ TEST_F(PointFiles, ColoursLabelsRingsAndTimes) {
     EXPECT_EQ(packed(type, std::string("\x33\x22\x11\x00", 4)), (std::vector<std::uint8_t>{0x11, 0x22, 0x33})) << type;
 }
 
-// UTM: a float32 would round 4,300,000.25 to 4,300,000.5.
 TEST_F(PointFiles, FarCoordinatesKeepTheirPrecision) {
   const std::vector<double> utm = {500000.125, 4300000.25, 2100.5, 1, 500010.5, 4300020.75, 2101, 0};
   const PointCloud cloud =
