@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -121,7 +122,7 @@ class ThreadPool::Crew {
   void start(int helpers) {
     const std::lock_guard lock(starting_);
     try {
-      shares_ = std::vector<Share>(static_cast<std::size_t>(helpers) + 1);
+      shares_ = std::vector<Share>(static_cast<std::size_t>(helpers) + 1);  // where refused, those that were stay
       threads_.reserve(static_cast<std::size_t>(helpers));
       while (!closed_ && static_cast<int>(threads_.size()) < helpers) {
         const int id = static_cast<int>(threads_.size()) + 1;
@@ -194,7 +195,7 @@ class ThreadPool::Crew {
   std::atomic<bool> busy_{false};  // somebody computes; the next three belong to them
   int helpers_ = 0;                // that were asked for
   Job job_{};
-  std::vector<Share> shares_;                             // by thread
+  std::vector<Share> shares_ = std::vector<Share>(1);     // by thread; the first is the caller's
   alignas(64) std::atomic<std::uint32_t> generation_{0};  // of jobs; helpers wait for the next
   alignas(64) std::atomic<std::uint32_t> door_{0};        // kOpen, and how many helpers are inside
   cpu::Spin spin_;
@@ -235,8 +236,9 @@ ThreadPool::ThreadPool(int threads, std::vector<int> cpus) : threads_(threads), 
           cpu);
   Registry& registry = Registry::instance();
   const std::lock_guard lock(registry.mutex);
-  registry.pools.insert(this);
-  crew_ = new Crew(threads_, cpus_);
+  auto crew = std::make_unique<Crew>(threads_, cpus_);
+  registry.pools.insert(this);  // from here on nothing is refused: a pool on the list is whole
+  crew_ = crew.release();
 }
 
 ThreadPool::~ThreadPool() {

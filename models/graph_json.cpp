@@ -38,8 +38,9 @@ json extents_to_json(const Window::Extents& extents, int dims) {
 Window window_from_json(const json& node, const std::string& node_name, int dims) {
   const auto d = static_cast<std::size_t>(dims);
   const auto read = [&](const char* key, std::int32_t usual) {
-    const json fallback = std::vector<std::int32_t>(d, usual);
-    return extents_from(node.value(key, fallback), node_name, key, d, usual == 0 ? 0 : 1);
+    const auto found = node.find(key);
+    return found == node.end() ? Window::Extents{usual, usual, usual, usual}
+                               : extents_from(*found, node_name, key, d, usual);
   };
   Window window;
   window.dims = dims;
@@ -55,7 +56,8 @@ Window window_from_json(const json& node, const std::string& node_name, int dims
 }
 
 std::int64_t whole_number(const json& node, const std::string& node_name, const char* key, const json& fallback) {
-  const json value = node.value(key, fallback);
+  const auto found = node.find(key);
+  const json& value = found != node.end() ? *found : fallback;
   check(value.is_number_integer(), "[graph] ", key, " of node \"", node_name, "\" expects a whole number, found ",
         Quoted{value});
   return value.get<std::int64_t>();
@@ -154,9 +156,9 @@ Graph graph_from_json(const json& document) try {
 std::string to_text(const Graph& graph) { return to_json(graph).dump(); }
 
 Graph graph_from_text(const std::string& text) {
-  const json document = parse_json(text);
-  check(!document.is_discarded(), "[graph] the text is not JSON");
-  return graph_from_json(document);
+  const JsonDocument document = parse_json(text);
+  check(!document.value.is_discarded(), "[graph] the text is not JSON");
+  return graph_from_json(document.value);
 }
 
 }  // namespace voxshift

@@ -7,9 +7,20 @@
 
 namespace voxshift {
 
+/// A value that is freed from the leaves up. The destructor of nlohmann::json takes memory for the children of what it
+/// frees, and ends the process where there is none; of a value without children it takes none.
+struct JsonDocument {
+  nlohmann::json value;
+
+  JsonDocument() = default;
+  ~JsonDocument();
+  JsonDocument(JsonDocument&&) = default;
+  JsonDocument& operator=(JsonDocument&&) = delete;
+};
+
 /// The text as JSON; discarded (is_discarded()) where it is none, and where it nests deeper than 32: what copies,
-/// prints and frees a value calls itself once a level.
-nlohmann::json parse_json(std::string_view text);
+/// prints and frees a value calls itself once a level. Of a name that an object has twice, the last counts.
+JsonDocument parse_json(std::string_view text);
 
 /// A value as a message quotes it, at most 60 characters. Nothing is printed before it is streamed.
 struct Quoted {

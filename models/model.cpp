@@ -48,11 +48,11 @@ std::vector<ClassInfo> classes_from_json(const json& list) try {
   throw InvalidArgument(std::string("[classes] ") + error.what());
 }
 
-json metadata(const SafeTensors& file, const std::string& key) {
+JsonDocument metadata(const SafeTensors& file, const std::string& key) {
   const auto found = file.metadata.find(key);
   check(found != file.metadata.end(), "metadata \"", key, "\" is missing; expected a model made by voxshift");
-  json document = parse_json(found->second);
-  check(!document.is_discarded(), "metadata \"", key, "\" is not JSON");
+  JsonDocument document = parse_json(found->second);
+  check(!document.value.is_discarded(), "metadata \"", key, "\" is not JSON");
   return document;
 }
 
@@ -240,15 +240,15 @@ Model Model::from_content(const SafeTensors& file) {
   const auto format = file.metadata.find("voxshift.format");
   check(format != file.metadata.end(), "metadata \"voxshift.format\" is missing; expected a model made by voxshift");
   check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
-  const json graph = metadata(file, "voxshift.graph");
+  const JsonDocument graph = metadata(file, "voxshift.graph");
   const auto arch = file.metadata.find("voxshift.arch");
   std::optional<SkipThresholds> skip;
-  if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey));
+  if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey).value);
   return {arch == file.metadata.end() ? "custom" : arch->second,
-          graph_from_json(graph),
+          graph_from_json(graph.value),
           widened(file.tensors),
-          profile_from_json(metadata(file, "voxshift.profile")),
-          classes_from_json(metadata(file, "voxshift.classes")),
+          profile_from_json(metadata(file, "voxshift.profile").value),
+          classes_from_json(metadata(file, "voxshift.classes").value),
           std::move(skip)};
 }
 

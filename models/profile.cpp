@@ -112,10 +112,10 @@ Profile find_profile(const std::string& name_or_path) {
   std::error_code ignored;
   check(std::filesystem::is_regular_file(name_or_path, ignored), "[profile] expected ", known,
         "or a JSON file, found \"", name_or_path, "\"");
-  const nlohmann::json document = parse_json(read_bytes(name_or_path, "a preprocessing profile"));
-  check<IoError>(!document.is_discarded(), name_or_path, ": is not JSON, expected a preprocessing profile");
+  const JsonDocument document = parse_json(read_bytes(name_or_path, "a preprocessing profile"));
+  check<IoError>(!document.value.is_discarded(), name_or_path, ": is not JSON, expected a preprocessing profile");
   try {
-    return profile_from_json(document);
+    return profile_from_json(document.value);
   } catch (const InvalidArgument& error) {
     throw IoError(name_or_path + ": " + error.what());
   }

@@ -98,7 +98,8 @@ SafeTensors read(const std::filesystem::path& path) {
                  " are read");
   std::string text(length, '\0');
   file.read(text.data(), static_cast<std::streamsize>(length));
-  const json header = parse_json(text);
+  const JsonDocument document = parse_json(text);
+  const json& header = document.value;
   check<IoError>(header.is_object(), "has a header that is not a JSON object; expected a safetensors file");
 
   SafeTensors content;

@@ -67,7 +67,7 @@ SpvnasConfig config_from(const json& document) {
 SpvnasConfig read_spvnas_config(const std::filesystem::path& path) {
   const std::string text = read_bytes(path, "SPVNAS' net.config");
   try {
-    return config_from(parse_json(text));
+    return config_from(parse_json(text).value);
   } catch (const IoError& error) {
     throw IoError(path.string() + ": " + error.what());
   }

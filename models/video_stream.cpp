@@ -160,9 +160,14 @@ FrameResult VideoStream::push(const Array& frame) {
   Impl& s = *impl_;
   s.check_frame(frame);
   const auto start = Clock::now();
-  s.arena.reset();  // what a frame that failed has left
-  s.run(s.on_device(frame));
-  s.arena.reset();
+  try {
+    s.arena.reset();  // what a frame that failed has left
+    s.run(s.on_device(frame));
+    s.arena.reset();
+  } catch (...) {
+    reset();  // some layers have seen the frame, some have not
+    throw;
+  }
   s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   return {s.label, s.logits, s.scores, s.cost};
 }

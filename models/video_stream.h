@@ -64,7 +64,8 @@ class VideoStream {
 
   /// Recognises the next frame: u8 [height, width, 3], RGB, of the size the model takes, on the CPU. A change of more
   /// than kCutDifference grey levels on average is a cut of the camera, whose frame is dense. Throws InvalidArgument
-  /// for another shape or dtype and leaves the stream as it was.
+  /// for another shape or dtype and leaves the stream as it was; OutOfMemory, std::bad_alloc or DeviceError while it
+  /// computes, and the next frame is the first of a new stream, as after reset().
   FrameResult push(const Array& frame);
 
   /// Forgets all frames, as if newly made.

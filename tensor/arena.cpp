@@ -43,6 +43,7 @@ void Arena::reset() {
     std::size_t total = 0;
     for (const Block& block : blocks_) total += block.bytes;
     free_blocks();
+    current_ = used_ = 0;  // holds, too, where the new block is refused
     add_block(total);
   }
   current_ = used_ = 0;

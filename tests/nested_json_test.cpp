@@ -25,12 +25,12 @@ std::string safetensors(const std::string& header) {
 }
 
 TEST_F(NestedJson, IsBounded) {
-  EXPECT_FALSE(parse_json(nested(32)).is_discarded());
-  EXPECT_TRUE(parse_json(nested(40)).is_discarded());
-  EXPECT_TRUE(parse_json(kNested).is_discarded());
-  EXPECT_TRUE(parse_json("{\"a\": " + kNested).is_discarded());
-  EXPECT_TRUE(parse_json("").is_discarded());
-  EXPECT_EQ(parse_json("{\"a\": [1]}")["a"][0], 1);
+  EXPECT_FALSE(parse_json(nested(32)).value.is_discarded());
+  EXPECT_TRUE(parse_json(nested(40)).value.is_discarded());
+  EXPECT_TRUE(parse_json(kNested).value.is_discarded());
+  EXPECT_TRUE(parse_json("{\"a\": " + kNested).value.is_discarded());
+  EXPECT_TRUE(parse_json("").value.is_discarded());
+  EXPECT_EQ(parse_json("{\"a\": [1]}").value["a"][0], 1);
 }
 
 TEST_F(NestedJson, InFiles) {
