@@ -13,6 +13,7 @@
 #include "commands.h"
 #include "modules.h"
 #include "report.h"
+#include "signals.h"
 
 namespace {
 
@@ -301,6 +302,7 @@ bool output_is_written() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  voxshift::remove_unfinished_at_signals();
   try {
     const int status = run(argc, argv);
     voxshift::check<voxshift::IoError>(status != 0 || output_is_written(), "standard output: cannot be written");

@@ -6,7 +6,6 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -14,22 +13,13 @@
 #include "pretrained.h"
 #include "recognize_report.h"
 #include "report.h"
+#include "signals.h"
 #include "video_files.h"
 
 namespace voxshift {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-volatile std::sig_atomic_t interrupted = 0;
-
-/// Ends the work after the frame at hand, so that a camera can be stopped and all results stay; the second one kills.
-void stop_on_interrupt() {
-  std::signal(SIGINT, [](int) {
-    interrupted = 1;
-    std::signal(SIGINT, SIG_DFL);
-  });
-}
 
 std::string class_name(const Model& model, std::int64_t label) {
   const auto index = static_cast<std::size_t>(label);
@@ -125,9 +115,9 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
   std::string error;
   std::int64_t expected = 0;
   const auto enough = [&] { return options.max_frames > 0 && results.stats().frames() >= options.max_frames; };
-  stop_on_interrupt();
+  stop_at_signals();
   try {
-    while (interrupted == 0 && !enough()) {
+    while (stop_signal() == 0 && !enough()) {
       const std::optional<SourceFrame> frame = source->next();
       if (!frame) break;
       results.stats().add_dropped(frame->number - expected);
@@ -157,8 +147,8 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
   if (!error.empty()) print_error(error.c_str());
   results.summarize(stream, error);
   if (!error.empty()) return 1;
-  constexpr int kInterrupted = 130;  // as shells say it
-  return interrupted != 0 && !source->live() ? kInterrupted : 0;
+  constexpr int kSignalled = 128;  // as shells say it
+  return stop_signal() != 0 && !source->live() ? kSignalled + stop_signal() : 0;
 }
 
 /// Number of frames of the source, which is read once for it.

@@ -23,27 +23,21 @@ VideoFile::VideoFile(const fs::path& path, const VideoFormat& format) : path_(pa
   check<IoError>(!fs::is_directory(path, error), path.string(), ": cannot be written: it is a folder");
   // OpenCV tells the container by the extension, so the temporary name keeps it; FFmpeg takes "12:30.mp4" for a
   // protocol
-  temporary_ = fs::absolute(path).parent_path() /
-               (path.stem().string() + ".part" + std::to_string(::getpid()) + path.extension().string());
+  temporary_.emplace(fs::absolute(path).parent_path() /
+                     (path.stem().string() + ".part" + std::to_string(::getpid()) + path.extension().string()));
   try {
-    writer_ = create_video(temporary_, format);
+    writer_ = create_video(temporary_->path(), format);
   } catch (const IoError&) {
     throw IoError(path.string() + ": cannot be written as a video");
   }
 }
 
-VideoFile::~VideoFile() {
-  writer_.reset();
-  std::error_code ignored;
-  if (!temporary_.empty()) fs::remove(temporary_, ignored);
-}
-
 void VideoFile::finish() {
   check<IoError>(writer_->close(), path_.string(), ": the video could not be written whole: is the disk full?");
   std::error_code error;
-  fs::rename(temporary_, path_, error);
+  fs::rename(temporary_->path(), path_, error);
   check<IoError>(!error, path_.string(), ": cannot be written: ", error.message());
-  temporary_.clear();
+  temporary_.reset();
 }
 
 }  // namespace voxshift

@@ -2,6 +2,7 @@
 // own (video_module.cpp, opencv_video.cpp).
 #pragma once
 
+#include <voxshift/files/unfinished_file.h>
 #include <voxshift/video/frame_source.h>
 
 #include <cstdint>
@@ -72,20 +73,20 @@ class VideoFile {
   /// .mp4 (MPEG-4) for people; .mkv (FFV1) keeps every bit. Throws InvalidArgument for another name, IoError "FILE: .."
   /// where it cannot be written, BackendUnavailable where this build has no OpenCV.
   VideoFile(const std::filesystem::path& path, const VideoFormat& format);
-  ~VideoFile();
   VideoFile(const VideoFile&) = delete;
   VideoFile& operator=(const VideoFile&) = delete;
 
   /// RGB [height, width, 3].
   void write(std::span<const std::uint8_t> pixels) { writer_->write(pixels); }
 
-  bool finished() const { return temporary_.empty(); }
+  bool finished() const { return !temporary_; }
 
   /// Throws IoError where the file has no room for all of it, or cannot get its name.
   void finish();
 
  private:
-  std::filesystem::path path_, temporary_;
+  std::filesystem::path path_;
+  std::optional<UnfinishedFile> temporary_;
   std::unique_ptr<FrameWriter> writer_;
 };
 

@@ -1,5 +1,6 @@
 #include <unistd.h>
 #include <voxshift/files/atomic_file.h>
+#include <voxshift/files/unfinished_file.h>
 #include <voxshift/tensor/error.h>
 
 #include <cerrno>
@@ -10,15 +11,6 @@ namespace voxshift {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Removes the file when it goes out of scope; one that was renamed before is no longer there.
-struct TemporaryFile {
-  fs::path path;
-  ~TemporaryFile() {
-    std::error_code ignored;
-    fs::remove(path, ignored);
-  }
-};
 
 [[noreturn]] void fail(const fs::path& path, const std::string& reason) {
   throw IoError(path.string() + ": cannot be written: " + reason);
@@ -46,9 +38,9 @@ void write_atomically(const fs::path& path, const std::function<void(std::ostrea
   // A rename onto a link would replace the link, so it goes to where the link leads.
   const fs::path target = fs::is_regular_file(status) ? fs::canonical(path, error) : path;
   if (error && fs::is_regular_file(status)) fail(path, error.message());
-  const TemporaryFile temporary{fs::path(target) += ".part" + std::to_string(::getpid())};
-  write_through(temporary.path, path, writer);
-  fs::rename(temporary.path, target, error);
+  const UnfinishedFile temporary(fs::path(target) += ".part" + std::to_string(::getpid()));
+  write_through(temporary.path(), path, writer);
+  fs::rename(temporary.path(), target, error);
   if (error) fail(path, error.message());
 }
 

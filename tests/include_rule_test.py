@@ -40,7 +40,7 @@ THEIRS = {
     r"link\.h": r"kernels_cuda/emulated_races\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
     r"sanitizer/.*": r"kernels_cuda/emulated\w*\.(h|cpp)",
-    r"lzf\.h": r"files/pcd\.cpp|tests/point_cloud_files_test\.cpp",
+    r"lzf\.h": r"files/pcd\.cpp|tests/(point_cloud_files|refused_memory)_test\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/frame_\w+\.(h|cpp)|tests/video_file_test\.cpp",
     r"nlohmann/.*": r"(models|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",

@@ -1,0 +1,118 @@
+"""The command `voxshift` when a signal ends it in the midst of its work: results are whole or absent, no temporary file
+stays, and a shell sees 128 + the signal."""
+
+import resource
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+from command_fixture import COMMAND, cloud, files, labels_of, needs_command, put, succeeds
+from command_fixture import model  # noqa: F401: a fixture
+
+pytestmark = needs_command
+
+
+def ended_while_it_writes(ending, folder, *arguments):
+    """Sends the signal as soon as a temporary file is there; returns how the process ended."""
+    process = subprocess.Popen([COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                               text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+    while process.poll() is None and not [name for name in files(folder) if ".part" in name]:
+        pass
+    assert process.poll() is None, "it ended before a temporary file was seen"
+    process.send_signal(ending)
+    stderr = process.communicate(timeout=60)[1]
+    assert [name for name in files(folder) if ".part" in name] == []
+    return process.returncode, stderr
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scans")
+    for i in range(40):
+        put(folder / f"{i:03}.bin", cloud(20000, i))
+    return folder
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGPIPE, signal.SIGTERM])
+def test_segment(model, scans, tmp_path, ending):  # noqa: F811
+    out = tmp_path / "out"
+    out.mkdir()
+    status, stderr = ended_while_it_writes(ending, out, "segment", scans, "--model", model, "--out", out, "--write",
+                                           "label,ply,scores")
+    assert (status, stderr) == (-ending, "")
+    for name in files(out):
+        if name.endswith(".label"):
+            assert labels_of(out / name).shape == (20000,)
+        elif name.endswith(".npy"):
+            assert np.load(out / name).shape == (20000, 19)
+        else:
+            assert (out / name).read_bytes().count(b"\n") > 5
+
+
+def test_synth(tmp_path):
+    arguments = ["synth", "lidar", "--count", 1000, "-o", tmp_path]
+    assert ended_while_it_writes(signal.SIGTERM, tmp_path, *arguments) == (-signal.SIGTERM, "")
+    for path in tmp_path.rglob("*.bin"):
+        points = np.fromfile(path, "<f4").reshape(-1, 4)
+        label = tmp_path / "labels" / f"{path.stem}.label"
+        assert not label.exists() or len(labels_of(label)) == len(points)
+
+
+def test_synth_video(tmp_path):
+    if "OpenCV off" in succeeds("--version"):
+        pytest.skip("this build has no OpenCV")
+    arguments = ["synth", "video", "--count", 1000, "--size", 256, "--frames", 30, "-o", tmp_path]
+    assert ended_while_it_writes(signal.SIGTERM, tmp_path, *arguments) == (-signal.SIGTERM, "")
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory):
+    """Options of `recognize` on a clip that takes seconds."""
+    folder = tmp_path_factory.mktemp("stream")
+    if "OpenCV off" in succeeds("--version"):
+        pytest.skip("this build has no OpenCV")
+    succeeds("new", "tsm-mobilenetv2", "--width", 0.25, "-o", folder / "tsm.safetensors")
+    succeeds("synth", "video", "--frames", 600, "--size", 32, "-o", folder)
+    return ["recognize", folder / "000000.mkv", "--model", folder / "tsm.safetensors", "--threads", 1]
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_recognize_keeps_the_frames_that_were_seen(stream, tmp_path, ending):
+    video = tmp_path / "a.mp4"
+    status, stderr = ended_while_it_writes(ending, tmp_path, *stream, "--annotate", video)
+    assert (status, stderr) == (128 + ending, "")
+    frames = len(succeeds(*stream[:1], video, *stream[2:], "--json", "-").splitlines())
+    assert 0 < frames < 600
+
+
+def test_recognize_keeps_nothing_half_written(stream, tmp_path):
+    arguments = [*stream, "--annotate", tmp_path / "a.mp4"]
+    assert ended_while_it_writes(signal.SIGHUP, tmp_path, *arguments) == (-signal.SIGHUP, "")
+    assert files(tmp_path) == []
+
+
+def test_signals_that_the_caller_ignores(model, tmp_path):  # noqa: F811
+    """As under nohup."""
+    def ignore():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    process = subprocess.Popen([COMMAND, "synth", "lidar", "-o", tmp_path], stdout=subprocess.DEVNULL,
+                               preexec_fn=ignore, restore_signals=False)
+    while process.poll() is None and not files(tmp_path):
+        pass
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("kind", ["label", "ply", "scores"])
+def test_files_that_may_not_grow(model, tmp_path, kind):  # noqa: F811
+    """`ulimit -f`: one line of error, as on a full disk, where SIGXFSZ would end the process; small results are made."""
+    large, small = put(tmp_path / "a.bin", cloud(5000)), put(tmp_path / "b.bin", cloud(20))
+    out = tmp_path / "out"
+    result = subprocess.run(
+        [COMMAND, "segment", large, small, "--model", model, "--out", out, "--write", kind], capture_output=True,
+        text=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000)))
+    assert result.returncode == 1, result.stderr
+    assert result.stderr.count("\n") == 1 and f"voxshift: {out}/a." in result.stderr, result.stderr
+    assert [name[0] for name in files(out)] == ["b"]
