@@ -18,7 +18,8 @@ void free_children(json& value) {
   if (value.is_object()) value.get_ref<json::object_t&>().clear();
 }
 
-/// Puts values into `root` as they are read, so that what is there is freed as a JsonDocument whatever ends the reading.
+/// Puts values into `root` as they are read, so that what is there is freed as a JsonDocument whatever ends the
+/// reading.
 class DocumentBuilder final : public nlohmann::json_sax<json> {
  public:
   explicit DocumentBuilder(json& root) : root_(root) {}
