@@ -8,6 +8,7 @@
 
 #include "device_fixture.h"
 #include "file_test.h"
+#include "network_cases.h"
 
 namespace voxshift {
 namespace {
@@ -48,7 +49,8 @@ TEST_F(NestedJson, InFiles) {
 
 TEST_F(NestedJson, InAModel) {
   const fs::path path = folder_ / "m.safetensors";
-  Model::create({.arch = "minkunet", .width = 0.0625, .seed = 1}).save(path);
+  NetworkWriter network(4);
+  network.model(network.conv(kGraphInput, 3)).save(path);
   const SafeTensors whole = read_safetensors(path);
   for (const char* key : {"voxshift.graph", "voxshift.profile", "voxshift.classes"}) {
     SafeTensors content = whole;

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "device_fixture.h"
+#include "network_cases.h"
 
 namespace voxshift {
 namespace {
@@ -168,7 +169,8 @@ TEST(PreparePoints, StraysAreLeftOutAndCounted) {
 }
 
 TEST(PreparePoints, SessionsPrepare) {
-  const Model model = Model::create({.arch = "minkunet", .width = 0.0625, .seed = 1});
+  NetworkWriter network(4);
+  const Model model = network.model(network.linear(network.conv(kGraphInput, 8), 5));
   Session session(model);
   // 1/64 m, so that moving by whole metres rounds nothing.
   const Points coarse = changed(street(), [](float* point) {
