@@ -1,11 +1,12 @@
 // The command `voxshift`: options, help and exit status (0 done, 1 bad input or model, 2 usage).
+#include <fcntl.h>
+#include <unistd.h>
 #include <voxshift/synth/video.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/version.h>
 
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -293,15 +294,23 @@ int run(int argc, char** argv) {
   return synth_lidar_scans(synth_options);
 }
 
+/// A standard stream that the caller has closed stays of no use: the next file would get its number, and what is
+/// printed.
+void hold_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(stream, F_GETFD) == -1) ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 /// Whether all that was printed has reached its place; a full disk may show no earlier.
 bool output_is_written() {
   if (std::ferror(stdout) != 0 || std::fflush(stdout) != 0) return false;
-  return std::fclose(stdout) == 0 || errno == EBADF;  // closed by the caller, and nothing was printed
+  return std::fclose(stdout) == 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_closed_streams();
   voxshift::remove_unfinished_at_signals();
   try {
     const int status = run(argc, argv);

@@ -133,13 +133,13 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
     }
   } catch (const std::bad_alloc&) {
     error = options.source + ": frame " + std::to_string(expected) + ": not enough memory";
-  } catch (const Error& failure) {
+  } catch (const std::exception& failure) {
     error = failure.what();
   }
   progress.clear();
   try {
     results.close();
-  } catch (const Error& failure) {
+  } catch (const std::exception& failure) {
     if (error.empty()) error = failure.what();
   }
   warn_of_missing(options.source, source->missing_frames());

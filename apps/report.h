@@ -34,7 +34,7 @@ void print_layers(const RunReport& report, double peak);
 /// Writes the array of --stats, one object per scan. Throws IoError.
 void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session);
 
-/// Runs `part`; its errors gain the name of the file they are about.
+/// Runs `part`; its errors become IoErrors that begin with the name of the file they are about.
 template <class Part>
 auto about(const std::filesystem::path& file, Part part) {
   try {
@@ -44,7 +44,9 @@ auto about(const std::filesystem::path& file, Part part) {
   } catch (const Error& error) {
     throw IoError(file.string() + ": " + error.what());
   } catch (const std::bad_alloc&) {
-    throw OutOfMemory(file.string() + ": not enough memory");
+    throw IoError(file.string() + ": not enough memory");
+  } catch (const std::exception& error) {  // of OpenCV, of the system
+    throw IoError(file.string() + ": " + error.what());
   }
 }
 

@@ -11,6 +11,7 @@
 #include <future>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <system_error>
@@ -186,9 +187,9 @@ int segment(const SegmentOptions& given) {
   std::vector<ScanStats> done;
   std::set<std::string> warned;  // once what holds for all scans of a folder
   bool all_good = true;
-  const auto attempt = [&](const auto& part) {
+  const auto attempt = [&](const fs::path& scan, const auto& part) {
     try {
-      part();
+      about(scan, part);
       return true;
     } catch (const Error& error) {
       progress.clear();
@@ -197,9 +198,11 @@ int segment(const SegmentOptions& given) {
     }
   };
   std::future<Job> reading, writing;
+  fs::path written;
+  constexpr auto kBeside = std::launch::async | std::launch::deferred;  // where threads are refused, when it is needed
   const auto finish_writing = [&] {
     if (!writing.valid()) return;
-    attempt([&] {
+    attempt(written, [&] {
       const Job job = writing.get();
       progress.clear();
       for (const std::string& note : notes_of(job))
@@ -211,13 +214,13 @@ int segment(const SegmentOptions& given) {
     });
   };
   const auto read_next = [&](std::size_t i) {
-    if (i < scans.size()) reading = std::async(std::launch::async, read_job, scans[i], options.columns, with_colours);
+    if (i < scans.size()) reading = std::async(kBeside, read_job, scans[i], options.columns, with_colours);
   };
   read_next(0);
   for (std::size_t i = 0; i < scans.size(); ++i) {
     progress.show(i, scans[i].filename().string());
     Job job;
-    const bool computed = attempt([&] {
+    const bool computed = attempt(scans[i], [&] {
       job = reading.get();
       read_next(i + 1);
       compute(session, options, with_scores, job);
@@ -225,10 +228,13 @@ int segment(const SegmentOptions& given) {
     if (!reading.valid()) read_next(i + 1);
     finish_writing();
     if (!computed) continue;
-    writing = std::async(std::launch::async, [&options, &model, job = std::move(job)]() mutable {
-      write_results(options, model, job);
-      return std::move(job);
-    });
+    written = job.path;
+    // copied, not moved, into the thread: one that is refused takes with it what was moved
+    const auto write = [&options, &model, shared = std::make_shared<Job>(std::move(job))] {
+      write_results(options, model, *shared);
+      return std::move(*shared);
+    };
+    writing = std::async(kBeside, write);
   }
   finish_writing();
   progress.clear();

@@ -194,6 +194,52 @@ def test_a_disk_that_fills_up(model, tmp_path, kind):
     assert files(out) == []
 
 
+def run_within(limits, *arguments):
+    """With so many bytes of address space and of a thread's stack."""
+    def limit():
+        for what, size in limits.items():
+            resource.setrlimit(what, (size, size))
+
+    return subprocess.run([COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                          preexec_fn=limit)
+
+
+def test_a_scan_larger_than_memory(model, tmp_path):
+    scans = [put(tmp_path / f"{name}.bin", cloud(50)) for name in "abc"]
+    os.truncate(scans[1], 2 << 30)  # takes no room on the disk
+    out = tmp_path / "out"
+    result = run_within({resource.RLIMIT_AS: 3 << 29}, "segment", *scans, "--model", model, "--threads", 1, "--out",
+                        out, "--write", "label")
+    assert (result.returncode, result.stderr) == (1, f"voxshift: {scans[1]}: not enough memory\n")
+    assert files(out) == ["a.label", "c.label"]
+
+
+def test_threads_that_the_system_refuses(model, tmp_path):
+    """The stack of a thread is larger than all memory: one thread does all the work."""
+    scans = [put(tmp_path / f"{name}.bin", cloud(5000)) for name in "abc"]
+    segment = ["segment", *scans, "--model", model, "--threads", 4, "--write", "label"]
+    assert run(*segment, "--out", tmp_path / "usual").returncode == 0
+    result = run_within({resource.RLIMIT_STACK: 8 << 30, resource.RLIMIT_AS: 4 << 30}, *segment, "--out",
+                        tmp_path / "alone")
+    assert (result.returncode, result.stderr) == (0, "")
+    for name in "abc":
+        assert (tmp_path / "alone" / f"{name}.label").read_bytes() == (tmp_path / "usual" / f"{name}.label").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["bad.bin", "bad.npy", "bad.ply", "bad.pcd"])
+@pytest.mark.parametrize("place", ["/proc/self/mem", "/sys/devices/system/cpu/online"])
+def test_a_scan_that_cannot_be_read(model, tmp_path, place, name):
+    """Opened, and then reading fails (EIO), or gives fewer bytes than the file claims."""
+    if not os.path.exists(place):
+        pytest.skip(f"this system has no {place}")
+    bad, good = tmp_path / name, put(tmp_path / "good.bin", cloud(50))
+    bad.symlink_to(place)
+    out = tmp_path / "out"
+    fails("segment", bad, good, "--model", model, "--out", out, "--write", "label", says=[bad])
+    assert files(out) == ["good.label"]
+    fails("segment", good, "--model", bad, "--out", out, says=[bad])
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission(model, tmp_path):
     scan = put(tmp_path / "a.bin", cloud(50))
