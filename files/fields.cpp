@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <limits>
 #include <type_traits>
+#include <variant>
 
 namespace voxshift {
 namespace {
@@ -28,33 +29,16 @@ float to_float(Half half) {
   return half.bits >> 15 ? -magnitude : magnitude;
 }
 
+/// One zero of each type, in the order of Scalar.
+constexpr std::variant<std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t, std::uint32_t,
+                       std::int64_t, std::uint64_t, Half, float, double>
+    kZeros[] = {std::int8_t(),  std::uint8_t(),  std::int16_t(), std::uint16_t(), std::int32_t(), std::uint32_t(),
+                std::int64_t(), std::uint64_t(), Half(),         float(),         double()};
+
 /// function(T()) with T the type of `type` in memory.
 template <class Function>
 auto with_scalar(Scalar type, const Function& function) {
-  switch (type) {
-    case Scalar::kI8:
-      return function(std::int8_t());
-    case Scalar::kU8:
-      return function(std::uint8_t());
-    case Scalar::kI16:
-      return function(std::int16_t());
-    case Scalar::kU16:
-      return function(std::uint16_t());
-    case Scalar::kI32:
-      return function(std::int32_t());
-    case Scalar::kU32:
-      return function(std::uint32_t());
-    case Scalar::kI64:
-      return function(std::int64_t());
-    case Scalar::kU64:
-      return function(std::uint64_t());
-    case Scalar::kF16:
-      return function(Half());
-    case Scalar::kF32:
-      return function(float());
-    default:
-      return function(double());
-  }
+  return std::visit(function, kZeros[static_cast<std::size_t>(type)]);
 }
 
 /// take(i, value) for every point in order; a half comes as float.

@@ -75,7 +75,7 @@ class DocumentBuilder final : public nlohmann::json_sax<json> {
 
 }  // namespace
 
-JsonDocument::~JsonDocument() { free_children(value); }
+JsonDocument::~JsonDocument() { free_children(value); }  // NOLINT(bugprone-exception-escape): as in the header
 
 JsonDocument parse_json(std::string_view text) {
   JsonDocument document;

@@ -38,7 +38,9 @@ TEST_P(CudaDeviceTest, MixedDevicesAreRefused) {
   const Model model = Model::create({"minkunet", 0.125, 19, 3});
   Session session(model, device());
   expect_throw([&] { session.forward(here); }, {"[forward]", "cpu", "cuda:0"});
-  expect_throw([&] { session.segment(Array({5, 4}, DType::kF32)); }, {"[segment]", "cpu", "cuda:0"});
+  EXPECT_EQ(session.segment(Array({0, 4}, DType::kF32)).labels.device(), device());  // the session sends points there
+  Session on_cpu(model);
+  expect_throw([&] { on_cpu.segment(Array({5, 4}, DType::kF32).to(device())); }, {"[segment]", "cpu", "cuda:0"});
 }
 
 TEST_P(CudaDeviceTest, ThereAndBack) {

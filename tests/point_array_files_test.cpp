@@ -45,7 +45,8 @@ TEST_F(PointFiles, BinColumnsAreSeen) {
         std::mt19937 random(1);
         std::vector<std::vector<float>> rows;
         for (int i = 0; i < 4800; ++i) {
-          const auto ring = static_cast<float>(i / 150);
+          const int beam = i / 150;
+          const auto ring = static_cast<float>(beam);
           const float angle = static_cast<float>(i % 150) * 0.042F, far = 3 + ring * 1.5F;
           const float noise = static_cast<float>(random() % 1000) / 1000;
           const float row[] = {far * std::cos(angle),
