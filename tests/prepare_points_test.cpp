@@ -52,8 +52,8 @@ Points column(const Points& points, std::size_t c) {
   return values;
 }
 
-#define EXPECT_ONE_NOTE(prepared, part)           \
-  ASSERT_EQ((prepared).notes.size(), 1U) << part; \
+#define EXPECT_ONE_NOTE(prepared, part)             \
+  ASSERT_EQ((prepared).notes.size(), 1U) << (part); \
   EXPECT_NE((prepared).notes[0].find(part), std::string::npos) << (prepared).notes[0]
 
 TEST(PreparePoints, OrdinaryPointsAreLeftAlone) {
