@@ -58,7 +58,7 @@ PointCloud read_bin(const std::string& name, const std::string& bytes, std::opti
         ", found ", columns.value_or(0));
   const FileText file(name, bytes);
   std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  if (!values.empty()) std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
   const int shown = columns || bytes.size() % sizeof(float) != 0 ? 0 : guess_columns(values);
   const auto width = static_cast<std::size_t>(columns ? *columns : shown > 0 ? shown : kUsualColumns);
   file.expect(bytes.size() % (width * sizeof(float)) == 0, bytes.size(), " bytes are no multiple of ",

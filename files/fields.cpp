@@ -83,6 +83,7 @@ double origin_of(const Field& field, std::int64_t count) {
 }
 
 void take_column(const Field& field, std::int64_t column, double origin, PointCloud& cloud) {
+  if (cloud.points.empty()) return;
   float* const to = cloud.points.data() + column;
   const std::int64_t columns = cloud.columns, count = cloud.count();
   if (origin == 0) {

@@ -81,6 +81,7 @@ TEST_F(PointFiles, BinOfNoiseHasFourColumns) {
 
 TEST_F(PointFiles, BinRefused) {
   EXPECT_SAYS(refusal(put("empty.bin", "")), "empty");
+  EXPECT_SAYS(refusal(put("three.bin", "abc")), "3 bytes");
   const std::string cut = refusal(put("cut.bin", std::string(37, 'x')));
   EXPECT_SAYS(cut, "37 bytes");
   EXPECT_SAYS(cut, "16");
