@@ -37,12 +37,17 @@ void for_finite(std::span<const float> points, std::int64_t columns, const Funct
     if (is_finite(points.data() + i)) function(points.data() + i);
 }
 
+/// One axis of all finite points.
+std::vector<float> along(std::size_t axis, std::span<const float> points, std::int64_t columns) {
+  std::vector<float> values;
+  for_finite(points, columns, [&](const float* point) { values.push_back(point[axis]); });
+  return values;
+}
+
 std::array<float, 3> medians(std::span<const float> points, std::int64_t columns) {
   std::array<float, 3> middle{};
-  std::vector<float> values;
   for (std::size_t axis = 0; axis < 3; ++axis) {
-    values.clear();
-    for_finite(points, columns, [&](const float* point) { values.push_back(point[axis]); });
+    std::vector<float> values = along(axis, points, columns);
     middle[axis] = quantile(values, 0.5);
   }
   return middle;
@@ -62,10 +67,8 @@ std::array<float, 3> sensor_of(std::span<const float> points, std::int64_t colum
 
 std::array<float, 3> tile_of(std::span<const float> points, std::int64_t columns) {
   std::array<float, 3> origin{};
-  std::vector<float> values;
   for (std::size_t axis = 0; axis < 3; ++axis) {
-    values.clear();
-    for_finite(points, columns, [&](const float* point) { values.push_back(point[axis]); });
+    std::vector<float> values = along(axis, points, columns);
     const float low = quantile(values, 0.01);
     origin[axis] = axis == 2 ? low : (low + quantile(values, 0.99)) / 2;
   }
