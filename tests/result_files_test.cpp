@@ -4,9 +4,11 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <voxshift/files/atomic_file.h>
 #include <voxshift/files/read_points.h>
+#include <voxshift/files/unfinished_file.h>
 
 #include <array>
 #include <cmath>
@@ -89,6 +91,27 @@ TEST_F(ResultFiles, NothingHalfWrittenIsLeft) {
       "cannot be written");
   EXPECT_EQ(get(path), "old");
   EXPECT_EQ(names(), (std::vector<std::string>{"a.txt"}));
+}
+
+// As the command's handler of signals has it: all files that are open at that moment.
+TEST_F(ResultFiles, NothingHalfWrittenIsLeftWhereTheProcessEnds) {
+  const fs::path path = put("a.txt", "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    write_atomically(path, [&](std::ostream& stream) {
+      stream << "half of the new" << std::flush;
+      write_atomically(folder_ / "b.txt", [](std::ostream& other) { other << "whole"; });
+      write_atomically(folder_ / "c.txt", [&](std::ostream& other) {
+        other << "half" << std::flush;
+        if (names().size() == 4) remove_unfinished_files();
+        _exit(0);
+      });
+    });
+  }
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(get(path), "old");
+  EXPECT_EQ(get(folder_ / "b.txt"), "whole");
+  EXPECT_EQ(names(), (std::vector<std::string>{"a.txt", "b.txt"}));
 }
 
 TEST_F(ResultFiles, PlacesThatCannotBeWritten) {
