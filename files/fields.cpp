@@ -102,12 +102,18 @@ void take_coordinates(std::span<const Field* const, 3> xyz, PointCloud& cloud) {
   }
 }
 
-/// What every number that is not an integer in T's range becomes.
+/// Whether T holds the number, less its fraction.
+template <class T>
+bool holds(double value) {
+  // 2^digits is the first number that is too large, and exact in a double
+  return value < std::ldexp(1.0, std::numeric_limits<T>::digits) &&
+         value >= static_cast<double>(std::numeric_limits<T>::lowest());
+}
+
+/// `otherwise` for NaN and what T cannot hold.
 template <class T>
 T to_integer(double value, T otherwise) {
-  const bool inside = value >= static_cast<double>(std::numeric_limits<T>::lowest()) &&
-                      value <= static_cast<double>(std::numeric_limits<T>::max());
-  return inside ? static_cast<T>(value) : otherwise;
+  return holds<T>(value) ? static_cast<T>(value) : otherwise;
 }
 
 /// One integer per colour of 0xRRGGBB, which PCL keeps in the bits of a float.
@@ -199,12 +205,8 @@ bool store(double value, Scalar type, char* to) {
     if constexpr (std::is_same_v<T, Half>) {
       return false;  // no text has halves
     } else {
-      // 2^digits is the first number that is too large, and exact in a double
-      const double limit = std::ldexp(1.0, std::numeric_limits<T>::digits);
       if constexpr (std::is_integral_v<T>) {
-        if (!(value < limit && value >= static_cast<double>(std::numeric_limits<T>::lowest())) ||
-            value != std::trunc(value))
-          return false;
+        if (!holds<T>(value) || value != std::trunc(value)) return false;
       } else if (std::isfinite(value) && std::abs(value) > static_cast<double>(std::numeric_limits<T>::max())) {
         return false;
       }

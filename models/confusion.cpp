@@ -10,7 +10,8 @@
 namespace voxshift {
 namespace {
 
-constexpr double kTiny = 1e-15;  // the official evaluator's, so that 0 / 0 is 0
+constexpr std::int64_t kMostPoints = std::int64_t{1} << 62;  // of given counts, so that no sum of counts overflows
+constexpr double kTiny = 1e-15;                              // the official evaluator's, so that 0 / 0 is 0
 
 void check_labels(const char* what, std::span<const std::uint8_t> labels, std::int64_t classes) {
   const auto wrong =
@@ -30,6 +31,11 @@ ConfusionMatrix::ConfusionMatrix(std::int64_t classes) : classes_(classes) {
 ConfusionMatrix::ConfusionMatrix(std::int64_t classes, std::vector<std::int64_t> counts) : ConfusionMatrix(classes) {
   check(counts.size() == counts_.size() && std::ranges::all_of(counts, [](std::int64_t count) { return count >= 0; }),
         "[ConfusionMatrix] expected ", counts_.size(), " counts of at least 0, found ", counts.size(), " numbers");
+  std::int64_t left = kMostPoints;
+  for (const std::int64_t count : counts) {
+    check(count <= left, "[ConfusionMatrix] expected at most 2^62 points, found more");
+    left -= count;
+  }
   counts_ = std::move(counts);
 }
 
@@ -48,6 +54,8 @@ void ConfusionMatrix::add(std::span<const std::uint8_t> predicted, std::span<con
 void ConfusionMatrix::merge(const ConfusionMatrix& other) {
   check(other.classes_ == classes_, "[ConfusionMatrix] expected a matrix of ", classes_, " classes, found ",
         other.classes_);
+  check(points() <= kMostPoints - other.points(), "[ConfusionMatrix] expected at most 2^62 points, found ", points(),
+        " and ", other.points());
   std::ranges::transform(counts_, other.counts_, counts_.begin(), std::plus());
 }
 

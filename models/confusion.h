@@ -28,15 +28,16 @@ class ConfusionMatrix {
   /// classes: 1 to 255. Throws InvalidArgument.
   explicit ConfusionMatrix(std::int64_t classes);
 
-  /// One that has counted already: `counts` as counts() gives them. Throws InvalidArgument for another number of them
-  /// and for negative ones.
+  /// One that has counted already: `counts` as counts() gives them. Throws InvalidArgument for another number of them,
+  /// for negative ones, and for more than 2^62 points.
   ConfusionMatrix(std::int64_t classes, std::vector<std::int64_t> counts);
 
   /// Adds points by their train ids, 0 to classes - 1 or kUnlabelled. Throws InvalidArgument, and adds none, where the
   /// two differ in length or an id is outside.
   void add(std::span<const std::uint8_t> predicted, std::span<const std::uint8_t> truth);
 
-  /// Adds the counts of another matrix. Throws InvalidArgument where its number of classes is another.
+  /// Adds the counts of another matrix. Throws InvalidArgument where its number of classes is another,
+  /// and where both together have more than 2^62 points.
   void merge(const ConfusionMatrix& other);
 
   std::int64_t classes() const { return classes_; }

@@ -55,12 +55,11 @@ Window window_from_json(const json& node, const std::string& node_name, int dims
   return window;
 }
 
-std::int64_t whole_number(const json& node, const std::string& node_name, const char* key, const json& fallback) {
+/// The number under `key`; where it is missing, `usual`, or if that is null an error.
+std::int64_t number_of(const json& node, const std::string& node_name, const char* key, const json& usual = nullptr) {
   const auto found = node.find(key);
-  const json& value = found != node.end() ? *found : fallback;
-  check(value.is_number_integer(), "[graph] ", key, " of node \"", node_name, "\" expects a whole number, found ",
-        Quoted{value});
-  return value.get<std::int64_t>();
+  return whole_number(found != node.end() ? *found : usual,
+                      std::string("[graph] ") + key + " of node \"" + node_name + "\"");
 }
 
 }  // namespace
@@ -110,15 +109,16 @@ json to_json(const Graph& graph) {
 
 Graph graph_from_json(const json& document) try {
   Graph graph;
-  graph.dims = document.at("dims").get<int>();
-  check(graph.dims >= 1 && graph.dims <= kMaxDimensions, "[graph] dims expects 1 to 4, found ", graph.dims);
+  const std::int64_t dims = whole_number(document.at("dims"), "[graph] dims");
+  check(dims >= 1 && dims <= kMaxDimensions, "[graph] dims expects 1 to 4, found ", dims);
+  graph.dims = static_cast<int>(dims);
   const std::string input = document.value("input", "voxels");
   const GraphInput inputs[]{GraphInput::kVoxels, GraphInput::kPoints, GraphInput::kFrames};
   const auto* named =
       std::find_if(std::begin(inputs), std::end(inputs), [&](GraphInput i) { return input == name(i); });
   check(named != std::end(inputs), "[graph] input expects voxels, points or frames, found \"", input, "\"");
   graph.input = *named;
-  graph.in_channels = document.at("in_channels").get<std::int64_t>();
+  graph.in_channels = whole_number(document.at("in_channels"), "[graph] in_channels");
   graph.output = document.at("output").get<std::string>();
   for (const json& entry : document.at("nodes")) {
     Node node;
@@ -132,20 +132,20 @@ Graph graph_from_json(const json& document) try {
     if (has_window(node.op)) node.window = window_from_json(entry, node.name, graph.dims);
     if (node.op != Op::kVoxelizeDense) node.eps = entry.value("eps", node.eps);
     node.slope = entry.value("slope", node.slope);
-    if (node.op == Op::kColumns) node.first = entry.at("first").get<std::int64_t>();
-    if (has_count(node.op)) node.count = entry.at("count").get<std::int64_t>();
+    if (node.op == Op::kColumns) node.first = number_of(entry, node.name, "first");
+    if (has_count(node.op)) node.count = number_of(entry, node.name, "count");
     if (node.op == Op::kGroup) node.radius = entry.at("radius").get<float>();
     if (node.op == Op::kVoxelizeDense)
-      node.grid = {entry.at("resolution").get<std::int64_t>(), entry.at("normalize").get<bool>(),
+      node.grid = {number_of(entry, node.name, "resolution"), entry.at("normalize").get<bool>(),
                    entry.at("eps").get<float>()};
-    if (node.op == Op::kMaxPool2d) node.window2d.kernel = whole_number(entry, node.name, "kernel_size", nullptr);
+    if (node.op == Op::kMaxPool2d) node.window2d.kernel = number_of(entry, node.name, "kernel_size");
     if (has_window2d(node.op)) {
-      node.window2d.stride = whole_number(entry, node.name, "stride", 1);
-      node.window2d.padding = whole_number(entry, node.name, "padding", 0);
+      node.window2d.stride = number_of(entry, node.name, "stride", 1);
+      node.window2d.padding = number_of(entry, node.name, "padding", 0);
     }
-    if (node.op == Op::kConv2d) node.groups = whole_number(entry, node.name, "groups", 1);
+    if (node.op == Op::kConv2d) node.groups = number_of(entry, node.name, "groups", 1);
     if (node.op == Op::kTemporalShift)
-      node.shift = {whole_number(entry, node.name, "shift_div", nullptr), entry.at("bidirectional").get<bool>()};
+      node.shift = {number_of(entry, node.name, "shift_div"), entry.at("bidirectional").get<bool>()};
     graph.nodes.push_back(std::move(node));
   }
   return graph;

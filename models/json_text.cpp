@@ -1,5 +1,7 @@
 #include <voxshift/models/json_text.h>
+#include <voxshift/tensor/error.h>
 
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -92,6 +94,13 @@ std::ostream& operator<<(std::ostream& stream, const Quoted& quoted) {
   // a string need not be UTF-8
   const std::string text = quoted.value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
   return stream << text.substr(0, kMost) << (text.size() > kMost ? ".." : "");
+}
+
+std::int64_t whole_number(const nlohmann::json& value, const std::string& what) {
+  constexpr auto kHighest = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  check(value.is_number_integer() && !(value.is_number_unsigned() && value.get<std::uint64_t>() > kHighest), what,
+        " expects a whole number, found ", Quoted{value});
+  return value.get<std::int64_t>();
 }
 
 }  // namespace voxshift

@@ -1,8 +1,10 @@
 // JSON from strangers: text that is read, and values that messages quote.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <ostream>
+#include <string>
 #include <string_view>
 
 namespace voxshift {
@@ -27,5 +29,9 @@ struct Quoted {
   const nlohmann::json& value;
 };
 std::ostream& operator<<(std::ostream& stream, const Quoted& quoted);
+
+/// The value as a whole number: neither a fraction, which a plain conversion would cut, nor one beyond int64. Throws
+/// InvalidArgument "WHAT expects a whole number, found ..".
+std::int64_t whole_number(const nlohmann::json& value, const std::string& what);
 
 }  // namespace voxshift

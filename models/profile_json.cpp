@@ -58,9 +58,7 @@ class ProfileObject {
   }
 
   std::int64_t whole(const char* key) {
-    const json& found = value(key, "a whole number");
-    expect(found.is_number_integer(), key, "a whole number", found);
-    return found.get<std::int64_t>();
+    return whole_number(value(key, "a whole number"), "[profile] " + name_of(key));
   }
 
   float number(const char* key, const char* expected = "a number") {
@@ -107,8 +105,7 @@ class ProfileObject {
   }
 
   void expect(bool condition, const std::string& key, const std::string& expected, const json& found) const {
-    check(condition, "[profile] ", key, where_ == kProfile ? "" : " of " + where_, " expects ", expected, ", found ",
-          Quoted{found});
+    check(condition, "[profile] ", name_of(key), " expects ", expected, ", found ", Quoted{found});
   }
 
   static constexpr const char* kProfile = "the profile";
@@ -119,8 +116,10 @@ class ProfileObject {
     return value.is_number() && std::abs(value.get<double>()) <= kMost;
   }
 
+  std::string name_of(const std::string& key) const { return where_ == kProfile ? key : key + " of " + where_; }
+
   const json& value(const char* key, const std::string& expected) {
-    check(has(key), "[profile] ", key, where_ == kProfile ? "" : " of " + where_, " is missing, expected ", expected);
+    check(has(key), "[profile] ", name_of(key), " is missing, expected ", expected);
     return object_.at(key);
   }
 

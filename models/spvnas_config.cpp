@@ -4,6 +4,7 @@
 #include <voxshift/models/spvnas.h>
 #include <voxshift/tensor/error.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -27,8 +28,10 @@ int number(const json& value, const std::string& key, int most) {
 
 double metres(const json& document, const std::string& key) {
   const json& value = at(document, key);
-  check<IoError>(value.is_number() && value > 0, key, " expects metres above 0, found ", Quoted{value});
-  return value.get<double>();
+  const double size = value.is_number() ? value.get<double>() : 0;
+  const auto stored = static_cast<float>(size);  // as a profile has it
+  check<IoError>(std::isfinite(stored) && stored > 0, key, " expects metres above 0, found ", Quoted{value});
+  return size;
 }
 
 SpvnasStage stage_from(const json& document, const std::string& name) {

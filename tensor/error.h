@@ -7,9 +7,16 @@
 
 namespace voxshift {
 
-/// Base of every exception thrown by the library. Messages read "[op] what was expected, what was found".
+/// The text with '?' for control characters: a name that a file gives would end the line, or steer a terminal.
+inline std::string one_line(std::string text) {
+  for (char& c : text)
+    if ((c >= 0 && c < ' ') || c == '\x7F') c = '?';
+  return text;
+}
+
+/// Base of every exception thrown by the library. Messages are one line, "[op] what was expected, what was found".
 struct Error : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit Error(const std::string& message) : std::runtime_error(one_line(message)) {}
 };
 
 /// A value, shape, dtype or option that the call cannot take. Python: ValueError.

@@ -165,6 +165,12 @@ TEST(Confusion, Refused) {
   for (const auto& [predicted, truth] : {std::pair{3, 0}, {-1, 0}, {0, 3}, {0, -1}, {0, 255}, {256, 0}})
     expect_throw([&, p = predicted, t = truth] { matrix.count(p, t); }, {"3 classes"});
   expect_throw([] { ConfusionMatrix(2, {1, 2, 3, 4}); }, {"6 counts", "found 4"});
+  constexpr std::int64_t kMany = std::int64_t{1} << 62;
+  expect_throw([] { ConfusionMatrix(2, {kMany, 1, 0, 0, 0, 0}); }, {"2^62 points"});
+  expect_throw([] { ConfusionMatrix(1, {kMany, kMany}); }, {"2^62 points"});
+  ConfusionMatrix full(1, {kMany, 0});
+  expect_throw([&] { full.merge(full); }, {"2^62 points"});
+  EXPECT_EQ(full.points(), kMany);
   expect_throw([] { ConfusionMatrix(2, {1, 2, 3, 4, 5, -1}); }, {"at least 0"});
   EXPECT_EQ(ConfusionMatrix(2, {1, 2, 3, 4, 5, 6}).count(kNone, 1), 6);
   EXPECT_EQ(ConfusionMatrix(255).count(kNone, 254), 0);

@@ -345,6 +345,22 @@ TEST(GraphJson, Refused) {
   with("/nodes/0", "5", {"[graph]"});
   with("/nodes", "5", {"[graph]"});
   with("/dims", "7", {"dims", "7"});
+  const std::string group = R"({"name": "g", "op": "group", "inputs": [], "count": 1, "radius": 1})";
+  const std::string columns = R"({"name": "c", "op": "columns", "inputs": [], "first": 1, "count": 1})";
+  const std::string grid =
+      R"({"name": "d", "op": "voxelize_dense", "inputs": [], "resolution": 1, "normalize": true, "eps": 0})";
+  const std::vector<std::pair<std::string, std::string>> whole = {{good, "/dims"},     {good, "/in_channels"},
+                                                                  {group, "/count"},   {columns, "/first"},
+                                                                  {columns, "/count"}, {grid, "/resolution"}};
+  for (const auto& [text, pointer] : whole)
+    for (const char* value : {"1.5", "1e300", "true", "18446744073709551615"}) {
+      json document = json::parse(good), part = json::parse(text);
+      part[json::json_pointer(pointer)] = json::parse(value);
+      if (text == good) document = part;
+      if (text != good) document["nodes"][0] = part;
+      SCOPED_TRACE(pointer + " = " + value);
+      expect_throw([&] { graph_from_json(document); }, {pointer.substr(1), "expects a whole number"});
+    }
   with("/in_channels", R"("four")", {"[graph]"});
   with("/output", "{}", {"[graph]"});
   for (const char* key : {"dims", "in_channels", "nodes", "output"}) {
@@ -352,6 +368,7 @@ TEST(GraphJson, Refused) {
     document.erase(key);
     expect_throw([&] { graph_from_json(document); }, {key});
   }
+  with("/nodes/0/op", R"("a\u001b[2J\nb\u00fc")", {"\"a?[2J?bü\""});
   expect_throw([&] { graph_from_json(json::parse("[]")); }, {"[graph]"});
   expect_throw([&] { graph_from_json(json::parse("7")); }, {"[graph]"});
 }

@@ -244,6 +244,10 @@ TEST_F(PointFiles, ColoursLabelsRingsAndTimes) {
   };
   for (const char* type : {"F", "U", "I"})
     EXPECT_EQ(packed(type, std::string("\x33\x22\x11\x00", 4)), (std::vector<std::uint8_t>{0x11, 0x22, 0x33})) << type;
+  const std::string no_colour = "property double rgb\n";  // 2^63 is the first number that no int64 holds
+  EXPECT_EQ(
+      read_points(put("a.ply", ply("ascii", vertex + no_colour, "1 2 3 9223372036854775808\n1 2 3 -1e300\n"))).rgb,
+      (std::vector<std::uint8_t>(6, 0)));
 }
 
 TEST_F(PointFiles, FarCoordinatesKeepTheirPrecision) {

@@ -165,6 +165,12 @@ TEST(Profile, Refused) {
     expect_throw([&] { profile_from_json(document); }, {key});
   }
   expect_throw([] { profile_from_json(json::parse("[]")); }, {"[profile]"});
+  json blocks = to_json(find_profile("s3dis"));
+  for (const char* value : {"1.5", "1e300", "true", "18446744073709551615"}) {
+    blocks["blocks"]["points"] = json::parse(value);
+    expect_throw([&] { profile_from_json(blocks); },
+                 {"points of blocks expects a whole number", value[0] == '1' ? "1" : "true"});
+  }
 }
 
 TEST_F(ProfileFile, ReadOrRefused) {

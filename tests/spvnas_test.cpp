@@ -186,6 +186,8 @@ TEST_F(Spvnas, FilesThatAreNoConfig) {
   EXPECT_SAYS(refused("vres", 0.1), "pres and vres are expected to be equal, found 0.05 and 0.1");
   EXPECT_SAYS(refused("pres", 0.1), "pres and vres are expected to be equal, found 0.1 and 0.05");
   EXPECT_SAYS(refused("vres", -1), "vres expects metres above 0");
+  EXPECT_SAYS(refused("vres", 1e-300), "vres expects metres above 0");
+  EXPECT_SAYS(refused("vres", 1e300), "vres expects metres above 0");
   EXPECT_SAYS(refused("output_channels", {1, 2, 3}), "output_channels expects 9 numbers, found [1,2,3]");
   EXPECT_SAYS(refused("output_channels", {32, 32, 48, 64, 80, 96, 64, 48, 3.5}), "found 3.5");
   json config = net_config();
