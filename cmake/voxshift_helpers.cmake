@@ -1,16 +1,21 @@
 # Functions of voxshift's build.
 include(CMakePackageConfigHelpers)
 
+# std::stable_sort of GCC's library takes what C++17 deprecates, and clang says so.
+set(voxshift_no_warnings $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations>)
+
 # Warnings of every target of ours; sanitizers where asked for.
 function(voxshift_compile_options target)
   target_compile_options(${target} PRIVATE
-                         $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>)
+                         $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>
+                         ${voxshift_no_warnings})
   if(VOXSHIFT_SANITIZE STREQUAL "THREAD")
     target_compile_options(${target} PUBLIC -fsanitize=thread)
     target_link_options(${target} PUBLIC -fsanitize=thread)
   elseif(VOXSHIFT_SANITIZE)
-    target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+    target_compile_options(${target} PUBLIC -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+                                            -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined,float-cast-overflow)
   endif()
   if(VOXSHIFT_RACECHECK)  # calls that kernels_cuda/emulated_races.cpp takes, not ThreadSanitizer's library
     target_compile_options(${target} PUBLIC $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread>)
@@ -109,7 +114,7 @@ endfunction()
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
   string(JOIN "|" voxshift_internal_headers kernels json json_text conv_plan fields files formats text frame_source raw_frames
-         frame_times video_container latest_frame)
+         frame_times video_container latest_frame sanitizers)
   foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models files)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
             FILES_MATCHING PATTERN "*.h" REGEX "/(${voxshift_internal_headers})\\.h$" EXCLUDE)

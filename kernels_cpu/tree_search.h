@@ -204,7 +204,8 @@ inline std::int64_t descend(const PointTree& tree, const float* point) {
   for (int level = tree.levels - 1; level >= 0; --level) {
     const Boxes& boxes = tree.boxes[level];
     const std::int64_t first = node * kFanOut;
-    float least = std::numeric_limits<float>::infinity();
+    // Not infinity, which boxes have that are empty or too far away: Highway's emulation finds no minimum above this.
+    float least = std::numeric_limits<float>::max();
     node = first;
     for (std::int64_t i = first; i < first + kFanOut; i += kLanes) {
       FloatVector squares = hn::Zero(d);

@@ -7,6 +7,7 @@
 #include <voxshift/kernels_cuda/emulated_memory.h>
 #include <voxshift/kernels_cuda/emulated_mma.h>
 #include <voxshift/kernels_cuda/emulated_races.h>
+#include <voxshift/tensor/sanitizers.h>
 
 #include <algorithm>
 #include <array>
@@ -22,7 +23,7 @@
 #include <tuple>
 #include <type_traits>
 #include <vector>
-#ifdef __SANITIZE_ADDRESS__
+#ifdef VOXSHIFT_ASAN
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -113,13 +114,13 @@ inline std::mt19937& order_random() {
 // AddressSanitizer must be told whenever the stack changes.
 inline void leave([[maybe_unused]] void** keep, [[maybe_unused]] const void* bottom,
                   [[maybe_unused]] std::size_t bytes) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef VOXSHIFT_ASAN
   __sanitizer_start_switch_fiber(keep, bottom, bytes);
 #endif
 }
 inline void arrive([[maybe_unused]] void* kept, [[maybe_unused]] const void** from,
                    [[maybe_unused]] std::size_t* bytes) {
-#ifdef __SANITIZE_ADDRESS__
+#ifdef VOXSHIFT_ASAN
   __sanitizer_finish_switch_fiber(kept, from, bytes);
 #endif
 }

@@ -1,12 +1,13 @@
 #include <sys/mman.h>
 #include <voxshift/kernels_cuda/emulated_memory.h>
+#include <voxshift/tensor/sanitizers.h>
 
 #include <array>
 #include <bit>
 #include <cstdlib>
 #include <mutex>
 #include <vector>
-#ifdef __SANITIZE_ADDRESS__
+#ifdef VOXSHIFT_ASAN
 #include <sanitizer/asan_interface.h>
 #else
 #define ASAN_POISON_MEMORY_REGION(memory, bytes)

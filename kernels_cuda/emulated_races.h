@@ -5,6 +5,8 @@
 // one after the other and threads take turns, so the times of the last barriers say all that is to know.
 #pragma once
 
+#include <voxshift/tensor/sanitizers.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +18,7 @@
 
 namespace voxshift::cuda::emulated {
 
-#ifdef __SANITIZE_THREAD__
+#ifdef VOXSHIFT_TSAN
 constexpr bool kFindRaces = true;
 #else
 constexpr bool kFindRaces = false;

@@ -42,7 +42,7 @@ class Queue {
  private:
   const Context& context_;
   cudaStream_t stream_;
-  const char* op_;
+  [[maybe_unused]] const char* op_;  // for messages of the driver, which the emulation has not
 };
 
 /// f(i) for i of [0, n), in any order. F is a __device__ lambda without barriers.

@@ -87,6 +87,27 @@ bool sees_ground_around(std::span<const float> points, std::int64_t columns) {
   return all < kFew || near * 1000 >= all;
 }
 
+/// Whether a key (tensor/key_layout.h) holds the cells of all finite points: it has 63 bits, one more per axis than its
+/// extent needs, and a cell is less than 2^30.
+bool fits_a_map(std::span<const float> points, std::int64_t columns, double voxel_size) {
+  constexpr double kFarthestCell = 1 << 30;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  std::array<float, 3> lowest{kInfinity, kInfinity, kInfinity}, highest{-kInfinity, -kInfinity, -kInfinity};
+  for_finite(points, columns, [&](const float* point) {
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      lowest[axis] = std::min(lowest[axis], point[axis]);
+      highest[axis] = std::max(highest[axis], point[axis]);
+    }
+  });
+  int bits = 0;
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    if (!(lowest[axis] <= highest[axis])) return true;  // no finite point
+    if (std::max(-lowest[axis], highest[axis]) / voxel_size >= kFarthestCell) return false;
+    bits += static_cast<int>(std::log2((double{highest[axis]} - lowest[axis]) / voxel_size + 2)) + 2;
+  }
+  return bits <= 63;
+}
+
 }  // namespace
 
 void Preparation::examine(std::span<const float> points, std::int64_t columns, const Profile& profile,
@@ -95,49 +116,43 @@ void Preparation::examine(std::span<const float> points, std::int64_t columns, c
   origin_ = {};
   factors_.assign(static_cast<std::size_t>(columns - 3), 1.0f);
   unbounded_remission_ = false;
-  reach_ = 0;
+  has_strays_ = false;
   notes_.clear();
   if (points.empty()) return;
-  if (!profile.blocks) find_strays(points, profile);
   if (!profile.blocks || options.origin) find_origin(points, profile, options);
+  if (!profile.blocks && !profile.voxelize.range) find_strays(points, profile, options);
   find_factors(points, profile, options);
 }
 
 bool Preparation::needed() const {
-  return origin_ != std::array<float, 3>{} || reach_ > 0 || unbounded_remission_ ||
+  return origin_ != std::array<float, 3>{} || has_strays_ || unbounded_remission_ ||
          std::ranges::any_of(factors_, [](float factor) { return factor != 1; });
 }
 
-void Preparation::find_strays(std::span<const float> points, const Profile& profile) {
+bool Preparation::is_stray(const float* point) const {
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    if (!(std::abs(point[axis] - middle_[axis]) <= reach_[axis])) return true;
+  return false;
+}
+
+void Preparation::find_strays(std::span<const float> points, const Profile& profile, const PrepareOptions& options) {
   constexpr float kMostCells = 1 << 17;
-  constexpr double kFarthestCell = 1 << 30;
-  if (profile.voxelize.range) return;
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  std::array<float, 3> lowest{kInfinity, kInfinity, kInfinity}, highest{-kInfinity, -kInfinity, -kInfinity};
-  for_finite(points, columns_, [&](const float* point) {
-    for (std::size_t axis = 0; axis < 3; ++axis) {
-      lowest[axis] = std::min(lowest[axis], point[axis]);
-      highest[axis] = std::max(highest[axis], point[axis]);
-    }
-  });
-  // A key has 63 bits, one more per axis than its extent needs (tensor/key_layout.h), and a cell is less than 2^30.
-  const double voxel = profile.voxelize.voxel_size;
-  bool fits = true;
-  int bits = 0;
-  for (std::size_t axis = 0; axis < 3; ++axis) {
-    if (!(lowest[axis] <= highest[axis])) return;  // no finite point
-    fits = fits && std::max(-lowest[axis], highest[axis]) / voxel < kFarthestCell;
-    bits += static_cast<int>(std::log2((double{highest[axis]} - lowest[axis]) / voxel + 2)) + 2;
+  const float cells = kMostCells * profile.voxelize.voxel_size;
+  if (options.sensor) {
+    middle_ = origin_;
+    reach_ = {options.sensor->range, options.sensor->range, cells};
+  } else if (!fits_a_map(points, columns_, profile.voxelize.voxel_size)) {
+    middle_ = medians(points, columns_);
+    reach_ = {cells, cells, cells};
+  } else {
+    return;
   }
-  if (fits && bits <= 63) return;
-  reach_ = kMostCells * profile.voxelize.voxel_size;
-  middle_ = medians(points, columns_);
   std::int64_t strays = 0;
-  for_finite(points, columns_, [&](const float* point) {
-    for (std::size_t axis = 0; axis < 3; ++axis)
-      if (!(std::abs(point[axis] - middle_[axis]) <= reach_)) return void(++strays);
-  });
-  notes_.push_back(note_of(strays, " points further than ", reach_, " m from the others were left out"));
+  for_finite(points, columns_, [&](const float* point) { strays += is_stray(point); });
+  has_strays_ = strays > 0;
+  if (has_strays_)
+    notes_.push_back(note_of(strays, " points further than ", reach_[0], " m from the ",
+                             options.sensor ? "sensor" : "others", " were left out"));
 }
 
 void Preparation::find_origin(std::span<const float> points, const Profile& profile, const PrepareOptions& options) {
@@ -202,12 +217,8 @@ void Preparation::apply(std::span<const float> points, std::span<float> prepared
   for (std::size_t i = 0; i < points.size(); i += columns) {
     const float* from = points.data() + i;
     float* to = prepared.data() + i;
-    bool stray = false;
-    for (std::size_t axis = 0; axis < 3; ++axis) {
-      stray |= reach_ > 0 && !(std::abs(from[axis] - middle_[axis]) <= reach_);
-      to[axis] = from[axis] - origin_[axis];
-    }
-    if (stray) to[0] = std::numeric_limits<float>::quiet_NaN();
+    for (std::size_t axis = 0; axis < 3; ++axis) to[axis] = from[axis] - origin_[axis];
+    if (has_strays_ && is_stray(from)) to[0] = std::numeric_limits<float>::quiet_NaN();
     for (std::size_t c = 3; c < columns; ++c)
       to[c] = (c == 3 && unbounded_remission_ ? std::tanh(from[c]) : from[c]) * factors_[c - 3];
   }

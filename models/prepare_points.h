@@ -14,7 +14,7 @@ namespace voxshift {
 
 /// What is known of points. What is not given is guessed from their values, and a note says so.
 struct PrepareOptions {
-  std::optional<Sensor> sensor;         ///< gives full_remission and height
+  std::optional<Sensor> sensor;         ///< gives full_remission, range and height
   std::optional<float> full_remission;  ///< of a perfect reflector; 0: unbounded, tanh is taken
   std::optional<std::array<double, 3>>
       origin;                     ///< where the sensor, or the middle of the tile, is in the points' frame
@@ -33,8 +33,9 @@ class Preparation {
   ///  remission  and other columns that a profile scales: where more than 1 in 100 values are more than twice what the
   ///             profile expects at most, they are taken for 0..255, or 0..65535; where it expects 100 and more and all
   ///             are in 0..1, not all whole, for 0..1.
-  ///  strays     networks on voxels without a range: where the points span more cells than a map can hold, points
-  ///             further than 2^17 cells from the middle.
+  ///  strays     networks on voxels without a range: points further from the origin along x or y than the sensor's
+  ///             range. Without a sensor, where the points span more cells than a map can hold, points further than
+  ///             2^17 cells from the middle.
   void examine(std::span<const float> points, std::int64_t columns, const Profile& profile,
                const PrepareOptions& options = {});
 
@@ -49,14 +50,16 @@ class Preparation {
 
  private:
   void find_origin(std::span<const float> points, const Profile& profile, const PrepareOptions& options);
-  void find_strays(std::span<const float> points, const Profile& profile);
+  void find_strays(std::span<const float> points, const Profile& profile, const PrepareOptions& options);
+  bool is_stray(const float* point) const;
   void find_factors(std::span<const float> points, const Profile& profile, const PrepareOptions& options);
 
   std::int64_t columns_ = 3;
   std::array<float, 3> origin_{};
   std::vector<float> factors_;  ///< of the columns from the fourth on
   bool unbounded_remission_ = false;
-  float reach_ = 0;  ///< metres from middle_ along each axis; 0: no limit
+  std::array<float, 3> reach_{};  ///< metres from middle_ along each axis
+  bool has_strays_ = false;
   std::array<float, 3> middle_{};
   std::vector<std::string> notes_;
 };

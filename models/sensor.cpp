@@ -5,10 +5,13 @@ namespace voxshift {
 
 const std::vector<Sensor>& known_sensors() {
   constexpr float kOnACar = 1.73f;  // as KITTI's, where a sensor is sold without its car
-  static const std::vector<Sensor> sensors{{"kitti", 4, 1, 120, kOnACar},
-                                           {"nuscenes", 5, 255, 100, 1.84f},
-                                           {"waymo", 6, 0, 75, 0},
-                                           {"ouster", 4, 255, 120, kOnACar},
+  constexpr float kVelodyne = 131;  // 16 bits of 2 mm
+  constexpr float kWaymo = 77;      // cut at 75 m from the LiDAR, which is 1.4 m ahead of the car's zero
+  constexpr float kOuster = 270;    // the most that an OS1 represents
+  static const std::vector<Sensor> sensors{{"kitti", 4, 1, kVelodyne, kOnACar},
+                                           {"nuscenes", 5, 255, kVelodyne, 1.84f},
+                                           {"waymo", 6, 0, kWaymo, 0},
+                                           {"ouster", 4, 255, kOuster, kOnACar},
                                            {"livox", 4, 255, 450, kOnACar}};
   return sensors;
 }

@@ -11,7 +11,7 @@ struct Sensor {
   int columns;  ///< float32 values of a .bin row
   float
       full_remission;  ///< what stands for a perfect reflector, 0 where nothing bounds it and tanh(remission) is taken
-  float range;         ///< metres
+  float range;         ///< metres along the ground; what lies further is no return of it
   float height;        ///< metres of the coordinates' origin over the ground
 };
 

@@ -2,14 +2,12 @@
 #include <voxshift/synth/objects.h>
 
 #include <cmath>
-#include <numbers>
 
 namespace voxshift {
 namespace {
 
 using Shape = Part::Shape;
 
-constexpr double kPi = std::numbers::pi;
 constexpr Material kTyre{SemanticId::kCar, 0.08, kOpaque};
 
 }  // namespace

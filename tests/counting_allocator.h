@@ -2,6 +2,8 @@
 // of runtime(Device::cpu()) both come from there. For programs of one source.
 #pragma once
 
+#include <voxshift/tensor/sanitizers.h>
+
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -17,7 +19,7 @@ std::atomic<long> first_refused{0};  // of the calls that are counted
 std::atomic<long> last_refused{0};   // below the first: none
 }  // namespace
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#if defined(VOXSHIFT_ASAN) || defined(VOXSHIFT_TSAN) || !defined(__GLIBC__)
 constexpr bool kCanCount = false;
 #else
 constexpr bool kCanCount = true;

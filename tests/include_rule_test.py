@@ -46,6 +46,7 @@ THEIRS = {
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
+    r"fuzzer/.*": r"tests/fuzz/.*",
     r"benchmark/.*": r"benchmarks/.*",
     r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|models|apps|tests|benchmarks)/.*|kernels_cpu/thread_pool\.cpp",
 }

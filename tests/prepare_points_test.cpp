@@ -3,6 +3,7 @@
 #include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -166,6 +167,24 @@ TEST(PreparePoints, StraysAreLeftOutAndCounted) {
     EXPECT_EQ(dropped, 3U);                                   // infinity is no stray, and dropped in any case
     EXPECT_TRUE(prepare(points, "pointcept").notes.empty());  // its range does that
   }
+}
+
+TEST(PreparePoints, BeyondASensorsRangeNothingIsAReturn) {
+  Points points = street();
+  points.insert(points.end(), {0, 140, 0, 0, 100, 100, 0, 0, -130, 0, 200, 0, 2000, 0, 0, 0});
+  PrepareOptions options;
+  options.full_remission = 1;
+  EXPECT_TRUE(prepare(points, "spvnas", options).notes.empty());
+  options.sensor = find_sensor("kitti");
+  const Prepared prepared = prepare(points, "spvnas", options);
+  EXPECT_ONE_NOTE(prepared, "2 points further than 131 m from the sensor");
+  const Points x = column(prepared.points, 0);
+  const std::size_t n = x.size();
+  EXPECT_EQ(std::ranges::count_if(x, [](float value) { return std::isnan(value); }), 2);
+  EXPECT_TRUE(std::isnan(x[n - 4]) && std::isnan(x[n - 1]));
+  options.origin = {{0, 20, 0}};
+  EXPECT_ONE_NOTE(prepare(points, "spvnas", options), "1 points");
+  EXPECT_TRUE(prepare(points, "pointcept", options).notes.empty());  // its range does that
 }
 
 TEST(PreparePoints, SessionsPrepare) {
