@@ -7,13 +7,14 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "label_scan.h"
+
 namespace voxshift {
 
-struct SegmentOptions {
+struct SegmentOptions : ScanOptions {
   std::vector<std::filesystem::path> scans;  ///< files and folders
   std::filesystem::path model;               ///< empty: the trained one
   std::string device = "cpu";
@@ -22,13 +23,21 @@ struct SegmentOptions {
   std::filesystem::path out = ".";
   std::vector<std::string> write;  ///< of label, ply, png, scores; empty: label, ply, and png where it can be drawn
   std::filesystem::path stats;     ///< JSON file; empty: none
-  std::optional<int> columns;      ///< none: guessed
-  std::string sensor;              ///< of known_sensors(); empty: none is known
-  std::optional<float> remission_scale;  ///< what files give a perfect reflector
-  std::vector<double> origin;            ///< x, y, z in the files' coordinates; empty: guessed
-  std::vector<float> range;              ///< metres, or two corners; empty: the profile's
-  std::string preprocess;                ///< profile in place of the model's; empty: the model's
+  std::vector<float> range;        ///< metres, or two corners; empty: the profile's
+  std::string preprocess;          ///< profile in place of the model's; empty: the model's
   bool layers = false;
+};
+
+struct ViewOptions : ScanOptions {
+  std::vector<std::filesystem::path> scans;  ///< files and folders
+  std::filesystem::path labels;              ///< file or folder; empty: none
+  std::string protocol = "semantickitti";    ///< of the labels
+  std::filesystem::path model;               ///< that labels the scans; empty: none
+  std::string device = "cpu";
+  std::string dtype = "auto";
+  int threads = 0;  ///< 0: all processors
+  double fps = 10;
+  std::filesystem::path save;  ///< PNG file or folder, in place of a window; empty: a window
 };
 
 struct EvalOptions {
@@ -97,6 +106,7 @@ struct CalibrateOptions {
 /// Each returns the exit status: 0 done, 1 where some scan or frame failed and was reported. What stops the whole
 /// command is thrown.
 int segment(const SegmentOptions& options);
+int view(const ViewOptions& options);
 int evaluate_labels(const EvalOptions& options);
 int info(const InfoOptions& options);
 int new_model(const NewOptions& options);

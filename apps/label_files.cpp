@@ -7,7 +7,6 @@
 #include <bit>
 #include <cstring>
 #include <iterator>
-#include <map>
 #include <system_error>
 
 #include "report.h"
@@ -50,15 +49,16 @@ FilesByStem files_of(const fs::path& folder, const char* extension) {
   return files;
 }
 
-FilesByStem label_files_of(const fs::path& folder, bool byte_labels) {
+}  // namespace
+
+FilesByStem list_labels(const fs::path& folder, bool byte_labels) {
+  check_folder(folder, "one of label files");
   FilesByStem files = files_of(folder, ".label");
   if (files.empty() && byte_labels) files = files_of(folder, ".bin");
   check<IoError>(!files.empty(), folder.string(), ": folder holds no .label ", byte_labels ? "or .bin " : "",
                  "file, nor a folder named sequences");
   return files;
 }
-
-}  // namespace
 
 std::vector<std::uint8_t> read_labels(const fs::path& path, const LearningMap& map) {
   const std::string bytes = read_bytes(path, "labels");
@@ -78,8 +78,8 @@ std::vector<LabelPair> pair_labels(const fs::path& predictions, const fs::path& 
                                    const Protocol& protocol) {
   const fs::path truth_folder = labels_folder(truth, sequence, "labels");
   const fs::path prediction_folder = labels_folder(predictions, sequence, "predictions");
-  const FilesByStem truths = label_files_of(truth_folder, protocol.byte_labels);
-  const FilesByStem found = label_files_of(prediction_folder, protocol.byte_labels);
+  const FilesByStem truths = list_labels(truth_folder, protocol.byte_labels);
+  const FilesByStem found = list_labels(prediction_folder, protocol.byte_labels);
   const fs::path extension = found.begin()->second.extension();
   std::vector<LabelPair> pairs;
   for (const auto& [stem, file] : truths) {

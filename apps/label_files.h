@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,11 @@ namespace voxshift {
 /// bits. Throws IoError "FILE: what is wrong" for a file that is missing, empty or cut and for a raw id that the map
 /// does not have.
 std::vector<std::uint8_t> read_labels(const std::filesystem::path& path, const LearningMap& map);
+
+/// The label files of a folder by their names without extension: the .label files; where there is none and byte_labels,
+/// the .bin files. Throws IoError for what is no folder, and for a folder without label files.
+std::map<std::filesystem::path, std::filesystem::path> list_labels(const std::filesystem::path& folder,
+                                                                   bool byte_labels);
 
 struct LabelPair {
   std::filesystem::path prediction, truth;

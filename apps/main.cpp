@@ -26,7 +26,8 @@ std::string version_line() {
   const auto on_off = [](bool on) { return on ? "on" : "off"; };
   const Device cuda = Device::cuda();
   return std::string("voxshift ") + version() + " (" + runtime(Device::cpu()).target(Device::cpu()) + ", CUDA " +
-         on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ")";
+         on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ", Open3D " +
+         on_off(has_open3d()) + ")";
 }
 
 std::vector<std::string> sensor_names() {
@@ -54,21 +55,8 @@ void add_device(CLI::App& command, Options& options) {
       ->check(CLI::IsMember({"auto", "f32", "f16"}));
 }
 
-void add_segment(CLI::App& app, SegmentOptions& options) {
-  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
-  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
-      ->required()
-      ->type_name("SCAN");
-  command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
-      ->type_name("FILE");
-  add_device(command, options);
-  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
-  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
-  command.add_option("--write", options.write, "What to write: label,ply,png,scores")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
-      ->type_name("LIST");
-  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
+/// What is known of the scans' files.
+void add_scan_options(CLI::App& command, ScanOptions& options) {
   command
       .add_option("--sensor", options.sensor,
                   "What made the scans: kitti, nuscenes, waymo, ouster or livox, for columns, remission and height")
@@ -88,6 +76,24 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
       ->delimiter(',')
       ->expected(3)
       ->type_name("X,Y,Z");
+}
+
+void add_segment(CLI::App& app, SegmentOptions& options) {
+  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
+  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
+      ->required()
+      ->type_name("SCAN");
+  command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
+      ->type_name("FILE");
+  add_device(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
+  command.add_option("--write", options.write, "What to write: label,ply,png,scores")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
+      ->type_name("LIST");
+  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
+  add_scan_options(command, options);
   command
       .add_option("--range", options.range,
                   "Leave out points further along an axis, or outside two corners; default the profile's")
@@ -99,6 +105,40 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
                   "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")
       ->type_name("PROFILE");
   command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
+void add_view(CLI::App& app, ViewOptions& options) {
+  CLI::App& command = *app.add_subcommand("view", "Look at scans in a window: one, or a folder as a film");
+  command.footer(
+      "Keys: space plays and pauses, right or n and left or b step, Home and End, + and - change the points' size, "
+      "R looks from behind again, q or Esc closes. The mouse turns, with Ctrl it moves, the wheel zooms.");
+  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
+      ->required()
+      ->type_name("SCAN");
+  CLI::Option* const labels =
+      command
+          .add_option("--labels", options.labels,
+                      "Colour by these labels: a file, or the folder of those named as the scans")
+          ->type_name("PATH");
+  command.add_option("--protocol", options.protocol, "Classes and raw ids of the labels, as of `eval`")
+      ->capture_default_str()
+      ->needs(labels)
+      ->type_name("NAME");
+  command
+      .add_option("--model", options.model,
+                  "Colour by the labels of this model (.safetensors), or of minkunet-lidar, the trained one")
+      ->excludes(labels)
+      ->type_name("MODEL");
+  add_device(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  add_scan_options(command, options);
+  command.add_option("--fps", options.fps, "Scans per second of a film")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 1000.0));
+  command
+      .add_option("--save", options.save,
+                  "Draw into this file (.png), or a folder with one per scan, in place of a window")
+      ->type_name("PATH");
 }
 
 void add_eval(CLI::App& app, EvalOptions& options) {
@@ -265,6 +305,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", version_line);
   SegmentOptions segment_options;
+  ViewOptions view_options;
   EvalOptions eval_options;
   InfoOptions info_options;
   NewOptions new_options;
@@ -274,6 +315,7 @@ int run(int argc, char** argv) {
   CalibrateOptions calibrate_options;
   add_segment(app, segment_options);
   add_recognize(app, recognize_options);
+  add_view(app, view_options);
   add_eval(app, eval_options);
   add_info(app, info_options);
   add_new(app, new_options);
@@ -285,6 +327,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   if (app.got_subcommand("segment")) return segment(segment_options);
+  if (app.got_subcommand("view")) return view(view_options);
   if (app.got_subcommand("eval")) return evaluate_labels(eval_options);
   if (app.got_subcommand("info")) return info(info_options);
   if (app.got_subcommand("new")) return new_model(new_options);

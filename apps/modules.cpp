@@ -1,15 +1,17 @@
-// Loads the parts that need OpenCV when they are first called. Linked directly, the 160 libraries behind
-// it would cost every start of the command some 100 ms and 70 MB.
+// Loads the parts that need OpenCV or Open3D when they are first called. Linked directly, the 160 libraries behind
+// OpenCV alone would cost every start of the command some 100 ms and 70 MB.
 #include "modules.h"
 
 #include <dlfcn.h>
 #include <voxshift/tensor/error.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <system_error>
 
 #include "picture.h"
+#include "point_window.h"
 #include "video_files.h"
 
 namespace voxshift {
@@ -48,11 +50,18 @@ const Module& video_module() {
   return module;
 }
 
+const Module& open3d_module() {
+  static const Module module = load_module("libvoxshift_open3d.so");
+  return module;
+}
+
 }  // namespace
 
 bool has_opencv() { return opencv_module().handle != nullptr; }
 
 bool has_video() { return video_module().handle != nullptr; }
+
+bool has_open3d() { return open3d_module().handle != nullptr; }
 
 std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled) {
   check(static_cast<std::int64_t>(labelled.labels.size()) == labelled.scan.count(), "[draw_picture] expected ",
@@ -101,6 +110,19 @@ std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> pixels, Exten
   module_function<decltype(voxshift_video_encode_png)>(video_module(), "voxshift_video_encode_png",
                                                        "[encode_png] .png needs OpenCV")(pixels, extent, png);
   return png;
+}
+
+std::unique_ptr<PointWindow> open_window(const std::string& title, bool visible) {
+  const auto open = module_function<decltype(voxshift_open3d_open)>(
+      open3d_module(), "voxshift_open3d_open",
+      "[view] needs Open3D (Debian: libopen3d-dev, then build voxshift again)");
+  std::unique_ptr<PointWindow> window;
+  const bool has_display = std::getenv("DISPLAY") != nullptr || std::getenv("WAYLAND_DISPLAY") != nullptr;
+  if (has_display) open(title, visible, window);
+  check<BackendUnavailable>(window != nullptr, "[view] needs a display with OpenGL, and found ",
+                            has_display ? "one that opens no window" : "none (DISPLAY is not set)",
+                            "; pictures need no screen: xvfb-run voxshift view SCAN --save PICTURE.png");
+  return window;
 }
 
 }  // namespace voxshift

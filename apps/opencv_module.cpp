@@ -9,9 +9,12 @@
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 #include <sstream>
+#include <utility>
 
+#include "class_colours.h"
 #include "opencv_text.h"
 #include "picture.h"
+#include "scan_extent.h"
 
 namespace {
 
@@ -20,14 +23,9 @@ using namespace voxshift;
 constexpr int kMap = 1400;   // side of the map
 constexpr int kPanel = 460;  // width of the legend beside it
 constexpr int kMargin = 32;
-constexpr std::array<std::uint8_t, 3> kUnlabelledColour = {128, 128, 128};
 
-/// The square of ground that the picture shows, in metres: x up, y to the left.
-struct Frame {
-  double x = 0, y = 0;  // middle
-  double half = 50;
-  bool has_sensor = true;
-
+/// What the picture shows: x up, y to the left.
+struct Frame : ScanExtent {
   double pixels_per_metre() const { return kMap / (2 * half); }
   cv::Point2d pixel(double px, double py) const {
     return {kMap / 2.0 - (py - y) * pixels_per_metre(), kMap / 2.0 - (px - x) * pixels_per_metre()};
@@ -39,35 +37,14 @@ struct MapPoint {
   std::uint8_t label;
 };
 
-double quantile(std::vector<float>& values, double q) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
-/// Around the sensor to the 99 % farthest point; around the points where the sensor is not among them.
 Frame frame_of(const std::vector<MapPoint>& points) {
-  if (points.empty()) return {};
-  std::vector<float> xs, ys, reach;
+  std::vector<float> xs, ys, zs;
   for (const MapPoint& point : points) {
     xs.push_back(point.x);
     ys.push_back(point.y);
-    reach.push_back(std::max(std::abs(point.x), std::abs(point.y)));
+    zs.push_back(point.z);
   }
-  const double left = quantile(xs, 0.01), right = quantile(xs, 0.99);
-  const double bottom = quantile(ys, 0.01), top = quantile(ys, 0.99);
-  Frame frame;
-  const double size = std::max({right - left, top - bottom, 1.0});
-  const double near = std::max(size / 2, 50.0);
-  frame.has_sensor = left - near <= 0 && right + near >= 0 && bottom - near <= 0 && top + near >= 0;
-  if (frame.has_sensor) {
-    frame.half = std::clamp(1.05 * quantile(reach, 0.99), 1.0, 50.0);
-  } else {
-    frame.x = (left + right) / 2;
-    frame.y = (bottom + top) / 2;
-    frame.half = 0.55 * size;
-  }
-  return frame;
+  return {extent_of(std::move(xs), std::move(ys), std::move(zs))};
 }
 
 std::vector<MapPoint> finite_points(const LabelledScan& labelled) {
@@ -82,12 +59,11 @@ std::vector<MapPoint> finite_points(const LabelledScan& labelled) {
 }
 
 /// [256] pixels, blue green red.
-std::array<cv::Vec3b, 256> colours_of(std::span<const ClassInfo> classes) {
-  std::array<cv::Vec3b, 256> colours;
-  const auto bgr = [](const std::array<std::uint8_t, 3>& rgb) { return cv::Vec3b(rgb[2], rgb[1], rgb[0]); };
-  colours.fill(bgr(kUnlabelledColour));
-  for (std::size_t id = 0; id < std::min(classes.size(), colours.size() - 1); ++id) colours[id] = bgr(classes[id].rgb);
-  return colours;
+std::array<cv::Vec3b, 256> pixels_of(std::span<const ClassInfo> classes) {
+  std::array<cv::Vec3b, 256> pixels;
+  std::ranges::transform(colours_of(classes), pixels.begin(),
+                         [](const Rgb& rgb) { return cv::Vec3b(rgb[2], rgb[1], rgb[0]); });
+  return pixels;
 }
 
 /// A round length, 1, 2 or 5 times a power of ten, nearest below `metres`.
@@ -231,7 +207,7 @@ void draw_panel(cv::Mat panel, const LabelledScan& labelled, const std::array<cv
 void voxshift_opencv_draw(const LabelledScan& labelled, std::vector<std::uint8_t>& png) {
   cv::Mat image(kMap, kMap + kPanel, CV_8UC3, kBackground);
   cv::Mat map = image.colRange(0, kMap);
-  const auto colours = colours_of(labelled.classes);
+  const auto colours = pixels_of(labelled.classes);
   std::vector<MapPoint> points = finite_points(labelled);
   const Frame frame = frame_of(points);
   draw_rings(map, frame);

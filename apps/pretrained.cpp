@@ -8,8 +8,8 @@
 namespace voxshift {
 
 std::filesystem::path model_or_pretrained(const std::filesystem::path& model, const std::string& name) {
-  if (!model.empty()) return model;
   std::error_code ignored;
+  if (!model.empty() && (model != name || std::filesystem::exists(model, ignored))) return model;
   const char* set = std::getenv("VOXSHIFT_MODELS");
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   const std::filesystem::path folder = set != nullptr ? std::filesystem::path(set) : program / VOXSHIFT_MODEL_FOLDER;

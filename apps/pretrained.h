@@ -6,9 +6,9 @@
 
 namespace voxshift {
 
-/// `model`, or where it is empty the file of the shipped model of this name: in the folder VOXSHIFT_MODELS where that
-/// is set, else in share/voxshift/models beside the folder of the running program. Throws IoError where it is not
-/// there.
+/// `model`, or where it is empty or `name` itself, and no such file, the shipped model of this name: in the folder
+/// VOXSHIFT_MODELS where that is set, else in share/voxshift/models beside the folder of the running program. Throws
+/// IoError where it is not there.
 std::filesystem::path model_or_pretrained(const std::filesystem::path& model, const std::string& name);
 
 }  // namespace voxshift

@@ -13,6 +13,8 @@
 #include <sstream>
 #include <system_error>
 
+#include "class_colours.h"
+
 namespace voxshift {
 namespace {
 
@@ -20,19 +22,16 @@ namespace fs = std::filesystem;
 
 static_assert(std::endian::native == std::endian::little, ".label, .npy and .ply are written as they lie in memory");
 
-constexpr std::array<std::uint8_t, 3> kUnlabelledColour = {128, 128, 128};
-
 void write_span(std::ostream& stream, std::span<const std::byte> bytes) {
   stream.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
 }
 
-/// Table over all 256 labels; `otherwise` where a label has no class.
-template <class Value, class Of>
-std::array<Value, 256> table_of(std::span<const ClassInfo> classes, Value otherwise, Of of) {
-  std::array<Value, 256> table;
-  table.fill(otherwise);
-  for (std::size_t id = 0; id < std::min(classes.size(), std::size_t{kUnlabelled}); ++id) table[id] = of(classes[id]);
-  return table;
+/// Raw id of every label; 0 where it has no class.
+std::array<std::uint32_t, 256> raw_ids_of(std::span<const ClassInfo> classes) {
+  std::array<std::uint32_t, 256> raw_ids{};
+  for (std::size_t id = 0; id < std::min(classes.size(), std::size_t{kUnlabelled}); ++id)
+    raw_ids[id] = classes[id].raw_id;
+  return raw_ids;
 }
 
 /// Format 1.0; the header is padded with blanks so that the data starts at a multiple of 64 bytes.
@@ -59,7 +58,7 @@ void make_folder(const fs::path& path) {
 }
 
 void write_labels(const fs::path& path, std::span<const std::uint8_t> labels, std::span<const ClassInfo> classes) {
-  const auto raw_ids = table_of(classes, std::uint32_t{0}, [](const ClassInfo& info) { return info.raw_id; });
+  const auto raw_ids = raw_ids_of(classes);
   std::vector<std::uint32_t> raw(labels.size());
   std::ranges::transform(labels, raw.begin(), [&](std::uint8_t label) { return raw_ids[label]; });
   write_atomically(path, [&](std::ostream& stream) { write_span(stream, std::as_bytes(std::span(raw))); });
@@ -78,9 +77,8 @@ void write_coloured_ply(const fs::path& path, const PointCloud& scan, std::span<
                         std::span<const ClassInfo> classes) {
   check(static_cast<std::int64_t>(labels.size()) == scan.count(), "[write_coloured_ply] expected ", scan.count(),
         " labels, found ", labels.size());
-  const auto colours = table_of(classes, kUnlabelledColour, [](const ClassInfo& info) { return info.rgb; });
-  const auto raw_ids = table_of(classes, std::uint16_t{0},
-                                [](const ClassInfo& info) { return static_cast<std::uint16_t>(info.raw_id); });
+  const auto colours = colours_of(classes);
+  const auto raw_ids = raw_ids_of(classes);
   // Coordinates that float32 would round keep their doubles.
   const bool wide = scan.origin != std::array<double, 3>{};
   const std::size_t xyz_bytes = 3 * (wide ? sizeof(double) : sizeof(float));
@@ -96,7 +94,8 @@ void write_coloured_ply(const fs::path& path, const PointCloud& scan, std::span<
       std::memcpy(row, xyz, xyz_bytes);
     }
     std::memcpy(row + xyz_bytes, colours[labels[i]].data(), 3);
-    std::memcpy(row + xyz_bytes + 3, &raw_ids[labels[i]], sizeof(std::uint16_t));
+    const auto raw_id = static_cast<std::uint16_t>(raw_ids[labels[i]]);
+    std::memcpy(row + xyz_bytes + 3, &raw_id, sizeof(raw_id));
   }
   const char* const type = wide ? "double" : "float";
   write_atomically(path, [&](std::ostream& stream) {

@@ -1,7 +1,6 @@
 // `voxshift segment`: labels for many scans. The next scan is read and the last one written while one is computed.
 #include <unistd.h>
 #include <voxshift/files/atomic_file.h>
-#include <voxshift/files/read_points.h>
 #include <voxshift/models/network_dtype.h>
 #include <voxshift/models/session.h>
 
@@ -18,6 +17,7 @@
 #include <utility>
 
 #include "commands.h"
+#include "label_scan.h"
 #include "modules.h"
 #include "picture.h"
 #include "pretrained.h"
@@ -70,35 +70,11 @@ void check_names(const SegmentOptions& options, const std::vector<fs::path>& sca
     }
 }
 
-/// Columns x, y, z, red, green, blue, as networks on coloured rooms take them.
-void take_colours(PointCloud& cloud) {
-  const std::int64_t n = cloud.count();
-  std::vector<float> points(static_cast<std::size_t>(n) * 6);
-  for (std::int64_t i = 0; i < n; ++i) {
-    std::copy_n(cloud.points.data() + i * cloud.columns, 3, points.data() + i * 6);
-    std::copy_n(cloud.rgb.data() + i * 3, 3, points.data() + i * 6 + 3);
-  }
-  cloud.points = std::move(points);
-  cloud.columns = 6;
-}
-
-Job read_job(const fs::path& path, std::optional<int> columns, bool with_colours) {
+Job read_job(const fs::path& path, const ScanOptions& options, bool with_colours) {
   const auto start = Clock::now();
-  Job job{path, about(path, [&] { return read_points(path, columns); }), {}, {}};
-  if (with_colours && job.scan.columns < 6 && !job.scan.rgb.empty()) take_colours(job.scan);
+  Job job{path, read_scan(path, options, with_colours), {}, {}};
   job.stats.read_seconds = seconds_since(start);
   return job;
-}
-
-PrepareOptions prepare_options(const SegmentOptions& options, const PointCloud& cloud) {
-  PrepareOptions prepare;
-  if (!options.sensor.empty()) prepare.sensor = find_sensor(options.sensor);
-  prepare.full_remission = options.remission_scale;
-  prepare.frame = cloud.origin;
-  if (options.origin.empty()) return prepare;
-  prepare.origin.emplace();
-  for (std::size_t axis = 0; axis < 3; ++axis) (*prepare.origin)[axis] = options.origin[axis] - cloud.origin[axis];
-  return prepare;
 }
 
 /// --range: a box around the sensor, or the one that two corners span.
@@ -111,13 +87,7 @@ Range range_of(const std::vector<float>& values) {
 
 void compute(Session& session, const SegmentOptions& options, bool with_scores, Job& job) {
   const auto start = Clock::now();
-  const std::int64_t n = job.scan.count();
-  // the points stay the scan's
-  const Array points(job.scan.points.data(), {n, job.scan.columns}, DType::kF32, Device::cpu(), nullptr);
-  job.result = about(job.path, [&] {
-    const Segmentation result = session.segment(points, with_scores, prepare_options(options, job.scan));
-    return Segmentation{result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
-  });
+  job.result = about(job.path, [&] { return label_scan(session, job.scan, options, with_scores); });
   job.stats.run = session.report();
   job.stats.compute_seconds = seconds_since(start);
 }
@@ -164,17 +134,13 @@ int segment(const SegmentOptions& given) {
   const std::vector<fs::path> scans = list_scans(options.scans);
   const Device device = parse_device(options.device);
   options.model = model_or_pretrained(options.model, "minkunet-lidar");
-  Model model = Model::load(options.model);
-  check<IoError>(model.graph().input != GraphInput::kFrames, options.model.string(),
-                 ": expected a model that labels points, found ", model.arch(),
-                 ", which takes video (`voxshift recognize`)");
+  Model model = load_point_model(options.model);
   if (!options.preprocess.empty() || !options.range.empty()) {
     Profile profile = options.preprocess.empty() ? model.profile() : find_profile(options.preprocess);
     if (!options.range.empty()) profile.voxelize.range = range_of(options.range);
     model = about(options.model, [&] { return model.with_profile(profile); });
   }
-  if (!options.sensor.empty() && !options.columns) options.columns = find_sensor(options.sensor).columns;
-  const bool with_colours = model.profile().blocks && model.profile().columns() == 6;
+  const bool with_colours = takes_colours(model);
   check_names(options, scans);
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
   const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
@@ -214,7 +180,7 @@ int segment(const SegmentOptions& given) {
     });
   };
   const auto read_next = [&](std::size_t i) {
-    if (i < scans.size()) reading = std::async(kBeside, read_job, scans[i], options.columns, with_colours);
+    if (i < scans.size()) reading = std::async(kBeside, read_job, scans[i], options, with_colours);
   };
   read_next(0);
   for (std::size_t i = 0; i < scans.size(); ++i) {

@@ -3,15 +3,16 @@
 set -euo pipefail
 
 build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev libcli11-dev libopencv-dev)
-test=(libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
-      python3-matplotlib python3-tqdm)
+view=(libopen3d-dev)  # `voxshift view`; large, so not of `build`
+test=("${view[@]}" libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
+      python3-matplotlib python3-tqdm python3-open3d xvfb libgl1-mesa-dri)
 check=(clang-format clang-tidy git pybind11-dev)
 asan=(clang-19 libclang-rt-19-dev pybind11-dev)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
        libhwy-dev:arm64 liblzf-dev:arm64 libgtest-dev:arm64)
 arm64_throughput=(llvm-19)
 
-groups=(build test check asan arm64 arm64_throughput)
+groups=(build view test check asan arm64 arm64_throughput)
 wanted=()
 for group in "$@"; do
   if [[ " ${groups[*]} " != *" $group "* ]]; then
