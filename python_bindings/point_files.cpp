@@ -1,12 +1,17 @@
 // Point cloud files.
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
+#include <voxshift/files/fields.h>
 #include <voxshift/files/read_points.h>
 
 #include <array>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "arrays.h"
 #include "bindings.h"
@@ -31,13 +36,7 @@ py::object field_of(std::vector<T> values, const Shape& shape) {
   return array_of(std::move(values), shape);
 }
 
-FileCloud read(const std::filesystem::path& path, std::optional<int> columns) {
-  PointCloud cloud = [&] {
-    const py::gil_scoped_release without_gil;
-    return read_points(path, columns);
-  }();
-  for (const std::string& note : cloud.notes)
-    if (PyErr_WarnEx(PyExc_UserWarning, (path.string() + ": " + note).c_str(), 1) != 0) throw py::error_already_set();
+FileCloud file_cloud(PointCloud cloud) {
   const std::int64_t n = cloud.count();
   return {array_of(std::move(cloud.points), {n, cloud.columns}),
           field_of(std::move(cloud.rgb), {n, 3}),
@@ -48,7 +47,55 @@ FileCloud read(const std::filesystem::path& path, std::optional<int> columns) {
           cloud.has_remission};
 }
 
-constexpr const char* kPointCloudDoc = R"(The points of a file, made by read_points.)";
+FileCloud read(const std::filesystem::path& path, std::optional<int> columns) {
+  PointCloud cloud = [&] {
+    const py::gil_scoped_release without_gil;
+    return read_points(path, columns);
+  }();
+  for (const std::string& note : cloud.notes)
+    if (PyErr_WarnEx(PyExc_UserWarning, (path.string() + ": " + note).c_str(), 1) != 0) throw py::error_already_set();
+  return file_cloud(std::move(cloud));
+}
+
+Scalar scalar_of(const std::string& name, const py::dtype& dtype) {
+  static const std::map<std::pair<char, py::ssize_t>, Scalar> kScalars = {
+      {{'b', 1}, Scalar::kU8},  {{'i', 1}, Scalar::kI8},  {{'u', 1}, Scalar::kU8},  {{'i', 2}, Scalar::kI16},
+      {{'u', 2}, Scalar::kU16}, {{'i', 4}, Scalar::kI32}, {{'u', 4}, Scalar::kU32}, {{'i', 8}, Scalar::kI64},
+      {{'u', 8}, Scalar::kU64}, {{'f', 2}, Scalar::kF16}, {{'f', 4}, Scalar::kF32}, {{'f', 8}, Scalar::kF64}};
+  const auto found = kScalars.find({dtype.kind(), dtype.itemsize()});
+  check(found != kScalars.end(), "[from_open3d] expected numbers as ", name, ", found ",
+        std::string(py::str(static_cast<const py::handle&>(dtype))));
+  return found->second;
+}
+
+/// One array [N] per field, in this machine's byte order, as of Open3D; columns [N, k] are put behind the fourth.
+FileCloud cloud_of_arrays(const std::map<std::string, py::array>& arrays,
+                          const std::optional<py::array_t<float, py::array::c_style | py::array::forcecast>>& columns) {
+  const auto x = arrays.find("x");
+  check(x != arrays.end() && x->second.ndim() == 1, "[from_open3d] expected positions [N, 3]");
+  const std::int64_t n = x->second.shape(0);
+  std::vector<Field> fields;
+  for (const auto& [name, array] : arrays) {
+    check(array.ndim() == 1 && array.shape(0) == n, "[from_open3d] expected ", n, " values of ", name,
+          ", one per point, found ", array.size());
+    fields.push_back({name, scalar_of(name, array.dtype()), static_cast<const char*>(array.data()), array.strides(0)});
+  }
+  PointCloud cloud = cloud_of_fields("[from_open3d]", fields, n);
+  if (!columns) return file_cloud(std::move(cloud));
+  check(columns->ndim() == 2 && columns->shape(0) == n, "[from_open3d] expected columns [", n, ", k]");
+  const std::int64_t more = columns->shape(1);
+  std::vector<float> points;
+  points.reserve(static_cast<std::size_t>(n * (4 + more)));
+  for (std::int64_t i = 0; i < n; ++i) {
+    points.insert(points.end(), cloud.points.data() + 4 * i, cloud.points.data() + 4 * i + 4);
+    points.insert(points.end(), columns->data() + more * i, columns->data() + more * (i + 1));
+  }
+  cloud.points = std::move(points);
+  cloud.columns += more;
+  return file_cloud(std::move(cloud));
+}
+
+constexpr const char* kPointCloudDoc = R"(The points of a file, made by read_points or from_open3d.)";
 
 constexpr const char* kReadPointsDoc =
     R"(Reads a .bin, .npy, .ply or .pcd file of points, as the command `voxshift segment` does.
@@ -76,6 +123,7 @@ void bind_point_files(py::module_& m) {
   pickle_by_fields(cloud, &FileCloud::points, &FileCloud::rgb, &FileCloud::label, &FileCloud::ring, &FileCloud::time,
                    &FileCloud::origin, &FileCloud::has_remission);
   m.def("read_points", &read, "path"_a, "columns"_a = py::none(), kReadPointsDoc);
+  m.def("_cloud_of_fields", &cloud_of_arrays, "fields"_a, "columns"_a = py::none());
 }
 
 }  // namespace voxshift::python

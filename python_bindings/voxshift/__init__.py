@@ -105,6 +105,7 @@ from voxshift._voxshift import (
     voxelize_features,
     voxelize_features_backward,
 )
+from voxshift.open3d_clouds import from_open3d, to_open3d
 
 __all__ = [
     "BackendUnavailable",
@@ -156,6 +157,7 @@ __all__ = [
     "devoxelize_dense_backward",
     "fixed_radius_search",
     "from_dense",
+    "from_open3d",
     "furthest_point_sample",
     "gather",
     "gather_backward",
@@ -198,6 +200,7 @@ __all__ = [
     "three_nearest",
     "to_dense",
     "to_device",
+    "to_open3d",
     "train_ids",
     "trilinear",
     "union_add",
