@@ -118,7 +118,7 @@ std::unique_ptr<PointWindow> open_window(const std::string& title, bool visible)
       "[view] needs Open3D (Debian: libopen3d-dev, then build voxshift again)");
   std::unique_ptr<PointWindow> window;
   const bool has_display = std::getenv("DISPLAY") != nullptr || std::getenv("WAYLAND_DISPLAY") != nullptr;
-  if (has_display) open(title, visible, window);
+  open(title, visible, window);
   check<BackendUnavailable>(window != nullptr, "[view] needs a display with OpenGL, and found ",
                             has_display ? "one that opens no window" : "none (DISPLAY is not set)",
                             "; pictures need no screen: xvfb-run voxshift view SCAN --save PICTURE.png");

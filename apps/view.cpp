@@ -1,5 +1,4 @@
-// `voxshift view`: scans in a window, or drawn into files. The next scan is read while the window is there for its
-// user.
+// `voxshift view`: scans in a window, or drawn into files. The window listens while the next scan is read.
 #include <voxshift/files/atomic_file.h>
 #include <voxshift/models/network_dtype.h>
 
@@ -11,6 +10,10 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include "commands.h"
 #include "label_files.h"

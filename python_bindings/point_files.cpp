@@ -58,12 +58,12 @@ FileCloud read(const std::filesystem::path& path, std::optional<int> columns) {
 }
 
 Scalar scalar_of(const std::string& name, const py::dtype& dtype) {
-  static const std::map<std::pair<char, py::ssize_t>, Scalar> kScalars = {
+  static const std::map<std::pair<char, py::ssize_t>, Scalar> scalars = {
       {{'b', 1}, Scalar::kU8},  {{'i', 1}, Scalar::kI8},  {{'u', 1}, Scalar::kU8},  {{'i', 2}, Scalar::kI16},
       {{'u', 2}, Scalar::kU16}, {{'i', 4}, Scalar::kI32}, {{'u', 4}, Scalar::kU32}, {{'i', 8}, Scalar::kI64},
       {{'u', 8}, Scalar::kU64}, {{'f', 2}, Scalar::kF16}, {{'f', 4}, Scalar::kF32}, {{'f', 8}, Scalar::kF64}};
-  const auto found = kScalars.find({dtype.kind(), dtype.itemsize()});
-  check(found != kScalars.end(), "[from_open3d] expected numbers as ", name, ", found ",
+  const auto found = scalars.find({dtype.kind(), dtype.itemsize()});
+  check(found != scalars.end(), "[from_open3d] expected numbers as ", name, ", found ",
         std::string(py::str(static_cast<const py::handle&>(dtype))));
   return found->second;
 }

@@ -79,6 +79,42 @@ TEST_F(FrameSourceTest, ImagesOfEveryFormat) {
   EXPECT_GE(formats, 6);
 }
 
+// A phone says by EXIF how it was held; 1 to 8 name the corner of the picture where the file's first row and column
+// begin.
+TEST_F(FrameSourceTest, PhotosAreTurnedAsTheySay) {
+  cv::Mat stored(32, 32, CV_8UC3, cv::Scalar::all(20));
+  stored(cv::Rect(0, 0, 16, 8)).setTo(cv::Scalar::all(220));  // wide, in the corner of row 0 and column 0
+  const std::string jpeg = get(image("clip/0.jpg", stored));
+  struct Held {
+    char orientation;
+    int y, x;  ///< a corner of the frame
+    bool wide;
+  };
+  for (const Held& held : {Held{1, 0, 0, true},
+                           {2, 0, 31, true},
+                           {3, 31, 31, true},
+                           {4, 31, 0, true},
+                           {5, 0, 0, false},
+                           {6, 0, 31, false},
+                           {7, 31, 31, false},
+                           {8, 31, 0, false}}) {
+    const char exif[] = {'\xFF', '\xE1', 0, 34, 'E', 'x', 'i',  'f', 0, 0, 'M', 'M', 0, 42, 0,
+                         0,      0,      8, 0,  1,   1,   0x12, 0,   3, 0, 0,   0,   1, 0,  held.orientation,
+                         0,      0,      0, 0,  0,   0};
+    put("clip/0.jpg", jpeg.substr(0, 2) + std::string(exif, sizeof exif) + jpeg.substr(2));
+    const auto frame = FrameSource(folder() + "/clip", unscaled(32)).next();
+    ASSERT_TRUE(frame);
+    const int inwards_y = held.y == 0 ? 1 : -1, inwards_x = held.x == 0 ? 1 : -1;
+    const auto bright = [&](int rows, int columns) {
+      return at(*frame, held.y + inwards_y * rows, held.x + inwards_x * columns, 1) > 120;
+    };
+    SCOPED_TRACE(static_cast<int>(held.orientation));
+    EXPECT_TRUE(bright(4, 4));
+    EXPECT_EQ(bright(4, 12), held.wide);
+    EXPECT_EQ(bright(12, 4), !held.wide);
+  }
+}
+
 TEST_F(FrameSourceTest, APipeAmongTheImages) {
   image("clip/1.png", picture(32, 32));
   ASSERT_EQ(::mkfifo((folder() + "/clip/2.png").c_str(), 0600), 0);
