@@ -1,4 +1,6 @@
 // .bin: float32 rows without a header, as KITTI and nuScenes have them.
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -51,6 +53,37 @@ int guess_columns(const std::vector<float>& values) {
   return 0;
 }
 
+/// Whether the bytes are numbers that sensors give, as far as some thousands of them show: of the bits of another type,
+/// taken for T, a quarter and more are absurdly near 0 or absurdly large.
+template <class T>
+bool are_sensible(const std::string& bytes, bool swapped) {
+  constexpr T kSmall = T(1e-20), kLarge = T(1e20);
+  constexpr std::size_t kAsked = 4096;
+  const std::size_t count = bytes.size() / sizeof(T),
+                    every = count / kAsked | 1;  // odd: it meets both halves of doubles
+  std::size_t absurd = 0, asked = 0;
+  for (std::size_t i = 0; i < count; i += every, ++asked) {
+    char raw[sizeof(T)];
+    std::memcpy(raw, bytes.data() + i * sizeof(T), sizeof(T));
+    if (swapped) std::reverse(raw, raw + sizeof(T));
+    const T size = std::abs(std::bit_cast<T>(raw));
+    absurd += std::isfinite(size) && size != 0 && (size < kSmall || size > kLarge);
+  }
+  return absurd * 20 <= asked;
+}
+
+/// Refuses other types, of whose bits a network would label what is finite.
+void expect_floats(const FileText& file, const std::string& bytes) {
+  if (are_sensible<float>(bytes, false)) return;
+  const auto is = [&](const char* type) {
+    file.expect(false, "the values are no float32; convert it: numpy.fromfile(path, \"", type,
+                "\").astype(\"f4\").tofile(path)");
+  };
+  if (are_sensible<float>(bytes, true)) is(">f4");
+  if (are_sensible<double>(bytes, false)) is("<f8");
+  file.expect(false, "the values are no float32 in rows without a header");
+}
+
 }  // namespace
 
 PointCloud read_bin(const std::string& name, const std::string& bytes, std::optional<int> columns) {
@@ -64,6 +97,7 @@ PointCloud read_bin(const std::string& name, const std::string& bytes, std::opti
   file.expect(bytes.size() % (width * sizeof(float)) == 0, bytes.size(), " bytes are no multiple of ",
               width * sizeof(float), " (", width,
               " float32 columns): the file is cut, or has another number of columns (--columns N)");
+  expect_floats(file, bytes);
   PointCloud cloud;
   if (width == 3) {
     const Field xyz[] = {{"", Scalar::kF32, bytes.data(), 12},

@@ -31,9 +31,12 @@ void parse_npy_type(const FileText& file, std::string_view text, NpyHeader& head
       {"f2", Scalar::kF16}, {"f4", Scalar::kF32}, {"f8", Scalar::kF64}, {"i1", Scalar::kI8},
       {"i2", Scalar::kI16}, {"i4", Scalar::kI32}, {"i8", Scalar::kI64}, {"u1", Scalar::kU8},
       {"u2", Scalar::kU16}, {"u4", Scalar::kU32}, {"u8", Scalar::kU64}};
+  file.expect(!text.starts_with("[("),
+              "expected plain numbers [N, C], found named fields; convert it: "
+              "numpy.lib.recfunctions.structured_to_unstructured(array)");
   const bool known = text.size() >= 5 && text[0] == '\'' && std::string_view("<>|=").find(text[1]) != text.npos &&
                      text[4] == '\'' && types.contains(text.substr(2, 2));
-  file.expect(known, "expected numbers of 1 to 8 bytes such as '<f4', found ", text.substr(0, text.find("'fortran")));
+  file.expect(known, "expected numbers of 1 to 8 bytes such as '<f4', found ", text.substr(0, text.find(", 'fortran")));
   header.type = types.at(text.substr(2, 2));
   header.swapped = text[1] == '>';
 }

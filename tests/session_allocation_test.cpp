@@ -61,7 +61,8 @@ TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
       for (const bool with_scores : {false, true}) {
         // What the results themselves take.
         const long results = calls_in([&] {
-          Segmentation{Array({n}, DType::kU8), Array({with_scores ? n : 0, 19}, DType::kF32)};
+          [[maybe_unused]] const Segmentation result{Array({n}, DType::kU8),
+                                                     Array({with_scores ? n : 0, 19}, DType::kF32)};
         });
         EXPECT_GT(results, 0);
         EXPECT_EQ(calls_in([&] { session.segment(points, with_scores); }), results);

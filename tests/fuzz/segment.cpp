@@ -22,9 +22,11 @@ std::vector<Session>& sessions() {
   if (!all.empty()) return all;
   constexpr double kWidth = 0.0625;
   constexpr int kClasses = 3;
-  const auto add = [&](const Network& network, const char* profile) {
+  const auto add = [&](const Network& network, const char* name) {
     const std::vector<ClassInfo> classes(kClasses, {"a class", 1, {1, 2, 3}});
-    const Model model("fuzz", network.graph, network.parameters, find_profile(profile), classes);
+    Profile profile = find_profile(name);
+    if (profile.blocks) profile.blocks->points = 32;
+    const Model model("fuzz", network.graph, network.parameters, profile, classes);
     all.emplace_back(model, Device::cpu(), Threads(1));
   };
   add(make_minkunet(kWidth, kClasses, 1), "spvnas");
@@ -32,6 +34,7 @@ std::vector<Session>& sessions() {
   add(make_spvcnn(kWidth, kClasses, 1), "nuscenes");
   PvcnnSpec spec = PvcnnSpec::s3dis();
   spec.width = kWidth;
+  spec.resolution = 0.125;
   spec.classes = kClasses;
   spec.in_channels = find_profile("kitti-blocks").channels();
   add(make_pvcnn(spec, 1), "kitti-blocks");
