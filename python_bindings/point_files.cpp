@@ -119,7 +119,15 @@ void bind_point_files(py::module_& m) {
       .def_readonly("origin", &FileCloud::origin,
                     "[x, y, z], 0 but where float32 would round the file's coordinates, as those of UTM.")
       .def_readonly("has_remission", &FileCloud::has_remission, "Whether the file has one; else it is 0.")
-      .def("__len__", [](const FileCloud& c) { return py::len(c.points); });
+      .def("__len__", [](const FileCloud& c) { return py::len(c.points); })
+      .def("__repr__", [](const FileCloud& c) {
+        std::string text = "PointCloud(points=" + std::string(py::str(c.points.attr("shape")));
+        if (c.has_remission) text += ", remission";
+        for (const auto& [name, field] :
+             {std::pair("rgb", c.rgb), {"label", c.label}, {"ring", c.ring}, {"time", c.time}})
+          if (!field.is_none()) text += std::string(", ") + name;
+        return text + ")";
+      });
   pickle_by_fields(cloud, &FileCloud::points, &FileCloud::rgb, &FileCloud::label, &FileCloud::ring, &FileCloud::time,
                    &FileCloud::origin, &FileCloud::has_remission);
   m.def("read_points", &read, "path"_a, "columns"_a = py::none(), kReadPointsDoc);

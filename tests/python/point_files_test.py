@@ -16,6 +16,7 @@ def test_a_file_of_every_kind_of_field(tmp_path):
     cloud = vs.read_points(path)
     assert len(cloud) == 2 and cloud.points.dtype == np.float32 and cloud.has_remission
     assert cloud.origin == [500000, 0, 0]
+    assert repr(cloud) == "PointCloud(points=(2, 4), remission, rgb, label, ring, time)"
     assert cloud.points.tolist() == [[0.25, 2, 3, 40], [1.5, 5, 6, 65535]]
     assert cloud.rgb.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert (cloud.label.dtype, cloud.label.tolist()) == (np.uint32, [252, 10])
