@@ -58,8 +58,9 @@ void add_device(CLI::App& command, Options& options) {
 /// What is known of the scans' files.
 void add_scan_options(CLI::App& command, ScanOptions& options) {
   command
-      .add_option("--sensor", options.sensor,
-                  "What made the scans: kitti, nuscenes, waymo, ouster or livox, for columns, remission, range and height")
+      .add_option(
+          "--sensor", options.sensor,
+          "What made the scans: kitti, nuscenes, waymo, ouster or livox, for columns, remission, range and height")
       ->type_name("NAME")
       ->check(CLI::IsMember(sensor_names()));
   command

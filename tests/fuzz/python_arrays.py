@@ -92,8 +92,9 @@ class Arguments:
         coords[:, 1:] = raw.reshape(count, dims)
         coords[:, 0] = np.arange(count) * self.pick([0, 0, 1])
         features = np.full((count, self.pick(self.sizes)), 0.5, np.float32)
-        bounded = {"shape": [64] * dims} if self.bytes.ConsumeBool() else {}
-        return vs.SparseTensor(abs(coords) % 64 if bounded else coords, features, reduce="sum", stride=1, **bounded)
+        extent = 64 if dims < 4 else 16  # small where it becomes dense
+        bounded = {"shape": [extent] * dims} if self.bytes.ConsumeBool() else {}
+        return vs.SparseTensor(abs(coords) % extent if bounded else coords, features, reduce="sum", stride=1, **bounded)
 
     def value(self, annotation, argument=""):
         kind = self.pick(alternatives(annotation))
