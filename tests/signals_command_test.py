@@ -15,8 +15,12 @@ pytestmark = needs_command
 
 def ended_while_it_writes(ending, folder, *arguments):
     """Sends the signal as soon as some file is there, or its temporary one; returns how the process ended."""
+    def prepare():
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(ending, signal.SIG_DFL)  # what the tests' own caller ignores, such as nohup, would be ignored here
+
     process = subprocess.Popen([COMMAND, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                               text=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
+                               text=True, preexec_fn=prepare)
     while process.poll() is None and not any(path.is_file() for path in folder.rglob("*")):
         pass
     process.send_signal(ending)
