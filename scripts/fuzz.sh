@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fuzz.sh [SECONDS] [TARGET...]: runs each fuzz target of tests/fuzz, or those named, for SECONDS (20) from its corpus.
-# An input that crashes, hangs or takes 2 GB ends the script and stays in build/fuzz/findings. What is new in coverage is
+# An input that crashes, hangs or takes 2 GB (of Python 4) ends the script and stays in build/fuzz/findings. What is new in coverage is
 # kept in build/fuzz. The target python_arrays is atheris', on the Python module; the others are programs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,15 +40,16 @@ if [[ " ${built[*]} " == *" _voxshift "* ]]; then
 fi
 
 run() {
-  local command=("build/asan/tests/fuzz/fuzz_$1")
+  local command=("build/asan/tests/fuzz/fuzz_$1") megabytes=2048
   if [[ $1 == python_arrays ]]; then
     # Arguments are many bytes, so that short inputs are not where to begin; Python keeps what it has until it ends.
     command=(env LD_PRELOAD="$PWD/$runtime $(g++ -print-file-name=libstdc++.so)" PYTHONPATH=build/asan/python_bindings
              ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1
              "$python" -W ignore tests/fuzz/python_arrays.py -len_control=0)
+    megabytes=4096
   fi
   mkdir -p "build/fuzz/$1"
-  quietly "fuzz_$1" "${command[@]}" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=2048 -timeout=10 \
+  quietly "fuzz_$1" "${command[@]}" -max_total_time="$seconds" -max_len=4096 -rss_limit_mb=$megabytes -timeout=10 \
     -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$1-" "build/fuzz/$1" "tests/fuzz/corpus/$1"
   echo "$1: $(sed -n 's/^stat::number_of_executed_units: *//p' "build/fuzz_$1.log") inputs, no finding"
 }
