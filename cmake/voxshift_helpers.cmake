@@ -2,13 +2,13 @@
 include(CMakePackageConfigHelpers)
 
 # std::stable_sort of GCC's library takes what C++17 deprecates, and clang says so.
-set(voxshift_no_warnings $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations>)
+set(voxshift_allow_deprecated $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations>)
 
 # Warnings of every target of ours; sanitizers where asked for.
 function(voxshift_compile_options target)
   target_compile_options(${target} PRIVATE
                          $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>
-                         ${voxshift_no_warnings})
+                         ${voxshift_allow_deprecated})
   if(VOXSHIFT_SANITIZE STREQUAL "THREAD")
     target_compile_options(${target} PUBLIC -fsanitize=thread)
     target_link_options(${target} PUBLIC -fsanitize=thread)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# soak.sh [FRAMES] [SCANS]: so many frames through four streams of each mode of skipping, and so many small scans through
-# a session: memory, bits and what is kept must stay. 10^6 and 10^5 unless told otherwise.
+# soak.sh [FRAMES] [SCANS]: so many frames through four streams, one of each mode of skipping, and so many small
+# scans through a session: memory, bits and what is kept must stay. 10^6 and 10^5 unless told otherwise.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh

@@ -19,6 +19,11 @@ std::size_t after(Film& film, double seconds, double& now) {
   return film.wanted();
 }
 
+std::size_t pressed(Film& film, FilmKey key) {
+  film.press(key);
+  return film.wanted();
+}
+
 TEST(Film, PlaysAtItsRateAndStopsAtTheEnd) {
   Film film(3, 2);
   EXPECT_FALSE(film.over());
@@ -67,19 +72,13 @@ TEST(Film, PlayPausesAndAtTheEndBeginsAnew) {
 TEST(Film, StepsStopItAndStayInside) {
   Film film(3, 10);
   double now = 0;
-  film.press(FilmKey::kBack);
-  EXPECT_EQ(film.wanted(), 0u);
+  EXPECT_EQ(pressed(film, FilmKey::kBack), 0u);
   EXPECT_EQ(after(film, 5, now), 0u);
-  film.press(FilmKey::kNext);
-  EXPECT_EQ(film.wanted(), 1u);
-  film.press(FilmKey::kLast);
-  EXPECT_EQ(film.wanted(), 2u);
-  film.press(FilmKey::kNext);
-  EXPECT_EQ(film.wanted(), 2u);
-  film.press(FilmKey::kBack);
-  EXPECT_EQ(film.wanted(), 1u);
-  film.press(FilmKey::kFirst);
-  EXPECT_EQ(film.wanted(), 0u);
+  EXPECT_EQ(pressed(film, FilmKey::kNext), 1u);
+  EXPECT_EQ(pressed(film, FilmKey::kLast), 2u);
+  EXPECT_EQ(pressed(film, FilmKey::kNext), 2u);
+  EXPECT_EQ(pressed(film, FilmKey::kBack), 1u);
+  EXPECT_EQ(pressed(film, FilmKey::kFirst), 0u);
   EXPECT_EQ(after(film, 5, now), 0u);
 }
 
@@ -91,10 +90,8 @@ TEST(Film, LostFramesAreSteppedOver) {
   film.advance(1);
   film.lose(2);
   EXPECT_EQ(film.wanted(), 3u);
-  film.press(FilmKey::kBack);
-  EXPECT_EQ(film.wanted(), 1u);
-  film.press(FilmKey::kFirst);
-  EXPECT_EQ(film.wanted(), 1u);
+  EXPECT_EQ(pressed(film, FilmKey::kBack), 1u);
+  EXPECT_EQ(pressed(film, FilmKey::kFirst), 1u);
   film.press(FilmKey::kLast);
   film.lose(4);
   EXPECT_EQ(film.wanted(), 3u) << "back, where the end is lost";
