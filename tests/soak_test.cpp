@@ -58,12 +58,12 @@ class Resident {
 constexpr int kPeriod = 200;
 
 /// A moving square under light that rises and falls by one grey level in two frames, far below a threshold of 0.1, with
-/// noise.
+/// noise; so bright that ReLU6 passes it.
 Clip slow_clip() {
   Clip clip = tiny_clip(kPeriod, 3);
   for (int f = 0; f < kPeriod; ++f)
     for (std::uint8_t& x : clip.frames[static_cast<std::size_t>(f)])
-      x = static_cast<std::uint8_t>(x / 2 + std::min(f, kPeriod - f) / 2);
+      x = static_cast<std::uint8_t>(x / 4 + 130 + std::min(f, kPeriod - f) / 2);
   return clip.add_noise(1);
 }
 
