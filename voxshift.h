@@ -2,14 +2,6 @@
 #pragma once
 
 #include <voxshift/files/read_points.h>
-#include <voxshift/models/calibrate_skip.h>
-#include <voxshift/models/confusion.h>
-#include <voxshift/models/label_smoother.h>
-#include <voxshift/models/prepare_points.h>
-#include <voxshift/models/protocol.h>
-#include <voxshift/models/session.h>
-#include <voxshift/models/video_network.h>
-#include <voxshift/models/video_stream.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>
@@ -24,6 +16,14 @@
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
+#include <voxshift/tasks/calibrate_skip.h>
+#include <voxshift/tasks/confusion.h>
+#include <voxshift/tasks/label_smoother.h>
+#include <voxshift/tasks/prepare_points.h>
+#include <voxshift/tasks/protocol.h>
+#include <voxshift/tasks/segmenter.h>
+#include <voxshift/tasks/video_network.h>
+#include <voxshift/tasks/video_stream.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/tensor/array.h>
 #include <voxshift/tensor/error.h>

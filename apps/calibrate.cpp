@@ -1,7 +1,7 @@
 // `voxshift calibrate`: thresholds of `recognize --skip auto`.
-#include <voxshift/models/calibrate_skip.h>
-#include <voxshift/models/safetensors.h>
+#include <voxshift/graph/safetensors.h>
 #include <voxshift/synth/video.h>
+#include <voxshift/tasks/calibrate_skip.h>
 
 #include <algorithm>
 #include <cstdio>

@@ -1,7 +1,7 @@
 // The colour of each class, in files, pictures and the window.
 #pragma once
 
-#include <voxshift/models/classes.h>
+#include <voxshift/tasks/classes.h>
 
 #include <algorithm>
 #include <array>

@@ -1,8 +1,8 @@
 // The subcommands of `voxshift`: what each was asked to do, and the function that does it.
 #pragma once
 
-#include <voxshift/models/model.h>
-#include <voxshift/models/video_stream.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tasks/video_stream.h>
 #include <voxshift/video/frame_source.h>
 
 #include <cstdint>

@@ -1,7 +1,7 @@
 // `voxshift eval`: predictions against ground truth, as a table, as JSON, as a picture.
 #include <voxshift/files/atomic_file.h>
-#include <voxshift/models/confusion.h>
-#include <voxshift/models/protocol.h>
+#include <voxshift/tasks/confusion.h>
+#include <voxshift/tasks/protocol.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // Label files: the points' classes as .label (uint32) or nuScenes' .bin (uint8), alone and as pairs to be compared.
 #pragma once
 
-#include <voxshift/models/protocol.h>
+#include <voxshift/tasks/protocol.h>
 
 #include <cstdint>
 #include <filesystem>

@@ -53,11 +53,11 @@ Model load_point_model(const std::filesystem::path& path) {
   return model;
 }
 
-Segmentation label_scan(Session& session, const PointCloud& scan, const ScanOptions& options, bool with_scores) {
+Segmentation label_scan(Segmenter& segmenter, const PointCloud& scan, const ScanOptions& options, bool with_scores) {
   // a view; const, so that the points stay the scan's
   const Array points(const_cast<float*>(scan.points.data()), {scan.count(), scan.columns}, DType::kF32, Device::cpu(),
                      nullptr);
-  const Segmentation result = session.segment(points, with_scores, prepare_options(options, scan));
+  const Segmentation result = segmenter.segment(points, with_scores, prepare_options(options, scan));
   return {result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
 }
 

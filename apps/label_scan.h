@@ -2,7 +2,7 @@
 #pragma once
 
 #include <voxshift/files/point_cloud.h>
-#include <voxshift/models/session.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <filesystem>
 #include <optional>
@@ -28,7 +28,8 @@ bool takes_colours(const Model& model);
 /// Throws IoError for a model that takes video.
 Model load_point_model(const std::filesystem::path& path);
 
-/// Labels and scores on the CPU; session.report() tells of the run.
-Segmentation label_scan(Session& session, const PointCloud& scan, const ScanOptions& options, bool with_scores = false);
+/// Labels and scores on the CPU; segmenter.report() tells of the run.
+Segmentation label_scan(Segmenter& segmenter, const PointCloud& scan, const ScanOptions& options,
+                        bool with_scores = false);
 
 }  // namespace voxshift

@@ -1,10 +1,10 @@
 // `voxshift info`, `new` and `synth`.
 #include <voxshift/files/atomic_file.h>
-#include <voxshift/models/calibrate.h>
-#include <voxshift/models/protocol.h>
-#include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
+#include <voxshift/tasks/calibrate.h>
+#include <voxshift/tasks/protocol.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -112,12 +112,13 @@ int info(const InfoOptions& options) {
   print_parameters(model);
 
   // MACs depend on the scan, so they are counted on one.
-  Session session = about(options.model, [&] { return Session(model); });
-  session.segment(simulated_points(profile, 1));
-  const RunReport& run = session.report();
+  Segmenter segmenter = about(options.model, [&] { return Segmenter(model); });
+  segmenter.segment(simulated_points(profile, 1));
+  const SegmentReport& run = segmenter.report();
   std::printf("\nOn a synthetic scan of %lld points, %lld %s: %.1f GMAC\n", static_cast<long long>(run.points),
               static_cast<long long>(run.voxels), profile.blocks ? "in blocks" : "voxels",
               static_cast<double>(run.macs) / 1e9);
+  const Session& session = segmenter.session();
   print_layers(run, runtime(session.device()).fma_peak(session.device(), session.threads()));
   return 0;
 }

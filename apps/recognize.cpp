@@ -1,6 +1,6 @@
 // `voxshift recognize`: what happens in a video, frame by frame, or in a clip as a whole.
-#include <voxshift/models/label_smoother.h>
-#include <voxshift/models/network_dtype.h>
+#include <voxshift/engine/network_dtype.h>
+#include <voxshift/tasks/label_smoother.h>
 
 #include <algorithm>
 #include <charconv>

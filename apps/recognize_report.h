@@ -1,7 +1,7 @@
 // What `voxshift recognize` says of every frame and of all of them.
 #pragma once
 
-#include <voxshift/models/video_stream.h>
+#include <voxshift/tasks/video_stream.h>
 #include <voxshift/video/frame_source.h>
 
 #include <cstdint>

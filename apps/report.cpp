@@ -15,8 +15,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr double kMilli = 1e3;
 
-Json to_json(const ScanStats& stats, const Session& session) {
-  const Model& model = session.model();
+Json to_json(const ScanStats& stats, const Segmenter& segmenter) {
+  const Model& model = segmenter.model();
+  const Session& session = segmenter.session();
   Json labels = Json::object();
   for (std::size_t id = 0; id < model.classes().size(); ++id) {
     const std::string& name = model.classes()[id].name;
@@ -56,7 +57,7 @@ void print_header() {
 }
 
 void print_scan(const ScanStats& stats) {
-  const RunReport& run = stats.run;
+  const SegmentReport& run = stats.run;
   std::printf("%-24s %9lld %8lld %8lld | %7.1f %9.1f %7.1f %9.1f %7.1f %9.1f\n", stats.scan.filename().c_str(),
               static_cast<long long>(run.points), static_cast<long long>(run.dropped_points),
               static_cast<long long>(run.voxels), stats.read_seconds * kMilli, run.voxelize_seconds * kMilli,
@@ -81,9 +82,9 @@ void print_layers(const RunReport& report, double peak) {
               report.network_seconds * kMilli, 100 * total / report.network_seconds / peak);
 }
 
-void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session) {
+void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Segmenter& segmenter) {
   Json list = Json::array();
-  for (const ScanStats& stats : scans) list.push_back(to_json(stats, session));
+  for (const ScanStats& stats : scans) list.push_back(to_json(stats, segmenter));
   // A file name need not be UTF-8, JSON must be.
   const std::string text = list.dump(2, ' ', false, Json::error_handler_t::replace);
   write_atomically(path, [&](std::ostream& stream) { stream << text << '\n'; });

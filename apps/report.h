@@ -1,7 +1,7 @@
 // What the command says about its work: tables, a progress line, the --stats file.
 #pragma once
 
-#include <voxshift/models/session.h>
+#include <voxshift/tasks/segmenter.h>
 #include <voxshift/tensor/error.h>
 
 #include <array>
@@ -16,7 +16,7 @@ namespace voxshift {
 /// Counts and times of one scan, from file to files.
 struct ScanStats {
   std::filesystem::path scan;
-  RunReport run;
+  SegmentReport run;
   double read_seconds = 0, compute_seconds = 0, write_seconds = 0;
   std::array<std::int64_t, 256> label_counts{};  ///< by train id
   std::vector<std::filesystem::path> files;      ///< written
@@ -32,7 +32,7 @@ void print_scan(const ScanStats& stats);
 void print_layers(const RunReport& report, double peak);
 
 /// Writes the array of --stats, one object per scan. Throws IoError.
-void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Session& session);
+void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Segmenter& segmenter);
 
 /// Runs `part`; its errors become IoErrors that begin with the name of the file they are about.
 template <class Part>

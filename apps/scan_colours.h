@@ -2,7 +2,7 @@
 #pragma once
 
 #include <voxshift/files/point_cloud.h>
-#include <voxshift/models/classes.h>
+#include <voxshift/tasks/classes.h>
 
 #include <cstdint>
 #include <span>

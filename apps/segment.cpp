@@ -1,8 +1,8 @@
 // `voxshift segment`: labels for many scans. The next scan is read and the last one written while one is computed.
 #include <unistd.h>
+#include <voxshift/engine/network_dtype.h>
 #include <voxshift/files/atomic_file.h>
-#include <voxshift/models/network_dtype.h>
-#include <voxshift/models/session.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <chrono>
@@ -85,10 +85,10 @@ Range range_of(const std::vector<float>& values) {
   return {{values[0], values[1], values[2]}, {values[3], values[4], values[5]}};
 }
 
-void compute(Session& session, const SegmentOptions& options, bool with_scores, Job& job) {
+void compute(Segmenter& segmenter, const SegmentOptions& options, bool with_scores, Job& job) {
   const auto start = Clock::now();
-  job.result = about(job.path, [&] { return label_scan(session, job.scan, options, with_scores); });
-  job.stats.run = session.report();
+  job.result = about(job.path, [&] { return label_scan(segmenter, job.scan, options, with_scores); });
+  job.stats.run = segmenter.report();
   job.stats.compute_seconds = seconds_since(start);
 }
 
@@ -144,10 +144,10 @@ int segment(const SegmentOptions& given) {
   check_names(options, scans);
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
   const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
-  Session session = about(options.model, [&] { return Session(model, device, options.threads, dtype); });
-  if (options.layers || !options.stats.empty()) session.report_layers(true);
+  Segmenter segmenter = about(options.model, [&] { return Segmenter(model, device, options.threads, dtype); });
+  if (options.layers || !options.stats.empty()) segmenter.session().report_layers(true);
   make_folder(options.out);
-  const double peak = options.layers ? runtime(session.device()).fma_peak(session.device(), session.threads()) : 0;
+  const double peak = options.layers ? runtime(device).fma_peak(device, segmenter.session().threads()) : 0;
 
   Progress progress(scans.size());
   std::vector<ScanStats> done;
@@ -189,7 +189,7 @@ int segment(const SegmentOptions& given) {
     const bool computed = attempt(scans[i], [&] {
       job = reading.get();
       read_next(i + 1);
-      compute(session, options, with_scores, job);
+      compute(segmenter, options, with_scores, job);
     });
     if (!reading.valid()) read_next(i + 1);
     finish_writing();
@@ -204,7 +204,7 @@ int segment(const SegmentOptions& given) {
   }
   finish_writing();
   progress.clear();
-  if (!options.stats.empty()) write_stats(options.stats, done, session);
+  if (!options.stats.empty()) write_stats(options.stats, done, segmenter);
   return all_good ? 0 : 1;
 }
 

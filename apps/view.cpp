@@ -1,6 +1,6 @@
 // `voxshift view`: scans in a window, or drawn into files. The window listens while the next scan is read.
+#include <voxshift/engine/network_dtype.h>
 #include <voxshift/files/atomic_file.h>
-#include <voxshift/models/network_dtype.h>
 
 #include <chrono>
 #include <cmath>
@@ -64,13 +64,14 @@ class Loader {
       const fs::path path = model_or_pretrained(options.model, "minkunet-lidar");
       const Model model = load_point_model(path);
       const auto dtype = parse_network_dtype("view", options.dtype);
-      session_ = about(
-          path, [&] { return std::make_unique<Session>(model, parse_device(options.device), options.threads, dtype); });
+      segmenter_ = about(path, [&] {
+        return std::make_unique<Segmenter>(model, parse_device(options.device), options.threads, dtype);
+      });
     }
   }
 
   View load(const fs::path& path) {
-    const PointCloud scan = read_scan(path, options_, session_ && takes_colours(session_->model()));
+    const PointCloud scan = read_scan(path, options_, segmenter_ && takes_colours(segmenter_->model()));
     return about(path, [&] {
       View view{{}, "", scan.notes};
       ScanColours colours = colours_of_scan(path, scan, view.notes);
@@ -89,10 +90,10 @@ class Loader {
                      " labels, expected ", scan.count(), " as ", path.string(), " has points");
       return {class_colours(labels, protocol_->classes), "classes of " + protocol_->name + ", by the labels"};
     }
-    if (!session_) return own_colours(scan);
-    const Segmentation found = label_scan(*session_, scan, options_);
-    notes.insert(notes.end(), session_->report().notes.begin(), session_->report().notes.end());
-    return {class_colours(std::as_const(found.labels).values<std::uint8_t>(), session_->model().classes()),
+    if (!segmenter_) return own_colours(scan);
+    const Segmentation found = label_scan(*segmenter_, scan, options_);
+    notes.insert(notes.end(), segmenter_->report().notes.begin(), segmenter_->report().notes.end());
+    return {class_colours(std::as_const(found.labels).values<std::uint8_t>(), segmenter_->model().classes()),
             "classes, as " + options_.model.string() + " labels the points"};
   }
 
@@ -112,7 +113,7 @@ class Loader {
   const ViewOptions& options_;
   const Protocol* protocol_ = nullptr;
   std::optional<std::map<fs::path, fs::path>> labels_;  ///< by the scan's stem; none: one file
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<Segmenter> segmenter_;
 };
 
 /// What is said of the scans, once.

@@ -1,7 +1,7 @@
 // Coordinates: voxelising a scan with its sort, and the kernel maps of its levels, as single ops that allocate their
 // results. The limit is the bandwidth of copies; the work is the bytes that must be read and written at least.
-#include <voxshift/models/profile.h>
 #include <voxshift/point_voxel/voxelize.h>
+#include <voxshift/tasks/profile.h>
 #include <voxshift/tensor/coordinate_cache.h>
 #include <voxshift/tensor/runtime.h>
 

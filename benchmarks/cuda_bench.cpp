@@ -2,9 +2,9 @@
 // JSON document.
 //
 //   cuda_bench SCAN.bin [all|network|labels|layers|video]
-#include <voxshift/models/session.h>
-#include <voxshift/models/video_stream.h>
 #include <voxshift/sparse_conv/conv.h>
+#include <voxshift/tasks/segmenter.h>
+#include <voxshift/tasks/video_stream.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <algorithm>
@@ -57,22 +57,22 @@ std::string text(const char* format, double a, double b = 0, double c = 0, doubl
 }
 
 void network(const Model& model, const Array& points, DType dtype) {
-  Session session(model, kDevice, 0, dtype);
-  const Times whole = milliseconds(50, [&] { session.segment(points); });
-  session.report_layers(true);
+  Segmenter segmenter(model, kDevice, 0, dtype);
+  const Times whole = milliseconds(50, [&] { segmenter.segment(points); });
+  segmenter.session().report_layers(true);
   std::vector<double> voxelize, maps;
   for (int i = 0; i < 20; ++i) {
-    session.segment(points);
-    voxelize.push_back(1e3 * session.report().voxelize_seconds);
-    maps.push_back(1e3 * session.report().maps_seconds);
+    segmenter.segment(points);
+    voxelize.push_back(1e3 * segmenter.report().voxelize_seconds);
+    maps.push_back(1e3 * segmenter.report().maps_seconds);
   }
   std::sort(voxelize.begin(), voxelize.end());
   std::sort(maps.begin(), maps.end());
   print(std::string("segment ") + model.arch() + " " + name(dtype),
         text("\"ms\": %.4f, \"best_ms\": %.4f, \"voxelize_ms\": %.4f, \"maps_ms\": %.4f, \"gmac\": %.3f", whole.median,
-             whole.best, voxelize[10], maps[10], 1e-9 * static_cast<double>(session.report().macs)));
+             whole.best, voxelize[10], maps[10], 1e-9 * static_cast<double>(segmenter.report().macs)));
   if (dtype != DType::kF16) return;
-  for (const LayerReport& layer : session.report().layers)
+  for (const LayerReport& layer : segmenter.report().layers)
     std::fprintf(stderr, "%-28s %-22s %7lld rows %4lld -> %4lld %8lld pairs %8.4f ms\n", layer.name.c_str(),
                  layer.kind.c_str(), static_cast<long long>(layer.rows), static_cast<long long>(layer.in_channels),
                  static_cast<long long>(layer.out_channels), static_cast<long long>(layer.pairs), 1e3 * layer.seconds);
@@ -81,9 +81,9 @@ void network(const Model& model, const Array& points, DType dtype) {
 // The share of points that the trained model gives the same label in f16 as on the CPU.
 void labels(const Array& points) {
   const Model model = Model::load(VOXSHIFT_PRETRAINED "/minkunet-lidar.safetensors");
-  const Array expected = Session(model, Device::cpu()).segment(points).labels;
+  const Array expected = Segmenter(model, Device::cpu()).segment(points).labels;
   for (const DType dtype : {DType::kF16, DType::kF32}) {
-    const Array found = Session(model, kDevice, 0, dtype).segment(points.to(kDevice)).labels.to(Device::cpu());
+    const Array found = Segmenter(model, kDevice, 0, dtype).segment(points.to(kDevice)).labels.to(Device::cpu());
     std::int64_t same = 0;
     for (std::int64_t i = 0; i < found.count(); ++i)
       same += found.data<std::uint8_t>()[i] == expected.data<std::uint8_t>()[i];
@@ -128,8 +128,8 @@ void layer(const SparseTensor& level, std::int64_t stride, std::int64_t channels
   const SparseTensor x =
       SparseTensor(level.coords().to(kDevice), random_array({level.size(), channels}, 1, random).to(kDevice), {});
   constexpr int kFew = 4, kMany = 14;
-  Session few(chain(channels, kFew, random), kDevice, 0, dtype),
-      many(chain(channels, kMany, random), kDevice, 0, dtype);
+  Session few(chain(channels, kFew, random).network(), kDevice, 0, dtype),
+      many(chain(channels, kMany, random).network(), kDevice, 0, dtype);
   const double ms =
       (milliseconds(20, [&] { many.forward(x); }).median - milliseconds(20, [&] { few.forward(x); }).median) /
       (kMany - kFew);

@@ -1,6 +1,6 @@
 // Features of voxels at points: devoxelize from stride 4 with 128 channels, as SPVCNN has it.
-#include <voxshift/models/network_builder.h>
-#include <voxshift/models/session.h>
+#include <voxshift/engine/session.h>
+#include <voxshift/networks/network_builder.h>
 #include <voxshift/point_voxel/interpolate.h>
 #include <voxshift/sparse_conv/conv.h>
 
@@ -131,13 +131,12 @@ void add_devoxelize(const Options& options, const Scan& scan, int threads) {
 // SPVCNN's way to the points and back as a network of its own: two strided convolutions to the channels at stride 4,
 // devoxelize at the voxels of stride 1, their mean in each coarse voxel (so that what is devoxelized is a buffer that
 // the session keeps), a linear map to one channel and devoxelize again.
-Model devoxelize_model() {
+Network devoxelize_network() {
   NetworkBuilder net(GraphInput::kVoxels, 4, 1);
   const std::string coarse = net.conv("down2", net.conv("down1", kGraphInput, 4, 2, 2), kChannels, 2, 2);
   const std::string points = net.add("devoxelize", Op::kDevoxelize, {coarse, kGraphInput});
   const std::string head = net.linear("head", net.add("voxelize", Op::kVoxelize, {points, coarse}), 1, false);
-  Network network = net.take(net.add("value", Op::kDevoxelize, {head, kGraphInput}));
-  return {"devoxelize", network.graph, network.parameters, find_profile("spvnas"), {{"value", 0, {}}}};
+  return net.take(net.add("value", Op::kDevoxelize, {head, kGraphInput}));
 }
 
 // The network in plain loops behind its convolutions, which are conv()'s.
@@ -169,8 +168,9 @@ void check_session(const Parameters& parameters, const SparseTensor& fine, const
 void add_session(const Options& options, const Scan& scan, int threads) {
   add_benchmark("devoxelize_in_session/threads:" + std::to_string(threads),
                 [&scan, repeats = options.repeats, threads](benchmark::State& state) {
-                  Session session(devoxelize_model(), Device::cpu(), threads);
-                  check_session(session.model().parameters(), scan.fine, session.forward(scan.fine));
+                  const Network network = devoxelize_network();
+                  Session session(network, Device::cpu(), threads);
+                  check_session(network.parameters, scan.fine, session.forward(scan.fine));
                   const auto seconds = [&] {
                     session.forward(scan.fine);
                     const std::vector<LayerReport>& layers = session.report().layers;

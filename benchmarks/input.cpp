@@ -2,7 +2,7 @@
 #include "input.h"
 
 #include <benchmark/benchmark.h>
-#include <voxshift/models/evaluate.h>
+#include <voxshift/engine/evaluate.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/tensor/runtime.h>

@@ -1,7 +1,7 @@
 // What the benchmarks run on, and their command line.
 #pragma once
 
-#include <voxshift/models/model.h>
+#include <voxshift/tasks/model.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
 #include <filesystem>

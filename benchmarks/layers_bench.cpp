@@ -1,6 +1,6 @@
 // Single submanifold 3^3 layers with ReLU on the levels of a scan, map cached and weights packed, as a Session runs
 // them: the layers of MinkUNet, wide ones at stride 1 for peers, and odd widths beside the next multiple of 16.
-#include <voxshift/models/session.h>
+#include <voxshift/engine/session.h>
 
 #include <algorithm>
 #include <cmath>
@@ -27,7 +27,7 @@ constexpr Shape3x3x3 kWideAtStride1[] = {{0, 64, 64}, {0, 128, 128}, {0, 256, 25
 constexpr Shape3x3x3 kOdd[] = {{0, 20, 20}, {2, 40, 40}, {0, 61, 61}, {2, 81, 81}, {3, 163, 163}};
 
 // relu(conv 3^3) and a linear map to one channel behind it: so the layer's output is a buffer that the session keeps.
-Model layer_model(std::int64_t in, std::int64_t out, std::mt19937& random) {
+Network layer_network(std::int64_t in, std::int64_t out, std::mt19937& random) {
   Node conv, relu, head;
   conv.name = "layer";
   conv.op = Op::kConv;
@@ -45,9 +45,7 @@ Model layer_model(std::int64_t in, std::int64_t out, std::mt19937& random) {
   const auto bound = [](std::int64_t fan) { return 1 / std::sqrt(static_cast<float>(fan)); };
   const Parameters parameters{{"layer.kernel", random_array({27, in, out}, bound(3 * in), random)},
                               {"head.weight", random_array({1, out}, bound(out), random)}};
-  Profile profile;
-  profile.scale.assign(static_cast<std::size_t>(in), 1.0f);
-  return {"layer", graph, parameters, profile, {{"value", 0, {}}}};
+  return {graph, parameters};
 }
 
 // One layer on the coordinates of a level.
@@ -55,7 +53,8 @@ class Layer {
  public:
   Layer(const SparseTensor& level, std::int64_t in, std::int64_t out, int threads)
       : x_(level.with_features(random_array({level.size(), in}, 1, random_))),
-        session_(layer_model(in, out, random_), Device::cpu(), threads) {}
+        network_(layer_network(in, out, random_)),
+        session_(network_, Device::cpu(), threads) {}
 
   double seconds() {
     session_.forward(x_);
@@ -66,7 +65,7 @@ class Layer {
   // Every 997th row in double.
   void check_result(const RowOfCoordinate& rows) {
     const Array result = session_.forward(x_);
-    const Parameters& parameters = session_.model().parameters();
+    const Parameters& parameters = network_.parameters;
     const Array &weight = parameters.at("layer.kernel"), &head = parameters.at("head.weight");
     std::vector<double> found, expected;
     for (std::int64_t row = 0; row < x_.size(); row += 997) {
@@ -91,6 +90,7 @@ class Layer {
 
   std::mt19937 random_{1};
   SparseTensor x_;
+  Network network_;
   Session session_;
 };
 

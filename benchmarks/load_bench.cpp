@@ -1,8 +1,8 @@
 // Calls one after the other, to be run beside other programs: mean, median and 99th percentile of a frame of
 // TSM-MobileNetV2, and of a scan's voxels, kernel maps, network and furthest points. There is no reading of limits: a
 // busy machine has none that holds for a second.
-#include <voxshift/models/session.h>
 #include <voxshift/point_voxel/sampling.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <numeric>
@@ -50,14 +50,14 @@ void add_frames(const Options& options, const std::string& name, const Model& mo
 void add_scan(const Options& options, const Model& model, const Array& points, int threads) {
   add_benchmark("scan/threads:" + std::to_string(threads),
                 [&, repeats = options.repeats, threads](benchmark::State& state) {
-                  Session session(model, Device::cpu(), threads);
-                  session.segment(points);
+                  Segmenter segmenter(model, Device::cpu(), threads);
+                  segmenter.segment(points);
                   std::vector<double> voxelize, maps, network;
                   for (int i = 0; i < repeats; ++i) {
-                    session.segment(points);
-                    voxelize.push_back(session.report().voxelize_seconds);
-                    maps.push_back(session.report().maps_seconds);
-                    network.push_back(session.report().network_seconds);
+                    segmenter.segment(points);
+                    voxelize.push_back(segmenter.report().voxelize_seconds);
+                    maps.push_back(segmenter.report().maps_seconds);
+                    network.push_back(segmenter.report().network_seconds);
                   }
                   state.counters["on_threads"] = threads;
                   report_calls(state, "voxelize", voxelize);

@@ -1,5 +1,5 @@
 // MinkUNet on a scan: `segment` is points to labels with the times of its stages, `forward` voxels to logits.
-#include <voxshift/models/session.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include "input.h"
 #include "limits.h"
@@ -17,12 +17,12 @@ struct Case {
 void add_segment(const Options& options, const Case& input, int threads) {
   add_benchmark("segment/threads:" + std::to_string(threads), [&input, repeats = options.repeats,
                                                                threads](benchmark::State& state) {
-    Session session(input.model, Device::cpu(), threads);
-    const RunReport& report = session.report();
+    Segmenter segmenter(input.model, Device::cpu(), threads);
+    const SegmentReport& report = segmenter.report();
     const Measurement result = measure(
         repeats, [&] { return fma_peak(threads); },
         [&] {
-          const double total = seconds_of([&] { session.segment(input.points); });
+          const double total = seconds_of([&] { segmenter.segment(input.points); });
           return std::vector<double>{total, report.voxelize_seconds, report.maps_seconds, report.network_seconds};
         });
     state.counters["on_threads"] = threads;
@@ -40,14 +40,14 @@ void add_segment(const Options& options, const Case& input, int threads) {
 void add_forward(const Options& options, const Case& input, int threads) {
   add_benchmark("forward/threads:" + std::to_string(threads),
                 [&input, repeats = options.repeats, threads](benchmark::State& state) {
-                  Session session(input.model, Device::cpu(), threads);
-                  check_logits(input.model, input.x, session.forward(input.x));
+                  Segmenter segmenter(input.model, Device::cpu(), threads);
+                  check_logits(input.model, input.x, segmenter.session().forward(input.x));
                   const Measurement result = measure(
                       repeats, [&] { return fma_peak(threads); },
-                      [&] { return std::vector<double>{seconds_of([&] { session.forward(input.x); })}; });
+                      [&] { return std::vector<double>{seconds_of([&] { segmenter.session().forward(input.x); })}; });
                   state.counters["on_threads"] = threads;
                   report_time(state, "forward", result.timings[0]);
-                  report_fraction(state, result, result.timings[0], static_cast<double>(session.report().macs));
+                  report_fraction(state, result, result.timings[0], static_cast<double>(segmenter.report().macs));
                   return result.timings[0].median;
                 });
 }

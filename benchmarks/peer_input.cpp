@@ -2,7 +2,7 @@
 // --out=FOLDER` makes in FOLDER, of networks: coords.i32 [V, 4], features.f32 [V, 4] and logits.f32 [V, classes]; of
 // points: points.f32 [N, 3], voxel_of_point.i32 [N], nearest.i32 [N, 16], at_most.i32 [N, 32], within.i32 with
 // within_splits.i64 [N + 1] (radius 0.2 m) and furthest.i32 [4096].
-#include <voxshift/models/session.h>
+#include <voxshift/engine/session.h>
 #include <voxshift/point_voxel/neighbors.h>
 #include <voxshift/point_voxel/sampling.h>
 
@@ -28,7 +28,7 @@ void write_network(const std::filesystem::path& out, const Array& scan, const Mo
   const SparseTensor x = bench::voxels_of(scan, model.profile());
   write(out / "coords.i32", x.coords());
   write(out / "features.f32", x.features());
-  write(out / "logits.f32", Session(model).forward(x));
+  write(out / "logits.f32", Session(model.network()).forward(x));
 }
 
 void write_points(const std::filesystem::path& out, const Array& scan) {

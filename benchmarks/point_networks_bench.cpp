@@ -1,6 +1,6 @@
 // Point-voxel networks: SPVCNN beside MinkUNet in turn and SPVNAS, points to labels; PVCNN on one block of points.
-#include <voxshift/models/cloud_blocks.h>
-#include <voxshift/models/session.h>
+#include <voxshift/tasks/cloud_blocks.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 
@@ -54,39 +54,39 @@ double nominal_macs(const RunReport& report) {
 }
 
 void add_beside_minkunet(const Options& options, const Array& points, const Model& minkunet, int threads) {
-  add_benchmark("spvcnn/threads:" + std::to_string(threads),
-                [&points, &minkunet, repeats = options.repeats, threads](benchmark::State& state) {
-                  Session session(model_of("spvcnn"), Device::cpu(), threads), other(minkunet, Device::cpu(), threads);
-                  const SparseTensor x = voxels_of(points, session.model().profile());
-                  check_logits(session.model(), x, session.forward(x));
-                  const RunReport& report = session.report();
-                  const Measurement result = measure(
-                      repeats, [&] { return fma_peak(threads); },
-                      [&] {
-                        const double ours = seconds_of([&] { session.segment(points); });
-                        const double minkunets = seconds_of([&] { other.segment(points); });
-                        return std::vector<double>{ours, minkunets, report.network_seconds};
-                      });
-                  state.counters["on_threads"] = threads;
-                  report_time(state, "segment", result.timings[0]);
-                  report_time(state, "minkunet", result.timings[1]);
-                  report_time(state, "network", result.timings[2]);
-                  report_fraction(state, result, result.timings[2], static_cast<double>(report.macs));
-                  return result.timings[0].median;
-                });
+  add_benchmark("spvcnn/threads:" + std::to_string(threads), [&points, &minkunet, repeats = options.repeats,
+                                                              threads](benchmark::State& state) {
+    Segmenter segmenter(model_of("spvcnn"), Device::cpu(), threads), other(minkunet, Device::cpu(), threads);
+    const SparseTensor x = voxels_of(points, segmenter.model().profile());
+    check_logits(segmenter.model(), x, segmenter.session().forward(x));
+    const SegmentReport& report = segmenter.report();
+    const Measurement result = measure(
+        repeats, [&] { return fma_peak(threads); },
+        [&] {
+          const double ours = seconds_of([&] { segmenter.segment(points); });
+          const double minkunets = seconds_of([&] { other.segment(points); });
+          return std::vector<double>{ours, minkunets, report.network_seconds};
+        });
+    state.counters["on_threads"] = threads;
+    report_time(state, "segment", result.timings[0]);
+    report_time(state, "minkunet", result.timings[1]);
+    report_time(state, "network", result.timings[2]);
+    report_fraction(state, result, result.timings[2], static_cast<double>(report.macs));
+    return result.timings[0].median;
+  });
 }
 
 void add_spvnas(const Options& options, const Array& points, int threads) {
   add_benchmark("spvnas/threads:" + std::to_string(threads),
                 [&points, repeats = options.repeats, threads](benchmark::State& state) {
-                  Session session(model_of("spvnas"), Device::cpu(), threads);
-                  const SparseTensor x = voxels_of(points, session.model().profile());
-                  check_logits(session.model(), x, session.forward(x));
-                  const RunReport& report = session.report();
+                  Segmenter segmenter(model_of("spvnas"), Device::cpu(), threads);
+                  const SparseTensor x = voxels_of(points, segmenter.model().profile());
+                  check_logits(segmenter.model(), x, segmenter.session().forward(x));
+                  const SegmentReport& report = segmenter.report();
                   const Measurement result = measure(
                       repeats, [&] { return fma_peak(threads); },
                       [&] {
-                        const double seconds = seconds_of([&] { session.segment(points); });
+                        const double seconds = seconds_of([&] { segmenter.segment(points); });
                         return std::vector<double>{seconds, report.network_seconds};
                       });
                   state.counters["on_threads"] = threads;
@@ -100,16 +100,16 @@ void add_spvnas(const Options& options, const Array& points, int threads) {
 void add_pvcnn(const Options& options, const PointSet& block, int threads) {
   add_benchmark("pvcnn/threads:" + std::to_string(threads),
                 [&block, repeats = options.repeats, threads](benchmark::State& state) {
-                  Session session(model_of("pvcnn"), Device::cpu(), threads);
-                  check_logits(session.model(), block, session.forward(block));
+                  Segmenter segmenter(model_of("pvcnn"), Device::cpu(), threads);
+                  check_logits(segmenter.model(), block, segmenter.session().forward(block));
                   const Measurement result = measure(
                       repeats, [&] { return fma_peak(threads); },
-                      [&] { return std::vector<double>{seconds_of([&] { session.forward(block); })}; });
+                      [&] { return std::vector<double>{seconds_of([&] { segmenter.session().forward(block); })}; });
                   state.counters["on_threads"] = threads;
                   state.counters["points"] = static_cast<double>(block.points.dim(0));
-                  state.counters["nominal_macs"] = nominal_macs(session.report());
+                  state.counters["nominal_macs"] = nominal_macs(segmenter.report());
                   report_time(state, "forward", result.timings[0]);
-                  report_fraction(state, result, result.timings[0], static_cast<double>(session.report().macs));
+                  report_fraction(state, result, result.timings[0], static_cast<double>(segmenter.report().macs));
                   return result.timings[0].median;
                 });
 }

@@ -18,7 +18,7 @@ from figures import percent, table
 from tables import insert
 from voxshift.train import lidar, scans
 
-CARDS = Path(__file__).resolve().parent.parent / "models" / "pretrained"
+CARDS = Path(__file__).resolve().parent.parent / "networks" / "pretrained"
 FIRST = scans.HELD_OUT + 10_000
 GROUND = ("road", "parking", "sidewalk", "terrain")
 

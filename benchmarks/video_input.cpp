@@ -1,6 +1,6 @@
 #include "video_input.h"
 
-#include <voxshift/models/evaluate_frames.h>
+#include <voxshift/streaming/evaluate_frames.h>
 #include <voxshift/synth/video.h>
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // What the benchmarks of video run on.
 #pragma once
 
-#include <voxshift/models/video_stream.h>
+#include <voxshift/tasks/video_stream.h>
 
 #include <cstdint>
 #include <string>

@@ -113,9 +113,9 @@ endfunction()
 # The library, its public headers and a CMake package.
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
-  string(JOIN "|" voxshift_internal_headers kernels json json_text conv_plan fields files formats text frame_source raw_frames
+  string(JOIN "|" voxshift_internal_headers kernels graph_json profile_json skip_thresholds_json json_text conv_plan fields files formats text frame_source raw_frames
          frame_times video_container latest_frame sanitizers)
-  foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth models files)
+  foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth graph engine streaming networks tasks files)
     install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
             FILES_MATCHING PATTERN "*.h" REGEX "/(${voxshift_internal_headers})\\.h$" EXCLUDE)
   endforeach()

@@ -1,5 +1,5 @@
 // Scores of segmentation: ConfusionMatrix and the train ids of label files.
-#include <voxshift/models/protocol.h>
+#include <voxshift/tasks/protocol.h>
 
 #include <vector>
 

@@ -1,8 +1,8 @@
-// A model with what runs it: a session, or the network that streams share.
+// A model with what runs it: a segmenter, or the network that streams share.
 #pragma once
 
-#include <voxshift/models/session.h>
-#include <voxshift/models/video_network.h>
+#include <voxshift/tasks/segmenter.h>
+#include <voxshift/tasks/video_network.h>
 
 #include <memory>
 #include <mutex>
@@ -14,7 +14,7 @@
 
 namespace voxshift::python {
 
-/// Python threads that run the session of one model take turns; all members that run or read it must be called without
+/// Python threads that run one model take turns; all members that run or read it must be called without
 /// the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
@@ -31,18 +31,18 @@ class LoadedModel {
   Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
   std::pair<Segmentation, std::vector<std::string>> segment(const Array& points, bool scores,
                                                             const PrepareOptions& options);  ///< and the notes
-  RunReport report();
+  SegmentReport report();
 
   /// Throws InvalidArgument, which names `op`, for a model that is not for video.
   const VideoNetwork& video_network(const char* op) const;
 
  private:
-  Session& session(const char* op);
+  Segmenter& segmenter(const char* op);
 
   Model model_;
   Device device_;
   std::shared_ptr<ThreadPool> pool_;
-  std::variant<Session, VideoNetwork> runner_;
+  std::variant<Segmenter, VideoNetwork> runner_;
   std::mutex mutex_;
 };
 

@@ -1,6 +1,6 @@
 // Model: a network with what runs it.
 #include <pybind11/stl/filesystem.h>
-#include <voxshift/models/safetensors.h>
+#include <voxshift/graph/safetensors.h>
 
 #include <algorithm>
 #include <array>
@@ -190,7 +190,7 @@ py::dict profile(const LoadedModel& model) {
 }
 
 py::dict report(LoadedModel& model) {
-  const RunReport run = [&] {
+  const SegmentReport run = [&] {
     const py::gil_scoped_release without_gil;
     return model.report();
   }();

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <pybind11/stl.h>
-#include <voxshift/models/confusion.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/sparse_conv/conv.h>
+#include <voxshift/tasks/confusion.h>
 
 #include <cstdint>
 #include <optional>

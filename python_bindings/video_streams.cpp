@@ -1,9 +1,9 @@
 // VideoStream: frames one by one. Calibration of what it may leave out; smoothed labels.
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
-#include <voxshift/models/calibrate_skip.h>
-#include <voxshift/models/label_smoother.h>
-#include <voxshift/models/video_stream.h>
+#include <voxshift/tasks/calibrate_skip.h>
+#include <voxshift/tasks/label_smoother.h>
+#include <voxshift/tasks/video_stream.h>
 
 #include <algorithm>
 #include <memory>

@@ -1,8 +1,8 @@
 // Builders: published sizes, the names and shapes of the original checkpoints, structure, what is refused.
-#include <voxshift/models/minkunet.h>
-#include <voxshift/models/pointnet2.h>
-#include <voxshift/models/pvcnn.h>
-#include <voxshift/models/spvcnn.h>
+#include <voxshift/networks/minkunet.h>
+#include <voxshift/networks/pointnet2.h>
+#include <voxshift/networks/pvcnn.h>
+#include <voxshift/networks/spvcnn.h>
 
 #include <algorithm>
 #include <cmath>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <voxshift/models/network_builder.h>
+#include <voxshift/networks/network_builder.h>
 
 #include <algorithm>
 #include <string>

@@ -1,5 +1,5 @@
 // Calibration of thresholds: within the budget, and as large as it allows.
-#include <voxshift/models/calibrate_skip.h>
+#include <voxshift/tasks/calibrate_skip.h>
 
 #include <limits>
 #include <set>

@@ -1,5 +1,5 @@
 // The confusion matrix against counts made by hand and against the official evaluator's formulas in plain loops.
-#include <voxshift/models/confusion.h>
+#include <voxshift/tasks/confusion.h>
 
 #include <cmath>
 #include <random>

@@ -1,11 +1,11 @@
 // What holds of CUDA devices beyond the ops: memory that runs out, features beyond 2^31 bytes, devices that are mixed,
 // scans that allocate nothing.
 #include <gtest/gtest.h>
-#include <voxshift/models/session.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/rows/ops.h>
 #include <voxshift/sparse_conv/combine.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <cstdint>
 
@@ -36,10 +36,11 @@ TEST_P(CudaDeviceTest, MixedDevicesAreRefused) {
   expect_throw([&] { add(there, here); }, {"[add]", "cuda:0", "cpu"});
   expect_throw([&] { SparseTensor(there.coords(), here.features()); }, {"coords is on cuda:0", "features is on cpu"});
   const Model model = Model::create({"minkunet", 0.125, 19, 3});
-  Session session(model, device());
-  expect_throw([&] { session.forward(here); }, {"[forward]", "cpu", "cuda:0"});
-  EXPECT_EQ(session.segment(Array({0, 4}, DType::kF32)).labels.device(), device());  // the session sends points there
-  Session on_cpu(model);
+  Segmenter segmenter(model, device());
+  expect_throw([&] { segmenter.session().forward(here); }, {"[forward]", "cpu", "cuda:0"});
+  EXPECT_EQ(segmenter.segment(Array({0, 4}, DType::kF32)).labels.device(),
+            device());  // the segmenter sends points there
+  Segmenter on_cpu(model);
   expect_throw([&] { on_cpu.segment(Array({5, 4}, DType::kF32).to(device())); }, {"[segment]", "cpu", "cuda:0"});
 }
 
@@ -82,12 +83,12 @@ TEST_P(CudaDeviceTest, LaterScansAllocateNothing) {
   const auto points = [&](std::int64_t n) {
     return Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * n), {n, 4}).to(device());
   };
-  Session session(model, device());
-  session.segment(points(most));
-  const std::size_t bytes = session.bytes();
+  Segmenter segmenter(model, device());
+  segmenter.segment(points(most));
+  const std::size_t bytes = segmenter.session().bytes();
   for (const std::int64_t n : {most, most / 2, std::int64_t{1}, most}) {
-    session.segment(points(n));
-    EXPECT_EQ(session.bytes(), bytes) << n << " points";
+    segmenter.segment(points(n));
+    EXPECT_EQ(segmenter.session().bytes(), bytes) << n << " points";
   }
 }
 

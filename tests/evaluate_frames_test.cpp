@@ -1,6 +1,6 @@
 // Video networks node by node, against plain loops on whole numbers, where every order of summation gives the same.
-#include <voxshift/models/evaluate_frames.h>
-#include <voxshift/models/network_builder.h>
+#include <voxshift/networks/network_builder.h>
+#include <voxshift/streaming/evaluate_frames.h>
 
 #include <algorithm>
 #include <limits>

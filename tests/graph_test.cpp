@@ -1,8 +1,8 @@
 // Graphs: what is refused, with the node's name, and that the order of the nodes does not matter.
-#include <voxshift/models/evaluate.h>
-#include <voxshift/models/graph.h>
-#include <voxshift/models/json.h>
-#include <voxshift/models/network_builder.h>
+#include <voxshift/engine/evaluate.h>
+#include <voxshift/graph/graph.h>
+#include <voxshift/graph/graph_json.h>
+#include <voxshift/networks/network_builder.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -1,11 +1,11 @@
 // Features in f16 on CUDA: products on tensor cores and the other ops of inference, against plain loops in double on
 // the same rounded numbers.
 #include <gtest/gtest.h>
-#include <voxshift/models/session.h>
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/sparse_conv/conv_plan.h>
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/segmenter.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <cmath>
@@ -155,8 +155,8 @@ TEST_P(HalfFeaturesTest, NetworkAgreesWithFloat) {
   const std::int64_t n = emulated() ? 400 : static_cast<std::int64_t>(scan.labels.size());
   const Array points =
       Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * n), {n, 4}).to(device());
-  Session wide(model, device(), 0, DType::kF32), narrow(model, device());
-  EXPECT_EQ(narrow.dtype(), DType::kF16);
+  Segmenter wide(model, device(), 0, DType::kF32), narrow(model, device());
+  EXPECT_EQ(narrow.session().dtype(), DType::kF16);
   const auto expected = host<std::uint8_t>(wide.segment(points).labels);
   const Segmentation first = narrow.segment(points, true);
   const auto labels = host<std::uint8_t>(first.labels);
@@ -172,7 +172,8 @@ TEST_P(HalfFeaturesTest, NetworkAgreesWithFloat) {
 
 TEST_P(HalfFeaturesTest, TheCpuHasNoHalves) {
   const Model model = Model::create({"minkunet", 0.25, 19, 3});
-  expect_throw<BackendUnavailable>([&] { Session(model, Device::cpu(), 1, DType::kF16); }, {"cpu", "f32", "f16"});
+  expect_throw<BackendUnavailable>([&] { Session(model.network(), Device::cpu(), 1, DType::kF16); },
+                                   {"cpu", "f32", "f16"});
 }
 
 }  // namespace

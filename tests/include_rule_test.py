@@ -10,7 +10,8 @@ SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video"
-LIBRARY = rf"(tensor|rows|synth|models|files|{FAMILIES})/.*"
+ROOMS = "graph|engine|streaming|networks|tasks"
+LIBRARY = rf"(tensor|rows|synth|files|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 
@@ -21,7 +22,11 @@ OURS = {
     **{family: r"(tensor|rows)/.*" for family in FAMILIES.split("|")},
     "video": r"(tensor|rows|files)/.*",
     "synth": r"tensor/.*",
-    "models": rf"(tensor|rows|synth|files|{FAMILIES})/.*",
+    "graph": rf"(tensor|rows|files|{FAMILIES})/.*",
+    "engine": rf"(graph|tensor|rows|{FAMILIES})/.*",
+    "streaming": rf"(engine|graph|tensor|rows|{FAMILIES})/.*",
+    "networks": rf"(graph|tensor|files|{FAMILIES})/.*",
+    "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "files": r"tensor/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
@@ -43,13 +48,13 @@ THEIRS = {
     r"lzf\.h": r"files/pcd\.cpp|tests/(point_cloud_files|refused_memory)_test\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/frame_\w+\.(h|cpp)|tests/video_file_test\.cpp",
     r"open3d/.*": r"apps/open3d_module\.cpp",
-    r"nlohmann/.*": r"(models|apps|tests)/.*",
+    r"nlohmann/.*": r"(graph|streaming|networks|tasks|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"fuzzer/.*": r"tests/fuzz/.*",
     r"benchmark/.*": r"benchmarks/.*",
-    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|models|apps|tests|benchmarks)/.*|kernels_cpu/thread_pool\.cpp",
+    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/thread_pool\.cpp",
 }
 
 
@@ -98,7 +103,7 @@ def test_the_rule_forbids():
         ("sparse_conv/conv.h", "<voxshift/sparse_conv/kernels.h>"),
         ("kernels_cpu/rows.cpp", "<voxshift/rows/ops.h>"),
         ("kernels_cuda/no_cuda.cpp", "<voxshift/kernels_cpu/parallel.h>"),
-        ("models/classes.cpp", "<voxshift/apps/scan_files.h>"),
+        ("tasks/classes.cpp", "<voxshift/apps/scan_files.h>"),
         ("apps/scan_files.cpp", "<voxshift/sparse_conv/kernels.h>"),
         ("apps/scan_files.cpp", "<opencv2/core.hpp>"),
         ("apps/view.cpp", "<open3d/geometry/PointCloud.h>"),
@@ -107,7 +112,7 @@ def test_the_rule_forbids():
         ("kernels_cpu/rows.cpp", "<omp.h>"),
         ("tensor/array.cpp", "<nlohmann/json.hpp>"),
         ("sparse_conv/conv.cpp", "<hwy/highway.h>"),
-        ("models/classes.cpp", "<Eigen/Core>"),
+        ("tasks/classes.cpp", "<Eigen/Core>"),
     ]:
         assert wrong_include(path, include), f"{path} could include {include}"
 

@@ -1,6 +1,6 @@
 // Smoothing of labels: the sum over a window, and two frames that must agree.
 #include <gtest/gtest.h>
-#include <voxshift/models/label_smoother.h>
+#include <voxshift/tasks/label_smoother.h>
 #include <voxshift/tensor/error.h>
 
 #include <random>

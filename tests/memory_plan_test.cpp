@@ -1,6 +1,6 @@
 // Places of buffers in one piece of memory.
 #include <gtest/gtest.h>
-#include <voxshift/models/memory_plan.h>
+#include <voxshift/engine/memory_plan.h>
 
 #include <algorithm>
 #include <random>

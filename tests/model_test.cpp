@@ -1,10 +1,10 @@
 // Models: MinkUNet's sizes and names, calibrated statistics, files and back, and files that are refused.
-#include <voxshift/models/evaluate.h>
-#include <voxshift/models/minkunet.h>
-#include <voxshift/models/model.h>
-#include <voxshift/models/safetensors.h>
-#include <voxshift/models/session.h>
+#include <voxshift/engine/evaluate.h>
+#include <voxshift/engine/session.h>
+#include <voxshift/graph/safetensors.h>
+#include <voxshift/networks/minkunet.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/model.h>
 
 #include <cmath>
 
@@ -195,7 +195,7 @@ TEST_F(ModelFile, RoundTripGivesTheSameLogits) {
   ASSERT_EQ(read.parameters().size(), file_model().parameters().size());
   for (const auto& [name, array] : file_model().parameters()) expect_same_bits(read.parameters().at(name), array);
   const SparseTensor x = whole_tensor(3, 2000, 4, 3);
-  Session a(file_model()), b(read);
+  Session a(file_model().network()), b(read.network());
   expect_same_bits(a.forward(x), b.forward(x));
 }
 
@@ -221,7 +221,7 @@ TEST_F(ModelFile, AsHalvesItTakesHalfTheBytesAndIsReadAsF32) {
   read.save(whole, DType::kF16);  // halves already: the same file
   EXPECT_EQ(get(whole), get(half));
   const SparseTensor x = whole_tensor(3, 2000, 4, 3);
-  Session a(read), b(Model::load(whole));
+  Session a(read.network()), b(Model::load(whole).network());
   expect_same_bits(a.forward(x), b.forward(x));
 }
 

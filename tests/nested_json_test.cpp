@@ -1,10 +1,10 @@
 // JSON that nests so deep that what copies, prints or frees it would run out of stack: every reader of JSON refuses it.
-#include <voxshift/models/graph.h>
-#include <voxshift/models/json_text.h>
-#include <voxshift/models/model.h>
-#include <voxshift/models/profile.h>
-#include <voxshift/models/safetensors.h>
-#include <voxshift/models/spvnas.h>
+#include <voxshift/graph/graph.h>
+#include <voxshift/graph/json_text.h>
+#include <voxshift/graph/safetensors.h>
+#include <voxshift/networks/spvnas.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tasks/profile.h>
 
 #include "device_fixture.h"
 #include "file_test.h"

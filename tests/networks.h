@@ -2,7 +2,7 @@
 // of summation gives the same float32 and results can be compared for equality.
 #pragma once
 
-#include <voxshift/models/model.h>
+#include <voxshift/tasks/model.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
 #include <algorithm>

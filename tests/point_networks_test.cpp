@@ -1,12 +1,12 @@
 // Networks with points in the executor: the same as node by node, the same bits for any number of threads and on every
 // run, batches as single clouds.
-#include <voxshift/models/evaluate.h>
-#include <voxshift/models/pointnet2.h>
-#include <voxshift/models/pvcnn.h>
-#include <voxshift/models/session.h>
-#include <voxshift/models/spvcnn.h>
-#include <voxshift/models/spvnas.h>
+#include <voxshift/engine/evaluate.h>
+#include <voxshift/networks/pointnet2.h>
+#include <voxshift/networks/pvcnn.h>
+#include <voxshift/networks/spvcnn.h>
+#include <voxshift/networks/spvnas.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <cmath>
@@ -81,11 +81,11 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
     const std::int64_t unit = emulated() ? 10 : kSanitized ? 30 : 100;
     const PointSet clouds{random_points(42 * unit, model.graph().in_channels, 5).to(device()),
                           splits_of({0, 25 * unit, 25 * unit, 41 * unit, 42 * unit})};
-    Session one(model, device(), 1, DType::kF32);
-    const Array expected = one.forward(clouds);
+    Segmenter one(model, device(), 1, DType::kF32);
+    const Array expected = one.session().forward(clouds);
     expect_near(expected, evaluate(model.graph(), model.parameters(), clouds));
     for (const int threads : thread_counts())
-      expect_same_bits(Session(model, device(), threads, DType::kF32).forward(clouds), expected);
+      expect_same_bits(Segmenter(model, device(), threads, DType::kF32).session().forward(clouds), expected);
   }
 }
 
@@ -95,13 +95,14 @@ TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
     const std::int64_t channels = model.graph().in_channels;
     const std::int64_t unit = emulated() ? 30 : kSanitized ? 100 : 300;
     const Array points = random_points(3 * unit, channels, 6);
-    Session session(model, device(), 2, DType::kF32);
-    const auto both = host<float>(session.forward(PointSet{points.to(device()), splits_of({0, 2 * unit, 3 * unit})}));
+    Segmenter segmenter(model, device(), 2, DType::kF32);
+    const auto both =
+        host<float>(segmenter.session().forward(PointSet{points.to(device()), splits_of({0, 2 * unit, 3 * unit})}));
     const float* x = std::as_const(points).data<float>();
     const auto part = [&](std::int64_t first, std::int64_t last) {
       const std::vector<float> values(x + first * channels, x + last * channels);
-      return host<float>(
-          session.forward(PointSet{Array::from(values, {last - first, channels}).to(device()), std::nullopt}));
+      return host<float>(segmenter.session().forward(
+          PointSet{Array::from(values, {last - first, channels}).to(device()), std::nullopt}));
     };
     std::vector<float> apart = part(0, 2 * unit);
     const std::vector<float> second = part(2 * unit, 3 * unit);
@@ -113,10 +114,10 @@ TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
 TEST_P(PointNetworksTest, EmptySets) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
-    Session session(model, device(), 2, DType::kF32);
+    Segmenter segmenter(model, device(), 2, DType::kF32);
     const PointSet none{Array({0, model.graph().in_channels}, DType::kF32, device()), std::nullopt};
-    EXPECT_EQ(session.forward(none).dim(0), 0);
-    EXPECT_EQ(session.segment(Array({0, model.profile().columns()}, DType::kF32, device())).labels.count(), 0);
+    EXPECT_EQ(segmenter.session().forward(none).dim(0), 0);
+    EXPECT_EQ(segmenter.segment(Array({0, model.profile().columns()}, DType::kF32, device())).labels.count(), 0);
   }
 }
 
@@ -130,11 +131,11 @@ TEST_P(PointNetworksTest, VoxelNetworksWithAPointBranch) {
     SCOPED_TRACE(model.arch());
     const SparseTensor x = voxelize(points, model.profile().voxelize).tensor;
     ASSERT_GT(x.size(), emulated() ? 512 : 8192);
-    Session one(model, device(), 1, DType::kF32);
-    const Array expected = one.forward(x);
+    Segmenter one(model, device(), 1, DType::kF32);
+    const Array expected = one.session().forward(x);
     expect_near(expected, evaluate(model.graph(), model.parameters(), x));
     for (const int threads : thread_counts())
-      expect_same_bits(Session(model, device(), threads, DType::kF32).forward(x), expected);
+      expect_same_bits(Segmenter(model, device(), threads, DType::kF32).session().forward(x), expected);
   }
 }
 
@@ -147,8 +148,8 @@ TEST_P(PointNetworksTest, BlocksLabelEveryFinitePoint) {
   for (std::int64_t i = 0; i < n; ++i)  // several blocks
     for (std::int64_t a = 0; a < 2; ++a) points.data<float>()[4 * i + a] *= emulated() ? 15 : 30;
   points.data<float>()[4 * 17 + 1] = std::nanf("");
-  Session session(model, device(), 2, DType::kF32);
-  const Segmentation result = session.segment(points.to(device()), true);
+  Segmenter segmenter(model, device(), 2, DType::kF32);
+  const Segmentation result = segmenter.segment(points.to(device()), true);
   const auto labels = host<std::uint8_t>(result.labels);
   for (std::size_t i = 0; i < labels.size(); ++i) {
     if (i == 17) {
@@ -157,27 +158,31 @@ TEST_P(PointNetworksTest, BlocksLabelEveryFinitePoint) {
       ASSERT_LT(labels[i], 13) << i;
     }
   }
-  EXPECT_EQ(session.report().dropped_points, 1);
-  EXPECT_EQ(session.report().voxels, n - 1);
+  EXPECT_EQ(segmenter.report().dropped_points, 1);
+  EXPECT_EQ(segmenter.report().voxels, n - 1);
 }
 
 TEST_P(PointNetworksTest, InputsThatAreRefused) {
   const Model model = point_models().front();
-  Session session(model, device(), 1, DType::kF32);
+  Segmenter segmenter(model, device(), 1, DType::kF32);
   const Array points = random_points(10, 9, 1).to(device());
   expect_throw(
       [&] {
-        session.forward(PointSet{random_points(10, 6, 1).to(device()), std::nullopt});
+        segmenter.session().forward(PointSet{random_points(10, 6, 1).to(device()), std::nullopt});
       },
       {"9 channels", "6"});
-  expect_throw([&] { session.forward(PointSet{points, splits_of({0, 11})}); }, {"row_splits", "10"});
-  expect_throw([&] { session.forward(PointSet{points, splits_of({0, 7, 3, 10})}); }, {"row_splits", "ascend"});
-  expect_throw([&] { session.segment(random_points(10, 4, 1).to(device())); }, {"C >= 6", "[10, 4]"});
+  expect_throw([&] { segmenter.session().forward(PointSet{points, splits_of({0, 11})}); }, {"row_splits", "10"});
+  expect_throw(
+      [&] {
+        segmenter.session().forward(PointSet{points, splits_of({0, 7, 3, 10})});
+      },
+      {"row_splits", "ascend"});
+  expect_throw([&] { segmenter.segment(random_points(10, 4, 1).to(device())); }, {"C >= 6", "[10, 4]"});
   Array far = random_points(10, 6, 1);
   far.data<float>()[0] = 1e30f;
-  expect_throw([&] { session.segment(far.to(device())); }, {"2^31 blocks"});
+  expect_throw([&] { segmenter.segment(far.to(device())); }, {"2^31 blocks"});
   const SparseTensor voxels = voxelize(random_points(10, 9, 1).to(device()), {}).tensor;
-  expect_throw([&] { session.forward(voxels); }, {"takes points"});
+  expect_throw([&] { segmenter.session().forward(voxels); }, {"takes points"});
 }
 
 }  // namespace

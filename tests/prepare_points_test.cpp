@@ -1,7 +1,7 @@
 // What is guessed of points from elsewhere, and that ordinary ones are left alone.
-#include <voxshift/models/prepare_points.h>
-#include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/prepare_points.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <cmath>
@@ -190,18 +190,18 @@ TEST(PreparePoints, BeyondASensorsRangeNothingIsAReturn) {
 TEST(PreparePoints, SessionsPrepare) {
   NetworkWriter network(4);
   const Model model = network.model(network.linear(network.conv(kGraphInput, 8), 5));
-  Session session(model);
+  Segmenter segmenter(model);
   // 1/64 m, so that moving by whole metres rounds nothing.
   const Points coarse = changed(street(), [](float* point) {
     for (int axis = 0; axis < 3; ++axis) point[axis] = std::round(point[axis] * 64) / 64;
   });
   const auto labels = [&](const Points& points, const PrepareOptions& options = {}, std::int64_t columns = 4) {
     const auto n = static_cast<std::int64_t>(points.size()) / columns;
-    const Array result = session.segment(Array::from(points, {n, columns}), false, options).labels;
+    const Array result = segmenter.segment(Array::from(points, {n, columns}), false, options).labels;
     return std::vector<std::uint8_t>(result.values<std::uint8_t>().begin(), result.values<std::uint8_t>().end());
   };
   const auto expected = labels(coarse);
-  EXPECT_TRUE(session.report().notes.empty());
+  EXPECT_TRUE(segmenter.report().notes.empty());
   PrepareOptions options;
   options.origin = {{1000, -500, 20}};
   const Points far = changed(coarse, [](float* point) { point[0] += 1000, point[1] -= 500, point[2] += 20; });
@@ -211,15 +211,15 @@ TEST(PreparePoints, SessionsPrepare) {
   auto with_dropped = expected;
   with_dropped.push_back(kUnlabelled);
   EXPECT_EQ(labels(with_stray), with_dropped);
-  EXPECT_EQ(session.report().dropped_points, 1);
-  EXPECT_EQ(session.report().notes.size(), 1U);
+  EXPECT_EQ(segmenter.report().dropped_points, 1);
+  EXPECT_EQ(segmenter.report().notes.size(), 1U);
   // Without a column of remission it is 0.
   Points xyz;
   for (std::size_t i = 0; i < coarse.size(); i += 4) xyz.insert(xyz.end(), &coarse[i], &coarse[i] + 3);
   EXPECT_EQ(labels(xyz, {}, 3), labels(changed(coarse, [](float* point) { point[3] = 0; })));
-  EXPECT_EQ(session.report().notes.size(), 1U);
+  EXPECT_EQ(segmenter.report().notes.size(), 1U);
   labels(coarse);
-  EXPECT_TRUE(session.report().notes.empty());
+  EXPECT_TRUE(segmenter.report().notes.empty());
 }
 
 TEST(PreparePoints, SensorsByName) {

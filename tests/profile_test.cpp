@@ -1,6 +1,6 @@
 // Preprocessing profiles: the known ones, JSON and back, and files.
-#include <voxshift/models/json.h>
-#include <voxshift/models/profile.h>
+#include <voxshift/tasks/profile.h>
+#include <voxshift/tasks/profile_json.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>

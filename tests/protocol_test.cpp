@@ -1,5 +1,5 @@
 // The data sets' class tables and maps of raw ids, entry by entry.
-#include <voxshift/models/protocol.h>
+#include <voxshift/tasks/protocol.h>
 
 #include <set>
 

@@ -5,12 +5,12 @@
 #include <sys/wait.h>
 #include <voxshift/files/atomic_file.h>
 #include <voxshift/files/read_points.h>
-#include <voxshift/models/minkunet.h>
-#include <voxshift/models/model.h>
-#include <voxshift/models/pvcnn.h>
-#include <voxshift/models/session.h>
-#include <voxshift/models/spvcnn.h>
+#include <voxshift/networks/minkunet.h>
+#include <voxshift/networks/pvcnn.h>
+#include <voxshift/networks/spvcnn.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <functional>
@@ -102,8 +102,8 @@ std::vector<Model> point_models() {
           model_of("pvcnn", make_pvcnn(spec, 1), "kitti-blocks")};
 }
 
-Values segmented(Session& session, const Array& points) {
-  const Segmentation result = session.segment(points, true);
+Values segmented(Segmenter& segmenter, const Array& points) {
+  const Segmentation result = segmenter.segment(points, true);
   Values values(result.scores.values<float>().begin(), result.scores.values<float>().end());
   for (const std::uint8_t label : result.labels.values<std::uint8_t>()) values.push_back(label);
   return values;
@@ -171,18 +171,18 @@ TEST_F(RefusedMemory, OfASessionAndItsScans) {
     for (const int threads : {1, 2}) {
       SCOPED_TRACE(model.arch() + ", threads: " + std::to_string(threads));
       refuse_each([&] {
-        Session session(model, Device::cpu(), threads);
-        return segmented(session, small);
+        Segmenter segmenter(model, Device::cpu(), threads);
+        return segmented(segmenter, small);
       });
 
-      Session session(model, Device::cpu(), threads);
-      const Values of_small = segmented(session, small), of_huge = segmented(session, huge);
-      const auto works = [&] { ASSERT_EQ(segmented(session, small), of_small); };
-      refuse_each([&] { return segmented(session, large); }, works);
+      Segmenter segmenter(model, Device::cpu(), threads);
+      const Values of_small = segmented(segmenter, small), of_huge = segmented(segmenter, huge);
+      const auto works = [&] { ASSERT_EQ(segmented(segmenter, small), of_small); };
+      refuse_each([&] { return segmented(segmenter, large); }, works);
 
-      // A session that has to grow, by a scan that is larger than the ones before.
+      // A segmenter that has to grow, by a scan that is larger than the ones before.
       for (long n = 1, calls = n; n <= calls; n += 1 + calls / 40) {
-        Session growing(model, Device::cpu(), threads);
+        Segmenter growing(model, Device::cpu(), threads);
         segmented(growing, small);
         calls = refusing(n, 1, [&] { return segmented(growing, huge); }).calls;
         ASSERT_EQ(segmented(growing, small), of_small) << n;

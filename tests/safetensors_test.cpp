@@ -1,6 +1,6 @@
 // The model file's container: round trips, and hostile files, built byte by byte, that must end in one clear IoError.
 #include <sys/stat.h>
-#include <voxshift/models/safetensors.h>
+#include <voxshift/graph/safetensors.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,11 +1,11 @@
-// A session calls the allocator for nothing but its results once it has seen its largest scan.
+// A segmenter calls the allocator for nothing but its results once it has seen its largest scan.
 #include <gtest/gtest.h>
-#include <voxshift/models/minkunet.h>
-#include <voxshift/models/model.h>
-#include <voxshift/models/pvcnn.h>
-#include <voxshift/models/session.h>
-#include <voxshift/models/spvcnn.h>
+#include <voxshift/networks/minkunet.h>
+#include <voxshift/networks/pvcnn.h>
+#include <voxshift/networks/spvcnn.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include "counting_allocator.h"
 
@@ -53,8 +53,8 @@ TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
     SCOPED_TRACE(model.arch());
     const SynthScan scan = synth_lidar(1);
     const std::int64_t all = 9000;
-    Session session(model, Device::cpu(), GetParam());
-    session.segment(first_points(scan, all), true);
+    Segmenter segmenter(model, Device::cpu(), GetParam());
+    segmenter.segment(first_points(scan, all), true);
     for (const std::int64_t n : {all, all - 1, all / 2, std::int64_t{100}, std::int64_t{1}, std::int64_t{0}, all}) {
       SCOPED_TRACE(n);
       const Array points = first_points(scan, n);
@@ -65,7 +65,7 @@ TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
                                                      Array({with_scores ? n : 0, 19}, DType::kF32)};
         });
         EXPECT_GT(results, 0);
-        EXPECT_EQ(calls_in([&] { session.segment(points, with_scores); }), results);
+        EXPECT_EQ(calls_in([&] { segmenter.segment(points, with_scores); }), results);
       }
     }
   }
@@ -74,13 +74,13 @@ TEST_P(SessionAllocation, ASecondScanTakesItsResultsOnly) {
 TEST_P(SessionAllocation, ASecondTensorTakesItsLogitsOnly) {
   const Model model = minkunet();
   const SynthScan scan = synth_lidar(1);
-  Session session(model, Device::cpu(), GetParam());
+  Segmenter segmenter(model, Device::cpu(), GetParam());
   const SparseTensor large = voxelize(first_points(scan, 20000), model.profile().voxelize).tensor;
   const SparseTensor small = voxelize(first_points(scan, 5000), model.profile().voxelize).tensor;
-  session.forward(large);
+  segmenter.session().forward(large);
   for (const SparseTensor& x : {large, small, large}) {
     const long results = calls_in([&] { Array({x.size(), 19}, DType::kF32); });
-    EXPECT_EQ(calls_in([&] { session.forward(x); }), results);
+    EXPECT_EQ(calls_in([&] { segmenter.session().forward(x); }), results);
   }
 }
 

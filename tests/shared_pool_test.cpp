@@ -1,9 +1,9 @@
 // Sessions and streams on pools of their own, shared, pinned and closed: the same bits everywhere.
 #include <gtest/gtest.h>
-#include <voxshift/models/session.h>
-#include <voxshift/models/video_stream.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
+#include <voxshift/tasks/segmenter.h>
+#include <voxshift/tasks/video_stream.h>
 
 #include <atomic>
 #include <cstring>
@@ -31,15 +31,15 @@ const Model& lidar_model() {
   return model;
 }
 
-Bytes scores_of(Session& session, const Array& points) {
-  const Array scores = session.segment(points, true).scores;
+Bytes scores_of(Segmenter& segmenter, const Array& points) {
+  const Array scores = segmenter.segment(points, true).scores;
   const auto* bytes = static_cast<const std::uint8_t*>(scores.memory());
   return {bytes, bytes + scores.bytes()};
 }
 
 Bytes scores_on(const Threads& threads, const Array& points) {
-  Session session(lidar_model(), Device::cpu(), threads);
-  return scores_of(session, points);
+  Segmenter segmenter(lidar_model(), Device::cpu(), threads);
+  return scores_of(segmenter, points);
 }
 
 const VideoNetwork& video_network() {
@@ -99,22 +99,22 @@ TEST(SharedPoolTest, AClosedPoolLeavesItsSessionToTheCaller) {
   const Array points = some_points();
   const Bytes expected = scores_on(1, points);
   const auto pool = std::make_shared<ThreadPool>(3);
-  Session session(lidar_model(), Device::cpu(), pool);
-  EXPECT_EQ(session.threads(), 3);
+  Segmenter segmenter(lidar_model(), Device::cpu(), pool);
+  EXPECT_EQ(segmenter.session().threads(), 3);
   std::atomic<bool> running{false};
   std::thread closing([&] {
     while (!running) std::this_thread::yield();
     pool->close();
   });
   running = true;
-  EXPECT_EQ(scores_of(session, points), expected);
+  EXPECT_EQ(scores_of(segmenter, points), expected);
   closing.join();
-  EXPECT_EQ(scores_of(session, points), expected);
+  EXPECT_EQ(scores_of(segmenter, points), expected);
 }
 
 TEST(SharedPoolTest, NegativeThreads) {
-  EXPECT_THROW(Session(lidar_model(), Device::cpu(), -1), InvalidArgument);
-  EXPECT_THROW(Session(lidar_model(), Device::cpu(), 1'000'000), InvalidArgument);
+  EXPECT_THROW(Segmenter(lidar_model(), Device::cpu(), -1), InvalidArgument);
+  EXPECT_THROW(Segmenter(lidar_model(), Device::cpu(), 1'000'000), InvalidArgument);
   StreamOptions options;
   EXPECT_THROW(options.threads = -2, InvalidArgument);
 }

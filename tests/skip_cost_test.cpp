@@ -1,6 +1,6 @@
 // Costs and choices of form, from counts worked out by hand.
 #include <gtest/gtest.h>
-#include <voxshift/models/skip_cost.h>
+#include <voxshift/streaming/skip_cost.h>
 
 #include <string>
 

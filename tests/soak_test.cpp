@@ -1,8 +1,8 @@
 // Long runs: memory stays, bits stay, and what a stream keeps stays within its threshold of what is there.
 // scripts/soak.sh runs 10^6 frames and 10^5 scans.
 #include <unistd.h>
-#include <voxshift/models/session.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <cmath>
@@ -145,8 +145,8 @@ TEST(Soak, StreamsKeepMemoryBitsAndThresholds) {
 
 TEST(Soak, SessionsKeepMemoryAndBits) {
   const std::int64_t rounds = rounds_of("VOXSHIFT_SOAK_SCANS", 64);
-  Session session(Model::create({.arch = "spvcnn", .width = 0.25, .classes = 5, .seed = 1, .profile = "spvnas"}),
-                  Device::cpu(), Threads(1));
+  Segmenter segmenter(Model::create({.arch = "spvcnn", .width = 0.25, .classes = 5, .seed = 1, .profile = "spvnas"}),
+                      Device::cpu(), Threads(1));
   std::vector<Array> scans;
   for (std::size_t stride = 100; stride <= 400; stride += 20) {
     const std::vector<float> all = synth_lidar(stride).points;
@@ -159,7 +159,7 @@ TEST(Soak, SessionsKeepMemoryAndBits) {
   Resident resident("scans", rounds);
   for (std::int64_t round = 0; round < rounds; ++round) {
     const auto s = static_cast<std::size_t>(round) % scans.size();
-    const Segmentation result = session.segment(scans[s], true);
+    const Segmentation result = segmenter.segment(scans[s], true);
     const auto found = result.scores.values<float>();
     if (scores[s].empty()) scores[s] = floats(found);
     changed += !std::ranges::equal(found, scores[s]);

@@ -1,6 +1,6 @@
 // SPVNAS: its net.config, the network it describes, checkpoints, and where the two do not match.
 #include <sys/stat.h>
-#include <voxshift/models/spvnas.h>
+#include <voxshift/networks/spvnas.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>

@@ -1,7 +1,7 @@
 // The simulated LiDAR: repeatable, labelled, and as dense as a real scan.
 #include <gtest/gtest.h>
-#include <voxshift/models/classes.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/classes.h>
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,5 @@
 // TSM networks: published sizes, names and shapes of the checkpoints, which blocks are shifted, widths, refused specs.
-#include <voxshift/models/tsm.h>
+#include <voxshift/networks/tsm.h>
 
 #include <algorithm>
 #include <cmath>

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <voxshift/models/network_builder.h>
-#include <voxshift/models/tsm.h>
-#include <voxshift/models/video_plan.h>
-#include <voxshift/models/video_stream.h>
+#include <voxshift/networks/network_builder.h>
+#include <voxshift/networks/tsm.h>
+#include <voxshift/streaming/video_plan.h>
+#include <voxshift/tasks/video_stream.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <cmath>

@@ -1,6 +1,6 @@
 // Real clips as a stream: what did not change may be left out without a trace.
 #include <gtest/gtest.h>
-#include <voxshift/models/video_stream.h>
+#include <voxshift/tasks/video_stream.h>
 #include <voxshift/video/frame_source.h>
 
 #include <algorithm>

@@ -1,10 +1,10 @@
 // Video models: class lists, calibrated statistics, tensors of checkpoints, thresholds in the file, refused files.
-#include <voxshift/models/calibrate.h>
-#include <voxshift/models/evaluate_frames.h>
-#include <voxshift/models/model.h>
-#include <voxshift/models/safetensors.h>
-#include <voxshift/models/tsm.h>
+#include <voxshift/graph/safetensors.h>
+#include <voxshift/networks/tsm.h>
+#include <voxshift/streaming/evaluate_frames.h>
 #include <voxshift/synth/video.h>
+#include <voxshift/tasks/calibrate.h>
+#include <voxshift/tasks/model.h>
 
 #include <cmath>
 #include <limits>

@@ -1,5 +1,5 @@
 // Plans of video networks: what is fused, what it costs, and that it computes what the plain nodes do.
-#include <voxshift/models/evaluate_frames.h>
+#include <voxshift/streaming/evaluate_frames.h>
 
 #include <map>
 

@@ -1,5 +1,5 @@
 // A stream that leaves off comparing where that does not pay: the same results through all transitions, and back soon.
-#include <voxshift/models/skip_cost.h>
+#include <voxshift/streaming/skip_cost.h>
 
 #include <utility>
 

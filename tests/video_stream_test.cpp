@@ -1,5 +1,5 @@
 // Streams: the same results as whole clips, on any number of threads, side by side and after a reset.
-#include <voxshift/models/evaluate_frames.h>
+#include <voxshift/streaming/evaluate_frames.h>
 
 #include <limits>
 #include <utility>

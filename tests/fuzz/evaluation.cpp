@@ -1,6 +1,6 @@
 // Confusion matrices of any counts and labels, and train ids of any words.
 #include <fuzzer/FuzzedDataProvider.h>
-#include <voxshift/models/protocol.h>
+#include <voxshift/tasks/protocol.h>
 
 #include "fuzz_input.h"
 

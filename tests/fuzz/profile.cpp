@@ -1,6 +1,6 @@
 // Bytes as a preprocessing profile; what is taken comes back the same from its own text.
-#include <voxshift/models/json.h>
-#include <voxshift/models/profile.h>
+#include <voxshift/tasks/profile.h>
+#include <voxshift/tasks/profile_json.h>
 
 #include <nlohmann/json.hpp>
 

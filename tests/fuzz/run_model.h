@@ -1,8 +1,8 @@
 // A tiny run of any small model: what its file asks for must be computed or refused.
 #pragma once
 
-#include <voxshift/models/session.h>
-#include <voxshift/models/video_stream.h>
+#include <voxshift/tasks/segmenter.h>
+#include <voxshift/tasks/video_stream.h>
 
 #include <algorithm>
 #include <vector>
@@ -72,13 +72,13 @@ inline void run(const Model& model) {
     stream.push(frame);
     return;
   }
-  Session session(model, Device::cpu(), Threads(1));
+  Segmenter segmenter(model, Device::cpu(), Threads(1));
   if (graph.input == GraphInput::kVoxels) {
-    session.forward(voxels(graph.dims, graph.in_channels));
+    segmenter.session().forward(voxels(graph.dims, graph.in_channels));
   } else {
-    session.forward(PointSet{rows(graph.in_channels), {}});
+    segmenter.session().forward(PointSet{rows(graph.in_channels), {}});
   }
-  may_refuse([&] { session.segment(rows(std::max<std::int64_t>(3, model.profile().columns()))); });
+  may_refuse([&] { segmenter.segment(rows(std::max<std::int64_t>(3, model.profile().columns()))); });
 }
 
 }  // namespace voxshift::fuzz

@@ -1,9 +1,9 @@
 // Any floats as points of tiny networks, prepared by any options.
 #include <fuzzer/FuzzedDataProvider.h>
-#include <voxshift/models/minkunet.h>
-#include <voxshift/models/pvcnn.h>
-#include <voxshift/models/session.h>
-#include <voxshift/models/spvcnn.h>
+#include <voxshift/networks/minkunet.h>
+#include <voxshift/networks/pvcnn.h>
+#include <voxshift/networks/spvcnn.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <bit>
 #include <cmath>
@@ -17,8 +17,8 @@ namespace {
 using namespace voxshift;
 
 /// Without the calibration of batch norm on simulated scans, which takes long under sanitizers.
-std::vector<Session>& sessions() {
-  static std::vector<Session> all;
+std::vector<Segmenter>& sessions() {
+  static std::vector<Segmenter> all;
   if (!all.empty()) return all;
   constexpr double kWidth = 0.0625;
   constexpr int kClasses = 3;
@@ -70,7 +70,7 @@ PrepareOptions options(FuzzedDataProvider& input) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   FuzzedDataProvider input(data, size);
-  Session& session = sessions()[input.ConsumeIntegralInRange<std::size_t>(0, sessions().size() - 1)];
+  Segmenter& segmenter = sessions()[input.ConsumeIntegralInRange<std::size_t>(0, sessions().size() - 1)];
   const auto columns = input.ConsumeIntegralInRange<std::int64_t>(2, 6);
   const PrepareOptions prepare = options(input);
   const bool with_scores = input.ConsumeBool();
@@ -79,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::int64_t count = static_cast<std::int64_t>(values.size()) / columns;
   values.resize(static_cast<std::size_t>(count * columns));
   fuzz::may_refuse([&] {
-    const Segmentation result = session.segment(Array::from(values, {count, columns}), with_scores, prepare);
+    const Segmentation result = segmenter.segment(Array::from(values, {count, columns}), with_scores, prepare);
     fuzz::expect(result.labels.count() == count, "a label per point");
     for (std::int64_t i = 0; i < count; ++i) {
       const std::uint8_t label = result.labels.data<std::uint8_t>()[i];

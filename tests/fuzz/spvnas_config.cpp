@@ -1,5 +1,5 @@
 // Bytes as SPVNAS' net.config.
-#include <voxshift/models/spvnas.h>
+#include <voxshift/networks/spvnas.h>
 
 #include "fuzz_input.h"
 

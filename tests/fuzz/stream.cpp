@@ -1,8 +1,8 @@
 // Streams of any options on a tiny network, and frames of any bytes: what skips nothing but the unchanged gives the
 // bits of the dense stream.
 #include <fuzzer/FuzzedDataProvider.h>
-#include <voxshift/models/network_builder.h>
-#include <voxshift/models/video_stream.h>
+#include <voxshift/networks/network_builder.h>
+#include <voxshift/tasks/video_stream.h>
 
 #include <algorithm>
 #include <bit>

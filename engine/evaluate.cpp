@@ -1,0 +1,47 @@
+#include <voxshift/engine/evaluate.h>
+#include <voxshift/engine/executor.h>
+#include <voxshift/engine/fold.h>
+
+#include <algorithm>
+
+namespace voxshift {
+namespace {
+
+// `set` gives the geometry the input's coordinates.
+template <class Set>
+Array run(const Graph& graph, const Parameters& parameters, GraphInput input, const Array& features,
+          const BeforeNode& before, const Set& set) {
+  check(graph.input == input && features.dim(1) == graph.in_channels, "[evaluate] the network takes ",
+        graph.input == GraphInput::kPoints ? "points" : "voxels", " with ", graph.in_channels, " channels, found ",
+        input == GraphInput::kPoints ? "points" : "voxels", " with ", features.dim(1));
+  Executor executor(make_plan(graph, parameters, features.device(), DType::kF32, Passes::kNone), features.device(), 0);
+  set(executor.geometry());
+  executor.build();
+  Array out({executor.output_rows(), executor.output_channels()}, DType::kF32, features.device());
+  executor.run(rows_of(features), out.data<float>(), [&](Step& step, const ConstRowView& x) {
+    if (!before) return;
+    const Node& node = *std::find_if(graph.nodes.begin(), graph.nodes.end(),
+                                     [&](const Node& candidate) { return candidate.name == step.name; });
+    before(node, x);
+    if (node.op != Op::kBatchNorm) return;
+    const ScaleShift norm = scale_shift_of(node, parameters);
+    step.scale = norm.scale.to(features.device());
+    step.shift = norm.shift.to(features.device());
+  });
+  return out;
+}
+
+}  // namespace
+
+Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input, const BeforeNode& before) {
+  return run(graph, parameters, GraphInput::kVoxels, input.features(), before,
+             [&](Geometry& geometry) { geometry.set_voxels(input.map()->level(), input.shape()); });
+}
+
+Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet& input, const BeforeNode& before) {
+  const PointSet clouds = checked(input, "evaluate", "points");
+  return run(graph, parameters, GraphInput::kPoints, clouds.points, before,
+             [&](Geometry& geometry) { geometry.set_points(clouds_of(clouds)); });
+}
+
+}  // namespace voxshift

@@ -1,0 +1,87 @@
+// Runs a plan again and again, in memory that it keeps.
+#pragma once
+
+#include <voxshift/engine/geometry.h>
+#include <voxshift/engine/memory_plan.h>
+#include <voxshift/engine/report.h>
+#include <voxshift/tensor/thread_pool.h>
+
+#include <functional>
+
+namespace voxshift {
+
+/// One user of a plan. Per input: reset(), then geometry().set_voxels() or set_points(), then build(), then run().
+class Executor {
+ public:
+  /// Called before each step with its input's rows.
+  using BeforeStep = std::function<void(Step&, const ConstRowView&)>;
+
+  Executor(Plan plan, Device device, const Threads& threads);
+
+  Executor(const Executor&) = delete;  // the geometry refers to the plan
+  Executor& operator=(const Executor&) = delete;
+
+  /// Takes all memory back. Before a run, because the last one may have thrown; after it, because that is when arenas
+  /// that grew become one block each, and the next run shall allocate nothing.
+  void reset();
+
+  Geometry& geometry() { return geometry_; }
+  const Plan& plan() const { return plan_; }
+  Context context() { return {device_, nullptr, threads(), &scratch_, pool_.get()}; }
+  Device device() const { return device_; }
+  int threads() const { return pool_->threads(); }
+  DType dtype() const { return plan_.dtype; }
+  const RunReport& report() const { return report_; }
+
+  /// Coordinates, maps and links of every domain.
+  void build();
+
+  int output_domain() const { return plan_.value(plan_.output).domain; }
+  std::int64_t output_channels() const { return plan_.value(plan_.output).channels; }
+
+  /// Rows of the network's output; after build().
+  std::int64_t output_rows() const { return geometry_.rows(output_domain()).count; }
+
+  /// Memory for the output, of the plan's dtype, that lasts until reset(); after build().
+  RowView output_memory();
+
+  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype, `out` of the plan's takes the output's.
+  void run(const ConstRowView& in, void* out, const BeforeStep& before = {});
+
+  /// Whether run() waits for every step to tell its time, and counts pairs and MACs. Off, the report has rows only and
+  /// a GPU is not waited for.
+  void set_detailed(bool detailed) { detailed_ = detailed; }
+
+  /// Packed weights, coordinates, maps, features.
+  std::size_t bytes() const;
+
+ private:
+  /// Rows of one domain that a step works on.
+  struct Span {
+    std::int64_t first, count;
+  };
+
+  RowView rows_of(int value) const;
+  RowView rows_of(int value, const Span& span) const;
+  void place_buffers();
+  void finish_phase() const;
+  std::int64_t joined_rows() const;
+  void run_joined(std::size_t first, std::size_t last, const BeforeStep& before);
+  void run_step(const Step& step, const Span& span);
+  void run_scale(const Step& step, const ConstRowView& x, const RowView& out);
+
+  Device device_;
+  std::shared_ptr<ThreadPool> pool_;
+  Plan plan_;
+  Arena scratch_, features_;
+  Geometry geometry_;
+  MemoryPlan memory_plan_;
+  std::vector<std::int64_t> bytes_;
+  std::byte* memory_ = nullptr;
+  ConstRowView in_;
+  void* out_ = nullptr;
+  bool detailed_ = true;
+  RunReport report_;
+};
+
+}  // namespace voxshift

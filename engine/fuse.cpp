@@ -1,0 +1,89 @@
+#include <voxshift/engine/fuse.h>
+
+#include <algorithm>
+
+namespace voxshift {
+namespace {
+
+using Drafts = std::vector<Draft>;
+
+// The draft that gives `value` if its only use is one input of another draft; else null.
+Draft* sole_producer(Drafts& drafts, const std::string& value, const std::string& graph_output) {
+  std::ptrdiff_t uses = value == graph_output ? 1 : 0;
+  for (const Draft& draft : drafts)
+    uses += std::count(draft.inputs.begin(), draft.inputs.end(), value) + (draft.residual == value);
+  const auto found = std::find_if(drafts.begin(), drafts.end(), [&](const Draft& d) { return d.output == value; });
+  return uses == 1 && found != drafts.end() ? &*found : nullptr;
+}
+
+bool is_plain(const Draft& draft) { return draft.activation.kind == Activation::Kind::kNone && draft.residual.empty(); }
+
+// Folds draft i into the one before it; true when draft i is gone.
+bool absorb(Drafts& drafts, std::size_t i, const std::string& graph_output) {
+  Draft& draft = drafts[i];
+  const bool is_activation = draft.op == Op::kRelu || draft.op == Op::kRelu6 || draft.op == Op::kLeakyRelu;
+  if (draft.op != Op::kBatchNorm && !is_activation) return false;
+  Draft* before = sole_producer(drafts, draft.inputs[0], graph_output);
+  if (before == nullptr || !is_plain(*before)) return false;
+  if (draft.op == Op::kBatchNorm) {
+    if (!before->multiplies()) return false;
+    before->weights = folded(before->weights, *draft.norm);
+  } else {
+    if (!before->multiplies() && before->op != Op::kBatchNorm && before->op != Op::kAdd) return false;
+    before->activation = draft.activation;
+  }
+  before->output = draft.output;
+  drafts.erase(drafts.begin() + static_cast<std::ptrdiff_t>(i));
+  return true;
+}
+
+// Turns the sum at i into the residual of the larger product that gives one of its summands. That product moves to the
+// place of the sum, its only user, where the other summand is known. Where the product has an activation already, the
+// residual is added after it.
+void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
+  if (drafts[i].op != Op::kAdd) return;
+  const Draft sum = drafts[i];
+  Draft* host = nullptr;
+  std::string other;
+  for (std::size_t side = 0; side < 2; ++side) {
+    Draft* candidate = sole_producer(drafts, sum.inputs[side], graph_output);
+    if (candidate == nullptr || !candidate->multiplies() || !candidate->residual.empty()) continue;
+    if (!is_plain(*candidate) && sum.activation.kind != Activation::Kind::kNone) continue;
+    if (host != nullptr && candidate->window().volume() <= host->window().volume()) continue;
+    host = candidate;
+    other = sum.inputs[1 - side];
+  }
+  if (host == nullptr) return;
+  drafts[i] = *host;
+  drafts[i].residual = other;
+  drafts[i].residual_last = !is_plain(*host);
+  if (!drafts[i].residual_last) drafts[i].activation = sum.activation;
+  drafts[i].output = sum.output;
+  drafts.erase(drafts.begin() + (host - drafts.data()));
+}
+
+}  // namespace
+
+std::vector<Draft> plain_drafts(const Graph& graph, const Parameters& parameters) {
+  Drafts drafts;
+  for (const Node& node : graph.nodes) {
+    Draft draft{&node, node.op, node.inputs, "", node.name, weights_of(node, parameters), {}, activation_of(node)};
+    if (node.op == Op::kBatchNorm) draft.norm = scale_shift_of(node, parameters);
+    drafts.push_back(std::move(draft));
+  }
+  return drafts;
+}
+
+std::vector<Draft> fused_drafts(const Graph& graph, const Parameters& parameters) {
+  Drafts drafts = plain_drafts(graph, parameters);
+  for (std::size_t i = 0; i < drafts.size();)
+    if (!absorb(drafts, i, graph.output)) ++i;
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    const std::size_t before = drafts.size();
+    fuse_sum(drafts, i, graph.output);
+    if (drafts.size() < before) --i;
+  }
+  return drafts;
+}
+
+}  // namespace voxshift

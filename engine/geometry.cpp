@@ -1,0 +1,176 @@
+#include <voxshift/engine/geometry.h>
+#include <voxshift/point_voxel/kernels.h>
+#include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/kernels.h>
+
+#include <algorithm>
+
+namespace voxshift {
+namespace {
+
+using DomainKind = Domain::Kind;
+
+// Every cell of `clouds` cubes of `resolution` cells per axis.
+Level dense_level(const Context& context, std::int64_t clouds, std::int64_t resolution) {
+  const auto last = static_cast<std::int32_t>(resolution - 1);
+  const KeyLayout layout(4, {}, {static_cast<std::int32_t>(std::max<std::int64_t>(clouds, 1) - 1), last, last, last});
+  const std::int64_t count = clouds * resolution * resolution * resolution;
+  auto* keys =
+      context.arena->allocate<std::int64_t>(std::max(clouds, std::int64_t{1}) * resolution * resolution * resolution);
+  coordinate_kernels(context.device).box_keys(context, layout, keys);
+  return {layout, keys, count};
+}
+
+// splits[b] * factor for every cloud.
+void scale_splits(const std::vector<std::int64_t>& from, std::int64_t factor, std::vector<std::int64_t>& to) {
+  to.resize(from.size());
+  std::transform(from.begin(), from.end(), to.begin(), [&](std::int64_t split) { return split * factor; });
+}
+
+void even_splits(std::size_t clouds, std::int64_t rows_each, std::vector<std::int64_t>& to) {
+  to.resize(clouds + 1);
+  for (std::size_t b = 0; b <= clouds; ++b) to[b] = static_cast<std::int64_t>(b) * rows_each;
+}
+
+}  // namespace
+
+Geometry::Geometry(const Plan& plan, Device device)
+    : plan_(plan),
+      arena_(device),
+      rows_(plan.domains.size()),
+      maps_(plan.maps.size()),
+      requests_(plan.maps.size()),
+      links_(plan.links.size()) {
+  for (std::size_t d = 1; d < plan.domains.size(); ++d) {
+    const Domain& domain = plan.domains[d];
+    if (domain.kind != DomainKind::kCoarser || domain.window.semantics != Semantics::kFloor) continue;
+    if (domain.parent != (chain_.empty() ? 0 : chain_.back())) continue;
+    Window::Extents stride = domain.window.stride;
+    for (std::size_t axis = 0; !strides_.empty() && axis < stride.size(); ++axis) stride[axis] *= strides_.back()[axis];
+    chain_.push_back(static_cast<int>(d));
+    strides_.push_back(stride);
+  }
+  levels_.resize(chain_.size());
+}
+
+void Geometry::reset() { arena_.reset(); }
+
+void Geometry::set_voxels(const Level& level, const std::optional<Window::Extents>& shape) {
+  rows_[0].level = level;
+  rows_[0].count = level.count;
+  rows_[0].shape = shape;
+}
+
+void Geometry::set_points(const Clouds& clouds) {
+  rows_[0].points = clouds.points;
+  rows_[0].count = clouds.points.count;
+  rows_[0].splits.assign(clouds.splits, clouds.splits + clouds.count + 1);
+}
+
+void Geometry::build(const Context& context) {
+  coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
+  for (std::size_t d = 1; d < rows_.size(); ++d) build_domain(context, static_cast<int>(d), rows_[d]);
+  for (std::size_t m = 0; m < maps_.size(); ++m) {
+    const MapSpec& spec = plan_.maps[m];
+    requests_[m] = {rows(spec.fine).level, rows(spec.coarse).level, spec.window};
+  }
+  coordinate_kernels(context.device).maps(context, requests_, arena_, maps_);
+  for (std::size_t l = 0; l < links_.size(); ++l) build_link(context, plan_.links[l], links_[l]);
+}
+
+void Geometry::build_domain(const Context& context, int index, DomainRows& made) {
+  const Domain& domain = plan_.domain(index);
+  const DomainRows& parent = rows(std::max(domain.parent, 0));
+  const std::size_t clouds = rows(0).splits.empty() ? 0 : rows(0).splits.size() - 1;
+  const auto& kernels = point_voxel_kernels(context.device);
+  switch (domain.kind) {
+    case DomainKind::kInput:
+      break;
+    case DomainKind::kCoarser:
+      if (const auto at = std::find(chain_.begin(), chain_.end(), index); at != chain_.end()) {
+        made.level = levels_[static_cast<std::size_t>(at - chain_.begin())];
+      } else {
+        made.level = coarser_level(in_place(context), parent.level, domain.window, parent.shape);
+      }
+      made.count = made.level.count;
+      made.shape = parent.shape;
+      if (made.shape && domain.window.semantics == Semantics::kBounded) {
+        made.shape = bounded_shape(*parent.shape, domain.window);
+      } else if (made.shape) {
+        for (std::size_t d = 0; d < static_cast<std::size_t>(domain.window.dims); ++d)
+          (*made.shape)[d] = ((*parent.shape)[d] - 1) / domain.window.stride[d] + 1;
+      }
+      break;
+    case DomainKind::kDense: {
+      const std::int64_t r = domain.grid.resolution;
+      made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), r);
+      made.count = made.level.count;
+      even_splits(clouds, r * r * r, made.splits);
+      auto* coords = arena_.allocate<float>(3 * parent.count);
+      kernels.dense_grid_coords(context, parent.clouds(), r, domain.grid.normalize, domain.grid.eps, coords);
+      made.grid_coords = coords;
+      break;
+    }
+    case DomainKind::kSamples: {
+      even_splits(clouds, domain.count, made.splits);
+      made.count = made.splits.back();
+      auto* samples = arena_.allocate<std::int32_t>(made.count);
+      kernels.furthest_points(context, parent.clouds(), domain.count, Ties::kPvcnn, samples);
+      made.indices = samples;
+      const RowView xyz{arena_.allocate<float>(3 * made.count), 3, made.count, 3, DType::kF32};
+      row_kernels(context.device).gather(context, parent.points.columns(0, 3), samples, xyz);
+      made.points = xyz;
+      break;
+    }
+    case DomainKind::kGroups: {
+      scale_splits(parent.splits, domain.count, made.splits);
+      made.count = parent.count * domain.count;
+      auto* neighbors = arena_.allocate<std::int32_t>(made.count);
+      kernels.ball_query(context, rows(domain.points).clouds(), parent.clouds(), domain.radius * domain.radius,
+                         domain.count, neighbors);
+      made.indices = neighbors;
+      break;
+    }
+    case DomainKind::kClouds:
+      even_splits(clouds, 1, made.splits);
+      made.count = static_cast<std::int64_t>(clouds);
+      break;
+  }
+}
+
+void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows& link) {
+  const DomainRows &fine = rows(spec.fine), &coarse = rows(spec.coarse);
+  const Domain& to = plan_.domain(spec.coarse);
+  const auto& kernels = point_voxel_kernels(context.device);
+  auto* parents = arena_.allocate<std::int32_t>(fine.count);
+  link.parents = parents;
+  link.corners = to.kind == DomainKind::kSamples ? 3 : 8;
+  const std::int64_t mixed = spec.weighted ? fine.count * link.corners : 0;
+  auto* indices = spec.weighted ? arena_.allocate<std::int32_t>(mixed) : nullptr;
+  auto* weights = spec.weighted ? arena_.allocate<float>(mixed) : nullptr;
+  link.indices = indices;
+  link.weights = weights;
+
+  if (to.kind == DomainKind::kCoarser) {
+    Window::Extents stride{1, 1, 1, 1};
+    for (int d = spec.coarse; d != spec.fine; d = plan_.domain(d).parent)
+      for (std::size_t axis = 0; axis < stride.size(); ++axis) stride[axis] *= plan_.domain(d).window.stride[axis];
+    kernels.link(context, fine.level, coarse.level, stride, parents, indices, weights);
+  } else if (to.kind == DomainKind::kDense) {
+    const Clouds coords{{coarse.grid_coords, 3, fine.count, 3, DType::kF32},
+                        fine.splits.data(),
+                        static_cast<std::int64_t>(fine.splits.size()) - 1};
+    kernels.dense_cells(context, coords, to.grid.resolution, parents);
+    if (spec.weighted) kernels.dense_corners(context, coords, to.grid.resolution, indices, weights);
+  } else if (plan_.domain(spec.fine).kind == DomainKind::kGroups && plan_.domain(spec.fine).parent == spec.coarse) {
+    const std::int64_t each = plan_.domain(spec.fine).count;
+    row_kernels(context.device).number(context, fine.count, each, parents);
+  } else if (to.kind == DomainKind::kClouds) {
+    row_kernels(context.device)
+        .number_clouds(context, fine.splits.data(), static_cast<std::int64_t>(fine.splits.size()) - 1, parents);
+  } else if (spec.weighted) {
+    kernels.three_nearest(context, fine.clouds(), coarse.clouds(), indices, weights);
+  }
+}
+
+}  // namespace voxshift

@@ -1,0 +1,78 @@
+// Where the rows of a plan lie for one input: coordinates of every domain, kernel maps and links between domains.
+#pragma once
+
+#include <voxshift/engine/plan.h>
+#include <voxshift/point_voxel/point_set.h>
+#include <voxshift/tensor/level.h>
+#include <voxshift/tensor/runtime.h>
+
+#include <optional>
+#include <vector>
+
+namespace voxshift {
+
+/// The rows of one domain.
+struct DomainRows {
+  std::int64_t count = 0;
+  Level level;                            ///< voxels and cells of a dense grid
+  std::optional<Window::Extents> shape;   ///< voxels whose tensor has one
+  ConstRowView points;                    ///< points: x y z first
+  std::vector<std::int64_t> splits;       ///< rows of each cloud, but for voxels
+  const float* grid_coords = nullptr;     ///< cells: [points of the parent, 3]
+  const std::int32_t* indices = nullptr;  ///< samples: rows of the parent; groups: rows of `points`
+
+  Clouds clouds() const { return {points, splits.data(), static_cast<std::int64_t>(splits.size()) - 1}; }
+};
+
+/// A link for one input.
+struct LinkRows {
+  const std::int32_t* parents = nullptr;  ///< [fine]: the coarse row of each fine one, -1 for none
+  const std::int32_t* indices = nullptr;  ///< [fine, corners]: coarse rows to mix, -1 for none
+  const float* weights = nullptr;         ///< [fine, corners]
+  std::int64_t corners = 0;
+};
+
+/// Everything about one input that does not depend on features. Keeps its memory from input to input.
+class Geometry {
+ public:
+  Geometry(const Plan& plan, Device device);
+
+  /// Gives the memory of the last input back.
+  void reset();
+
+  /// Memory that lives as long as this input's coordinates.
+  Arena& arena() { return arena_; }
+
+  /// The input's rows, one of the two.
+  void set_voxels(const Level& level, const std::optional<Window::Extents>& shape);
+  void set_points(const Clouds& clouds);
+
+  /// Computes the rest. Scratch comes from context.arena.
+  void build(const Context& context);
+
+  const DomainRows& rows(int domain) const { return rows_[static_cast<std::size_t>(domain)]; }
+  const KernelMapViews& map(int map) const { return maps_[static_cast<std::size_t>(map)]; }
+  const LinkRows& link(int link) const { return links_[static_cast<std::size_t>(link)]; }
+  std::size_t bytes() const { return arena_.bytes(); }
+
+ private:
+  void build_domain(const Context& context, int domain, DomainRows& rows);
+  void build_link(const Context& context, const LinkSpec& spec, LinkRows& link);
+  Context in_place(Context context) {
+    context.arena = &arena_;
+    return context;
+  }
+
+  const Plan& plan_;
+  Arena arena_;
+  std::vector<DomainRows> rows_;
+  std::vector<KernelMapViews> maps_;
+  std::vector<MapRequest> requests_;  // of maps_
+  // Domains that follow from the input's voxels by one kFloor window after the other: a backend makes them together.
+  std::vector<int> chain_;
+  std::vector<Window::Extents> strides_;  // of the chain, from the input
+  std::vector<Level> levels_;
+  std::vector<LinkRows> links_;
+};
+
+}  // namespace voxshift

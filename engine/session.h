@@ -1,0 +1,60 @@
+// A network ready to run, again and again, in memory that it keeps.
+#pragma once
+
+#include <voxshift/engine/report.h>
+#include <voxshift/graph/network.h>
+#include <voxshift/point_voxel/point_set.h>
+#include <voxshift/tensor/runtime.h>
+#include <voxshift/tensor/sparse_tensor.h>
+
+#include <memory>
+#include <optional>
+
+namespace voxshift {
+
+class Executor;
+
+/// One user of a network on voxels or points: owns packed weights, arenas and the report of the last run. Not for
+/// several threads at once; make one session per thread. After the largest input has been seen nothing but results is
+/// allocated.
+class Session {
+ public:
+  /// threads: a number, 0 for num_threads(), or a pool to share. dtype of features and weights: none is f32 on the CPU,
+  /// f16 (summed in f32) on CUDA. Throws InvalidArgument for a network on frames, which a VideoNetwork runs, and for a
+  /// graph that does not hold together; BackendUnavailable for a device this build has not, or a dtype that the device
+  /// has not: f16 on the CPU.
+  explicit Session(const Network& network, Device device = Device::cpu(), const Threads& threads = {},
+                   std::optional<DType> dtype = {});
+  ~Session();
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+
+  /// Of a network on voxels: its output, f32 [rows, channels]. Throws InvalidArgument when x has other channels or
+  /// dimensions than the network's input, or lies on another device.
+  Array forward(const SparseTensor& x);
+
+  /// Of a network on points: its output, f32 [rows, channels], for points f32 [N, C], C the network's input channels.
+  Array forward(const PointSet& points);
+
+  /// Whether runs wait for every step to report its time, and count pairs and MACs: on the CPU at first yes, on CUDA,
+  /// where waiting costs time, no.
+  void report_layers(bool wanted);
+
+  const RunReport& report() const;
+  const Graph& graph() const;
+  Device device() const;
+  DType dtype() const;
+  int threads() const;
+
+  /// Bytes that the session holds: packed weights, maps, features.
+  std::size_t bytes() const;
+
+  /// What runs the plan, for tasks that bring their rows in its memory.
+  Executor& executor();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace voxshift

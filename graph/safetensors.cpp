@@ -1,0 +1,153 @@
+#include <voxshift/files/atomic_file.h>
+#include <voxshift/graph/json_text.h>
+#include <voxshift/graph/safetensors.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <system_error>
+#include <tuple>
+#include <vector>
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint64_t kLengthBytes = 8;
+constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the limit of the reference implementation
+constexpr std::pair<const char*, DType> kDTypes[] = {{"F32", DType::kF32}, {"F16", DType::kF16}, {"BF16", DType::kBF16},
+                                                     {"I64", DType::kI64}, {"I32", DType::kI32}, {"I8", DType::kI8},
+                                                     {"U8", DType::kU8}};
+
+DType dtype_from(const std::string& word, const std::string& tensor) {
+  for (const auto& [known, dtype] : kDTypes)
+    if (word == known) return dtype;
+  throw IoError("tensor \"" + tensor + "\" has the unknown dtype \"" + word + "\"");
+}
+
+const char* word_of(DType dtype) {
+  return std::find_if(std::begin(kDTypes), std::end(kDTypes), [&](const auto& row) { return row.second == dtype; })
+      ->first;
+}
+
+// A tensor as the header describes it: bytes [begin, end) of the data.
+struct Entry {
+  std::string tensor;
+  DType dtype;
+  Shape shape;
+  std::uint64_t begin, end;
+};
+
+// The numbers under `key`; none of them negative, a fraction or a boolean.
+template <class T>
+std::vector<T> whole_numbers(const json& entry, const char* key, const std::string& tensor) {
+  const json& values = entry.at(key);
+  check<IoError>(values.is_array() && std::all_of(values.begin(), values.end(),
+                                                  [](const json& value) { return value.is_number_unsigned(); }),
+                 "tensor \"", tensor, "\": ", key, " expects whole numbers that are not negative");
+  return values.get<std::vector<T>>();
+}
+
+Entry parse_entry(const std::string& tensor, const json& entry, std::uint64_t data_bytes) {
+  const DType dtype = dtype_from(entry.at("dtype").get<std::string>(), tensor);
+  const auto shape = whole_numbers<std::int64_t>(entry, "shape", tensor);
+  const auto offsets = whole_numbers<std::uint64_t>(entry, "data_offsets", tensor);
+  check<IoError>(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "tensor \"", tensor,
+                 "\" lies outside the file, which is cut or damaged");
+  const std::uint64_t bytes = static_cast<std::uint64_t>(count_of(shape)) * size_of(dtype);
+  check<IoError>(offsets[1] - offsets[0] == bytes, "tensor \"", tensor, "\" of shape ", to_string(shape), " expects ",
+                 bytes, " bytes, the header gives it ", offsets[1] - offsets[0]);
+  return {tensor, dtype, shape, offsets[0], offsets[1]};
+}
+
+// Bytes that belong to two tensors would let a small file ask for any amount of memory.
+void check_no_overlap(std::vector<Entry>& entries) {
+  std::sort(entries.begin(), entries.end(),
+            [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+  for (std::size_t i = 1; i < entries.size(); ++i)
+    check<IoError>(entries[i].begin >= entries[i - 1].end, "tensors \"", entries[i - 1].tensor, "\" and \"",
+                   entries[i].tensor, "\" overlap");
+}
+
+Array read_tensor(std::ifstream& file, std::uint64_t data_start, const Entry& entry) {
+  Array array(entry.shape, entry.dtype);
+  file.seekg(static_cast<std::streamoff>(data_start + entry.begin));
+  file.read(static_cast<char*>(array.memory()), static_cast<std::streamsize>(array.bytes()));
+  check<IoError>(static_cast<bool>(file), "tensor \"", entry.tensor, "\" could not be read");
+  return array;
+}
+
+SafeTensors read(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  check<IoError>(std::filesystem::exists(status), "cannot be read: ", error.message());
+  check<IoError>(std::filesystem::is_regular_file(status), "is not a file");
+  std::ifstream file(path, std::ios::binary);
+  const std::uint64_t file_bytes = std::filesystem::file_size(path, error);
+  check<IoError>(static_cast<bool>(file) && !error, "cannot be opened");
+  check<IoError>(file_bytes >= kLengthBytes, "has ", file_bytes, " bytes, too few for a safetensors file");
+  unsigned char length_bytes[kLengthBytes];
+  file.read(reinterpret_cast<char*>(length_bytes), kLengthBytes);
+  std::uint64_t length = 0;
+  for (std::uint64_t b = 0; b < kLengthBytes; ++b) length |= std::uint64_t{length_bytes[b]} << (8 * b);
+  check<IoError>(length <= file_bytes - kLengthBytes, "claims a header of ", length, " bytes, the file has ",
+                 file_bytes, "; it is cut or no safetensors file");
+  check<IoError>(length <= kMostHeaderBytes, "claims a header of ", length, " bytes, at most ", kMostHeaderBytes,
+                 " are read");
+  std::string text(length, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(length));
+  const JsonDocument document = parse_json(text);
+  const json& header = document.value;
+  check<IoError>(header.is_object(), "has a header that is not a JSON object; expected a safetensors file");
+
+  SafeTensors content;
+  std::vector<Entry> entries;
+  const std::uint64_t data_start = kLengthBytes + length;
+  for (const auto& [key, entry] : header.items()) {
+    if (key == "__metadata__") {
+      content.metadata = entry.get<std::map<std::string, std::string>>();
+    } else {
+      entries.push_back(parse_entry(key, entry, file_bytes - data_start));
+    }
+  }
+  check_no_overlap(entries);
+  for (const Entry& entry : entries) content.tensors.emplace(entry.tensor, read_tensor(file, data_start, entry));
+  return content;
+}
+
+}  // namespace
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  try {
+    return read(path);
+  } catch (const json::exception& error) {
+    throw IoError(path.string() + ": header: " + error.what());
+  } catch (const InvalidArgument& error) {
+    throw IoError(path.string() + ": header: " + error.what());
+  } catch (const IoError& error) {
+    throw IoError(path.string() + ": " + error.what());
+  }
+}
+
+void write_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
+  json header{{"__metadata__", content.metadata}};
+  std::uint64_t offset = 0;
+  for (const auto& [tensor, array] : content.tensors) {
+    header[tensor] = {{"dtype", word_of(array.dtype())},
+                      {"shape", array.shape()},
+                      {"data_offsets", {offset, offset + array.bytes()}}};
+    offset += array.bytes();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');  // data starts aligned
+  write_atomically(path, [&](std::ostream& file) {
+    for (std::uint64_t b = 0; b < kLengthBytes; ++b) file.put(static_cast<char>(text.size() >> (8 * b) & 0xff));
+    file.write(text.data(), static_cast<std::streamsize>(text.size()));
+    for (const auto& [tensor, array] : content.tensors)
+      file.write(static_cast<const char*>(array.memory()), static_cast<std::streamsize>(array.bytes()));
+  });
+}
+
+}  // namespace voxshift

@@ -1,0 +1,130 @@
+#include <voxshift/networks/network_builder.h>
+#include <voxshift/tensor/error.h>
+
+#include <cmath>
+#include <utility>
+
+namespace voxshift {
+
+NetworkBuilder::NetworkBuilder(GraphInput input, std::int64_t in_channels, std::uint64_t seed) : random_(seed) {
+  network_.graph.input = input;
+  network_.graph.dims = input == GraphInput::kFrames ? 2 : 3;
+  network_.graph.in_channels = in_channels;
+  channels_[kGraphInput] = in_channels;
+}
+
+std::string NetworkBuilder::add(const std::string& name, Op op, std::vector<std::string> inputs) {
+  const std::int64_t first = channels_.at(inputs[0]);
+  std::int64_t out = first;
+  if (op == Op::kCat)
+    for (std::size_t i = 1; i < inputs.size(); ++i) out += channels_.at(inputs[i]);
+  if (op == Op::kCoordinates || op == Op::kFurthestPointSample) out = 3;
+  if (op == Op::kGroup) out = 3 + first;
+  channels_[name] = out;
+  Node added;
+  added.name = name;
+  added.op = op;
+  added.inputs = std::move(inputs);
+  network_.graph.nodes.push_back(std::move(added));
+  return name;
+}
+
+void NetworkBuilder::uniform(const std::string& name, Shape shape, double bound) {
+  Array values(std::move(shape), DType::kF32);
+  for (std::int64_t i = 0; i < values.count(); ++i) {
+    const double unit = static_cast<double>(random_() >> 11) * 0x1p-53;
+    values.data<float>()[i] = static_cast<float>((2 * unit - 1) * bound);
+  }
+  network_.parameters.emplace(name, values);
+}
+
+void NetworkBuilder::constant(const std::string& name, std::int64_t count, float value) {
+  network_.parameters.emplace(name, Array::from(std::vector<float>(static_cast<std::size_t>(count), value), {count}));
+}
+
+std::string NetworkBuilder::conv(const std::string& name, const std::string& x, std::int64_t out, int size, int stride,
+                                 Op op, const char* weight_role, bool bias) {
+  const std::int64_t in = channels_.at(x), volume = std::int64_t{size} * size * size;
+  add(name, op, {x});
+  channels_[name] = out;
+  Window& window = node().window;
+  window.size = {size, size, size, 1};
+  window.stride = {stride, stride, stride, 1};
+  const double bound = 1 / std::sqrt(static_cast<double>((op == Op::kConv ? in : out) * volume));
+  const std::string weight = name + "." + weight_role;
+  node().parameters = {{"weight", weight}};
+  uniform(weight, volume == 1 ? Shape{in, out} : Shape{volume, in, out}, bound);
+  if (bias) {
+    node().parameters["bias"] = name + ".bias";
+    uniform(name + ".bias", {out}, bound);
+  }
+  return name;
+}
+
+std::string NetworkBuilder::conv2d(const std::string& name, const std::string& x, std::int64_t out, int kernel,
+                                   int stride, std::int64_t groups) {
+  const std::int64_t in = channels_.at(x) / groups;
+  add(name, Op::kConv2d, {x});
+  channels_[name] = out;
+  node().window2d = {kernel, stride, kernel / 2};
+  node().groups = groups;
+  node().parameters = {{"weight", name + ".weight"}};
+  // U(-b, b) has the variance b^2 / 3.
+  uniform(name + ".weight", {out, in, kernel, kernel}, std::sqrt(6.0 / static_cast<double>(in * kernel * kernel)));
+  return name;
+}
+
+std::string NetworkBuilder::max_pool2d(const std::string& name, const std::string& x, const Window2d& window) {
+  add(name, Op::kMaxPool2d, {x});
+  node().window2d = window;
+  return name;
+}
+
+std::string NetworkBuilder::temporal_shift(const std::string& name, const std::string& x, const TemporalShift& shift) {
+  add(name, Op::kTemporalShift, {x});
+  node().shift = shift;
+  return name;
+}
+
+std::string NetworkBuilder::linear(const std::string& name, const std::string& x, std::int64_t out, bool bias) {
+  const std::int64_t in = channels_.at(x);
+  const double bound = 1 / std::sqrt(static_cast<double>(in));
+  add(name, Op::kLinear, {x});
+  channels_[name] = out;
+  node().parameters = {{"weight", name + ".weight"}};
+  uniform(name + ".weight", {out, in}, bound);
+  if (bias) {
+    node().parameters["bias"] = name + ".bias";
+    uniform(name + ".bias", {out}, bound);
+  }
+  return name;
+}
+
+std::string NetworkBuilder::norm(const std::string& name, const std::string& x, float eps) {
+  const std::int64_t count = channels_.at(x);
+  add(name, Op::kBatchNorm, {x});
+  node().eps = eps;
+  for (const auto& [role, value] : {std::pair("weight", 1.0f), std::pair("bias", 0.0f), std::pair("running_mean", 0.0f),
+                                    std::pair("running_var", 1.0f)}) {
+    const std::string tensor = name + "." + role;
+    node().parameters[role] = tensor;
+    constant(tensor, count, value);
+  }
+  return name;
+}
+
+std::string NetworkBuilder::columns(const std::string& name, const std::string& x, std::int64_t first,
+                                    std::int64_t count) {
+  add(name, Op::kColumns, {x});
+  node().first = first;
+  node().count = count;
+  channels_[name] = count;
+  return name;
+}
+
+Network NetworkBuilder::take(const std::string& output) {
+  network_.graph.output = output;
+  return std::move(network_);
+}
+
+}  // namespace voxshift

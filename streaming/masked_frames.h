@@ -1,0 +1,102 @@
+// Frames of a stream that compute only what changed: every value as it was last propagated, and where it changed now.
+#pragma once
+
+#include <voxshift/streaming/frame_runner.h>
+#include <voxshift/streaming/skip_cost.h>
+
+#include <array>
+#include <vector>
+
+namespace voxshift {
+
+/// Keeps absolute values. A step computes the outputs that read a changed pixel; where one differs from the kept value
+/// by at most the step's threshold the kept one stays and counts as unchanged. So every kept value is within the
+/// threshold of the step applied to the kept values it reads, however many frames have passed. A step, and a frame, are
+/// computed whole where that is predicted to cost less.
+class MaskedFrames {
+ public:
+  /// The frame's threshold is in normalised units, `thresholds` has one for every step. `always`: every frame is
+  /// compared with the kept values and every step computes only what it must, whatever it costs.
+  MaskedFrames(const VideoPlan& plan, Device device, float frame_threshold, std::vector<float> thresholds, bool always);
+
+  /// Takes the next frame, u8 [height, width, 3] on the device, whose mean difference from the last one is `change`
+  /// grey levels; returns the multiply-adds that it cost. `key`: every step computes all pixels and takes what differs
+  /// at all, so that kept values are those of a dense run.
+  std::int64_t run(const Context& context, const std::uint8_t* frame, bool key, double change);
+
+  /// How the last frame was computed. One that is dense has kept no values but those of the shift.
+  FrameForm form() const { return form_; }
+
+  /// The last frame's logits, on the device.
+  const void* logits();
+
+  /// Forgets all frames; the next one is changed everywhere.
+  void reset();
+
+  /// Which pixels were taken from the last frame, the others being older; on the device.
+  const Array& changed() const { return masks_[static_cast<std::size_t>(plan_.input)].pixels; }
+  std::int64_t changed_count() const { return active(plan_.input); }
+
+  /// u8 [height, width, 3] on the device: the last frame where its pixels were taken, elsewhere older ones.
+  const std::uint8_t* kept_frame() const { return frame_.data<std::uint8_t>(); }
+
+  /// The kept values of a step's output, where the last frame has kept them.
+  ConstRowView kept(int value) const;
+
+  std::size_t state_bytes() const;
+  std::size_t bytes() const;
+
+ private:
+  // Which pixels of a value changed with this frame; of a shift, with the last frame.
+  struct Mask {
+    Array pixels;
+    std::int64_t active = 0;
+
+    Mask(const VideoValue& value, Device device);
+    std::uint8_t* data() { return pixels.data<std::uint8_t>(); }
+    bool all() const { return active == pixels.count(); }
+    void clear();
+    void set_all();
+    void copy(const Mask& other);
+  };
+
+  // Pixels that a step computes: outputs, and in a fused block the hidden ones that they read.
+  struct Work {
+    Pixels pixels;
+    const std::uint8_t* hidden = nullptr;
+    std::int64_t hidden_count = 0;
+  };
+
+  Mask& mask(int value) { return masks_[static_cast<std::size_t>(value)]; }
+  std::int64_t active(int value) const { return masks_[static_cast<std::size_t>(value)].active; }
+  RowView kept_rows(int value);
+  bool reads_all(const VideoStep& step) const;
+  Work all_of(const VideoStep& step) const;
+  std::int64_t find_candidates(const Context& context, const VideoStep& step);
+  Work find_work(const Context& context, const VideoStep& step);
+  void compute(const Context& context, const VideoStep& step, const Work& work, const RowView& out);
+  void remember(const Context& context, const VideoStep& step);
+
+  std::int64_t run_dense(const Context& context, const std::uint8_t* frame);
+  std::int64_t fill(const Context& context, const std::uint8_t* frame);
+  void take(const Context& context, const std::uint8_t* frame, bool key);
+  bool hopeless() const;
+  std::int64_t compare(const Context& context, bool key);
+
+  const VideoPlan& plan_;
+  const bool always_;
+  const bool exact_;  // no threshold stops a change
+  FrameForm form_ = FrameForm::kDense;
+  SkipPolicy policy_;
+  std::int64_t dense_macs_ = 0;
+  std::array<float, 3> frame_threshold_;  // grey levels
+  std::vector<float> thresholds_;
+  DenseFrames dense_;                  // its input and caches are those of all frames
+  Array frame_, kept_;                 // of all values but the input: [pixels, channels], one after the other
+  std::vector<std::int64_t> places_;   // of the values in kept_
+  std::vector<Mask> masks_;            // by value
+  std::vector<Mask> previous_;         // by shift
+  Array rows_, reached_, candidates_;  // scratch of the largest step
+};
+
+}  // namespace voxshift

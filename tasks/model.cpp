@@ -1,0 +1,276 @@
+#include <voxshift/graph/graph_json.h>
+#include <voxshift/graph/json_text.h>
+#include <voxshift/graph/safetensors.h>
+#include <voxshift/networks/minkunet.h>
+#include <voxshift/networks/pointnet2.h>
+#include <voxshift/networks/pvcnn.h>
+#include <voxshift/networks/spvcnn.h>
+#include <voxshift/networks/spvnas.h>
+#include <voxshift/networks/tsm.h>
+#include <voxshift/streaming/skip_thresholds_json.h>
+#include <voxshift/tasks/calibrate.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tasks/profile_json.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace voxshift {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kFormat = "1";
+constexpr std::uint32_t kHighestId = 65535;     // the lower half of a .label's word; the upper one is the instance
+constexpr std::size_t kMostPointClasses = 255;  // of points; 255 itself marks unlabelled ones
+constexpr std::size_t kMostVideoClasses = 8192;
+constexpr const char* kSkipKey = "voxshift.skip";
+
+json to_json(const std::vector<ClassInfo>& classes) {
+  json list = json::array();
+  for (const ClassInfo& info : classes) list.push_back({{"name", info.name}, {"id", info.raw_id}, {"rgb", info.rgb}});
+  return list;
+}
+
+std::vector<ClassInfo> classes_from_json(const json& list) try {
+  std::vector<ClassInfo> classes;
+  const auto number = [](const json& value, std::uint32_t highest) {
+    check(value.is_number_unsigned() && value <= highest, "[classes] expected a whole number of 0 to ", highest,
+          ", found ", Quoted{value});
+    return value.get<std::uint32_t>();
+  };
+  for (const json& entry : list) {
+    ClassInfo info{entry.at("name").get<std::string>(), number(entry.at("id"), kHighestId), {}};
+    for (std::size_t c = 0; c < 3; ++c) info.rgb[c] = static_cast<std::uint8_t>(number(entry.at("rgb").at(c), 255));
+    classes.push_back(std::move(info));
+  }
+  return classes;
+} catch (const json::exception& error) {
+  throw InvalidArgument(std::string("[classes] ") + error.what());
+}
+
+JsonDocument metadata(const SafeTensors& file, const std::string& key) {
+  const auto found = file.metadata.find(key);
+  check(found != file.metadata.end(), "metadata \"", key, "\" is missing; expected a model made by voxshift");
+  JsonDocument document = parse_json(found->second);
+  check(!document.value.is_discarded(), "metadata \"", key, "\" is not JSON");
+  return document;
+}
+
+bool on_frames(const Graph& graph) { return graph.input == GraphInput::kFrames; }
+
+// An architecture by name, and what it is made of where the spec does not say.
+struct Architecture {
+  const char* name;
+  int classes;
+  const char* profile;
+  Network (*make)(const ModelSpec&, Profile&);
+  bool video = false;
+};
+
+Network new_spvnas(const ModelSpec& spec, Profile& profile) {
+  if (spec.config.empty() && spec.parameters) return load_spvnas(spvnas_config_of(*spec.parameters), *spec.parameters);
+  if (spec.config.empty()) return make_spvnas(default_spvnas_config(spec.width, spec.classes), spec.seed);
+  const SpvnasConfig config = read_spvnas_config(spec.config);
+  profile.voxelize.voxel_size = static_cast<float>(config.voxel_size);
+  return spec.parameters ? load_spvnas(config, *spec.parameters) : make_spvnas(config, spec.seed);
+}
+
+PvcnnSpec pvcnn_spec(PvcnnSpec pvcnn, const ModelSpec& spec, const Profile& profile) {
+  pvcnn.width = spec.width;
+  pvcnn.classes = spec.classes;
+  pvcnn.in_channels = profile.channels();
+  return pvcnn;
+}
+
+TsmSpec tsm_spec(const ModelSpec& spec) { return {spec.width, spec.classes, {8, spec.bidirectional}}; }
+
+const Architecture& find_architecture(const std::string& name) {
+  static const Architecture known[] = {
+      {"minkunet", 19, "spvnas",
+       [](const ModelSpec& spec, Profile&) { return make_minkunet(spec.width, spec.classes, spec.seed); }},
+      {"spvcnn", 19, "spvnas",
+       [](const ModelSpec& spec, Profile&) { return make_spvcnn(spec.width, spec.classes, spec.seed); }},
+      {"spvnas", 19, "spvnas", new_spvnas},
+      {"pvcnn", 13, "s3dis",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pvcnn(pvcnn_spec(PvcnnSpec::s3dis(), spec, profile), spec.seed);
+       }},
+      {"pvcnn-shapenet", 50, "shapenet",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pvcnn(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
+       }},
+      {"pvcnn++", 13, "s3dis-8192",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pvcnn2(pvcnn_spec(PvcnnSpec::s3dis(), spec, profile), spec.seed);
+       }},
+      {"pointnet++", 50, "shapenet",
+       [](const ModelSpec& spec, Profile& profile) {
+         return make_pointnet2(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
+       }},
+      {"tsm-mobilenetv2", 27, "jester",
+       [](const ModelSpec& spec, Profile&) { return make_tsm_mobilenetv2(tsm_spec(spec), spec.seed); }, true},
+      {"tsm-resnet50", 400, "kinetics",
+       [](const ModelSpec& spec, Profile&) { return make_tsm_resnet50(tsm_spec(spec), spec.seed); }, true},
+  };
+  std::string names;
+  for (const Architecture& arch : known) {
+    if (name == arch.name) return arch;
+    if (!names.empty()) names += ", ";
+    names += arch.name;
+  }
+  throw InvalidArgument("[new] unknown architecture \"" + name + "\", expected one of " + names);
+}
+
+void check_profile(const Graph& graph, const Profile& profile) {
+  const GraphInput given = profile.frames   ? GraphInput::kFrames
+                           : profile.blocks ? GraphInput::kPoints
+                                            : GraphInput::kVoxels;
+  check(given == graph.input, "[model] the network takes ", name(graph.input), ", the profile \"", profile.name,
+        "\" gives ", name(given));
+  if (profile.frames) check_valid(*profile.frames);
+  if (profile.voxelize.range) check_valid(*profile.voxelize.range, "profile");
+  check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
+        " channels, the network takes ", graph.in_channels);
+}
+
+void check_thresholds(const Graph& graph, const SkipThresholds& thresholds) {
+  check(on_frames(graph), "[skip] thresholds belong to a network on frames, this one takes ", name(graph.input));
+  check_valid(thresholds);
+  std::set<std::string> names;
+  for (const Node& node : graph.nodes) names.insert(node.name);
+  for (const auto& [layer, threshold] : thresholds.layers)
+    check(names.contains(layer), "[skip] the network has no layer \"", layer, "\"");
+}
+
+// Tensors of a TSM checkpoint under the names of the network whose classifier is called `head`.
+Parameters without_wrappers(const Parameters& checkpoint, const std::string& head) {
+  Parameters result;
+  for (const auto& [full, tensor] : checkpoint) {
+    std::string name = full;
+    for (const std::string prefix : {"module.", "base_model."})
+      if (name.starts_with(prefix)) name.erase(0, prefix.size());
+    if (const std::size_t net = name.find(".net."); net != std::string::npos) name.erase(net, 4);
+    for (const std::string other : {"new_fc.", "fc.", "classifier."})
+      if (name.starts_with(other)) name.replace(0, other.size() - 1, head);
+    check(result.emplace(name, tensor).second, "[new] two tensors are called \"", name, "\", one of them \"", full,
+          "\"");
+  }
+  return result;
+}
+
+// The tensors of `given` that the network `wanted` has; shapes are checked with the graph.
+Parameters taken(const Parameters& wanted, const Parameters& given) {
+  Parameters result;
+  for (const auto& [name, tensor] : wanted) {
+    const auto found = given.find(name);
+    check(found != given.end(), "[new] tensor \"", name, "\" is missing, expected f32 ", to_string(tensor.shape()));
+    result.emplace(name, found->second);
+  }
+  return result;
+}
+
+}  // namespace
+
+Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
+             std::optional<SkipThresholds> skip_thresholds)
+    : arch_(std::move(arch)),
+      network_{std::move(graph), std::move(parameters)},
+      profile_(std::move(profile)),
+      classes_(std::move(classes)),
+      skip_thresholds_(std::move(skip_thresholds)),
+      channels_(check_graph(network_.graph, network_.parameters)) {
+  check_profile(network_.graph, profile_);
+  const std::int64_t logits = channels_.at(network_.graph.output);
+  check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
+        " logits, the class list has ", classes_.size());
+  const std::size_t most = on_frames(network_.graph) ? kMostVideoClasses : kMostPointClasses;
+  check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
+  if (skip_thresholds_) check_thresholds(network_.graph, *skip_thresholds_);
+}
+
+Model Model::load(const std::filesystem::path& path) {
+  const SafeTensors file = read_safetensors(path);
+  try {
+    return from_content(file);
+  } catch (const InvalidArgument& error) {
+    throw IoError(path.string() + ": " + error.what());
+  }
+}
+
+Model Model::create(const ModelSpec& spec) {
+  const Architecture& arch = find_architecture(spec.arch);
+  ModelSpec full = spec;
+  if (full.classes == 0) full.classes = arch.classes;
+  Profile profile = find_profile(spec.profile.empty() ? arch.profile : spec.profile);
+  const std::size_t most = arch.video ? kMostVideoClasses : kMostPointClasses;
+  check(full.classes >= 1 && full.classes <= static_cast<int>(most), "[new] classes expects 1 to ", most, ", found ",
+        full.classes);
+  check(arch.video || !spec.bidirectional, "[new] a bidirectional shift belongs to networks on video, not to ",
+        spec.arch);
+  check(spec.config.empty() || spec.arch == "spvnas", "[new] a net.config belongs to spvnas, not to ", spec.arch);
+  Network network = arch.make(full, profile);
+  check_profile(network.graph, profile);
+  if (spec.parameters) {
+    network.parameters = taken(
+        network.parameters, arch.video ? without_wrappers(*spec.parameters, network.graph.output) : *spec.parameters);
+  } else {
+    calibrate_batch_norm(network.graph, network.parameters, profile, spec.seed);
+  }
+  const std::int64_t classes = check_graph(network.graph, network.parameters).at(network.graph.output);
+  return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile),
+          classes_for(static_cast<std::size_t>(classes), arch.video)};
+}
+
+void Model::save(const std::filesystem::path& path, DType dtype) const { write_safetensors(path, content(dtype)); }
+
+SafeTensors Model::content(DType dtype) const {
+  check(dtype == DType::kF32 || dtype == DType::kF16, "[save] expected f32 or f16, found ", name(dtype));
+  SafeTensors file{dtype == DType::kF16 ? halved(parameters()) : parameters(),
+                   {{"voxshift.format", kFormat},
+                    {"voxshift.arch", arch_},
+                    {"voxshift.graph", voxshift::to_json(graph()).dump()},
+                    {"voxshift.profile", voxshift::to_json(profile_).dump()},
+                    {"voxshift.classes", to_json(classes_).dump()}}};
+  if (skip_thresholds_) file.metadata[kSkipKey] = voxshift::to_json(*skip_thresholds_).dump();
+  return file;
+}
+
+Model Model::from_content(const SafeTensors& file) {
+  const auto format = file.metadata.find("voxshift.format");
+  check(format != file.metadata.end(), "metadata \"voxshift.format\" is missing; expected a model made by voxshift");
+  check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
+  const JsonDocument graph = metadata(file, "voxshift.graph");
+  const auto arch = file.metadata.find("voxshift.arch");
+  std::optional<SkipThresholds> skip;
+  if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey).value);
+  return {arch == file.metadata.end() ? "custom" : arch->second,
+          graph_from_json(graph.value),
+          widened(file.tensors),
+          profile_from_json(metadata(file, "voxshift.profile").value),
+          classes_from_json(metadata(file, "voxshift.classes").value),
+          std::move(skip)};
+}
+
+std::int64_t Model::parameter_count() const {
+  std::int64_t count = 0;
+  for (const Node& node : graph().nodes)
+    for (const auto& [role, tensor] : node.parameters)
+      if (!role.starts_with("running_")) count += parameters().at(tensor).count();
+  return count;
+}
+
+Model Model::with_parameters(Parameters parameters) const {
+  return {arch_, graph(), std::move(parameters), profile_, classes_, skip_thresholds_};
+}
+
+Model Model::with_profile(Profile profile) const {
+  return {arch_, graph(), parameters(), std::move(profile), classes_, skip_thresholds_};
+}
+
+Model Model::with_skip_thresholds(SkipThresholds thresholds) const {
+  return {arch_, graph(), parameters(), profile_, classes_, std::move(thresholds)};
+}
+
+}  // namespace voxshift

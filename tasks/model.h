@@ -1,0 +1,98 @@
+// A trained network: graph, parameters, preprocessing, classes.
+#pragma once
+
+#include <voxshift/graph/network.h>
+#include <voxshift/streaming/skip_thresholds.h>
+#include <voxshift/tasks/classes.h>
+#include <voxshift/tasks/profile.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+struct SafeTensors;
+
+/// What a new model shall be.
+struct ModelSpec {
+  std::string arch = "minkunet";      ///< minkunet, spvcnn, spvnas, pvcnn, pvcnn-shapenet, pvcnn++, pointnet++,
+                                      ///< tsm-mobilenetv2, tsm-resnet50
+  double width = 1.0;                 ///< factor of all channel counts
+  int classes = 0;                    ///< 0: 19, of pvcnn and pvcnn++ 13, of networks on ShapeNet 50, of
+                                      ///< tsm-mobilenetv2 27, of tsm-resnet50 400
+  std::uint64_t seed = 0;             ///< of the random weights
+  std::string profile = "";           ///< preprocessing: a known profile or a JSON file; empty: the architecture's own
+  std::filesystem::path config = "";  ///< spvnas: a net.config; empty: a network of the size of SPVNAS@65GMACs
+
+  /// Trained tensors in place of random ones, named and laid out as the architecture's; without a config the widths and
+  /// depths of spvnas are read from their shapes. Those of networks on video may have the names of TSM's checkpoints,
+  /// with "module." and "base_model." before and ".net" within, and a classifier called new_fc, fc or classifier.
+  std::optional<Parameters> parameters = {};
+
+  bool bidirectional = false;  ///< networks on video: the shift also looks at the next frame, for whole clips
+};
+
+/// Immutable; copies share the parameters. Safe to use from many threads.
+class Model {
+ public:
+  /// Checks the graph against the parameters, and all else against the graph. Throws InvalidArgument.
+  Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
+        std::optional<SkipThresholds> skip_thresholds = {});
+
+  /// Reads a `.safetensors` file with voxshift's metadata and f32 or f16 tensors. Throws IoError "FILE: what is wrong".
+  static Model load(const std::filesystem::path& path);
+
+  /// A network with random weights as torchsparse or torchvision initialise them, and batch-norm statistics of
+  /// synthetic data, or with the tensors of the spec. 19, 16 and 22 classes take names and colours of SemanticKITTI,
+  /// nuScenes and Waymo, on video 27 and 400 those of Jester and Kinetics. Throws InvalidArgument for an unknown arch,
+  /// a width or class count out of range, a profile or tensors that do not fit the network; IoError for a bad file.
+  static Model create(const ModelSpec& spec);
+
+  /// Writes the file whole or not at all, its tensors as f32 or rounded to f16. Throws IoError, and InvalidArgument for
+  /// a number beyond f16's range.
+  void save(const std::filesystem::path& path, DType dtype = DType::kF32) const;
+
+  /// What the file holds: the tensors as f32 or f16, all else as text; and the model of it, for which InvalidArgument
+  /// is thrown as load throws IoError.
+  SafeTensors content(DType dtype = DType::kF32) const;
+  static Model from_content(const SafeTensors& content);
+
+  const std::string& arch() const { return arch_; }
+  const Network& network() const { return network_; }
+  const Graph& graph() const { return network_.graph; }
+  const Parameters& parameters() const { return network_.parameters; }
+  const Profile& profile() const { return profile_; }
+  const std::vector<ClassInfo>& classes() const { return classes_; }
+
+  /// What streams of a network on video may leave out, where it was calibrated.
+  const std::optional<SkipThresholds>& skip_thresholds() const { return skip_thresholds_; }
+
+  /// Channels of every value of the graph, by name.
+  const std::map<std::string, std::int64_t>& channels() const { return channels_; }
+
+  /// Trained numbers: all parameters but running statistics.
+  std::int64_t parameter_count() const;
+
+  /// The same network with other weights under the same names. Throws InvalidArgument for missing ones and other
+  /// shapes.
+  Model with_parameters(Parameters parameters) const;
+
+  /// The same network behind another preprocessing. Throws InvalidArgument when its channels are not the network's.
+  Model with_profile(Profile profile) const;
+
+  /// The same network with these thresholds in its file. Throws InvalidArgument for invalid ones, for layers that the
+  /// graph has not, and for a network that does not take frames.
+  Model with_skip_thresholds(SkipThresholds thresholds) const;
+
+ private:
+  std::string arch_;
+  Network network_;
+  Profile profile_;
+  std::vector<ClassInfo> classes_;
+  std::optional<SkipThresholds> skip_thresholds_;
+  std::map<std::string, std::int64_t> channels_;
+};
+
+}  // namespace voxshift

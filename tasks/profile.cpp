@@ -1,0 +1,124 @@
+#include <voxshift/files/read_bytes.h>
+#include <voxshift/graph/json_text.h>
+#include <voxshift/tasks/profile.h>
+#include <voxshift/tasks/profile_json.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <system_error>
+
+namespace voxshift {
+namespace {
+
+constexpr std::int64_t kMostPixels = 2048;  // along one axis of a frame
+constexpr std::int64_t kMostSegments = 1024;
+
+Profile spvnas() {
+  Profile profile{"spvnas", {}, {1, 1, 1, 1}, std::nullopt};
+  profile.voxelize.from_lowest = true;
+  return profile;
+}
+
+Profile pointcept() {
+  Profile profile = spvnas();
+  profile.name = "pointcept";
+  profile.voxelize.rounding = Rounding::kFloor;
+  profile.voxelize.range = Range{{-35.2f, -35.2f, -4.0f}, {35.2f, 35.2f, 2.0f}};
+  return profile;
+}
+
+Profile nuscenes() {
+  Profile profile = spvnas();
+  profile.name = "nuscenes";
+  profile.voxelize.voxel_size = 0.1f;
+  profile.scale[3] = 1.0f / 255;
+  return profile;
+}
+
+Profile waymo() {
+  constexpr float kReach = 75.2f;
+  Profile profile = spvnas();
+  profile.name = "waymo";
+  profile.voxelize.voxel_size = 0.1f;
+  profile.voxelize.range = Range{{-kReach, -kReach, -kReach}, {kReach, kReach, kReach}};
+  return profile;
+}
+
+Profile s3dis(const char* name, std::int64_t points) {
+  constexpr float kColour = 1.0f / 255;
+  return {name, {}, {1, 1, 1, kColour, kColour, kColour}, BlockOptions{1.5f, points, true}};
+}
+
+Profile shapenet() {
+  constexpr std::size_t kColumns = 3 + 3 + 16;  // position, normal, category
+  return {"shapenet", {}, std::vector<float>(kColumns, 1.0f), BlockOptions{0, 2048, false}};
+}
+
+Profile kitti_blocks() { return {"kitti-blocks", {}, {1, 1, 1, 1}, BlockOptions{20, 4096, true}}; }
+
+Profile video(const char* name) { return {name, {}, {}, std::nullopt, FrameProfile{}}; }
+
+// Small frames of the simulated clips, which fill them.
+Profile motions() {
+  Profile profile = video("motions");
+  FrameProfile& frames = *profile.frames;
+  frames.height = frames.width = frames.resize = 128;
+  frames.mean = {0.5f, 0.5f, 0.5f};
+  frames.std = {0.25f, 0.25f, 0.25f};
+  return profile;
+}
+
+}  // namespace
+
+const std::vector<Profile>& known_profiles() {
+  static const std::vector<Profile> profiles{spvnas(),
+                                             pointcept(),
+                                             nuscenes(),
+                                             waymo(),
+                                             s3dis("s3dis", 4096),
+                                             s3dis("s3dis-8192", 8192),
+                                             shapenet(),
+                                             kitti_blocks(),
+                                             video("jester"),
+                                             video("kinetics"),
+                                             motions()};
+  return profiles;
+}
+
+void check_valid(const FrameProfile& frames) {
+  const auto in_range = [](const char* what, std::int64_t value, std::int64_t most) {
+    check(value >= 1 && value <= most, "[profile] ", what, " of frames expects 1 to ", most, ", found ", value);
+  };
+  in_range("height", frames.height, kMostPixels);
+  in_range("width", frames.width, kMostPixels);
+  in_range("resize", frames.resize, kMostPixels);
+  in_range("segments", frames.segments, kMostSegments);
+  check(std::max(frames.height, frames.width) <= frames.resize, "[profile] frames of ", frames.height, " x ",
+        frames.width, " do not fit into a shorter side of ", frames.resize);
+  for (std::size_t c = 0; c < frames.mean.size(); ++c)
+    check(std::isfinite(frames.mean[c]) && std::isfinite(frames.std[c]) && frames.std[c] > 0,
+          "[profile] mean and std of frames expect numbers, std above 0; found ", frames.mean[c], " and ",
+          frames.std[c]);
+}
+
+Profile find_profile(const std::string& name_or_path) {
+  std::string known;
+  for (const Profile& profile : known_profiles()) {
+    if (profile.name == name_or_path) return profile;
+    known += profile.name + ", ";
+  }
+  std::error_code ignored;
+  check(std::filesystem::is_regular_file(name_or_path, ignored), "[profile] expected ", known,
+        "or a JSON file, found \"", name_or_path, "\"");
+  const JsonDocument document = parse_json(read_bytes(name_or_path, "a preprocessing profile"));
+  check<IoError>(!document.value.is_discarded(), name_or_path, ": is not JSON, expected a preprocessing profile");
+  try {
+    return profile_from_json(document.value);
+  } catch (const InvalidArgument& error) {
+    throw IoError(name_or_path + ": " + error.what());
+  }
+}
+
+}  // namespace voxshift

@@ -1,0 +1,181 @@
+#include <voxshift/engine/executor.h>
+#include <voxshift/rows/kernels.h>
+#include <voxshift/tasks/cloud_blocks.h>
+#include <voxshift/tasks/segmenter.h>
+
+#include <algorithm>
+#include <chrono>
+#include <span>
+#include <utility>
+
+namespace voxshift {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_from(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+}  // namespace
+
+struct Segmenter::Impl {
+  Impl(const Model& m, Device device, const Threads& threads, std::optional<DType> dtype)
+      : model(m),
+        session(m.network(), device, threads, dtype),
+        executor(session.executor()),
+        scale(Array::from(m.profile().scale, {static_cast<std::int64_t>(m.profile().scale.size())}).to(device)) {}
+
+  const Array& prepared(const Array& points, const PrepareOptions& options);
+  void segment_voxels(const Array& points, Segmentation& result);
+  void segment_blocks(const Array& points, Segmentation& result);
+
+  // Labels, and scores where wanted, of the points rows[i] from row inverse[i] (null: i) of the logits.
+  void write(const ConstRowView& logits, const std::int32_t* rows, const std::int32_t* inverse, std::int64_t count,
+             Segmentation& result) {
+    const RowKernels& kernels = row_kernels(executor.device());
+    auto* labels = executor.geometry().arena().allocate<std::uint8_t>(logits.count);
+    kernels.argmax(executor.context(), logits, labels);
+    kernels.spread_labels(executor.context(), labels, inverse, rows, count, result.labels.data<std::uint8_t>());
+    if (result.scores.count() == 0) return;
+    kernels.spread_scores(executor.context(), logits, inverse, rows, count, result.scores.data<float>());
+  }
+
+  Model model;
+  Session session;
+  Executor& executor;  // the session's
+  SegmentReport report;
+  Array scale;  // of the profile
+  Preparation preparation;
+  std::vector<float> prepared_points;
+  Array own_points;  // a view of those, or what was sent to the device
+  CloudBlocks blocks;
+  std::vector<float> block_features;
+};
+
+Segmenter::Segmenter(const Model& model, Device device, const Threads& threads, std::optional<DType> dtype)
+    : impl_(std::make_unique<Impl>(model, device, threads, dtype)) {}
+Segmenter::~Segmenter() = default;
+Segmenter::Segmenter(Segmenter&&) noexcept = default;
+Segmenter& Segmenter::operator=(Segmenter&&) noexcept = default;
+
+Segmentation Segmenter::segment(const Array& given, bool with_scores, const PrepareOptions& options) {
+  Impl& s = *impl_;
+  const Profile& profile = s.model.profile();
+  check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
+  const std::int64_t least_columns = profile.columns() == 4 ? 3 : std::max<std::int64_t>(3, profile.columns());
+  check(given.dtype() == DType::kF32 && given.rank() == 2 && given.dim(1) >= least_columns,
+        "[segment] points expects f32 [N, C] with C >= ", least_columns, ", found ", name(given.dtype()), " ",
+        to_string(given.shape()));
+  check(given.device() == s.executor.device() || given.device() == Device::cpu(), "[segment] points are on ",
+        name(given.device()), ", the session on ", name(s.executor.device()));
+  check(s.executor.output_domain() == 0,
+        "[segment] a network whose output has other coordinates than its input is not supported");
+  const Array& points = s.prepared(given, options);
+  const std::int64_t n = points.dim(0), classes = s.executor.output_channels();
+  const Device device = s.executor.device();
+  Segmentation result{Array({n}, DType::kU8, device), Array({with_scores ? n : 0, classes}, DType::kF32, device)};
+  runtime(device).fill(device, result.labels.memory(), kUnlabelled, result.labels.bytes());
+  runtime(device).fill(device, result.scores.memory(), 0, result.scores.bytes());
+  s.executor.reset();
+  s.report.points = n;
+  s.report.notes = s.preparation.notes();
+  if (profile.blocks) {
+    s.segment_blocks(points, result);
+  } else {
+    s.segment_voxels(points, result);
+  }
+  s.executor.reset();
+  return result;
+}
+
+// The points as the profile expects them, on the session's device: those given where they are so already.
+const Array& Segmenter::Impl::prepared(const Array& points, const PrepareOptions& options) {
+  const Profile& profile = model.profile();
+  preparation.examine({}, 3, profile);
+  if (points.device() != Device::cpu()) return points;
+  const std::int64_t n = points.dim(0), given = points.dim(1), columns = std::max(given, profile.columns());
+  const float* from = points.data<float>();
+  if (columns > given) {
+    prepared_points.assign(static_cast<std::size_t>(n * columns), 0.0f);
+    for (std::int64_t i = 0; i < n; ++i)
+      std::copy_n(points.data<float>() + i * given, given, prepared_points.data() + i * columns);
+    from = prepared_points.data();
+  }
+  const std::span all(from, static_cast<std::size_t>(n * columns));
+  preparation.examine(all, columns, profile, options);
+  if (preparation.needed()) {
+    prepared_points.resize(all.size());
+    preparation.apply(all, prepared_points);
+    from = prepared_points.data();
+  }
+  if (from != points.data<float>())
+    own_points = Array(prepared_points.data(), {n, columns}, DType::kF32, Device::cpu(), nullptr);
+  if (executor.device() == Device::cpu()) return from == points.data<float>() ? points : own_points;
+  return own_points = (from == points.data<float>() ? points : own_points).to(executor.device());
+}
+
+void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) {
+  const auto start = Clock::now();
+  const Profile& profile = model.profile();
+  const std::int64_t n = points.dim(0), channels = profile.channels();
+  const RowKernels& rows = row_kernels(executor.device());
+  Context in_place = executor.context();
+  in_place.arena = &executor.geometry().arena();
+  const std::int64_t splits[] = {0, n};
+  const VoxelRows voxels = voxelize_rows(in_place, {rows_of(points).columns(0, channels), splits, 1}, profile.voxelize);
+  executor.geometry().set_voxels(voxels.level, std::nullopt);
+  const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
+  rows.affine(executor.context(), input, std::as_const(scale).data<float>(), nullptr, {}, {}, input);
+  report.dropped_points = n - voxels.points;
+  report.voxelize_seconds = seconds_from(start);
+
+  executor.build();
+  const RowView logits = executor.output_memory();
+  executor.run(input, logits.base);
+  const auto labelling = Clock::now();
+  write(logits, voxels.kept, voxels.inverse, voxels.points, result);
+  report.RunReport::operator=(executor.report());
+  report.network_seconds += seconds_from(labelling);
+}
+
+void Segmenter::Impl::segment_blocks(const Array& points, Segmentation& result) {
+  const auto start = Clock::now();
+  const Profile& profile = model.profile();
+  const Device device = executor.device();
+  std::optional<Array> host;  // blocks are cut on the CPU
+  if (device != Device::cpu()) host = points.to(Device::cpu());
+  blocks.cut(rows_of(host ? std::as_const(*host) : points), profile.scale, *profile.blocks);
+  report.dropped_points = blocks.dropped();
+  report.voxelize_seconds = seconds_from(start);
+  report.RunReport::operator=(executor.report());
+  report.voxels = report.macs = 0;
+  report.maps_seconds = report.network_seconds = 0;
+  for (LayerReport& layer : report.layers) layer.rows = layer.pairs = layer.macs = 0, layer.seconds = 0;
+  const std::int64_t channels = profile.channels();
+  for (std::int64_t b = 0; b < blocks.count(); ++b) {
+    executor.reset();
+    Arena& arena = executor.geometry().arena();
+    const std::int64_t count = blocks.size(b);
+    const RowView input{arena.allocate<float>(count * channels), channels, count, channels, DType::kF32};
+    auto* rows = arena.allocate<std::int32_t>(count);
+    block_features.resize(static_cast<std::size_t>(count * channels));
+    blocks.features(b, block_features.data());
+    runtime(device).copy_from_host(device, input.base, block_features.data(), block_features.size() * sizeof(float));
+    runtime(device).copy_from_host(device, rows, blocks.rows(b), static_cast<std::size_t>(count) * sizeof(*rows));
+    const std::int64_t splits[] = {0, count};
+    executor.geometry().set_points({input, splits, 1});
+    executor.build();
+    const RowView logits = executor.output_memory();
+    executor.run(input, logits.base);
+    const auto labelling = Clock::now();
+    write(logits, rows, nullptr, count, result);
+    report.network_seconds += seconds_from(labelling);
+    report.add(executor.report());
+  }
+}
+
+const SegmentReport& Segmenter::report() const { return impl_->report; }
+const Model& Segmenter::model() const { return impl_->model; }
+Session& Segmenter::session() { return impl_->session; }
+const Session& Segmenter::session() const { return impl_->session; }
+
+}  // namespace voxshift

@@ -1,0 +1,228 @@
+#include <voxshift/graph/half.h>
+#include <voxshift/streaming/masked_frames.h>
+#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tensor/softmax.h>
+#include <voxshift/video/kernels.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+namespace voxshift {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The thresholds that the options ask for.
+SkipThresholds thresholds_of(const VideoNetwork& network, const StreamOptions& options) {
+  SkipThresholds thresholds;
+  if (options.skip == Skip::kThreshold) {
+    thresholds.frame = options.threshold;
+    for (const VideoLayer& layer : network.layers()) thresholds.layers[layer.name] = options.threshold;
+  }
+  if (options.skip == Skip::kAuto) {
+    check(options.thresholds || network.model().skip_thresholds(),
+          "[skip] the model has no thresholds, calibrate it first");
+    thresholds = options.thresholds ? *options.thresholds : *network.model().skip_thresholds();
+    if (!options.whole_frames) thresholds.whole_frame = 0;
+  }
+  check_valid(thresholds);
+  return thresholds;
+}
+
+std::vector<float> by_step(const SkipThresholds& thresholds, const VideoPlan& plan) {
+  std::vector<float> result;
+  for (const VideoStep& step : plan.steps) {
+    const auto found = thresholds.layers.find(step.name);
+    result.push_back(found != thresholds.layers.end() ? found->second : 0.0f);
+  }
+  for (const auto& [layer, threshold] : thresholds.layers)
+    check(std::any_of(plan.steps.begin(), plan.steps.end(),
+                      [&name = layer](const VideoStep& s) { return s.name == name; }),
+          "[skip] the network has no layer \"", layer, "\"");
+  return result;
+}
+
+}  // namespace
+
+struct VideoStream::Impl {
+  Impl(const VideoNetwork& n, const StreamOptions& o)
+      : network(n), interval(o.key_frame_interval), pool(o.threads.pool()), whole_frame(0), arena(n.device()) {
+    check(!n.bidirectional(), "[stream] the network's shift looks at the next frame: it takes clips, not streams");
+    check(interval >= 0, "[stream] key_frame_interval expects 0 or more, found ", interval);
+    const VideoPlan& plan = n.plan();
+    const SkipThresholds thresholds = thresholds_of(n, o);
+    const auto classes = static_cast<std::size_t>(plan.value(plan.output).channels);
+    logits.resize(classes);
+    scores.resize(classes);
+    cost.dense_macs = n.dense_macs();
+    if (o.skip == Skip::kOff) {
+      dense = std::make_unique<DenseFrames>(plan, n.device());
+      changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
+    } else {
+      whole_frame = thresholds.whole_frame;
+      masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan),
+                                              o.always_compare);
+      if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
+      changed.resize(static_cast<std::size_t>(extent().pixels()));
+    }
+    if (n.device() != Device::cpu()) uploaded = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
+  }
+
+  Extent2d extent() const { return network.plan().value(network.plan().input).extent; }
+  Context context() { return {network.device(), nullptr, pool->threads(), &arena, pool.get()}; }
+
+  void check_frame(const Array& frame) const {
+    check(frame.dtype() == DType::kU8 && frame.rank() == 3 && frame.dim(0) == extent().height &&
+              frame.dim(1) == extent().width && frame.dim(2) == 3 && frame.device() == Device::cpu(),
+          "[stream] a frame expects u8 [", extent().height, ", ", extent().width, ", 3] on the CPU, found ",
+          name(frame.dtype()), " ", to_string(frame.shape()), " on ", name(frame.device()));
+  }
+
+  // The last processed frame. Without a threshold all of its pixels were kept.
+  const std::uint8_t* last() const {
+    return last_frame.count() > 0 ? std::as_const(last_frame).data<std::uint8_t>() : masked->kept_frame();
+  }
+
+  // Every cache of the shift holds the scene: a change takes a frame to get past each of them.
+  bool warm() const { return since_cut > static_cast<std::int64_t>(network.plan().shifts.size()); }
+
+  // The frame's bytes on the network's device.
+  const std::uint8_t* on_device(const Array& frame) {
+    if (uploaded.count() == 0) return frame.data<std::uint8_t>();
+    memory().copy_from_host(network.device(), uploaded.memory(), frame.memory(), frame.bytes());
+    return uploaded.data<std::uint8_t>();
+  }
+
+  const Runtime& memory() const { return runtime(network.device()); }
+
+  void run(const std::uint8_t* frame);
+
+  VideoNetwork network;
+  std::int64_t interval;
+  std::shared_ptr<ThreadPool> pool;
+  float whole_frame;
+  Arena arena;
+  std::unique_ptr<DenseFrames> dense;  // one of the two
+  std::unique_ptr<MaskedFrames> masked;
+  Array uploaded;                     // the frame, where the network is not on the CPU
+  Array last_frame;                   // where the frame has a threshold: the last one processed
+  std::int64_t since_key = -1;        // processed frames since the last key frame; -1: no frame yet
+  std::int64_t since_cut = 0;         // processed frames since the last reset or cut
+  std::vector<std::uint8_t> changed;  // what changed_pixels() gives
+  std::vector<float> logits, scores;
+  int label = 0;
+  FrameCost cost;
+};
+
+void VideoStream::Impl::run(const std::uint8_t* frame) {
+  const std::int64_t dense_macs = cost.dense_macs;
+  cost = {};
+  cost.dense_macs = dense_macs;
+  const void* result = nullptr;
+  if (dense) {
+    result = dense->run(context(), frame);
+    cost.key_frame = cost.dense = true;
+    cost.macs = dense_macs;
+    cost.changed_pixels = extent().pixels();
+  } else {
+    cost.key_frame = since_key < 0 || (interval > 0 && since_key + 1 >= interval);
+    FrameDifference difference;
+    if (since_key >= 0) {
+      difference = video_kernels(network.device()).frame_difference(context(), frame, last(), extent());
+      const bool cut = difference.mean > kCutDifference;
+      if (cut) since_cut = 0;
+      cost.skipped = warm() && whole_frame > 0 && difference.block <= whole_frame;
+      cost.key_frame = (cost.key_frame || cut) && !cost.skipped;
+    }
+    if (cost.skipped) return;
+    ++since_cut;
+    cost.macs = masked->run(context(), frame, cost.key_frame, difference.mean);
+    cost.dense = cost.key_frame || masked->form() != FrameForm::kCompared;
+    cost.changed_pixels = masked->changed_count();
+    if (last_frame.count() > 0) memory().copy(network.device(), last_frame.memory(), frame, last_frame.bytes());
+    since_key = cost.key_frame ? 0 : since_key + 1;
+    result = masked->logits();
+  }
+  copy_floats_to_host(network.device(), logits.data(), result, network.dtype(),
+                      static_cast<std::int64_t>(logits.size()));
+  softmax(logits, scores);
+  label = static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
+VideoStream::VideoStream(const VideoNetwork& network, const StreamOptions& options)
+    : impl_(std::make_unique<Impl>(network, options)) {}
+VideoStream::~VideoStream() = default;
+VideoStream::VideoStream(VideoStream&&) noexcept = default;
+VideoStream& VideoStream::operator=(VideoStream&&) noexcept = default;
+
+FrameResult VideoStream::push(const Array& frame) {
+  Impl& s = *impl_;
+  s.check_frame(frame);
+  const auto start = Clock::now();
+  try {
+    s.arena.reset();  // what a frame that failed has left
+    s.run(s.on_device(frame));
+    s.arena.reset();
+  } catch (...) {
+    reset();  // some layers have seen the frame, some have not
+    throw;
+  }
+  s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return {s.label, s.logits, s.scores, s.cost};
+}
+
+void VideoStream::reset() {
+  Impl& s = *impl_;
+  if (s.dense) s.dense->reset();
+  if (s.masked) s.masked->reset();
+  s.since_key = -1;
+  s.since_cut = 0;
+  s.cost = {.dense_macs = s.cost.dense_macs};
+}
+
+std::span<const std::uint8_t> VideoStream::changed_pixels() const {
+  Impl& s = *impl_;
+  if (s.dense) return s.changed;
+  if (s.cost.skipped) {
+    std::fill(s.changed.begin(), s.changed.end(), std::uint8_t{0});
+  } else {
+    s.memory().copy_to_host(s.network.device(), s.changed.data(), s.masked->changed().memory(), s.changed.size());
+  }
+  return s.changed;
+}
+
+const FrameCost& VideoStream::cost() const { return impl_->cost; }
+
+std::size_t VideoStream::state_bytes() const {
+  const Impl& s = *impl_;
+  return s.dense ? s.dense->state_bytes() : s.masked->state_bytes() + s.last_frame.bytes();
+}
+
+std::size_t VideoStream::bytes() const {
+  const Impl& s = *impl_;
+  const std::size_t frames = s.dense ? s.dense->bytes() : s.masked->bytes() + s.last_frame.bytes();
+  return frames + s.arena.bytes() + s.uploaded.bytes() + s.changed.size() +
+         (s.logits.size() + s.scores.size()) * sizeof(float);
+}
+
+const VideoNetwork& VideoStream::network() const { return impl_->network; }
+int VideoStream::threads() const { return impl_->pool->threads(); }
+
+Array VideoStream::layer_output(const std::string& layer) const {
+  const Impl& s = *impl_;
+  check(s.masked != nullptr, "[stream] layers of a dense stream share memory, their outputs are not kept");
+  const VideoPlan& plan = s.network.plan();
+  const auto step =
+      std::find_if(plan.steps.begin(), plan.steps.end(), [&](const VideoStep& x) { return x.name == layer; });
+  check(step != plan.steps.end(), "[stream] the network has no layer \"", layer, "\"");
+  check(s.masked->form() != FrameForm::kDense,
+        "[stream] no outputs of layers were kept: there was no frame yet, or comparing did not pay for the last one");
+  const VideoValue& value = plan.value(step->output);
+  Array out({value.extent.height, value.extent.width, value.channels}, DType::kF32);
+  copy_floats_to_host(s.network.device(), out.data<float>(), s.masked->kept(step->output).base, plan.dtype,
+                      out.count());
+  return out;
+}
+
+}  // namespace voxshift
