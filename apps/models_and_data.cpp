@@ -26,7 +26,7 @@ void print_parameters(const Model& model) {
   for (const Node& node : model.graph().nodes)
     for (const auto& [role, tensor] : node.parameters) {
       const Array& array = model.parameters().at(tensor);
-      std::printf("%-34s %-15s %-18s %12lld\n", tensor.c_str(), name(node.op), to_string(array.shape()).c_str(),
+      std::printf("%-34s %-15s %-18s %12lld\n", tensor.c_str(), node.op.c_str(), to_string(array.shape()).c_str(),
                   static_cast<long long>(array.count()));
     }
 }

@@ -100,10 +100,10 @@ Model chain(std::int64_t channels, int count, std::mt19937& random) {
   for (int i = 0; i < count; ++i) {
     Node conv;
     conv.name = "layer" + std::to_string(i);
-    conv.op = Op::kConv;
+    conv.op = "conv";
     conv.inputs = {last};
     conv.parameters = {{"weight", conv.name + ".kernel"}};
-    conv.window.size = {3, 3, 3, 1};
+    conv.attributes = {{"kernel_size", PerAxis{3, 3, 3}}};
     const float bound = 1 / std::sqrt(3 * static_cast<float>(channels));
     parameters.emplace(conv.name + ".kernel", random_array({27, channels, channels}, bound, random));
     last = conv.name;
@@ -111,7 +111,7 @@ Model chain(std::int64_t channels, int count, std::mt19937& random) {
   }
   Node head;
   head.name = "head";
-  head.op = Op::kLinear;
+  head.op = "linear";
   head.inputs = {last};
   head.parameters = {{"weight", "head.weight"}};
   parameters.emplace("head.weight", random_array({1, channels}, 1, random));

@@ -134,9 +134,9 @@ void add_devoxelize(const Options& options, const Scan& scan, int threads) {
 Network devoxelize_network() {
   NetworkBuilder net(GraphInput::kVoxels, 4, 1);
   const std::string coarse = net.conv("down2", net.conv("down1", kGraphInput, 4, 2, 2), kChannels, 2, 2);
-  const std::string points = net.add("devoxelize", Op::kDevoxelize, {coarse, kGraphInput});
-  const std::string head = net.linear("head", net.add("voxelize", Op::kVoxelize, {points, coarse}), 1, false);
-  return net.take(net.add("value", Op::kDevoxelize, {head, kGraphInput}));
+  const std::string points = net.add("devoxelize", "devoxelize", {coarse, kGraphInput});
+  const std::string head = net.linear("head", net.add("voxelize", "voxelize", {points, coarse}), 1, false);
+  return net.take(net.add("value", "devoxelize", {head, kGraphInput}));
 }
 
 // The network in plain loops behind its convolutions, which are conv()'s.

@@ -30,15 +30,15 @@ constexpr Shape3x3x3 kOdd[] = {{0, 20, 20}, {2, 40, 40}, {0, 61, 61}, {2, 81, 81
 Network layer_network(std::int64_t in, std::int64_t out, std::mt19937& random) {
   Node conv, relu, head;
   conv.name = "layer";
-  conv.op = Op::kConv;
+  conv.op = "conv";
   conv.inputs = {kGraphInput};
   conv.parameters = {{"weight", "layer.kernel"}};
-  conv.window.size = {3, 3, 3, 1};
+  conv.attributes = {{"kernel_size", PerAxis{3, 3, 3}}};
   relu.name = "relu";
-  relu.op = Op::kRelu;
+  relu.op = "relu";
   relu.inputs = {conv.name};
   head.name = "head";
-  head.op = Op::kLinear;
+  head.op = "linear";
   head.inputs = {relu.name};
   head.parameters = {{"weight", "head.weight"}};
   const Graph graph{GraphInput::kVoxels, 3, in, {conv, relu, head}, head.name};

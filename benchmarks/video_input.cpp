@@ -21,8 +21,8 @@ Model without_shift(const Model& model) {
   Graph graph = model.graph();
   std::map<std::string, std::string> unshifted;  // value of a shift -> its input
   for (const Node& node : graph.nodes)
-    if (node.op == Op::kTemporalShift) unshifted[node.name] = node.inputs.at(0);
-  std::erase_if(graph.nodes, [](const Node& node) { return node.op == Op::kTemporalShift; });
+    if (node.op == "temporal_shift") unshifted[node.name] = node.inputs.at(0);
+  std::erase_if(graph.nodes, [](const Node& node) { return node.op == "temporal_shift"; });
   for (Node& node : graph.nodes)
     for (std::string& input : node.inputs)
       if (const auto found = unshifted.find(input); found != unshifted.end()) input = found->second;

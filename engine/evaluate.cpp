@@ -1,6 +1,6 @@
 #include <voxshift/engine/evaluate.h>
 #include <voxshift/engine/executor.h>
-#include <voxshift/engine/fold.h>
+#include <voxshift/graph/steps.h>
 
 #include <algorithm>
 
@@ -23,10 +23,9 @@ Array run(const Graph& graph, const Parameters& parameters, GraphInput input, co
     const Node& node = *std::find_if(graph.nodes.begin(), graph.nodes.end(),
                                      [&](const Node& candidate) { return candidate.name == step.name; });
     before(node, x);
-    if (node.op != Op::kBatchNorm) return;
-    const ScaleShift norm = scale_shift_of(node, parameters);
-    step.scale = norm.scale.to(features.device());
-    step.shift = norm.shift.to(features.device());
+    const OpDefinition& op = *find_op(node.op);
+    if (op.scale_shift != nullptr)
+      dynamic_cast<AffineStep&>(step).set(op.scale_shift(node, parameters), features.device());
   });
   return out;
 }

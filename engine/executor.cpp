@@ -1,8 +1,5 @@
 #include <voxshift/engine/executor.h>
-#include <voxshift/point_voxel/kernels.h>
 #include <voxshift/rows/kernels.h>
-#include <voxshift/sparse_conv/kernels.h>
-#include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
 #include <chrono>
@@ -19,48 +16,6 @@ constexpr std::int64_t kJoinedRows = 4096;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-std::string times(const Window::Extents& extents, int dims) {
-  std::string text;
-  for (std::size_t d = 0; d < static_cast<std::size_t>(dims); ++d) {
-    if (d > 0) text += 'x';
-    text += std::to_string(extents[d]);
-  }
-  return text;
-}
-
-std::string kind_of(const Step& step, const Plan& plan) {
-  switch (step.kind) {
-    case StepKind::kLinear:
-      return "linear";
-    case StepKind::kAffine:
-      return "affine";
-    case StepKind::kAdd:
-      return "add";
-    case StepKind::kSigmoid:
-      return "sigmoid";
-    case StepKind::kCoordinates:
-      return "coordinates";
-    case StepKind::kReduce:
-      return step.reduce == Reduce::kMax ? "max" : "mean";
-    case StepKind::kInterpolate:
-      return "interpolate";
-    case StepKind::kBroadcast:
-      return "broadcast";
-    case StepKind::kGroup:
-      return "group";
-    case StepKind::kScale:
-      return "scale";
-    case StepKind::kConv: {
-      const Window& w = plan.maps[static_cast<std::size_t>(step.map)].window;
-      const std::string text = (step.transposed ? "conv_transpose " : "conv ") + times(w.size, w.dims);
-      const bool even =
-          std::all_of(w.stride.begin(), w.stride.begin() + w.dims, [&](int s) { return s == w.stride[0]; });
-      return w.unit_stride() ? text : text + " / " + (even ? std::to_string(w.stride[0]) : times(w.stride, w.dims));
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 Executor::Executor(Plan plan, Device device, const Threads& threads)
@@ -71,9 +26,9 @@ Executor::Executor(Plan plan, Device device, const Threads& threads)
       features_(device),
       geometry_(plan_, device),
       bytes_(plan_.buffers.size()) {
-  for (const Step& step : plan_.steps) {
-    const Value &in = plan_.value(step.input), &out = plan_.value(step.output);
-    report_.layers.push_back({step.name, kind_of(step, plan_), 0, in.channels, out.channels, 0, 0, 0});
+  for (const auto& step : plan_.steps) {
+    const Value &in = plan_.value(step->input), &out = plan_.value(step->output);
+    report_.layers.push_back({step->name, step->kind(), 0, in.channels, out.channels, 0, 0, 0});
   }
 }
 
@@ -149,20 +104,16 @@ void Executor::run(const ConstRowView& in, void* out, const BeforeStep& before) 
   }
   out_ = out;
   for (std::size_t first = 0, last = 0; first < plan_.steps.size(); first = last) {
-    for (last = first + 1; last < plan_.steps.size() && plan_.steps[last].joins;) ++last;
+    for (last = first + 1; last < plan_.steps.size() && plan_.steps[last]->joins;) ++last;
     run_joined(first, last, before);
   }
   finish_phase();
   report_.macs = 0;
   for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
-    const Step& step = plan_.steps[s];
+    const Step& step = *plan_.steps[s];
     LayerReport& layer = report_.layers[s];
-    layer.rows = geometry_.rows(plan_.value(step.output).domain).count;
-    layer.pairs = !detailed_ ? 0
-                  : step.kind == StepKind::kConv
-                      ? coordinate_kernels(device_).pair_count(context(), geometry_.map(step.map).forward)
-                  : step.kind == StepKind::kLinear ? layer.rows
-                                                   : 0;
+    layer.rows = geometry_.rows(step.domain).count;
+    layer.pairs = detailed_ ? step.pairs(context(), geometry_.all()) : 0;
     layer.macs = layer.pairs * layer.in_channels * layer.out_channels;
     report_.macs += layer.macs;
   }
@@ -171,14 +122,14 @@ void Executor::run(const ConstRowView& in, void* out, const BeforeStep& before) 
 }
 
 void Executor::run_joined(std::size_t first, std::size_t last, const BeforeStep& before) {
-  const std::int64_t rows = geometry_.rows(plan_.value(plan_.steps[first].output).domain).count;
+  const std::int64_t rows = geometry_.rows(plan_.steps[first]->domain).count;
   const std::int64_t each = last - first > 1 ? std::min(rows, joined_rows()) : rows;
   for (std::size_t s = first; s < last; ++s) report_.layers[s].seconds = 0;
   for (std::int64_t row = 0; row == 0 || row < rows; row += each) {
     const Span span{row, std::min(each, rows - row)};
     for (std::size_t s = first; s < last; ++s) {
       const auto start = Clock::now();
-      Step& step = plan_.steps[s];
+      Step& step = *plan_.steps[s];
       if (before) before(step, rows_of(step.input));
       run_step(step, span);
       finish_phase();
@@ -190,75 +141,17 @@ void Executor::run_joined(std::size_t first, std::size_t last, const BeforeStep&
 
 // Inputs on the output's domain are taken at the span, others whole.
 void Executor::run_step(const Step& step, const Span& span) {
-  const auto values = [](const std::optional<Array>& array) {
-    return array ? std::as_const(*array).data<float>() : nullptr;
-  };
-  const int domain = plan_.value(step.output).domain;
   const auto rows_at = [&](int value) {
-    return ConstRowView(plan_.value(value).domain == domain ? rows_of(value, span) : rows_of(value));
+    return ConstRowView(plan_.value(value).domain == step.domain ? rows_of(value, span) : rows_of(value));
   };
-  const ConstRowView x = rows_at(step.input);
-  const ConstRowView other = step.other >= 0 ? rows_at(step.other) : ConstRowView();
-  const RowView y = rows_of(step.output, span);
-  const Epilogue epilogue{values(step.bias), other, step.activation, step.residual_last};
-  const RowKernels& rows = row_kernels(device_);
-  const DomainRows& out = geometry_.rows(domain);
-  const LinkRows link = step.link >= 0 ? geometry_.link(step.link) : LinkRows();
-  switch (step.kind) {
-    case StepKind::kConv: {
-      const KernelMapViews& map = geometry_.map(step.map);
-      return sparse_conv_kernels(device_).conv(context(), x, step.transposed ? map.transposed : map.forward,
-                                               *step.weights, epilogue, y);
-    }
-    case StepKind::kLinear:
-      return rows.linear(context(), x, *step.weights, epilogue, y);
-    case StepKind::kAffine:
-      return rows.affine(context(), x, values(step.scale), values(step.shift), {}, step.activation, y);
-    case StepKind::kAdd:
-      return rows.affine(context(), x, nullptr, nullptr, other, step.activation, y);
-    case StepKind::kSigmoid:
-      return rows.sigmoid(context(), x, y);
-    case StepKind::kCoordinates:
-      return rows.affine(context(), out.points.columns(0, 3), nullptr, nullptr, {}, {}, y);
-    case StepKind::kReduce:
-      return coordinate_kernels(device_).reduce(context(), x, link.parents, step.reduce, y);
-    case StepKind::kInterpolate:
-      return point_voxel_kernels(device_).interpolate(context(), x, link.indices + span.first * link.corners,
-                                                      link.weights + span.first * link.corners, link.corners, y);
-    case StepKind::kBroadcast:
-      return rows.gather(context(), x, link.parents + span.first, y);
-    case StepKind::kGroup: {
-      const Domain& groups = plan_.domain(domain);
-      return point_voxel_kernels(device_).group(context(), geometry_.rows(groups.points).points,
-                                                geometry_.rows(groups.parent).points, out.indices, groups.count, x, y);
-    }
-    case StepKind::kScale:
-      return run_scale(step, x, y);
-  }
-}
-
-void Executor::run_scale(const Step& step, const ConstRowView& x, const RowView& y) {
-  const std::vector<std::int64_t>& splits = geometry_.rows(plan_.value(step.output).domain).splits;
-  RowView factors = rows_of(step.other);
-  const Arena::Mark mark = scratch_.mark();
-  if (factors.dtype != DType::kF32) {
-    const RowView wide{scratch_.allocate<float>(factors.count * factors.channels), factors.channels, factors.count,
-                       factors.channels, DType::kF32};
-    row_kernels(device_).affine(context(), factors, nullptr, nullptr, {}, {}, wide);
-    factors = wide;
-  }
-  for (std::size_t b = 0; b + 1 < splits.size(); ++b) {
-    const std::int64_t first = splits[b], count = splits[b + 1] - splits[b];
-    const auto* scale = static_cast<const float*>(factors.rows(static_cast<std::int64_t>(b), 1).base);
-    row_kernels(device_).affine(context(), x.rows(first, count), scale, nullptr, {}, {}, y.rows(first, count));
-  }
-  scratch_.rewind(mark);
+  const PlanRows rows = geometry_.all();
+  step.run({context(), rows, rows_at(step.input), step.other >= 0 ? rows_at(step.other) : ConstRowView(),
+            rows_of(step.output, span), span.first});
 }
 
 std::size_t Executor::bytes() const {
   std::size_t total = scratch_.bytes() + geometry_.bytes() + features_.bytes();
-  for (const Step& step : plan_.steps)
-    if (step.weights) total += step.weights->bytes();
+  for (const auto& step : plan_.steps) total += step->bytes();
   return total;
 }
 

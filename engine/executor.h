@@ -68,7 +68,6 @@ class Executor {
   std::int64_t joined_rows() const;
   void run_joined(std::size_t first, std::size_t last, const BeforeStep& before);
   void run_step(const Step& step, const Span& span);
-  void run_scale(const Step& step, const ConstRowView& x, const RowView& out);
 
   Device device_;
   std::shared_ptr<ThreadPool> pool_;

@@ -16,20 +16,25 @@ Draft* sole_producer(Drafts& drafts, const std::string& value, const std::string
   return uses == 1 && found != drafts.end() ? &*found : nullptr;
 }
 
+// Matrices that an output row of a sparse product sums over.
+std::int64_t taps(const Draft& product) {
+  const Array& weight = product.weights.weight;
+  return weight.rank() == 3 ? weight.dim(0) : 1;
+}
+
 bool is_plain(const Draft& draft) { return draft.activation.kind == Activation::Kind::kNone && draft.residual.empty(); }
 
 // Folds draft i into the one before it; true when draft i is gone.
 bool absorb(Drafts& drafts, std::size_t i, const std::string& graph_output) {
   Draft& draft = drafts[i];
-  const bool is_activation = draft.op == Op::kRelu || draft.op == Op::kRelu6 || draft.op == Op::kLeakyRelu;
-  if (draft.op != Op::kBatchNorm && !is_activation) return false;
+  if (draft.op->scale_shift == nullptr && draft.op->activation == nullptr) return false;
   Draft* before = sole_producer(drafts, draft.inputs[0], graph_output);
   if (before == nullptr || !is_plain(*before)) return false;
-  if (draft.op == Op::kBatchNorm) {
+  if (draft.op->scale_shift != nullptr) {
     if (!before->multiplies()) return false;
     before->weights = folded(before->weights, *draft.norm);
   } else {
-    if (!before->multiplies() && before->op != Op::kBatchNorm && before->op != Op::kAdd) return false;
+    if (!before->op->takes_activation()) return false;
     before->activation = draft.activation;
   }
   before->output = draft.output;
@@ -41,7 +46,7 @@ bool absorb(Drafts& drafts, std::size_t i, const std::string& graph_output) {
 // place of the sum, its only user, where the other summand is known. Where the product has an activation already, the
 // residual is added after it.
 void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
-  if (drafts[i].op != Op::kAdd) return;
+  if (!drafts[i].op->is_sum) return;
   const Draft sum = drafts[i];
   Draft* host = nullptr;
   std::string other;
@@ -49,7 +54,7 @@ void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
     Draft* candidate = sole_producer(drafts, sum.inputs[side], graph_output);
     if (candidate == nullptr || !candidate->multiplies() || !candidate->residual.empty()) continue;
     if (!is_plain(*candidate) && sum.activation.kind != Activation::Kind::kNone) continue;
-    if (host != nullptr && candidate->window().volume() <= host->window().volume()) continue;
+    if (host != nullptr && taps(*candidate) <= taps(*host)) continue;
     host = candidate;
     other = sum.inputs[1 - side];
   }
@@ -67,8 +72,11 @@ void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
 std::vector<Draft> plain_drafts(const Graph& graph, const Parameters& parameters) {
   Drafts drafts;
   for (const Node& node : graph.nodes) {
-    Draft draft{&node, node.op, node.inputs, "", node.name, weights_of(node, parameters), {}, activation_of(node)};
-    if (node.op == Op::kBatchNorm) draft.norm = scale_shift_of(node, parameters);
+    const OpDefinition* op = find_op(node.op);
+    Draft draft{&node, op, node.inputs, "", node.name, {}, {}, {}};
+    if (op->weights != nullptr) draft.weights = op->weights(node, parameters);
+    if (op->scale_shift != nullptr) draft.norm = op->scale_shift(node, parameters);
+    if (op->activation != nullptr) draft.activation = op->activation(node);
     drafts.push_back(std::move(draft));
   }
   return drafts;

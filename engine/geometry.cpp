@@ -42,7 +42,7 @@ Geometry::Geometry(const Plan& plan, Device device)
       requests_(plan.maps.size()),
       links_(plan.links.size()) {
   for (std::size_t d = 1; d < plan.domains.size(); ++d) {
-    const Domain& domain = plan.domains[d];
+    const Domain& domain = plan.domains[static_cast<int>(d)];
     if (domain.kind != DomainKind::kCoarser || domain.window.semantics != Semantics::kFloor) continue;
     if (domain.parent != (chain_.empty() ? 0 : chain_.back())) continue;
     Window::Extents stride = domain.window.stride;
@@ -79,7 +79,7 @@ void Geometry::build(const Context& context) {
 }
 
 void Geometry::build_domain(const Context& context, int index, DomainRows& made) {
-  const Domain& domain = plan_.domain(index);
+  const Domain& domain = plan_.domains[index];
   const DomainRows& parent = rows(std::max(domain.parent, 0));
   const std::size_t clouds = rows(0).splits.empty() ? 0 : rows(0).splits.size() - 1;
   const auto& kernels = point_voxel_kernels(context.device);
@@ -131,6 +131,8 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       made.indices = neighbors;
       break;
     }
+    case DomainKind::kImages:
+      break;
     case DomainKind::kClouds:
       even_splits(clouds, 1, made.splits);
       made.count = static_cast<std::int64_t>(clouds);
@@ -140,7 +142,7 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
 
 void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows& link) {
   const DomainRows &fine = rows(spec.fine), &coarse = rows(spec.coarse);
-  const Domain& to = plan_.domain(spec.coarse);
+  const Domain& to = plan_.domains[spec.coarse];
   const auto& kernels = point_voxel_kernels(context.device);
   auto* parents = arena_.allocate<std::int32_t>(fine.count);
   link.parents = parents;
@@ -153,8 +155,8 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
 
   if (to.kind == DomainKind::kCoarser) {
     Window::Extents stride{1, 1, 1, 1};
-    for (int d = spec.coarse; d != spec.fine; d = plan_.domain(d).parent)
-      for (std::size_t axis = 0; axis < stride.size(); ++axis) stride[axis] *= plan_.domain(d).window.stride[axis];
+    for (int d = spec.coarse; d != spec.fine; d = plan_.domains[d].parent)
+      for (std::size_t axis = 0; axis < stride.size(); ++axis) stride[axis] *= plan_.domains[d].window.stride[axis];
     kernels.link(context, fine.level, coarse.level, stride, parents, indices, weights);
   } else if (to.kind == DomainKind::kDense) {
     const Clouds coords{{coarse.grid_coords, 3, fine.count, 3, DType::kF32},
@@ -162,8 +164,8 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
                         static_cast<std::int64_t>(fine.splits.size()) - 1};
     kernels.dense_cells(context, coords, to.grid.resolution, parents);
     if (spec.weighted) kernels.dense_corners(context, coords, to.grid.resolution, indices, weights);
-  } else if (plan_.domain(spec.fine).kind == DomainKind::kGroups && plan_.domain(spec.fine).parent == spec.coarse) {
-    const std::int64_t each = plan_.domain(spec.fine).count;
+  } else if (plan_.domains[spec.fine].kind == DomainKind::kGroups && plan_.domains[spec.fine].parent == spec.coarse) {
+    const std::int64_t each = plan_.domains[spec.fine].count;
     row_kernels(context.device).number(context, fine.count, each, parents);
   } else if (to.kind == DomainKind::kClouds) {
     row_kernels(context.device)

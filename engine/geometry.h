@@ -2,35 +2,11 @@
 #pragma once
 
 #include <voxshift/engine/plan.h>
-#include <voxshift/point_voxel/point_set.h>
-#include <voxshift/tensor/level.h>
-#include <voxshift/tensor/runtime.h>
 
 #include <optional>
 #include <vector>
 
 namespace voxshift {
-
-/// The rows of one domain.
-struct DomainRows {
-  std::int64_t count = 0;
-  Level level;                            ///< voxels and cells of a dense grid
-  std::optional<Window::Extents> shape;   ///< voxels whose tensor has one
-  ConstRowView points;                    ///< points: x y z first
-  std::vector<std::int64_t> splits;       ///< rows of each cloud, but for voxels
-  const float* grid_coords = nullptr;     ///< cells: [points of the parent, 3]
-  const std::int32_t* indices = nullptr;  ///< samples: rows of the parent; groups: rows of `points`
-
-  Clouds clouds() const { return {points, splits.data(), static_cast<std::int64_t>(splits.size()) - 1}; }
-};
-
-/// A link for one input.
-struct LinkRows {
-  const std::int32_t* parents = nullptr;  ///< [fine]: the coarse row of each fine one, -1 for none
-  const std::int32_t* indices = nullptr;  ///< [fine, corners]: coarse rows to mix, -1 for none
-  const float* weights = nullptr;         ///< [fine, corners]
-  std::int64_t corners = 0;
-};
 
 /// Everything about one input that does not depend on features. Keeps its memory from input to input.
 class Geometry {
@@ -51,8 +27,7 @@ class Geometry {
   void build(const Context& context);
 
   const DomainRows& rows(int domain) const { return rows_[static_cast<std::size_t>(domain)]; }
-  const KernelMapViews& map(int map) const { return maps_[static_cast<std::size_t>(map)]; }
-  const LinkRows& link(int link) const { return links_[static_cast<std::size_t>(link)]; }
+  PlanRows all() const { return {rows_, maps_, links_}; }
   std::size_t bytes() const { return arena_.bytes(); }
 
  private:

@@ -1,3 +1,4 @@
+#include <voxshift/graph/product.h>
 #include <voxshift/networks/network_builder.h>
 #include <voxshift/tensor/error.h>
 
@@ -13,13 +14,13 @@ NetworkBuilder::NetworkBuilder(GraphInput input, std::int64_t in_channels, std::
   channels_[kGraphInput] = in_channels;
 }
 
-std::string NetworkBuilder::add(const std::string& name, Op op, std::vector<std::string> inputs) {
+std::string NetworkBuilder::add(const std::string& name, const std::string& op, std::vector<std::string> inputs) {
   const std::int64_t first = channels_.at(inputs[0]);
   std::int64_t out = first;
-  if (op == Op::kCat)
+  if (op == "cat")
     for (std::size_t i = 1; i < inputs.size(); ++i) out += channels_.at(inputs[i]);
-  if (op == Op::kCoordinates || op == Op::kFurthestPointSample) out = 3;
-  if (op == Op::kGroup) out = 3 + first;
+  if (op == "coordinates" || op == "furthest_point_sample") out = 3;
+  if (op == "group") out = 3 + first;
   channels_[name] = out;
   Node added;
   added.name = name;
@@ -43,14 +44,15 @@ void NetworkBuilder::constant(const std::string& name, std::int64_t count, float
 }
 
 std::string NetworkBuilder::conv(const std::string& name, const std::string& x, std::int64_t out, int size, int stride,
-                                 Op op, const char* weight_role, bool bias) {
+                                 const std::string& op, const char* weight_role, bool bias) {
   const std::int64_t in = channels_.at(x), volume = std::int64_t{size} * size * size;
   add(name, op, {x});
   channels_[name] = out;
-  Window& window = node().window;
+  Window window;
   window.size = {size, size, size, 1};
   window.stride = {stride, stride, stride, 1};
-  const double bound = 1 / std::sqrt(static_cast<double>((op == Op::kConv ? in : out) * volume));
+  node().attributes = attributes_of(window);
+  const double bound = 1 / std::sqrt(static_cast<double>((op == "conv" ? in : out) * volume));
   const std::string weight = name + "." + weight_role;
   node().parameters = {{"weight", weight}};
   uniform(weight, volume == 1 ? Shape{in, out} : Shape{volume, in, out}, bound);
@@ -64,10 +66,9 @@ std::string NetworkBuilder::conv(const std::string& name, const std::string& x, 
 std::string NetworkBuilder::conv2d(const std::string& name, const std::string& x, std::int64_t out, int kernel,
                                    int stride, std::int64_t groups) {
   const std::int64_t in = channels_.at(x) / groups;
-  add(name, Op::kConv2d, {x});
+  add(name, "conv2d", {x});
   channels_[name] = out;
-  node().window2d = {kernel, stride, kernel / 2};
-  node().groups = groups;
+  node().attributes = {{"stride", std::int64_t{stride}}, {"padding", std::int64_t{kernel / 2}}, {"groups", groups}};
   node().parameters = {{"weight", name + ".weight"}};
   // U(-b, b) has the variance b^2 / 3.
   uniform(name + ".weight", {out, in, kernel, kernel}, std::sqrt(6.0 / static_cast<double>(in * kernel * kernel)));
@@ -75,21 +76,21 @@ std::string NetworkBuilder::conv2d(const std::string& name, const std::string& x
 }
 
 std::string NetworkBuilder::max_pool2d(const std::string& name, const std::string& x, const Window2d& window) {
-  add(name, Op::kMaxPool2d, {x});
-  node().window2d = window;
+  add(name, "max_pool2d", {x});
+  node().attributes = {{"kernel_size", window.kernel}, {"stride", window.stride}, {"padding", window.padding}};
   return name;
 }
 
 std::string NetworkBuilder::temporal_shift(const std::string& name, const std::string& x, const TemporalShift& shift) {
-  add(name, Op::kTemporalShift, {x});
-  node().shift = shift;
+  add(name, "temporal_shift", {x});
+  node().attributes = {{"shift_div", shift.shift_div}, {"bidirectional", shift.bidirectional}};
   return name;
 }
 
 std::string NetworkBuilder::linear(const std::string& name, const std::string& x, std::int64_t out, bool bias) {
   const std::int64_t in = channels_.at(x);
   const double bound = 1 / std::sqrt(static_cast<double>(in));
-  add(name, Op::kLinear, {x});
+  add(name, "linear", {x});
   channels_[name] = out;
   node().parameters = {{"weight", name + ".weight"}};
   uniform(name + ".weight", {out, in}, bound);
@@ -102,8 +103,8 @@ std::string NetworkBuilder::linear(const std::string& name, const std::string& x
 
 std::string NetworkBuilder::norm(const std::string& name, const std::string& x, float eps) {
   const std::int64_t count = channels_.at(x);
-  add(name, Op::kBatchNorm, {x});
-  node().eps = eps;
+  add(name, "batch_norm", {x});
+  node().attributes = {{"eps", double{eps}}};
   for (const auto& [role, value] : {std::pair("weight", 1.0f), std::pair("bias", 0.0f), std::pair("running_mean", 0.0f),
                                     std::pair("running_var", 1.0f)}) {
     const std::string tensor = name + "." + role;
@@ -115,9 +116,8 @@ std::string NetworkBuilder::norm(const std::string& name, const std::string& x, 
 
 std::string NetworkBuilder::columns(const std::string& name, const std::string& x, std::int64_t first,
                                     std::int64_t count) {
-  add(name, Op::kColumns, {x});
-  node().first = first;
-  node().count = count;
+  add(name, "columns", {x});
+  node().attributes = {{"first", first}, {"count", count}};
   channels_[name] = count;
   return name;
 }

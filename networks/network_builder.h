@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/graph/network.h>
+#include <voxshift/temporal_shift/temporal_shift.h>
 
 #include <cstdint>
 #include <random>
@@ -18,7 +19,7 @@ class NetworkBuilder {
   NetworkBuilder(GraphInput input, std::int64_t in_channels, std::uint64_t seed);
 
   /// A node without parameters; `node()` is it, for its options.
-  std::string add(const std::string& name, Op op, std::vector<std::string> inputs);
+  std::string add(const std::string& name, const std::string& op, std::vector<std::string> inputs);
   Node& node() { return network_.graph.nodes.back(); }
 
   /// Channels of a value.
@@ -27,7 +28,7 @@ class NetworkBuilder {
   /// Convolution with a cubic window. Tensors `name`.`weight_role` [K, Cin, Cout] and, with bias, `name`.bias. Bound
   /// 1 / sqrt(fan * K), fan the input channels, or the output channels of a transposed convolution.
   std::string conv(const std::string& name, const std::string& x, std::int64_t out, int size, int stride,
-                   Op op = Op::kConv, const char* weight_role = "kernel", bool bias = false);
+                   const std::string& op = "conv", const char* weight_role = "kernel", bool bias = false);
 
   /// 2-D convolution whose padding is kernel / 2, without bias. Tensor `name`.weight [Cout, Cin / groups, kernel,
   /// kernel]. Variance 2 / fan as of He et al., fan the products of an output: Cin / groups * kernel^2.
@@ -38,9 +39,9 @@ class NetworkBuilder {
   std::string linear(const std::string& name, const std::string& x, std::int64_t out, bool bias = true);
 
   std::string norm(const std::string& name, const std::string& x, float eps = 1e-5f);
-  std::string relu(const std::string& name, const std::string& x) { return add(name, Op::kRelu, {x}); }
+  std::string relu(const std::string& name, const std::string& x) { return add(name, "relu", {x}); }
 
-  std::string relu6(const std::string& name, const std::string& x) { return add(name, Op::kRelu6, {x}); }
+  std::string relu6(const std::string& name, const std::string& x) { return add(name, "relu6", {x}); }
   std::string max_pool2d(const std::string& name, const std::string& x, const Window2d& window);
   std::string temporal_shift(const std::string& name, const std::string& x, const TemporalShift& shift);
 

@@ -10,9 +10,9 @@ constexpr float kVoxelEps = 1e-4f, kVoxelSlope = 0.1f;
 std::string conv_norm_leaky(NetworkBuilder& net, const std::string& layers, int first, const std::string& x,
                             std::int64_t out) {
   const std::string conv = layers + std::to_string(first), norm = layers + std::to_string(first + 1);
-  const std::string y = net.norm(norm, net.conv(conv, x, out, 3, 1, Op::kConv, "weight", true), kVoxelEps);
-  net.add(norm + ".leaky_relu", Op::kLeakyRelu, {y});
-  net.node().slope = kVoxelSlope;
+  const std::string y = net.norm(norm, net.conv(conv, x, out, 3, 1, "conv", "weight", true), kVoxelEps);
+  net.add(norm + ".leaky_relu", "leaky_relu", {y});
+  net.node().attributes = {{"slope", double{kVoxelSlope}}};
   return net.node().name;
 }
 
@@ -21,10 +21,10 @@ std::string squeeze_excitation(NetworkBuilder& net, const std::string& name, con
   const std::int64_t channels = net.channels(x);
   check(channels >= kReduction, "[new] the squeeze in \"", name, "\" needs ", kReduction, " channels, the width gives ",
         channels);
-  std::string y = net.add(name + ".mean", Op::kAvgPool, {x});
+  std::string y = net.add(name + ".mean", "avg_pool", {x});
   y = net.relu(name + ".fc.1", net.linear(name + ".fc.0", y, channels / kReduction, false));
-  y = net.add(name + ".fc.3", Op::kSigmoid, {net.linear(name + ".fc.2", y, channels, false)});
-  return net.add(name, Op::kScale, {x, y});
+  y = net.add(name + ".fc.3", "sigmoid", {net.linear(name + ".fc.2", y, channels, false)});
+  return net.add(name, "scale", {x, y});
 }
 
 }  // namespace
@@ -46,41 +46,43 @@ std::string shared_mlp(NetworkBuilder& net, const std::string& name, const std::
 
 std::string pv_conv(NetworkBuilder& net, const std::string& name, const std::string& x, std::int64_t out,
                     const PvConvOptions& options) {
-  std::string cells = net.add(name + ".voxelize", Op::kVoxelizeDense, {x});
-  net.node().grid = options.grid;
+  std::string cells = net.add(name + ".voxelize", "voxelize_dense", {x});
+  net.node().attributes = {{"resolution", options.grid.resolution},
+                           {"normalize", options.grid.normalize},
+                           {"eps", double{options.grid.eps}}};
   const std::string layers = name + ".voxel_layers.";
   cells = conv_norm_leaky(net, layers, 0, cells, out);
   cells = conv_norm_leaky(net, layers, 3, cells, out);
   if (options.squeeze) cells = squeeze_excitation(net, layers + "6", cells);
   const std::string fine = shared_mlp(net, name + ".point_features", x, {out});
-  return net.add(name, Op::kAdd, {net.add(name + ".devoxelize", Op::kDevoxelizeDense, {cells, x}), fine});
+  return net.add(name, "add", {net.add(name + ".devoxelize", "devoxelize_dense", {cells, x}), fine});
 }
 
 std::string set_abstraction(NetworkBuilder& net, const std::string& name, const std::string& x, std::int64_t centers,
                             const std::vector<Grouping>& scales) {
-  const std::string sampled = net.add(name + ".centers", Op::kFurthestPointSample, {x});
-  net.node().count = centers;
+  const std::string sampled = net.add(name + ".centers", "furthest_point_sample", {x});
+  net.node().attributes = {{"count", centers}};
   std::vector<std::string> results;
   for (std::size_t k = 0; k < scales.size(); ++k) {
     const std::string scale = name + ".mlps." + std::to_string(k);
-    const std::string grouped = net.add(scale + ".group", Op::kGroup, {x, sampled});
-    net.node().radius = scales[k].radius;
-    net.node().count = scales[k].neighbors;
-    results.push_back(net.add(scale + ".max", Op::kMaxPool, {shared_mlp(net, scale, grouped, scales[k].channels)}));
+    const std::string grouped = net.add(scale + ".group", "group", {x, sampled});
+    net.node().attributes = {{"radius", double{scales[k].radius}}, {"count", scales[k].neighbors}};
+    results.push_back(net.add(scale + ".max", "max_pool", {shared_mlp(net, scale, grouped, scales[k].channels)}));
   }
-  return results.size() == 1 ? results[0] : net.add(name + ".cat", Op::kCat, results);
+  return results.size() == 1 ? results[0] : net.add(name + ".cat", "cat", results);
 }
 
 std::string set_abstraction_all(NetworkBuilder& net, const std::string& name, const std::string& x,
                                 const std::vector<std::int64_t>& channels) {
-  const std::string both = net.add(name + ".cat", Op::kCat, {x, net.add(name + ".coordinates", Op::kCoordinates, {x})});
-  return net.add(name + ".max", Op::kMaxPool, {shared_mlp(net, name + ".mlps.0", both, channels)});
+  const std::string both = net.add(name + ".cat", "cat", {x, net.add(name + ".coordinates", "coordinates", {x})});
+  return net.add(name + ".max", "max_pool", {shared_mlp(net, name + ".mlps.0", both, channels)});
 }
 
 std::string feature_propagation(NetworkBuilder& net, const std::string& name, const std::string& x,
-                                const std::string& skip, const std::vector<std::int64_t>& channels, Op interpolation) {
+                                const std::string& skip, const std::vector<std::int64_t>& channels,
+                                const std::string& interpolation) {
   const std::string at_skip = net.add(name + ".interpolate", interpolation, {x, skip});
-  return shared_mlp(net, name + ".mlp", net.add(name + ".cat", Op::kCat, {at_skip, skip}), channels);
+  return shared_mlp(net, name + ".mlp", net.add(name + ".cat", "cat", {at_skip, skip}), channels);
 }
 
 std::int64_t scaled(double factor, std::int64_t count) {

@@ -47,10 +47,10 @@ std::string set_abstraction_all(NetworkBuilder& net, const std::string& name, co
                                 const std::vector<std::int64_t>& channels);
 
 /// PointNet++'s feature propagation: `x` at the rows of `skip`, `skip` beside it, SharedMLP `name`.mlp. Three nearest
-/// centers are mixed, or a cloud's row is handed to its points (Op::kBroadcast).
+/// centers are mixed, or a cloud's row is handed to its points ("broadcast").
 std::string feature_propagation(NetworkBuilder& net, const std::string& name, const std::string& x,
                                 const std::string& skip, const std::vector<std::int64_t>& channels,
-                                Op interpolation = Op::kThreeNearest);
+                                const std::string& interpolation = "three_nearest");
 
 /// int(factor * count). Throws InvalidArgument when that is less than 1.
 std::int64_t scaled(double factor, std::int64_t count);

@@ -26,7 +26,7 @@ Network make_pointnet2(const PvcnnSpec& spec, std::uint64_t seed) {
   }
   x = set_abstraction_all(net, "sa_layers.2", x, scaled(spec.width, {256, 512, 1024}));
 
-  x = feature_propagation(net, "fp_layers.0", x, skips[2], scaled(spec.width, {256, 256}), Op::kBroadcast);
+  x = feature_propagation(net, "fp_layers.0", x, skips[2], scaled(spec.width, {256, 256}), "broadcast");
   x = feature_propagation(net, "fp_layers.1", x, skips[1], scaled(spec.width, {256, 128}));
   x = feature_propagation(net, "fp_layers.2", x, skips[0], scaled(spec.width, {128, 128, 128}));
   x = shared_mlp(net, "classifier.0", x, {scaled(spec.width, 128)});

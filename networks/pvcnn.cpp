@@ -40,11 +40,11 @@ Network make_s3dis(const PvcnnSpec& spec, std::uint64_t seed) {
   check(spec.shapes == 0, "[new] the S3DIS network has no shapes, found ", spec.shapes);
   NetworkBuilder net(GraphInput::kPoints, spec.in_channels, seed);
   std::vector<std::string> parts = point_features(net, spec, kS3disBlocks, kGraphInput, false, true);
-  std::string cloud = net.add("cloud_features.max", Op::kMaxPool, {parts.back()});
+  std::string cloud = net.add("cloud_features.max", "max_pool", {parts.back()});
   cloud = linear_norm_relu(net, "cloud_features.0.0", "cloud_features.0.1", cloud, scaled(spec.width, 256));
   cloud = linear_norm_relu(net, "cloud_features.1.0", "cloud_features.1.1", cloud, scaled(spec.width, 128));
-  parts.push_back(net.add("cloud_features.broadcast", Op::kBroadcast, {cloud, kGraphInput}));
-  std::string x = net.add("classifier.cat", Op::kCat, parts);
+  parts.push_back(net.add("cloud_features.broadcast", "broadcast", {cloud, kGraphInput}));
+  std::string x = net.add("classifier.cat", "cat", parts);
   x = shared_mlp(net, "classifier.0", x, {scaled(spec.width, 512)});
   x = shared_mlp(net, "classifier.2", x, {scaled(spec.width, 256)});
   return net.take(net.linear("classifier.4", x, spec.classes));
@@ -55,10 +55,10 @@ Network make_shapenet(const PvcnnSpec& spec, std::uint64_t seed) {
   const std::int64_t features = spec.in_channels - spec.shapes;
   const std::string points = net.columns("points", kGraphInput, 0, features);
   std::vector<std::string> parts = point_features(net, spec, kShapeNetBlocks, points, true, false);
-  const std::string cloud = net.add("cloud.max", Op::kMaxPool, {parts.back()});
-  parts.push_back(net.add("cloud.broadcast", Op::kBroadcast, {cloud, kGraphInput}));
+  const std::string cloud = net.add("cloud.max", "max_pool", {parts.back()});
+  parts.push_back(net.add("cloud.broadcast", "broadcast", {cloud, kGraphInput}));
   if (spec.shapes > 0) parts.insert(parts.begin(), net.columns("shapes", kGraphInput, features, spec.shapes));
-  std::string x = net.add("classifier.cat", Op::kCat, parts);
+  std::string x = net.add("classifier.cat", "cat", parts);
   x = shared_mlp(net, "classifier.0", x, {scaled(spec.width, 256)});
   x = shared_mlp(net, "classifier.2", x, {scaled(spec.width, 256)});
   x = shared_mlp(net, "classifier.4", x, {scaled(spec.width, 128)});

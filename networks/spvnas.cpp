@@ -124,8 +124,8 @@ Network make_spvnas(const SpvnasConfig& config, std::uint64_t seed) {
         const SpvnasStage& stage = config.up[step - 1];
         const std::string name = stage_name("upsample", step - 1);
         const std::string y =
-            conv_norm_relu(net, layer_names(name + ".transition"), x, stage.transition, 2, 2, Op::kConvTranspose);
-        return features(net, name, net.add(name + ".cat", Op::kCat, {y, skip}), stage.middle,
+            conv_norm_relu(net, layer_names(name + ".transition"), x, stage.transition, 2, 2, "conv_transpose");
+        return features(net, name, net.add(name + ".cat", "cat", {y, skip}), stage.middle,
                         config.output_channels[kUNetLevels + step]);
       },
       [](std::size_t branch) { return layer_names("point_transforms." + std::to_string(branch)); }};

@@ -45,7 +45,7 @@ std::string inverted_residual(NetworkBuilder& net, const std::string& block, con
   next += 3;
   y = net.conv2d(list + "." + std::to_string(next), y, out, 1);
   y = net.norm(list + "." + std::to_string(next + 1), y);
-  return residual ? net.add(block + ".add", Op::kAdd, {x, y}) : y;
+  return residual ? net.add(block + ".add", "add", {x, y}) : y;
 }
 
 // Bottleneck of ResNet: 1 x 1, 3 x 3, 1 x 1 with four times the channels; the shortcut is a convolution where the shape
@@ -64,7 +64,7 @@ std::string bottleneck(NetworkBuilder& net, const std::string& block, const std:
   std::string shortcut = x;
   if (stride != 1 || net.channels(x) != out)
     shortcut = net.norm(block + ".downsample.1", net.conv2d(block + ".downsample.0", x, out, 1, stride));
-  return net.relu(block + ".relu3", net.add(block + ".add", Op::kAdd, {y, shortcut}));
+  return net.relu(block + ".relu3", net.add(block + ".add", "add", {y, shortcut}));
 }
 
 }  // namespace
@@ -84,7 +84,7 @@ Network make_tsm_mobilenetv2(const TsmSpec& spec, std::uint64_t seed) {
       x = inverted_residual(net, next_feature(), x, make_divisible(stage.channels * spec.width), stage.factor,
                             block == 0 ? stage.stride : 1, spec.shift);
   x = conv_norm_relu6(net, next_feature(), 0, x, make_divisible(1280 * std::max(1.0, spec.width)), 1, 1);
-  x = net.add("avg_pool", Op::kAvgPool, {x});
+  x = net.add("avg_pool", "avg_pool", {x});
   return net.take(net.linear("classifier", x, spec.classes));
 }
 
@@ -100,7 +100,7 @@ Network make_tsm_resnet50(const TsmSpec& spec, std::uint64_t seed) {
       const std::string name = "layer" + std::to_string(stage + 1) + "." + std::to_string(block);
       x = bottleneck(net, name, x, make_divisible(channels * spec.width), stage > 0 && block == 0 ? 2 : 1, spec.shift);
     }
-  x = net.add("avgpool", Op::kAvgPool, {x});
+  x = net.add("avgpool", "avg_pool", {x});
   return net.take(net.linear("new_fc", x, spec.classes));
 }
 

@@ -7,14 +7,14 @@ namespace {
 constexpr UNetChannels kChannels{32, 32, 64, 128, 256, 256, 128, 96, 96};
 
 std::string conv_norm(NetworkBuilder& net, const LayerNames& names, const std::string& x, int out, int size,
-                      int stride = 1, Op op = Op::kConv) {
+                      int stride = 1, const std::string& op = "conv") {
   return net.norm(names.norm, net.conv(names.layer, x, out, size, stride, op));
 }
 
 }  // namespace
 
 std::string conv_norm_relu(NetworkBuilder& net, const LayerNames& names, const std::string& x, int out, int size,
-                           int stride, Op op) {
+                           int stride, const std::string& op) {
   return net.relu(names.norm + ".relu", conv_norm(net, names, x, out, size, stride, op));
 }
 
@@ -23,7 +23,7 @@ std::string residual(NetworkBuilder& net, const ResidualNames& names, const std:
   std::string y = conv_norm_relu(net, names.first, x, middle, 3);
   y = conv_norm(net, names.second, y, out, 3);
   const std::string shortcut = project ? conv_norm(net, names.shortcut, x, out, 1) : x;
-  return net.relu(names.block + ".relu", net.add(names.block + ".add", Op::kAdd, {y, shortcut}));
+  return net.relu(names.block + ".relu", net.add(names.block + ".add", "add", {y, shortcut}));
 }
 
 std::string unet_stem(NetworkBuilder& net, int out) {
@@ -54,8 +54,8 @@ std::string UNet::down(std::size_t i, const std::string& x) {
 std::string UNet::up(std::size_t u, const std::string& x, const std::string& skip) {
   const std::string up = "up" + std::to_string(u);
   const int out = channels_[kUNetLevels + u];
-  std::string y = conv_norm_relu(net_, {up + ".0.net.0", up + ".0.net.1"}, x, out, 2, 2, Op::kConvTranspose);
-  y = net_.add(up + ".cat", Op::kCat, {y, skip});
+  std::string y = conv_norm_relu(net_, {up + ".0.net.0", up + ".0.net.1"}, x, out, 2, 2, "conv_transpose");
+  y = net_.add(up + ".cat", "cat", {y, skip});
   y = residual_block(up + ".1.0", y, out);
   return residual_block(up + ".1.1", y, out);
 }

@@ -24,7 +24,7 @@ struct LayerNames {
 
 /// Convolution with a cubic window, batch norm, ReLU.
 std::string conv_norm_relu(NetworkBuilder& net, const LayerNames& names, const std::string& x, int out, int size,
-                           int stride = 1, Op op = Op::kConv);
+                           int stride = 1, const std::string& op = "conv");
 
 /// Layers of a residual block.
 struct ResidualNames {

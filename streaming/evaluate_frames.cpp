@@ -1,7 +1,9 @@
-#include <voxshift/engine/fold.h>
+#include <voxshift/graph/image_window.h>
+#include <voxshift/graph/op.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/rows/ops.h>
 #include <voxshift/streaming/evaluate_frames.h>
+#include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/video/conv2d.h>
 #include <voxshift/video/pool2d.h>
 
@@ -45,31 +47,31 @@ Array sum(const Node& node, const Array& a, const Array& b) {
 
 // The node's value; `other` is its second input, where it has one.
 Array value_of(const Node& node, const Parameters& parameters, const Array& x, const Array& other) {
-  const Weights weights = weights_of(node, parameters);
-  switch (node.op) {
-    case Op::kConv2d: {
-      const Conv2dOptions options{node.window2d.stride, node.window2d.padding, node.groups, {}};
-      return each_frame(x, [&](const Array& f) { return conv2d(f, weights.weight, weights.bias, options); });
-    }
-    case Op::kLinear: {
-      const Array weight = weights.weight.reshaped({weights.weight.dim(1), weights.weight.dim(2)});
-      return as_frames(linear(as_rows(x), weight, weights.bias), x);
-    }
-    case Op::kBatchNorm: {
-      const ScaleShift norm = scale_shift_of(node, parameters);
-      return as_frames(affine(as_rows(x), norm.scale, norm.shift), x);
-    }
-    case Op::kAdd:
-      return sum(node, x, other);
-    case Op::kMaxPool2d:
-      return each_frame(x, [&](const Array& f) { return max_pool2d(f, node.window2d); });
-    case Op::kAvgPool:
-      return each_frame(x, [&](const Array& f) { return global_avg_pool2d(f).reshaped({1, 1, f.dim(2)}); });
-    case Op::kTemporalShift:
-      return temporal_shift(x, x.dim(0), node.shift);
-    default:
-      return as_frames(affine(as_rows(x), {}, {}, activation_of(node)), x);
+  const OpDefinition& op = *find_op(node.op);
+  const Weights weights = op.weights != nullptr ? op.weights(node, parameters) : Weights{};
+  if (node.op == "conv2d") {
+    const Conv2dOptions options{node.whole("stride"), node.whole("padding"), node.whole("groups"), {}};
+    return each_frame(x, [&](const Array& f) { return conv2d(f, weights.weight, weights.bias, options); });
   }
+  if (node.op == "linear") {
+    const Array weight = weights.weight.reshaped({weights.weight.dim(1), weights.weight.dim(2)});
+    return as_frames(linear(as_rows(x), weight, weights.bias), x);
+  }
+  if (op.scale_shift != nullptr) {
+    const ScaleShift norm = op.scale_shift(node, parameters);
+    return as_frames(affine(as_rows(x), norm.scale, norm.shift), x);
+  }
+  if (op.is_sum) return sum(node, x, other);
+  if (node.op == "max_pool2d") {
+    const Window2d window = image_window_of(node, node.whole("kernel_size"));
+    return each_frame(x, [&](const Array& f) { return max_pool2d(f, window); });
+  }
+  if (node.op == "avg_pool")
+    return each_frame(x, [&](const Array& f) { return global_avg_pool2d(f).reshaped({1, 1, f.dim(2)}); });
+  if (node.op == "temporal_shift")
+    return temporal_shift(x, x.dim(0), {node.whole("shift_div"), node.flag("bidirectional")});
+  check(op.activation != nullptr, "[evaluate] node \"", node.name, "\" (", node.op, ") is not an op of video networks");
+  return as_frames(affine(as_rows(x), {}, {}, op.activation(node)), x);
 }
 
 }  // namespace

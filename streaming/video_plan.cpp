@@ -1,4 +1,5 @@
 #include <voxshift/engine/fuse.h>
+#include <voxshift/graph/image_window.h>
 #include <voxshift/streaming/video_plan.h>
 #include <voxshift/video/kernels.h>
 
@@ -13,12 +14,23 @@ using Kind = VideoStep::Kind;
 
 constexpr std::int64_t kMostPixels = std::int64_t{1} << 24;
 
+bool is(const Draft& draft, std::string_view op) { return draft.op->name == op; }
+
+std::int64_t groups_of(const Draft& draft) { return draft.node->whole("groups"); }
+
 bool is_depthwise(const Draft& draft) {
-  return draft.op == Op::kConv2d && draft.node->groups > 1 && draft.node->groups == draft.weights.weight.dim(0) &&
+  return is(draft, "conv2d") && groups_of(draft) > 1 && groups_of(draft) == draft.weights.weight.dim(0) &&
          draft.weights.weight.dim(1) == 1;
 }
 
-bool is_dense(const Draft& draft) { return draft.op == Op::kConv2d && draft.node->groups == 1; }
+TemporalShift shift_of(const Node& node) { return {node.whole("shift_div"), node.flag("bidirectional")}; }
+
+bool is_dense(const Draft& draft) { return is(draft, "conv2d") && groups_of(draft) == 1; }
+
+// The window of a conv2d; one pixel of other ops.
+Window2d window_of(const Draft& draft) {
+  return is(draft, "conv2d") ? image_window_of(*draft.node, draft.weights.weight.dim(3)) : Window2d{};
+}
 
 // [1, in, out] as [out, in].
 Array transposed(const Array& weight) {
@@ -76,14 +88,14 @@ class VideoPlanner {
   // Takes convolution -> depthwise -> the pointwise draft i as one block, front to back: of two blocks that share a
   // convolution the first one has it.
   void find_block(std::size_t i) {
-    if (!is_dense(drafts_[i]) || !drafts_[i].node->window2d.pointwise()) return;
+    if (!is_dense(drafts_[i]) || !window_of(drafts_[i]).pointwise()) return;
     const Draft* depthwise = sole_source(drafts_[i]);
     if (depthwise == nullptr || !is_depthwise(*depthwise)) return;
-    const Window2d& window = depthwise->node->window2d;
+    const Window2d window = window_of(*depthwise);
     if ((window.kernel != 3 && window.kernel != 5) || window.stride > 2 || window.padding != window.kernel / 2) return;
     const Draft* first = sole_source(*depthwise);
     if (first == nullptr || !is_dense(*first) || blocks_.contains(first->output)) return;
-    if (!first->node->window2d.pointwise() && first->inputs[0] != kGraphInput) return;
+    if (!window_of(*first).pointwise() && first->inputs[0] != kGraphInput) return;
     blocks_[drafts_[i].output] = {first, depthwise};
     hidden_.insert({first->output, depthwise->output});
   }
@@ -97,12 +109,11 @@ class VideoPlanner {
   }
 
   Conv2dLayer layer(const Draft& draft) {
-    Conv2dLayer result{draft.node->window2d, 0, 0, nullptr, draft.activation};
+    Conv2dLayer result{window_of(draft), 0, 0, nullptr, draft.activation};
     const Device device = context_.device;
-    const Array weight = (draft.op == Op::kLinear ? transposed(draft.weights.weight) : draft.weights.weight).to(device);
+    const Array weight = (is(draft, "linear") ? transposed(draft.weights.weight) : draft.weights.weight).to(device);
     const Array biases = draft.weights.bias ? draft.weights.bias->to(device) : Array();
     const float* bias = draft.weights.bias ? biases.data<float>() : nullptr;
-    if (draft.op == Op::kLinear) result.window = {};
     const std::int64_t kernel = result.window.kernel;
     result.out_channels = weight.dim(0);
     if (is_depthwise(draft)) {
@@ -110,8 +121,9 @@ class VideoPlanner {
       result.weights =
           kernels_.pack_depthwise(context_, weight.data<float>(), bias, kernel, result.out_channels, plan_.dtype);
     } else {
-      check(draft.op == Op::kLinear || is_dense(draft), "[video] node \"", draft.name(),
-            "\" expects groups of 1 or of one channel each, found ", draft.node->groups);
+      if (is(draft, "conv2d"))
+        check(is_dense(draft), "[video] node \"", draft.name(),
+              "\" expects groups of 1 or of one channel each, found ", groups_of(draft));
       result.in_channels = weight.dim(1);
       result.weights = kernels_.pack_conv2d(context_, weight.data<float>(), bias, kernel, result.in_channels,
                                             result.out_channels, plan_.dtype);
@@ -121,27 +133,18 @@ class VideoPlanner {
 
   void add(std::size_t i) {
     const Draft& draft = drafts_[i];
-    switch (draft.op) {
-      case Op::kTemporalShift:
-        check(used_once(draft.output), "[video] node \"", draft.name(), "\" (temporal_shift) must have one user");
-        shifts_[draft.output] = &draft;
-        return;
-      case Op::kConv2d:
-      case Op::kLinear:
-        return add_convolution(draft);
-      case Op::kMaxPool2d:
-      case Op::kAvgPool:
-        return add_pooling(draft);
-      case Op::kBatchNorm:
-      case Op::kRelu:
-      case Op::kRelu6:
-      case Op::kLeakyRelu:
-      case Op::kAdd:
-        throw InvalidArgument("[video] node \"" + draft.name() + "\" (" + name(draft.op) +
-                              ") does not follow a convolution that it can be fused with");
-      default:
-        throw InvalidArgument("[video] node \"" + draft.name() + "\" (" + name(draft.op) +
-                              ") is not an op of video networks");
+    if (is(draft, "temporal_shift")) {
+      check(used_once(draft.output), "[video] node \"", draft.name(), "\" (temporal_shift) must have one user");
+      shifts_[draft.output] = &draft;
+    } else if (draft.multiplies() && !is(draft, "conv") && !is(draft, "conv_transpose")) {
+      add_convolution(draft);
+    } else if (is(draft, "max_pool2d") || is(draft, "avg_pool")) {
+      add_pooling(draft);
+    } else {
+      const bool fuses = draft.op->takes_activation() || draft.op->activation != nullptr;
+      throw InvalidArgument("[video] node \"" + draft.name() + "\" (" + draft.op->name +
+                            (fuses && !draft.multiplies() ? ") does not follow a convolution that it can be fused with"
+                                                          : ") is not an op of video networks"));
     }
   }
 
@@ -159,16 +162,16 @@ class VideoPlanner {
     VideoStep step;
     step.name = draft.name();
     const std::string& input = first.inputs[0];
-    const Window2d& window = first.node->window2d;
+    const Window2d window = window_of(first);
     if (const auto shift = shifts_.find(input); shift != shifts_.end()) {
-      check(first.op == Op::kLinear || (is_dense(first) && window.pointwise()), "[video] node \"", first.name(),
+      check(is(first, "linear") || (is_dense(first) && window.pointwise()), "[video] node \"", first.name(),
             "\" follows a shift, which only pointwise convolutions do");
       step.input = plain_input(*shift->second, shift->second->inputs[0]);
       step.shift = static_cast<int>(plan_.shifts.size());
-      plan_.shifts.push_back({step.input, shift->second->node->shift});
+      plan_.shifts.push_back({step.input, shift_of(*shift->second->node)});
     } else if (input == kGraphInput && first.multiplies() && !is_depthwise(first)) {
       step.input = plan_.input;
-      if (first.op == Op::kConv2d) {
+      if (is(first, "conv2d")) {
         std::int64_t& border = plan_.values[0].border;
         border = std::max(border, window.padding);
       }
@@ -210,9 +213,9 @@ class VideoPlanner {
     const VideoValue in = plan_.value(step.input);
     Extent2d out{1, 1};
     step.kind = Kind::kMean;
-    if (draft.op == Op::kMaxPool2d) {
+    if (is(draft, "max_pool2d")) {
       step.kind = Kind::kMaxPool;
-      step.window = draft.node->window2d;
+      step.window = image_window_of(*draft.node, draft.node->whole("kernel_size"));
       check_fits(draft, in.extent, step.window);
       out = step.window.out(in.extent);
     }

@@ -3,6 +3,7 @@
 
 #include <voxshift/graph/graph.h>
 #include <voxshift/streaming/frame_profile.h>
+#include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/video/layers.h>
 
 #include <string>

@@ -83,7 +83,7 @@ Array simulated_frames(const FrameProfile& frames, std::uint64_t seed) {
 void calibrate_batch_norm(Graph& graph, Parameters& parameters, const Profile& profile, std::uint64_t seed) {
   check_graph(graph, parameters);
   const auto set = [&](const Node& node, const ConstRowView& input) {
-    if (node.op == Op::kBatchNorm)
+    if (node.op == "batch_norm")
       set_statistics(input, parameters.at(node.parameters.at("running_mean")),
                      parameters.at(node.parameters.at("running_var")));
   };

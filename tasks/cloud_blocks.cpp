@@ -8,7 +8,7 @@
 
 namespace voxshift {
 
-constexpr double kMostCells = 2147483648.0;  // 2^31: two cells make a 62-bit column
+constexpr double kMostBlocks = 2147483648.0;  // 2^31: two cells make a 62-bit column
 
 void CloudBlocks::cut(const ConstRowView& points, const std::vector<float>& scale, const BlockOptions& options) {
   points_ = points;
@@ -41,7 +41,7 @@ void CloudBlocks::cut(const ConstRowView& points, const std::vector<float>& scal
   }
   if (options.size > 0) {
     for (int a = 0; a < 2; ++a)
-      check((double{highest[a]} - lowest_[a]) / options.size < kMostCells,
+      check((double{highest[a]} - lowest_[a]) / options.size < kMostBlocks,
             "[segment] the points span more than 2^31 blocks of ", options.size, " m along an axis");
     for (auto& [column, i] : order_) {
       const float* p = row(i);

@@ -180,9 +180,9 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
       profile_(std::move(profile)),
       classes_(std::move(classes)),
       skip_thresholds_(std::move(skip_thresholds)),
-      channels_(check_graph(network_.graph, network_.parameters)) {
+      values_(check_graph(network_.graph, network_.parameters)) {
   check_profile(network_.graph, profile_);
-  const std::int64_t logits = channels_.at(network_.graph.output);
+  const std::int64_t logits = values_.channels(network_.graph.output);
   check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
   const std::size_t most = on_frames(network_.graph) ? kMostVideoClasses : kMostPointClasses;
@@ -218,7 +218,7 @@ Model Model::create(const ModelSpec& spec) {
   } else {
     calibrate_batch_norm(network.graph, network.parameters, profile, spec.seed);
   }
-  const std::int64_t classes = check_graph(network.graph, network.parameters).at(network.graph.output);
+  const std::int64_t classes = check_graph(network.graph, network.parameters).channels(network.graph.output);
   return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile),
           classes_for(static_cast<std::size_t>(classes), arch.video)};
 }

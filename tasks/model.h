@@ -69,8 +69,8 @@ class Model {
   /// What streams of a network on video may leave out, where it was calibrated.
   const std::optional<SkipThresholds>& skip_thresholds() const { return skip_thresholds_; }
 
-  /// Channels of every value of the graph, by name.
-  const std::map<std::string, std::int64_t>& channels() const { return channels_; }
+  /// Rows and channels of every value of the graph.
+  const GraphValues& values() const { return values_; }
 
   /// Trained numbers: all parameters but running statistics.
   std::int64_t parameter_count() const;
@@ -92,7 +92,7 @@ class Model {
   Profile profile_;
   std::vector<ClassInfo> classes_;
   std::optional<SkipThresholds> skip_thresholds_;
-  std::map<std::string, std::int64_t> channels_;
+  GraphValues values_;
 };
 
 }  // namespace voxshift

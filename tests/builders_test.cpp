@@ -26,8 +26,8 @@ std::int64_t thousands(std::int64_t count) { return (count + 500) / 1000; }
 
 /// check_graph finds no fault, and the output has this many channels.
 void expect_logits(Network network, std::int64_t classes) {
-  const auto channels = check_graph(network.graph, network.parameters);
-  EXPECT_EQ(channels.at(network.graph.output), classes);
+  const auto values = check_graph(network.graph, network.parameters);
+  EXPECT_EQ(values.channels(network.graph.output), classes);
 }
 
 PvcnnSpec scaled(PvcnnSpec spec, double width, double resolution = 1) {
@@ -38,16 +38,16 @@ PvcnnSpec scaled(PvcnnSpec spec, double width, double resolution = 1) {
 
 /// Multiply-adds for one cloud: every product's weight once per row, convolutions on dense cells without borders.
 double macs(Network network, double points) {
-  const auto channels = check_graph(network.graph, network.parameters);
+  const auto values = check_graph(network.graph, network.parameters);
   std::map<std::string, double> rows{{kGraphInput, points}};
   double total = 0;
   for (const Node& node : network.graph.nodes) {
     double here = rows.at(node.inputs[0]);
-    if (node.op == Op::kVoxelizeDense) here = std::pow(static_cast<double>(node.grid.resolution), 3);
-    if (node.op == Op::kDevoxelizeDense || node.op == Op::kBroadcast) here = rows.at(node.inputs[1]);
-    if (node.op == Op::kMaxPool || node.op == Op::kAvgPool) here = 1;
+    if (node.op == "voxelize_dense") here = std::pow(static_cast<double>(node.whole("resolution")), 3);
+    if (node.op == "devoxelize_dense" || node.op == "broadcast") here = rows.at(node.inputs[1]);
+    if (node.op == "max_pool" || node.op == "avg_pool") here = 1;
     rows[node.name] = here;
-    if (node.op == Op::kConv || node.op == Op::kLinear)
+    if (node.op == "conv" || node.op == "linear")
       total += here * static_cast<double>(network.parameters.at(node.parameters.at("weight")).count());
   }
   return total;
@@ -119,11 +119,11 @@ TEST(SpvCnn, IsMinkUNetWithThreeTransforms) {
 TEST(SpvCnn, PointsMeetVoxelsAtStrides16And4) {
   const Network network = make_spvcnn(0.5, 19, 1);
   const std::vector<Node>& nodes = network.graph.nodes;
-  const auto count = [&](Op op) {
+  const auto count = [&](const std::string& op) {
     return std::count_if(nodes.begin(), nodes.end(), [&](const Node& node) { return node.op == op; });
   };
-  EXPECT_EQ(count(Op::kVoxelize), 2);
-  EXPECT_EQ(count(Op::kDevoxelize), 2);
+  EXPECT_EQ(count("voxelize"), 2);
+  EXPECT_EQ(count("devoxelize"), 2);
   const auto inputs = [&](const std::string& name) { return node_of(network, name).inputs; };
   using Names = std::vector<std::string>;
   EXPECT_EQ(inputs("points.0.devoxelize"), (Names{"stage4.2.relu", "stem.4.relu"}));
@@ -168,15 +168,15 @@ TEST(Pvcnn, NamesAndShapesOfShapeNet) {
 
 TEST(Pvcnn, OptionsOfThePublishedNetworks) {
   const Network scenes = make_pvcnn(scaled(PvcnnSpec::s3dis(), 0.125, 0.5), 1);
-  EXPECT_EQ(node_of(scenes, "point_features.0.voxelize").grid.resolution, 16);
-  EXPECT_EQ(node_of(scenes, "point_features.1.voxelize").grid.resolution, 8);
-  EXPECT_TRUE(node_of(scenes, "point_features.1.voxelize").grid.normalize);
-  EXPECT_EQ(node_of(scenes, "point_features.0.voxel_layers.1").eps, 1e-4f);
-  EXPECT_EQ(node_of(scenes, "point_features.0.voxel_layers.1.leaky_relu").slope, 0.1f);
-  EXPECT_EQ(node_of(scenes, "point_features.0.point_features.layers.1").eps, 1e-5f);
+  EXPECT_EQ(node_of(scenes, "point_features.0.voxelize").whole("resolution"), 16);
+  EXPECT_EQ(node_of(scenes, "point_features.1.voxelize").whole("resolution"), 8);
+  EXPECT_TRUE(node_of(scenes, "point_features.1.voxelize").flag("normalize"));
+  EXPECT_EQ(node_of(scenes, "point_features.0.voxel_layers.1").number("eps"), 1e-4f);
+  EXPECT_EQ(node_of(scenes, "point_features.0.voxel_layers.1.leaky_relu").number("slope"), 0.1f);
+  EXPECT_EQ(node_of(scenes, "point_features.0.point_features.layers.1").number("eps"), 1e-5f);
   const Network objects = make_pvcnn(scaled(PvcnnSpec::shapenet(), 0.125), 1);
-  EXPECT_EQ(node_of(objects, "point_features.0.voxelize").grid.resolution, 32);
-  EXPECT_FALSE(node_of(objects, "point_features.0.voxelize").grid.normalize);
+  EXPECT_EQ(node_of(objects, "point_features.0.voxelize").whole("resolution"), 32);
+  EXPECT_FALSE(node_of(objects, "point_features.0.voxelize").flag("normalize"));
 }
 
 TEST(PvcnnPlusPlus, NamesShapesAndSamples) {
@@ -189,11 +189,11 @@ TEST(PvcnnPlusPlus, NamesShapesAndSamples) {
   EXPECT_EQ(shape(network, "fp_layers.0.1.voxel_layers.6.fc.0.weight"), (Shape{16, 128}));
   EXPECT_EQ(shape(network, "fp_layers.3.0.mlp.layers.0.weight"), (Shape{64, 64 + 6}));  // colours and room only
   EXPECT_EQ(shape(network, "classifier.2.weight"), (Shape{13, 64}));
-  EXPECT_EQ(node_of(network, "features").first, 3);
-  EXPECT_EQ(node_of(network, "features").count, 6);
-  EXPECT_EQ(node_of(network, "sa_layers.1.3.centers").count, 256);
-  EXPECT_EQ(node_of(network, "sa_layers.2.3.mlps.0.group").count, 32);
-  EXPECT_EQ(node_of(network, "sa_layers.2.3.mlps.0.group").radius, 0.4f);
+  EXPECT_EQ(node_of(network, "features").whole("first"), 3);
+  EXPECT_EQ(node_of(network, "features").whole("count"), 6);
+  EXPECT_EQ(node_of(network, "sa_layers.1.3.centers").whole("count"), 256);
+  EXPECT_EQ(node_of(network, "sa_layers.2.3.mlps.0.group").whole("count"), 32);
+  EXPECT_EQ(node_of(network, "sa_layers.2.3.mlps.0.group").number("radius"), 0.4f);
   EXPECT_EQ(node_of(network, "fp_layers.3.0.cat").inputs,
             (std::vector<std::string>{"fp_layers.3.0.interpolate", "features"}));
 }
@@ -205,9 +205,9 @@ TEST(PointNet2, ScalesBesideEachOther) {
   EXPECT_EQ(shape(network, "sa_layers.2.mlps.0.layers.0.weight"), (Shape{128, 128 + 128 + 3}));
   EXPECT_EQ(shape(network, "fp_layers.0.mlp.layers.0.weight"), (Shape{128, 512 + 256}));
   EXPECT_EQ(shape(network, "fp_layers.2.mlp.layers.0.weight"), (Shape{64, 64 + 22}));
-  EXPECT_EQ(node_of(network, "fp_layers.0.interpolate").op, Op::kBroadcast);  // from one row per cloud
-  EXPECT_EQ(node_of(network, "fp_layers.1.interpolate").op, Op::kThreeNearest);
-  EXPECT_EQ(node_of(network, "sa_layers.0.mlps.2.group").count, 128);
+  EXPECT_EQ(node_of(network, "fp_layers.0.interpolate").op, "broadcast");  // from one row per cloud
+  EXPECT_EQ(node_of(network, "fp_layers.1.interpolate").op, "three_nearest");
+  EXPECT_EQ(node_of(network, "sa_layers.0.mlps.2.group").whole("count"), 128);
 }
 
 TEST(Builders, WhatCannotBeBuilt) {

@@ -109,10 +109,10 @@ Network small_network(bool bidirectional) {
   x = net.relu6("relu6", x);
   const std::string y = net.conv2d("point", x, 12, 1);
   net.node().parameters["bias"] = "point.bias";
-  x = net.add("leaky", Op::kLeakyRelu, {net.add("sum", Op::kAdd, {x, y})});
-  net.node().slope = 0.5f;
+  x = net.add("leaky", "leaky_relu", {net.add("sum", "add", {x, y})});
+  net.node().attributes = {{"slope", 0.5}};
   x = net.max_pool2d("pool", x, {3, 2, 1});
-  x = net.add("mean", Op::kAvgPool, {x});
+  x = net.add("mean", "avg_pool", {x});
   Network network = net.take(net.linear("classifier", x, 5));
   network.parameters.emplace("point.bias", Array({12}, DType::kF32));
   make_whole(network);
@@ -168,7 +168,7 @@ TEST(EvaluateFrames, BeforeSeesInputsAndMayChangeParameters) {
       evaluate_frames(network.graph, network.parameters, clip, [&](const Node& node, const ConstRowView& x) {
         seen[node.name] = {x.count, x.channels};
         // The weights of its affine part become 0, so that the bias alone is left.
-        if (node.op != Op::kLinear) return;
+        if (node.op != "linear") return;
         auto& weight = network.parameters.at("classifier.weight");
         std::fill_n(weight.data<float>(), weight.count(), 0.0f);
       });
@@ -184,7 +184,7 @@ TEST(EvaluateFrames, BeforeSeesInputsAndMayChangeParameters) {
 
 TEST(EvaluateFrames, FramesOfAClipAloneWithoutShift) {
   Network network = small_network(false);
-  std::erase_if(network.graph.nodes, [](const Node& node) { return node.op == Op::kTemporalShift; });
+  std::erase_if(network.graph.nodes, [](const Node& node) { return node.op == "temporal_shift"; });
   for (Node& node : network.graph.nodes)
     for (std::string& input : node.inputs)
       if (input == "shift") input = kGraphInput;
@@ -216,7 +216,7 @@ TEST(EvaluateFrames, Refused) {
       {"2 x 2", "avg_pool"});
   Network sum = small_network(false);
   for (Node& node : sum.graph.nodes)
-    if (node.name == "point") node.window2d.stride = 2;
+    if (node.name == "point") node.attributes["stride"] = std::int64_t{2};
   expect_throw(
       [&] {
         evaluate_frames(sum.graph, sum.parameters, Array({1, 8, 8, 6}, DType::kF32));

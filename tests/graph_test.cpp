@@ -2,10 +2,12 @@
 #include <voxshift/engine/evaluate.h>
 #include <voxshift/graph/graph.h>
 #include <voxshift/graph/graph_json.h>
+#include <voxshift/graph/op.h>
 #include <voxshift/networks/network_builder.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "device_fixture.h"
 #include "networks.h"
@@ -23,7 +25,7 @@ NetworkWriter small_network() {
   return b;
 }
 
-Node& node_of(NetworkWriter& b, Op op) {
+Node& node_of(NetworkWriter& b, const std::string& op) {
   return *std::find_if(b.graph.nodes.begin(), b.graph.nodes.end(), [&](const Node& node) { return node.op == op; });
 }
 
@@ -36,12 +38,12 @@ void expect_refused(const std::function<void(NetworkWriter&)>& change, const std
 
 TEST(Graph, ChannelsOfEveryValue) {
   NetworkWriter b = small_network();
-  const auto channels = check_graph(b.graph, b.parameters);
-  EXPECT_EQ(channels.size(), b.graph.nodes.size() + 1);
-  EXPECT_EQ(channels.at("input"), 4);
-  EXPECT_EQ(channels.at("conv0"), 4);
-  EXPECT_EQ(channels.at("add3"), 4);
-  EXPECT_EQ(channels.at("linear4"), 3);
+  const auto values = check_graph(b.graph, b.parameters);
+  EXPECT_EQ(values.types.size(), b.graph.nodes.size() + 1);
+  EXPECT_EQ(values.channels("input"), 4);
+  EXPECT_EQ(values.channels("conv0"), 4);
+  EXPECT_EQ(values.channels("add3"), 4);
+  EXPECT_EQ(values.channels("linear4"), 3);
 }
 
 TEST(Graph, AnyOrderOfNodesIsTheSameNetwork) {
@@ -63,27 +65,27 @@ TEST(Graph, AnyOrderOfNodesIsTheSameNetwork) {
 }
 
 TEST(Graph, NamesAndEdges) {
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).name = "conv0"; }, {"two values", "\"conv0\""});
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).name = "input"; }, {"two values", "\"input\""});
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).name = ""; }, {"relu", "no name"});
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).inputs = {"nowhere"}; }, {"\"relu2\"", "\"nowhere\""});
+  expect_refused([](auto& b) { node_of(b, "relu").name = "conv0"; }, {"two values", "\"conv0\""});
+  expect_refused([](auto& b) { node_of(b, "relu").name = "input"; }, {"two values", "\"input\""});
+  expect_refused([](auto& b) { node_of(b, "relu").name = ""; }, {"relu", "no name"});
+  expect_refused([](auto& b) { node_of(b, "relu").inputs = {"nowhere"}; }, {"\"relu2\"", "\"nowhere\""});
   expect_refused([](auto& b) { b.graph.output = "nowhere"; }, {"output", "\"nowhere\""});
   expect_refused([](auto& b) { b.graph.output = "input"; }, {"output", "\"input\""});
   expect_refused([](auto& b) { b.graph.nodes.clear(); }, {"output"});
 }
 
 TEST(Graph, Cycles) {
-  expect_refused([](auto& b) { node_of(b, Op::kConv).inputs = {"relu2"}; }, {"\"conv0\"", "cycle"});
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).inputs = {"relu2"}; }, {"\"relu2\"", "cycle"});
+  expect_refused([](auto& b) { node_of(b, "conv").inputs = {"relu2"}; }, {"\"conv0\"", "cycle"});
+  expect_refused([](auto& b) { node_of(b, "relu").inputs = {"relu2"}; }, {"\"relu2\"", "cycle"});
 }
 
 TEST(Graph, Arity) {
-  expect_refused([](auto& b) { node_of(b, Op::kConv).inputs = {}; }, {"\"conv0\"", "(conv)", "found 0"});
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).inputs = {"conv0", "conv0"}; }, {"\"relu2\"", "found 2"});
-  expect_refused([](auto& b) { node_of(b, Op::kAdd).inputs = {"conv0"}; }, {"\"add3\"", "found 1"});
+  expect_refused([](auto& b) { node_of(b, "conv").inputs = {}; }, {"\"conv0\"", "(conv)", "found 0"});
+  expect_refused([](auto& b) { node_of(b, "relu").inputs = {"conv0", "conv0"}; }, {"\"relu2\"", "found 2"});
+  expect_refused([](auto& b) { node_of(b, "add").inputs = {"conv0"}; }, {"\"add3\"", "found 1"});
   expect_refused(
       [](auto& b) {
-        node_of(b, Op::kAdd).op = Op::kCat;
+        node_of(b, "add").op = "cat";
         b.graph.nodes[3].inputs = {};
       },
       {"\"add3\"", "(cat)", "found 0"});
@@ -94,9 +96,9 @@ TEST(Graph, Tensors) {
   expect_refused([](auto& b) { b.parameters.erase("linear4.bias"); }, {"\"linear4.bias\"", "\"linear4\"", "missing"});
   expect_refused([](auto& b) { b.parameters.erase("batch_norm1.running_var"); },
                  {"\"batch_norm1.running_var\"", "missing"});
-  expect_refused([](auto& b) { node_of(b, Op::kBatchNorm).parameters.erase("running_mean"); },
+  expect_refused([](auto& b) { node_of(b, "batch_norm").parameters.erase("running_mean"); },
                  {"\"batch_norm1\"", "running_mean"});
-  expect_refused([](auto& b) { node_of(b, Op::kRelu).parameters["scale"] = "missing"; },
+  expect_refused([](auto& b) { node_of(b, "relu").parameters["scale"] = "missing"; },
                  {"\"relu2\"", "no parameter \"scale\""});
   const auto wrong = [](const std::string& tensor, Shape shape, DType dtype = DType::kF32) {
     return [=](NetworkWriter& b) { b.parameters.insert_or_assign(tensor, Array(shape, dtype)); };
@@ -121,10 +123,19 @@ TEST(Graph, Tensors) {
 }
 
 TEST(Graph, Windows) {
-  expect_refused([](auto& b) { node_of(b, Op::kConv).window.stride[1] = 0; }, {"\"conv0\"", "stride"});
-  expect_refused([](auto& b) { node_of(b, Op::kConv).window.size = {99, 99, 99, 1}; }, {"\"conv0\"", "4096"});
-  expect_refused([](auto& b) { node_of(b, Op::kConv).window.pad[0] = 1; }, {"\"conv0\"", "padding"});
-  expect_refused([](auto& b) { b.graph.dims = 2; }, {"\"conv0\"", "3 axes"});
+  expect_refused(
+      [](auto& b) {
+        node_of(b, "conv").attributes["stride"] = PerAxis{1, 0, 1};
+      },
+      {"\"conv0\"", "stride", "1 to ", "[1, 0, 1]"});
+  expect_refused([](auto& b) { node_of(b, "conv").attributes["kernel_size"] = std::int64_t{99}; },
+                 {"\"conv0\"", "4096"});
+  expect_refused(
+      [](auto& b) {
+        node_of(b, "conv").attributes["padding"] = PerAxis{1, 0, 0};
+      },
+      {"\"conv0\"", "padding"});
+  expect_refused([](auto& b) { b.graph.dims = 2; }, {"\"conv0\"", "per axis", "[3, 3, 3]"});
   expect_refused([](auto& b) { b.graph.dims = 5; }, {"dimensions", "5"});
   expect_refused([](auto& b) { b.graph.in_channels = 0; }, {"input channel"});
 }
@@ -134,7 +145,7 @@ Network frame_network() {
   NetworkBuilder net(GraphInput::kFrames, 3, 1);
   std::string x = net.temporal_shift("shift", kGraphInput, {2, false});
   x = net.relu("relu", net.norm("norm", net.conv2d("conv", x, 6, 3, 2, 3)));
-  x = net.add("mean", Op::kAvgPool, {net.max_pool2d("pool", x, {3, 2, 1})});
+  x = net.add("mean", "avg_pool", {net.max_pool2d("pool", x, {3, 2, 1})});
   return net.take(net.linear("classifier", x, 5));
 }
 
@@ -150,19 +161,20 @@ void expect_frames_refused(const std::function<void(Network&, Node&)>& change, c
 
 TEST(Graph, ChannelsAndKernelsOnFrames) {
   Network network = frame_network();
-  for (Node& node : network.graph.nodes)
-    if (node.op == Op::kConv2d) node.window2d.kernel = 77;  // the weight decides
-  const auto channels = check_graph(network.graph, network.parameters);
+  const auto values = check_graph(network.graph, network.parameters);
   EXPECT_EQ(network.graph.dims, 2);
-  EXPECT_EQ(channels.at("shift"), 3);
-  EXPECT_EQ(channels.at("conv"), 6);
-  EXPECT_EQ(channels.at("pool"), 6);
-  EXPECT_EQ(channels.at("mean"), 6);
-  EXPECT_EQ(channels.at("classifier"), 5);
-  for (const Node& node : network.graph.nodes) {
-    if (node.op != Op::kConv2d) continue;
-    EXPECT_EQ(node.window2d, (Window2d{3, 2, 1}));
-  }
+  EXPECT_EQ(values.channels("shift"), 3);
+  EXPECT_EQ(values.channels("conv"), 6);
+  EXPECT_EQ(values.channels("pool"), 6);
+  EXPECT_EQ(values.channels("mean"), 6);
+  EXPECT_EQ(values.channels("classifier"), 5);
+  const Domains& domains = values.domains;
+  EXPECT_EQ(values.at("shift").domain, 0);
+  EXPECT_EQ(domains[values.at("conv").domain].window2d,
+            (Window2d{1, 2, 0}));  // 3 / 2 with padding 1: every second pixel
+  EXPECT_EQ(domains[values.at("pool").domain].parent, values.at("conv").domain);
+  EXPECT_EQ(domains[values.at("mean").domain].kind, Domain::Kind::kClouds);
+  EXPECT_EQ(values.at("classifier").domain, values.at("mean").domain);
 }
 
 TEST(Graph, OpsOnFrames) {
@@ -176,29 +188,47 @@ TEST(Graph, OpsOnFrames) {
   expect_frames_refused(weight({0, 1, 3, 3}), "conv", {"\"conv\"", "output channels"});
   expect_frames_refused(weight({6, 1, 12, 12}), "conv", {"\"conv\"", "kernel of 1 to 11", "12"});
   expect_frames_refused(weight({6, 1, 0, 0}), "conv", {"\"conv\"", "kernel", "0"});
-  expect_frames_refused([](Network&, Node& n) { n.groups = 2; }, "conv", {"\"conv\"", "groups", "3 input", "found 2"});
-  expect_frames_refused([](Network&, Node& n) { n.groups = 0; }, "conv", {"\"conv\"", "groups", "found 0"});
-  expect_frames_refused([](Network&, Node& n) { n.window2d.stride = 0; }, "conv", {"\"conv\"", "stride", "found 0"});
-  expect_frames_refused([](Network&, Node& n) { n.window2d.stride = 9; }, "pool", {"\"pool\"", "stride", "found 9"});
-  expect_frames_refused([](Network&, Node& n) { n.window2d.padding = 2; }, "conv", {"\"conv\"", "0 to 1", "found 2"});
-  expect_frames_refused([](Network&, Node& n) { n.window2d.padding = -1; }, "pool", {"\"pool\"", "padding", "-1"});
-  expect_frames_refused([](Network&, Node& n) { n.window2d.kernel = 0; }, "pool", {"\"pool\"", "kernel", "found 0"});
-  expect_frames_refused([](Network&, Node& n) { n.shift.shift_div = 0; }, "shift", {"\"shift\"", "at least 1", "0"});
-  expect_frames_refused([](Network&, Node& n) { n.shift.shift_div = 4; }, "shift", {"\"shift\"", "its 3", "found 4"});
-  expect_frames_refused([](Network&, Node& n) { n.shift = {1, true}; }, "shift", {"\"shift\"", "at least 2", "1"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["groups"] = std::int64_t{2}; }, "conv",
+                        {"\"conv\"", "groups", "3 input", "found 2"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["groups"] = std::int64_t{0}; }, "conv",
+                        {"\"conv\"", "groups", "found 0"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["stride"] = std::int64_t{0}; }, "conv",
+                        {"\"conv\"", "stride", "found 0"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["stride"] = std::int64_t{9}; }, "pool",
+                        {"\"pool\"", "stride", "found 9"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["padding"] = std::int64_t{2}; }, "conv",
+                        {"\"conv\"", "0 to 1", "found 2"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["padding"] = std::int64_t{-1}; }, "pool",
+                        {"\"pool\"", "padding", "-1"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["kernel_size"] = std::int64_t{0}; }, "pool",
+                        {"\"pool\"", "kernel", "found 0"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["shift_div"] = std::int64_t{0}; }, "shift",
+                        {"\"shift\"", "1 to", "0"});
+  expect_frames_refused([](Network&, Node& n) { n.attributes["shift_div"] = std::int64_t{4}; }, "shift",
+                        {"\"shift\"", "its 3", "found 4"});
+  expect_frames_refused(
+      [](Network&, Node& n) {
+        n.attributes = {{"shift_div", std::int64_t{1}}, {"bidirectional", true}};
+      },
+      "shift", {"\"shift\"", "at least 2", "1"});
   expect_frames_refused([](Network& n, Node&) { n.graph.dims = 3; }, "shift", {"2 dimensions", "found 3"});
 }
 
 TEST(Graph, OpsBelongToTheirNetworks) {
-  for (const Op op : {Op::kSigmoid, Op::kMaxPool, Op::kColumns, Op::kCoordinates})
-    expect_frames_refused([&](Network&, Node& n) { n.op = op; }, "relu", {"\"relu\"", name(op), "frames"});
-  for (const Op op : {Op::kMaxPool2d, Op::kTemporalShift})
-    expect_refused([&](auto& b) { node_of(b, Op::kRelu).op = op; }, {"\"relu2\"", name(op), "voxels"});
-  expect_refused([](auto& b) { node_of(b, Op::kConv).op = Op::kConv2d; }, {"\"conv0\"", "conv2d", "voxels"});
+  expect_frames_refused([](Network&, Node& n) { n.op = "coordinates"; }, "relu", {"\"relu\"", "coordinates", "points"});
+  const Attributes pooling{{"kernel_size", std::int64_t{3}}}, shift{{"shift_div", std::int64_t{2}}};
+  for (const auto& [op, attributes] : {std::pair{"max_pool2d", pooling}, std::pair{"temporal_shift", shift}})
+    expect_refused(
+        [&](auto& b) {
+          node_of(b, "relu").attributes = attributes;
+          node_of(b, "relu").op = op;
+        },
+        {"\"relu2\"", op, "takes images", "\"batch_norm1\""});
+  expect_refused([](auto& b) { node_of(b, "relu").op = "avg_pool"; }, {"\"relu2\"", "avg_pool", "voxels"});
   Network points = frame_network();
   points.graph.input = GraphInput::kPoints;
   points.graph.dims = 3;
-  expect_throw([&] { check_graph(points.graph, points.parameters); }, {"\"shift\"", "temporal_shift", "points"});
+  expect_throw([&] { check_graph(points.graph, points.parameters); }, {"\"shift\"", "temporal_shift", "takes images"});
 }
 
 TEST(Graph, GrowthIsBounded) {
@@ -236,49 +266,52 @@ TEST(GraphJson, RoundTrip) {
     EXPECT_EQ(x1.op, x2.op);
     EXPECT_EQ(x1.inputs, x2.inputs);
     EXPECT_EQ(x1.parameters, x2.parameters);
-    EXPECT_TRUE(x1.window == x2.window || (x1.op != Op::kConv && x1.op != Op::kConvTranspose)) << x1.name;
-    EXPECT_EQ(x1.eps, x2.eps);
-    EXPECT_EQ(x1.slope, x2.slope);
+    EXPECT_EQ(x1.attributes, x2.attributes) << x1.name;
   }
   EXPECT_EQ(to_json(read), document);
 }
 
 TEST(GraphJson, RoundTripOnFrames) {
   Network network = frame_network();
-  network.graph.nodes.front().shift = {3, true};
+  network.graph.nodes.front().attributes = {{"shift_div", std::int64_t{3}}, {"bidirectional", true}};
   const json document = to_json(network.graph);
   Graph read = graph_from_json(json::parse(document.dump()));
   EXPECT_EQ(read.input, GraphInput::kFrames);
   EXPECT_EQ(read.dims, 2);
-  check_graph(read, network.parameters);
   ASSERT_EQ(read.nodes.size(), network.graph.nodes.size());
   for (std::size_t i = 0; i < read.nodes.size(); ++i) {
     const Node &a = read.nodes[i], &b = network.graph.nodes[i];
     EXPECT_EQ(a.op, b.op);
-    EXPECT_EQ(a.window2d, b.window2d) << a.name;
-    EXPECT_EQ(a.groups, b.groups) << a.name;
-    EXPECT_EQ(a.shift, b.shift) << a.name;
+    EXPECT_EQ(a.attributes, b.attributes) << a.name;
   }
   EXPECT_EQ(to_json(read), document);
 }
 
+void check_document(const json& document, const Parameters& parameters = {}) {
+  Graph graph = graph_from_json(document);
+  check_graph(graph, parameters);
+}
+
 TEST(GraphJson, RefusedOnFrames) {
   const auto with = [&](const std::string& pointer, const std::string& value, const std::vector<std::string>& parts) {
-    json document = to_json(frame_network().graph);
+    const Network network = frame_network();
+    json document = to_json(network.graph);
     document[json::json_pointer(pointer)] = json::parse(value);
     SCOPED_TRACE(pointer + " = " + value);
-    expect_throw([&] { graph_from_json(document); }, parts);
+    expect_throw([&] { check_document(document, network.parameters); }, parts);
   };
   with("/input", R"("images")", {"voxels, points or frames", "\"images\""});
-  with("/nodes/0/shift_div", "2.5", {"\"shift\"", "shift_div", "whole", "2.5"});
+  with("/nodes/0/shift_div", "2.5", {"\"shift\"", "shift_div", "whole number of 1 to 8192", "2.5"});
   with("/nodes/0/shift_div", "null", {"\"shift\"", "shift_div", "null"});
-  with("/nodes/0/bidirectional", "1", {"[graph]"});
+  with("/nodes/0/bidirectional", "1", {"\"shift\"", "bidirectional", "true or false", "1"});
   with("/nodes/1/stride", "[2, 2]", {"\"conv\"", "stride", "whole"});
   with("/nodes/1/groups", R"("all")", {"\"conv\"", "groups", "\"all\""});
   with("/nodes/4/kernel_size", "1e99", {"\"pool\"", "kernel_size", "1e+99"});
-  json document = to_json(frame_network().graph);
+  const Network network = frame_network();
+  json document = to_json(network.graph);
   document["nodes"][4].erase("kernel_size");
-  expect_throw([&] { graph_from_json(document); }, {"\"pool\"", "kernel_size", "null"});
+  expect_throw([&] { check_document(document, network.parameters); }, {"\"pool\"", "lacks kernel_size"});
+  with("/nodes/4/ceil_mode", "true", {"\"pool\"", "max_pool2d", "no attribute \"ceil_mode\""});
 }
 
 TEST(GraphJson, EveryOpHasItsName) {
@@ -308,12 +341,26 @@ TEST(GraphJson, EveryOpHasItsName) {
                          "conv2d",
                          "max_pool2d",
                          "temporal_shift"};
-  int op = 0;
-  for (const char* expected : names) {
-    EXPECT_EQ(find_op(expected), static_cast<Op>(op));
-    EXPECT_STREQ(name(static_cast<Op>(op++)), expected);
+  std::set<std::string> known;
+  for (const OpDefinition* op : all_ops()) {
+    EXPECT_TRUE(known.insert(op->name).second) << op->name;
+    EXPECT_EQ(find_op(op->name), op);
   }
-  EXPECT_FALSE(find_op("convolve").has_value());
+  for (const char* expected : names) EXPECT_TRUE(known.contains(expected)) << expected;
+  EXPECT_EQ(find_op("convolve"), nullptr);
+}
+
+// One number stands for all axes, as in torch.
+TEST(GraphJson, OneNumberForAllAxes) {
+  const auto parsed = [](const std::string& size) {
+    Graph graph = graph_from_text(R"({"dims": 3, "in_channels": 4, "output": "a", "nodes": [{"name": "a", "op": "conv",
+                                      "inputs": ["input"], "parameters": {"weight": "w"}, "kernel_size": )" +
+                                  size + "}]}");
+    check_graph(graph, {{"w", Array({27, 4, 4}, DType::kF32)}});
+    return to_json(graph);
+  };
+  EXPECT_EQ(parsed("3"), parsed("[3, 3, 3]"));
+  EXPECT_EQ(parsed("3")["nodes"][0]["stride"], (json{1, 1, 1}));
 }
 
 TEST(GraphJson, Refused) {
@@ -321,12 +368,13 @@ TEST(GraphJson, Refused) {
       R"({"dims": 3, "in_channels": 4, "output": "a",
           "nodes": [{"name": "a", "op": "conv", "inputs": ["input"], "kernel_size": [3, 3, 3],
                      "parameters": {"weight": "w"}}]})";
-  EXPECT_EQ(graph_from_json(json::parse(good)).nodes.size(), 1u);
+  const Parameters parameters{{"w", Array({27, 4, 4}, DType::kF32)}};
+  check_document(json::parse(good), parameters);
   const auto with = [&](const std::string& pointer, const std::string& value, const std::vector<std::string>& parts) {
     json document = json::parse(good);
     document[json::json_pointer(pointer)] = json::parse(value);
     SCOPED_TRACE(pointer + " = " + value);
-    expect_throw([&] { graph_from_json(document); }, parts);
+    expect_throw([&] { check_document(document, parameters); }, parts);
   };
   with("/nodes/0/op", R"("convolve")", {"\"a\"", "unknown op", "\"convolve\""});
   with("/nodes/0/op", "3", {"[graph]"});
@@ -335,20 +383,20 @@ TEST(GraphJson, Refused) {
   with("/nodes/0/inputs", "[1]", {"[graph]"});
   with("/nodes/0/parameters", "[]", {"[graph]"});
   with("/nodes/0/parameters", R"({"weight": 3})", {"[graph]"});
-  with("/nodes/0/kernel_size", "[3, 3]", {"\"a\"", "kernel_size", "3 numbers"});
-  with("/nodes/0/kernel_size", "3", {"\"a\"", "kernel_size"});
+  with("/nodes/0/kernel_size", "[3, 3]", {"\"a\"", "kernel_size", "per axis", "[3, 3]"});
   with("/nodes/0/kernel_size", "[3, 3, 3.5]", {"\"a\"", "whole", "3.5"});
   with("/nodes/0/stride", "[1, 1, 4294967297]", {"\"a\"", "stride", "4294967297"});
   with("/nodes/0/stride", "[1, 1, -1]", {"\"a\"", "stride", "-1"});
   with("/nodes/0/semantics", R"("valid")", {"\"a\"", "semantics", "\"valid\""});
-  with("/nodes/0/eps", R"("small")", {"[graph]"});
+  with("/nodes/0/eps", "1e-5", {"\"a\"", "(conv)", "no attribute \"eps\""});
+  with("/nodes/0/stride", "{}", {"\"a\"", "stride", "{}"});
   with("/nodes/0", "5", {"[graph]"});
   with("/nodes", "5", {"[graph]"});
   with("/dims", "7", {"dims", "7"});
-  const std::string group = R"({"name": "g", "op": "group", "inputs": [], "count": 1, "radius": 1})";
-  const std::string columns = R"({"name": "c", "op": "columns", "inputs": [], "first": 1, "count": 1})";
+  const std::string group = R"({"name": "g", "op": "group", "inputs": ["input", "input"], "count": 1, "radius": 1})";
+  const std::string columns = R"({"name": "c", "op": "columns", "inputs": ["input"], "first": 1, "count": 1})";
   const std::string grid =
-      R"({"name": "d", "op": "voxelize_dense", "inputs": [], "resolution": 1, "normalize": true, "eps": 0})";
+      R"({"name": "d", "op": "voxelize_dense", "inputs": ["input"], "resolution": 1, "normalize": true, "eps": 0})";
   const std::vector<std::pair<std::string, std::string>> whole = {{good, "/dims"},     {good, "/in_channels"},
                                                                   {group, "/count"},   {columns, "/first"},
                                                                   {columns, "/count"}, {grid, "/resolution"}};
@@ -359,7 +407,7 @@ TEST(GraphJson, Refused) {
       if (text == good) document = part;
       if (text != good) document["nodes"][0] = part;
       SCOPED_TRACE(pointer + " = " + value);
-      expect_throw([&] { graph_from_json(document); }, {pointer.substr(1), "expects a whole number"});
+      expect_throw([&] { check_document(document, parameters); }, {pointer.substr(1), "expects a whole number"});
     }
   with("/in_channels", R"("four")", {"[graph]"});
   with("/output", "{}", {"[graph]"});

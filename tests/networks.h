@@ -2,6 +2,7 @@
 // of summation gives the same float32 and results can be compared for equality.
 #pragma once
 
+#include <voxshift/graph/product.h>
 #include <voxshift/tasks/model.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
@@ -43,26 +44,26 @@ class NetworkWriter {
   }
 
   std::string conv(const std::string& x, std::int64_t out, const Window& window, bool bias = false) {
-    return product(Op::kConv, x, out, {window.volume(), channels_.at(x), out}, window, bias);
+    return product("conv", x, out, {window.volume(), channels_.at(x), out}, window, bias);
   }
   std::string conv(const std::string& x, std::int64_t out, int size = 3, int stride = 1) {
     return conv(x, out, cube(graph.dims, size, stride));
   }
   std::string conv_transpose(const std::string& x, std::int64_t out, const Window& window, bool bias = false) {
-    return product(Op::kConvTranspose, x, out, {window.volume(), channels_.at(x), out}, window, bias);
+    return product("conv_transpose", x, out, {window.volume(), channels_.at(x), out}, window, bias);
   }
   std::string conv_transpose(const std::string& x, std::int64_t out, int size = 2, int stride = 2) {
     return conv_transpose(x, out, cube(graph.dims, size, stride));
   }
   std::string linear(const std::string& x, std::int64_t out, bool bias = true) {
-    return product(Op::kLinear, x, out, {out, channels_.at(x)}, {}, bias);
+    return product("linear", x, out, {out, channels_.at(x)}, {}, bias);
   }
 
   /// Scale 1, 1/2 or 1/4 (running_var 1, 4 or 16 without eps); mean and bias whole.
   std::string batch_norm(const std::string& x) {
     const std::int64_t channels = channels_.at(x);
-    Node& node = add_node(Op::kBatchNorm, {x}, channels);
-    node.eps = 0;
+    Node& node = add_node("batch_norm", {x}, channels);
+    node.attributes = {{"eps", 0.0}};
     for (const char* role : {"weight", "bias", "running_mean", "running_var"}) {
       std::vector<float> values;
       for (std::int64_t c = 0; c < channels; ++c) {
@@ -79,20 +80,18 @@ class NetworkWriter {
     return node.name;
   }
 
-  std::string relu(const std::string& x) { return add_node(Op::kRelu, {x}, channels_.at(x)).name; }
-  std::string relu6(const std::string& x) { return add_node(Op::kRelu6, {x}, channels_.at(x)).name; }
+  std::string relu(const std::string& x) { return add_node("relu", {x}, channels_.at(x)).name; }
+  std::string relu6(const std::string& x) { return add_node("relu6", {x}, channels_.at(x)).name; }
   std::string leaky_relu(const std::string& x) {
-    Node& node = add_node(Op::kLeakyRelu, {x}, channels_.at(x));
-    node.slope = 0.25f;
+    Node& node = add_node("leaky_relu", {x}, channels_.at(x));
+    node.attributes = {{"slope", 0.25}};
     return node.name;
   }
-  std::string add(const std::string& a, const std::string& b) {
-    return add_node(Op::kAdd, {a, b}, channels_.at(a)).name;
-  }
+  std::string add(const std::string& a, const std::string& b) { return add_node("add", {a, b}, channels_.at(a)).name; }
   std::string cat(const std::vector<std::string>& parts) {
     std::int64_t channels = 0;
     for (const std::string& part : parts) channels += channels_.at(part);
-    return add_node(Op::kCat, parts, channels).name;
+    return add_node("cat", parts, channels).name;
   }
 
   /// The network whose output is `output`, behind a profile of as many columns as it has channels.
@@ -108,9 +107,9 @@ class NetworkWriter {
   }
 
   /// A node of any kind, to be changed by the caller.
-  Node& add_node(Op op, std::vector<std::string> inputs, std::int64_t channels) {
+  Node& add_node(const std::string& op, std::vector<std::string> inputs, std::int64_t channels) {
     Node node;
-    node.name = std::string(name(op)) + std::to_string(graph.nodes.size());
+    node.name = op + std::to_string(graph.nodes.size());
     node.op = op;
     node.inputs = std::move(inputs);
     channels_[node.name] = channels;
@@ -132,9 +131,10 @@ class NetworkWriter {
     return array;
   }
 
-  std::string product(Op op, const std::string& x, std::int64_t out, Shape shape, const Window& window, bool bias) {
+  std::string product(const std::string& op, const std::string& x, std::int64_t out, Shape shape, const Window& window,
+                      bool bias) {
     Node& node = add_node(op, {x}, out);
-    node.window = window;
+    if (op != "linear") node.attributes = attributes_of(window);
     node.parameters["weight"] = node.name + ".weight";
     parameters.emplace(node.name + ".weight", whole_numbers(std::move(shape)));
     if (bias) {

@@ -32,8 +32,8 @@ PvcnnSpec small(PvcnnSpec spec) {
 // A part of the points that are sampled, and of the neighbours of each.
 Network thinned(Network network, std::int64_t part) {
   for (Node& node : network.graph.nodes)
-    if (node.op == Op::kFurthestPointSample || node.op == Op::kGroup)
-      node.count = std::max<std::int64_t>(1, node.count / part);
+    if (node.op == "furthest_point_sample" || node.op == "group")
+      node.attributes["count"] = std::max<std::int64_t>(1, node.whole("count") / part);
   return network;
 }
 

@@ -81,7 +81,7 @@ TEST_P(SegmenterTest, SegmentLabelsEveryPoint) {
 TEST_P(SegmenterTest, ScoresAreTheSoftmaxOfTheLogits) {
   NetworkWriter b(kChannels);
   b.parameters.emplace("w", Array::from(std::vector<float>{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 100}, {3, 4}));
-  Node& node = b.add_node(Op::kLinear, {kGraphInput}, 3);
+  Node& node = b.add_node("linear", {kGraphInput}, 3);
   node.parameters["weight"] = "w";
   const Model model = b.model(node.name);
   Segmenter segmenter(model, device(), 1, DType::kF32);

@@ -53,44 +53,39 @@ class PlainNodes {
     const Node& node = *std::find_if(network_.graph.nodes.begin(), network_.graph.nodes.end(),
                                      [&](const Node& n) { return n.name == name; });
     Image x = value(node.inputs[0]);
-    switch (node.op) {
-      case Op::kConv2d:
-        return convolve(node, x);
-      case Op::kLinear:
-        return multiply(node, x);
-      case Op::kBatchNorm:
-        for (std::size_t i = 0; i < x.values.size(); ++i) {
-          const auto c = static_cast<std::int64_t>(i) % x.channels;
-          const double scale = parameter(node, "weight", c) / std::sqrt(parameter(node, "running_var", c) + node.eps);
-          x.values[i] = (x.values[i] - parameter(node, "running_mean", c)) * scale + parameter(node, "bias", c);
-        }
-        return x;
-      case Op::kRelu:
-      case Op::kRelu6:
-        for (double& v : x.values) v = std::clamp(v, 0.0, node.op == Op::kRelu6 ? 6.0 : 1e30);
-        return x;
-      case Op::kAdd: {
-        const Image y = value(node.inputs[1]);
-        for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] += y.values[i];
-        return x;
+    if (node.op == "conv2d") return convolve(node, x);
+    if (node.op == "linear") return multiply(node, x);
+    if (node.op == "batch_norm") {
+      for (std::size_t i = 0; i < x.values.size(); ++i) {
+        const auto c = static_cast<std::int64_t>(i) % x.channels;
+        const double variance = parameter(node, "running_var", c) + node.number("eps");
+        const double scale = parameter(node, "weight", c) / std::sqrt(variance);
+        x.values[i] = (x.values[i] - parameter(node, "running_mean", c)) * scale + parameter(node, "bias", c);
       }
-      case Op::kTemporalShift: {
-        const std::int64_t fold = x.channels / node.shift.shift_div;
-        const auto last = last_.find(node.inputs[0]);
-        for (std::size_t i = 0; i < x.values.size(); ++i)
-          if (static_cast<std::int64_t>(i) % x.channels < fold)
-            x.values[i] = last != last_.end() ? last->second.values[i] : 0.0;
-        return x;
-      }
-      case Op::kMaxPool2d:
-        return pool(node, x);
-      default: {  // the mean
-        Image mean{1, 1, x.channels, std::vector<double>(static_cast<std::size_t>(x.channels))};
-        for (std::size_t i = 0; i < x.values.size(); ++i)
-          mean.values[i % mean.values.size()] += x.values[i] / static_cast<double>(x.height * x.width);
-        return mean;
-      }
+      return x;
     }
+    if (node.op == "relu" || node.op == "relu6") {
+      for (double& v : x.values) v = std::clamp(v, 0.0, node.op == "relu6" ? 6.0 : 1e30);
+      return x;
+    }
+    if (node.op == "add") {
+      const Image y = value(node.inputs[1]);
+      for (std::size_t i = 0; i < x.values.size(); ++i) x.values[i] += y.values[i];
+      return x;
+    }
+    if (node.op == "temporal_shift") {
+      const std::int64_t fold = x.channels / node.whole("shift_div");
+      const auto last = last_.find(node.inputs[0]);
+      for (std::size_t i = 0; i < x.values.size(); ++i)
+        if (static_cast<std::int64_t>(i) % x.channels < fold)
+          x.values[i] = last != last_.end() ? last->second.values[i] : 0.0;
+      return x;
+    }
+    if (node.op == "max_pool2d") return pool(node, x);
+    Image mean{1, 1, x.channels, std::vector<double>(static_cast<std::size_t>(x.channels))};
+    for (std::size_t i = 0; i < x.values.size(); ++i)
+      mean.values[i % mean.values.size()] += x.values[i] / static_cast<double>(x.height * x.width);
+    return mean;
   }
 
  private:
@@ -105,7 +100,7 @@ class PlainNodes {
 
   Image convolve(const Node& node, const Image& x) const {
     const Array& weight = network_.parameters.at(node.parameters.at("weight"));
-    const std::int64_t stride = node.window2d.stride, padding = node.window2d.padding;
+    const std::int64_t stride = node.whole("stride"), padding = node.whole("padding");
     const std::int64_t kernel = weight.dim(2), each = weight.dim(1), outputs = weight.dim(0);
     Image out{
         (x.height + 2 * padding - kernel) / stride + 1, (x.width + 2 * padding - kernel) / stride + 1, outputs, {}};
@@ -118,7 +113,7 @@ class PlainNodes {
               for (std::int64_t j = 0; j < kernel; ++j) {
                 const std::int64_t v = y * stride - padding + i, u = w * stride - padding + j;
                 if (v < 0 || v >= x.height || u < 0 || u >= x.width) continue;
-                sum += x.at(v, u, o / (outputs / node.groups) * each + c) *
+                sum += x.at(v, u, o / (outputs / node.whole("groups")) * each + c) *
                        weight.data<float>()[((o * each + c) * kernel + i) * kernel + j];
               }
           out.values.push_back(sum);
@@ -139,7 +134,8 @@ class PlainNodes {
   }
 
   Image pool(const Node& node, const Image& x) const {
-    const auto [kernel, stride, padding] = node.window2d;
+    const std::int64_t kernel = node.whole("kernel_size"), stride = node.whole("stride"),
+                       padding = node.whole("padding");
     Image out{
         (x.height + 2 * padding - kernel) / stride + 1, (x.width + 2 * padding - kernel) / stride + 1, x.channels, {}};
     for (std::int64_t y = 0; y < out.height; ++y)

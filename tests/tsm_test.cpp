@@ -1,4 +1,5 @@
 // TSM networks: published sizes, names and shapes of the checkpoints, which blocks are shifted, widths, refused specs.
+#include <voxshift/graph/image_window.h>
 #include <voxshift/networks/tsm.h>
 
 #include <algorithm>
@@ -10,6 +11,12 @@
 
 namespace voxshift {
 namespace {
+
+// Of a convolution or a pooling.
+Window2d window_of(const Network& network, const std::string& name) {
+  const Node& node = node_of(network, name);
+  return image_window_of(node, node.op == "conv2d" ? shape(network, name + ".weight")[3] : node.whole("kernel_size"));
+}
 
 using Names = std::vector<std::string>;
 
@@ -25,13 +32,13 @@ std::int64_t parameter_count(const Network& network) {
 Names shifted(const Network& network) {
   Names names;
   for (const Node& node : network.graph.nodes)
-    if (node.op == Op::kTemporalShift) names.push_back(node.name);
+    if (node.op == "temporal_shift") names.push_back(node.name);
   return names;
 }
 
 void expect_logits(Network network, std::int64_t classes) {
-  const auto channels = check_graph(network.graph, network.parameters);
-  EXPECT_EQ(channels.at(network.graph.output), classes);
+  const auto values = check_graph(network.graph, network.parameters);
+  EXPECT_EQ(values.channels(network.graph.output), classes);
 }
 
 // MobileNetV2
@@ -76,17 +83,17 @@ TEST(TsmMobileNetV2, StridesChannelsAndGroups) {
   const Network network = make_tsm_mobilenetv2(spec(1, 27), 1);
   const std::int64_t out[] = {16, 24, 24, 32, 32, 32, 64, 64, 64, 64, 96, 96, 96, 160, 160, 160, 320};
   const std::set<int> strided{2, 4, 7, 14};
-  EXPECT_EQ(node_of(network, "features.0.0").window2d, (Window2d{3, 2, 1}));
+  EXPECT_EQ(window_of(network, "features.0.0"), (Window2d{3, 2, 1}));
   for (int block = 1; block <= 17; ++block) {
     const std::string list = "features." + std::to_string(block) + ".conv.";
     const std::string depthwise = list + (block == 1 ? "0" : "3"), project = list + (block == 1 ? "3" : "6");
     EXPECT_EQ(shape(network, project + ".weight")[0], out[block - 1]) << block;
-    EXPECT_EQ(node_of(network, depthwise).window2d, (Window2d{3, strided.contains(block) ? 2 : 1, 1})) << block;
-    EXPECT_EQ(node_of(network, depthwise).groups, shape(network, depthwise + ".weight")[0]) << block;
-    EXPECT_TRUE(node_of(network, project).window2d.pointwise()) << block;
+    EXPECT_EQ(window_of(network, depthwise), (Window2d{3, strided.contains(block) ? 2 : 1, 1})) << block;
+    EXPECT_EQ(node_of(network, depthwise).whole("groups"), shape(network, depthwise + ".weight")[0]) << block;
+    EXPECT_TRUE(window_of(network, project).pointwise()) << block;
     // No activation after the projection: linear bottlenecks.
     for (const Node& node : network.graph.nodes) {
-      if (node.op != Op::kRelu6) continue;
+      if (node.op != "relu6") continue;
       EXPECT_NE(node.inputs[0], list + (block == 1 ? "4" : "7"));
     }
   }
@@ -103,7 +110,8 @@ TEST(TsmMobileNetV2, TheTenShiftedBlocks) {
     for (const std::string& name : expected) {
       const std::string block = name.substr(0, name.rfind('.'));
       const Node& shift = node_of(network, name);
-      EXPECT_EQ(shift.shift, (TemporalShift{8, bidirectional}));
+      EXPECT_EQ(shift.whole("shift_div"), 8);
+      EXPECT_EQ(shift.flag("bidirectional"), bidirectional);
       EXPECT_EQ(node_of(network, block + ".conv.0").inputs, Names{name});
       // The residual is the value before the shift.
       EXPECT_EQ(node_of(network, block + ".add").inputs, (Names{shift.inputs[0], block + ".conv.7"}));
@@ -154,12 +162,12 @@ TEST(TsmResNet50, NamesShapesAndStridesOfTorchvision) {
       EXPECT_EQ(shape(network, name + "conv2.weight"), (Shape{middle, middle, 3, 3})) << name;
       EXPECT_EQ(shape(network, name + "conv3.weight"), (Shape{4 * middle, middle, 1, 1})) << name;
       const std::int64_t stride = stage > 0 && block == 0 ? 2 : 1;
-      EXPECT_EQ(node_of(network, name + "conv1").window2d, (Window2d{1, 1, 0})) << name;
-      EXPECT_EQ(node_of(network, name + "conv2").window2d, (Window2d{3, stride, 1})) << name;
+      EXPECT_EQ(window_of(network, name + "conv1"), (Window2d{1, 1, 0})) << name;
+      EXPECT_EQ(window_of(network, name + "conv2"), (Window2d{3, stride, 1})) << name;
       if (block == 0) {
         expected.insert(name + "downsample.0.weight");
         norm(name + "downsample.1");
-        EXPECT_EQ(node_of(network, name + "downsample.0").window2d, (Window2d{1, stride, 0})) << name;
+        EXPECT_EQ(window_of(network, name + "downsample.0"), (Window2d{1, stride, 0})) << name;
       }
       in = 4 * middle;
     }
@@ -167,8 +175,8 @@ TEST(TsmResNet50, NamesShapesAndStridesOfTorchvision) {
   for (const auto& [name, tensor] : network.parameters) found.insert(name);
   EXPECT_EQ(found, expected);
   EXPECT_EQ(shape(network, "conv1.weight"), (Shape{64, 3, 7, 7}));
-  EXPECT_EQ(node_of(network, "conv1").window2d, (Window2d{7, 2, 3}));
-  EXPECT_EQ(node_of(network, "maxpool").window2d, (Window2d{3, 2, 1}));
+  EXPECT_EQ(window_of(network, "conv1"), (Window2d{7, 2, 3}));
+  EXPECT_EQ(window_of(network, "maxpool"), (Window2d{3, 2, 1}));
   EXPECT_EQ(shape(network, "new_fc.weight"), (Shape{400, 2048}));
   expect_logits(network, 400);
 }

@@ -32,7 +32,7 @@ inline Network with_norms(Network network) {
   std::mt19937 random(5);
   std::uniform_real_distribution<float> around(-0.3f, 0.3f);
   for (const Node& node : network.graph.nodes) {
-    if (node.op != Op::kBatchNorm) continue;
+    if (node.op != "batch_norm") continue;
     for (const auto& [role, tensor] : node.parameters) {
       const bool positive = role == "weight" || role == "running_var";
       Array& values = network.parameters.at(tensor);
@@ -48,7 +48,7 @@ inline Model video_model(const Network& network, std::int64_t height, std::int64
   profile.frames->height = height;
   profile.frames->width = width;
   Graph graph = network.graph;
-  const std::int64_t classes = check_graph(graph, network.parameters).at(graph.output);
+  const std::int64_t classes = check_graph(graph, network.parameters).channels(graph.output);
   std::vector<ClassInfo> table;
   for (std::int64_t c = 0; c < classes; ++c) table.push_back({std::to_string(c), static_cast<std::uint32_t>(c), {}});
   return {"test", network.graph, network.parameters, profile, table};
@@ -76,16 +76,16 @@ inline Network tiny_network(const TemporalShift& shift = {4, false}) {
   x = conv("stem.project", relu6(conv("stem.filter", x, 12, 3, 1, true)), 8, 1);
   std::string y = net.temporal_shift("a.shift", x, shift);
   y = relu6(conv("a.filter", relu6(conv("a.expand", y, 20, 1)), 20, 3, 1, true));
-  x = net.add("a.sum", Op::kAdd, {x, conv("a.project", y, 8, 1)});
+  x = net.add("a.sum", "add", {x, conv("a.project", y, 8, 1)});
   y = relu6(conv("b.filter", relu6(conv("b.expand", x, 24, 1)), 24, 5, 2, true));
   x = conv("b.project", y, 12, 1);
   y = net.temporal_shift("c.shift", x, shift);
   y = net.relu("c.relu1", conv("c.conv1", y, 6, 1));
   y = conv("c.conv3", net.relu("c.relu2", conv("c.conv2", y, 6, 3, 2)), 16, 1);
-  x = net.relu("c.relu3", net.add("c.sum", Op::kAdd, {y, conv("c.shortcut", x, 16, 1, 2)}));
+  x = net.relu("c.relu3", net.add("c.sum", "add", {y, conv("c.shortcut", x, 16, 1, 2)}));
   x = net.relu("d.relu", conv("d.filter", x, 16, 3, 1, true));
   x = net.max_pool2d("d.pool", x, {3, 2, 1});
-  x = net.add("mean", Op::kAvgPool, {x});
+  x = net.add("mean", "avg_pool", {x});
   return with_norms(net.take(net.linear("classes", x, 5)));
 }
 

@@ -106,8 +106,8 @@ TEST_F(VideoModel, DefaultsOfTheArchitectures) {
     spec.bidirectional = bidirectional;
     const Model model = Model::create(spec);
     for (const Node& node : model.graph().nodes) {
-      if (node.op != Op::kTemporalShift) continue;
-      EXPECT_EQ(node.shift.bidirectional, bidirectional);
+      if (node.op != "temporal_shift") continue;
+      EXPECT_EQ(node.flag("bidirectional"), bidirectional);
     }
   }
 }
@@ -121,7 +121,7 @@ TEST_F(VideoModel, StatisticsAreThoseOfSyntheticClips) {
     int norms = 0;
     const Array logits =
         evaluate_frames(model.graph(), model.parameters(), frames, [&](const Node& node, const ConstRowView& x) {
-          if (node.op != Op::kBatchNorm) return;
+          if (node.op != "batch_norm") return;
           ++norms;
           const auto mean = model.parameters().at(node.parameters.at("running_mean")).values<float>();
           const auto variance = model.parameters().at(node.parameters.at("running_var")).values<float>();

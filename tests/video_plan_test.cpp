@@ -34,13 +34,15 @@ std::int64_t plain_macs(const Network& network, std::int64_t height, std::int64_
   std::int64_t macs = 0;
   for (const Node& node : network.graph.nodes) {
     std::int64_t h = heights.at(node.inputs[0]), w = widths.at(node.inputs[0]);
-    if (node.op == Op::kConv2d || node.op == Op::kMaxPool2d) {
-      const auto& [kernel, stride, padding] = node.window2d;
+    if (node.op == "conv2d" || node.op == "max_pool2d") {
+      const std::int64_t kernel =
+          node.op == "conv2d" ? network.parameters.at(node.parameters.at("weight")).dim(3) : node.whole("kernel_size");
+      const std::int64_t stride = node.whole("stride"), padding = node.whole("padding");
       h = (h + 2 * padding - kernel) / stride + 1;
       w = (w + 2 * padding - kernel) / stride + 1;
     }
-    if (node.op == Op::kAvgPool) h = w = 1;
-    if (node.op == Op::kConv2d || node.op == Op::kLinear)
+    if (node.op == "avg_pool") h = w = 1;
+    if (node.op == "conv2d" || node.op == "linear")
       macs += h * w * network.parameters.at(node.parameters.at("weight")).count();
     heights[node.name] = h;
     widths[node.name] = w;
@@ -116,7 +118,7 @@ TEST(VideoPlan, BlocksDoNotOverlap) {
     x = net.relu("rd" + n, net.conv2d("filter" + n, x, 8, 3, 1, 8));
     x = net.relu("rp" + n, net.conv2d("point" + n, x, 8, 1));
   }
-  x = net.add("mean", Op::kAvgPool, {x});
+  x = net.add("mean", "avg_pool", {x});
   const VideoPlan plan = plan_of(net.take(net.linear("classes", x, 5)));
   EXPECT_EQ(letters(plan), "fdfdcmc");
 }
@@ -126,8 +128,8 @@ TEST(VideoPlan, ValuesThatAreReadTwiceStay) {
   NetworkBuilder net(GraphInput::kFrames, 3, 1);
   const std::string first = net.conv2d("first", kGraphInput, 8, 3, 2);
   const std::string filter = net.conv2d("filter", first, 8, 3, 1, 8);
-  std::string x = net.add("sum", Op::kAdd, {first, net.conv2d("last", filter, 8, 1)});
-  x = net.add("mean", Op::kAvgPool, {x});
+  std::string x = net.add("sum", "add", {first, net.conv2d("last", filter, 8, 1)});
+  x = net.add("mean", "avg_pool", {x});
   const VideoPlan plan = plan_of(net.take(net.linear("classes", x, 5)));
   EXPECT_EQ(letters(plan), "cdcmc");
   EXPECT_EQ(plan.steps[2].residual, plan.steps[0].output);
@@ -225,7 +227,7 @@ TEST_P(VideoNetworkTest, ClipOfOneFrameAndFramesOfOneCell) {
 Network small(const std::function<std::string(NetworkBuilder&, const std::string&)>& middle) {
   NetworkBuilder net(GraphInput::kFrames, 3, 1);
   std::string x = middle(net, net.conv2d("first", kGraphInput, 8, 3, 2));
-  x = net.add("mean", Op::kAvgPool, {x});
+  x = net.add("mean", "avg_pool", {x});
   return net.take(net.linear("classes", x, 5));
 }
 
@@ -245,17 +247,17 @@ TEST(VideoPlan, RefusesWhatItCannotFuse) {
       {"[video]", "\"late\" (relu)"});
   refuses(
       [](NetworkBuilder& net, const std::string& x) {
-        return net.add("twice", Op::kAdd, {x, x});
+        return net.add("twice", "add", {x, x});
       },
       {"[video]", "\"twice\" (add)"});
   refuses(
       [](NetworkBuilder& net, const std::string& x) {
-        return net.add("sum", Op::kAdd, {x, net.relu("r", net.conv2d("second", x, 8, 1))});
+        return net.add("sum", "add", {x, net.relu("r", net.conv2d("second", x, 8, 1))});
       },
       {"[video]", "\"second\"", "activation"});
   refuses(
       [](NetworkBuilder& net, const std::string& x) {
-        return net.add("sum", Op::kAdd, {net.max_pool2d("p", x, {3, 1, 1}), net.conv2d("filter", x, 8, 3, 1, 8)});
+        return net.add("sum", "add", {net.max_pool2d("p", x, {3, 1, 1}), net.conv2d("filter", x, 8, 3, 1, 8)});
       },
       {"[video]", "\"filter\"", "sum"});
   refuses([](NetworkBuilder& net,
@@ -264,14 +266,14 @@ TEST(VideoPlan, RefusesWhatItCannotFuse) {
   refuses(
       [](NetworkBuilder& net, const std::string& x) {
         const std::string y = net.temporal_shift("shift", x, {});
-        return net.add("sum", Op::kAdd, {net.conv2d("a", y, 8, 1), net.conv2d("b", y, 8, 1)});
+        return net.add("sum", "add", {net.conv2d("a", y, 8, 1), net.conv2d("b", y, 8, 1)});
       },
       {"[video]", "\"shift\"", "one user"});
   refuses([](NetworkBuilder& net, const std::string& x) { return net.temporal_shift("shift", x, {}); },
           {"[video]", "\"mean\"", "shift", "pointwise"});
   refuses(
       [](NetworkBuilder& net, const std::string& x) {
-        return net.add("sum", Op::kAdd, {net.max_pool2d("p", x, {2, 2, 0}), net.conv2d("b", x, 8, 1)});
+        return net.add("sum", "add", {net.max_pool2d("p", x, {2, 2, 0}), net.conv2d("b", x, 8, 1)});
       },
       {"[video]", "\"b\"", "different sizes"});
 }
@@ -285,10 +287,10 @@ TEST(VideoPlan, RefusesOtherInputsAndOutputs) {
   expect_throw([&] { plan_of(no_mean); }, {"[video]", "\"conv\"", "one row per frame"});
   Network small_frame = tiny_network();
   for (Node& node : small_frame.graph.nodes)
-    if (node.name == "stem") node.window2d.padding = 0;
+    if (node.name == "stem") node.attributes["padding"] = std::int64_t{0};
   expect_throw([&] { plan_of(small_frame, 2, 32); }, {"[video]", "too small", "\"stem\""});
   NetworkBuilder grey(GraphInput::kFrames, 1, 1);
-  const Network one_channel = grey.take(grey.add("mean", Op::kAvgPool, {grey.conv2d("conv", kGraphInput, 8, 3)}));
+  const Network one_channel = grey.take(grey.add("mean", "avg_pool", {grey.conv2d("conv", kGraphInput, 8, 3)}));
   expect_throw([&] { plan_of(one_channel); }, {"[video]", "3 channels", "takes 1"});
   NetworkBuilder points(GraphInput::kPoints, 3, 1);
   const Network no_frames = points.take(points.linear("linear", kGraphInput, 8));

@@ -1,6 +1,7 @@
 // A tiny run of any small model: what its file asks for must be computed or refused.
 #pragma once
 
+#include <voxshift/graph/product.h>
 #include <voxshift/tasks/segmenter.h>
 #include <voxshift/tasks/video_stream.h>
 
@@ -18,14 +19,16 @@ inline bool is_small(const Model& model) {
   constexpr double kMostOffsets = 4096;  // of all windows together: bounded ones may multiply rows by theirs
   const auto& nodes = model.graph().nodes;
   double offsets = 1;
-  for (const Node& node : nodes) offsets *= node.window.volume();
+  for (const Node& node : nodes)
+    if (node.op == "conv" || node.op == "conv_transpose") offsets *= window_of(node).volume();
   const auto& frames = model.profile().frames;
   return nodes.size() <= kMostNodes && offsets <= kMostOffsets &&
-         std::ranges::all_of(model.channels(), [](const auto& value) { return value.second <= kMostChannels; }) &&
+         std::ranges::all_of(model.values().types,
+                             [](const auto& value) { return value.second.channels <= kMostChannels; }) &&
          std::ranges::all_of(nodes,
                              [](const Node& node) {
-                               return node.count <= kMostCount &&
-                                      (node.op != Op::kVoxelizeDense || node.grid.resolution <= kMostResolution);
+                               return (!node.attributes.contains("count") || node.whole("count") <= kMostCount) &&
+                                      (node.op != "voxelize_dense" || node.whole("resolution") <= kMostResolution);
                              }) &&
          (!frames || frames->height * frames->width <= kMostPixels);
 }

@@ -23,7 +23,7 @@ VideoNetwork tiny_network() {
   std::string x = b.relu6("relu0", b.norm("norm0", b.conv2d("conv0", kGraphInput, 8, 3, 2)));
   x = b.relu6("relu1", b.norm("norm1", b.conv2d("conv1", b.temporal_shift("shift", x, {4, false}), 16, 1)));
   x = b.relu6("relu2", b.norm("norm2", b.conv2d("conv2", x, 16, 3, 1, 16)));
-  x = b.add("pool", Op::kAvgPool, {b.max_pool2d("max", b.norm("norm3", b.conv2d("conv3", x, 8, 1)), {3, 2, 1})});
+  x = b.add("pool", "avg_pool", {b.max_pool2d("max", b.norm("norm3", b.conv2d("conv3", x, 8, 1)), {3, 2, 1})});
   Network network = b.take(b.linear("fc", x, 3));
   network.graph.dims = 2;
   Profile profile;

@@ -1,0 +1,70 @@
+// The sets of rows that values lie on.
+#pragma once
+
+#include <voxshift/point_voxel/dense_grid.h>
+#include <voxshift/tensor/kernel_map.h>
+#include <voxshift/video/window2d.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace voxshift {
+
+/// What a network's rows are at its input.
+enum class GraphInput {
+  kVoxels,  ///< coordinates of a sparse tensor
+  kPoints,  ///< points of one or more clouds; the first three columns are x y z
+  kFrames,  ///< pixels of the frames of a video; row y * width + x
+};
+
+/// "voxels", "points" or "frames".
+const char* name(GraphInput input);
+
+/// A set of rows whose coordinates are known before the first multiply.
+struct Domain {
+  enum class Kind {
+    kInput,    ///< the network's input: voxels, points or frames
+    kCoarser,  ///< voxels that `window` makes of the parent's
+    kDense,    ///< cells of `grid` around the parent's clouds
+    kSamples,  ///< the `count` furthest points of each of the parent's clouds
+    kGroups,   ///< for each of the parent's points, `count` of `points`' within `radius`
+    kClouds,   ///< one row per cloud or frame of the input
+    kImages,   ///< pixels that `window2d` makes of the parent's; its padding is 0, taken from the kernel twice
+  };
+  Kind kind = Kind::kInput;
+  int parent = -1;
+  Window window = {};
+  DenseGridOptions grid = {};
+  std::int64_t count = 0;
+  float radius = 0;
+  int points = -1;
+  Window2d window2d = {};
+
+  bool operator==(const Domain&) const = default;
+};
+
+/// The domains of one graph: the input's is 0, each comes after its parent.
+class Domains {
+ public:
+  explicit Domains(GraphInput input) : input_(input), all_(1) {}
+
+  /// The index of a domain with the same rows, which is added where there was none.
+  int find_or_add(const Domain& wanted);
+
+  const Domain& operator[](int domain) const { return all_[static_cast<std::size_t>(domain)]; }
+  std::size_t size() const { return all_.size(); }
+  GraphInput input() const { return input_; }
+
+  bool is_voxels(int domain) const;
+  bool is_points(int domain) const;  ///< has coordinates in metres
+  bool is_images(int domain) const;
+
+  /// Whether strided kFloor convolutions lead from the voxels `fine` to the voxels `coarse`.
+  bool lead_to(int fine, int coarse) const;
+
+ private:
+  GraphInput input_;
+  std::vector<Domain> all_;
+};
+
+}  // namespace voxshift

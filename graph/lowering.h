@@ -1,0 +1,31 @@
+// What an op's lowering may ask for.
+#pragma once
+
+#include <voxshift/graph/draft.h>
+#include <voxshift/graph/step.h>
+
+#include <memory>
+#include <string>
+
+namespace voxshift {
+
+/// The plan as an op sees it while drafts become steps.
+class Lowering {
+ public:
+  virtual ~Lowering() = default;
+
+  virtual Device device() const = 0;
+  virtual DType dtype() const = 0;  ///< of all values
+  virtual const Domains& domains() const = 0;
+  virtual int domain(const std::string& value) const = 0;
+
+  /// A kernel map, and a link between the rows of two domains; `weighted`: with indices and weights to interpolate. The
+  /// same ones are shared.
+  virtual int map(int fine, int coarse, const Window& window) = 0;
+  virtual int link(int fine, int coarse, bool weighted) = 0;
+
+  /// Adds a step that reads the draft's first input and, where named, `other`, and writes its output.
+  virtual void add(const Draft& draft, std::unique_ptr<Step> step, const std::string& other = "") = 0;
+};
+
+}  // namespace voxshift

@@ -1,0 +1,84 @@
+#include <voxshift/graph/op.h>
+
+#include <algorithm>
+
+namespace voxshift {
+
+const Shape& Inference::shape(const char* role) const {
+  const std::string& tensor = node_.parameters.at(role);
+  const auto found = parameters_.find(tensor);
+  check(found != parameters_.end(), "[graph] tensor \"", tensor, "\" of node \"", node_.name, "\" is missing");
+  const Shape& shape = found->second.shape();
+  check(!shape.empty(), "[graph] tensor \"", tensor, "\" of node \"", node_.name, "\" has no extents");
+  return shape;
+}
+
+void Inference::expect_parameter(const char* role, const std::vector<Shape>& allowed) const {
+  const auto named = node_.parameters.find(role);
+  if (named == node_.parameters.end()) return;
+  const std::string& tensor = named->second;
+  const auto found = parameters_.find(tensor);
+  check(found != parameters_.end(), "[graph] tensor \"", tensor, "\" of node \"", node_.name, "\" is missing");
+  const Array& array = found->second;
+  if (array.dtype() == DType::kF32 && std::find(allowed.begin(), allowed.end(), array.shape()) != allowed.end()) return;
+  throw InvalidArgument("[graph] tensor \"" + tensor + "\" of node \"" + node_.name + "\" expects f32 " +
+                        to_string(allowed[0]) + ", found " + name(array.dtype()) + " " + to_string(array.shape()));
+}
+
+int Inference::expect_voxels(std::size_t i) const {
+  const int domain = in(i).domain;
+  expect(values_.domains.is_voxels(domain), "takes voxels, \"", node_.inputs[i], "\" is none");
+  return domain;
+}
+
+int Inference::expect_points(std::size_t i) const {
+  const int domain = in(i).domain;
+  expect(values_.domains.is_points(domain), "takes points, \"", node_.inputs[i], "\" is none");
+  return domain;
+}
+
+int Inference::expect_images(std::size_t i) const {
+  const int domain = in(i).domain;
+  expect(values_.domains.is_images(domain), "takes images, \"", node_.inputs[i], "\" is none");
+  return domain;
+}
+
+void Inference::expect_same_rows() const {
+  const Domains& all = values_.domains;
+  for (std::size_t i = 1; i < inputs(); ++i)
+    expect(in(i).domain == in(0).domain || (all.is_images(in(i).domain) && all.is_images(in(0).domain)),
+           "joins values of different coordinates, \"", node_.inputs[0], "\" and \"", node_.inputs[i], "\"");
+}
+
+void Inference::expect_coarser(int coarse, int fine) const {
+  expect(values_.domains.lead_to(fine, coarse),
+         "needs coarser voxels that strided convolutions made of the finer ones");
+}
+
+void Inference::expect_same_channels() const {
+  expect(in(0).channels == in(1).channels, "takes ", in(0).channels, " and ", in(1).channels,
+         " channels, expected the same");
+}
+
+int Inference::clouds() {
+  expect(graph_.input != GraphInput::kVoxels, "has no place in a network on voxels: it needs points or frames");
+  Domain wanted;
+  wanted.kind = Domain::Kind::kClouds;
+  return domains().find_or_add(wanted);
+}
+
+int Inference::pooled() {
+  const Domain& from = domains()[in(0).domain];
+  return from.kind == Domain::Kind::kGroups ? from.parent : clouds();
+}
+
+const OpDefinition* find_op(const std::string& name) {
+  const auto all = all_ops();
+  const auto* const* found =
+      std::find_if(all.data(), all.data() + all.size(), [&](const OpDefinition* op) { return op->name == name; });
+  return found == all.data() + all.size() ? nullptr : *found;
+}
+
+ValueType same_as_input(Inference& node) { return node.in(0); }
+
+}  // namespace voxshift

@@ -1,0 +1,125 @@
+// What an op is: all that the library knows about it stands in one definition, in a file of its own in ops/.
+#pragma once
+
+#include <voxshift/graph/graph.h>
+#include <voxshift/graph/weights.h>
+#include <voxshift/tensor/error.h>
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+struct Draft;
+class Lowering;
+class Inference;
+
+// Limits that no network of use meets, so that a hostile file costs neither hours nor memory without bound.
+constexpr std::int64_t kMostChannels = 1 << 13;
+constexpr std::int64_t kMostSamples = 1 << 16;
+
+/// A tensor that a node names.
+struct ParameterSpec {
+  const char* role;
+  const char* text;  ///< shape
+  bool required = true;
+};
+
+/// A definition. `infer` checks one node whose inputs are known and tells its value; `lower` writes it down as steps of
+/// a plan. The other functions are for passes, and null where they do not apply.
+struct OpDefinition {
+  const char* name;
+  const char* text;  ///< what it computes, from what
+  std::vector<const char*> inputs;
+  bool more_inputs = false;  ///< any number of the last one
+  std::vector<ParameterSpec> parameters = {};
+  std::vector<AttributeSpec> attributes = {};
+  int axes = 0;  ///< of its per-axis attributes; 0: the graph's
+
+  ValueType (*infer)(Inference& node);
+  void (*lower)(const Draft& draft, Lowering& lowering) = nullptr;  ///< null: it has no step of its own
+
+  /// Of a product: what it multiplies by. Batch norm, an activation and a sum after it become part of it.
+  Weights (*weights)(const Node& node, const Parameters& parameters) = nullptr;
+
+  /// Of an element-wise function that may become the end of the step before it.
+  Activation (*activation)(const Node& node) = nullptr;
+
+  /// Of a scale and a shift per channel, which products take in.
+  ScaleShift (*scale_shift)(const Node& node, const Parameters& parameters) = nullptr;
+
+  /// How its value lies in memory.
+  enum class Layout {
+    kOwn,
+    kJoined,   ///< its inputs side by side, which are written there
+    kColumns,  ///< columns [first, ..) of its input, which stay where they are
+  };
+  Layout layout = Layout::kOwn;
+
+  bool is_sum = false;  ///< of two values: may become the end of a product
+
+  bool takes_activation() const { return weights != nullptr || scale_shift != nullptr || is_sum; }
+};
+
+/// One node while its graph is checked. Errors name the node and the op.
+class Inference {
+ public:
+  Inference(const Graph& graph, const Node& node, const OpDefinition& op, const Parameters& parameters,
+            GraphValues& values)
+      : graph_(graph), node_(node), op_(op), parameters_(parameters), values_(values) {}
+
+  const Node& node() const { return node_; }
+  int dims() const { return graph_.dims; }
+  GraphInput input() const { return graph_.input; }
+  Domains& domains() { return values_.domains; }
+
+  /// Input i.
+  const ValueType& in(std::size_t i) const { return values_.at(node_.inputs[i]); }
+  std::size_t inputs() const { return node_.inputs.size(); }
+
+  template <class... Parts>
+  void expect(bool condition, const Parts&... parts) const {
+    check(condition, "[graph] node \"", node_.name, "\" (", op_.name, ") ", parts...);
+  }
+
+  /// The shape of a parameter, which has extents. Throws for a missing one.
+  const Shape& shape(const char* role) const;
+
+  /// A parameter that the node names is f32 of one of these shapes.
+  void expect_parameter(const char* role, const std::vector<Shape>& allowed) const;
+
+  // The rows that an input is expected on, its domain in return.
+  int expect_voxels(std::size_t i) const;
+  int expect_points(std::size_t i) const;
+  int expect_images(std::size_t i) const;
+  void expect_same_rows() const;  ///< of all inputs; the extents of images are compared when they are known
+  void expect_coarser(int coarse, int fine) const;  ///< strided convolutions lead from the voxels `fine` to `coarse`
+
+  void expect_same_channels() const;  ///< of the first two inputs
+
+  /// One row per cloud or frame, of a network on points or frames.
+  int clouds();
+
+  /// What pooling over the first input's groups gives, else over its clouds or frames.
+  int pooled();
+
+ private:
+  const Graph& graph_;
+  const Node& node_;
+  const OpDefinition& op_;
+  const Parameters& parameters_;
+  GraphValues& values_;
+};
+
+/// All definitions, by name.
+std::span<const OpDefinition* const> all_ops();
+
+/// The op of this name; null for an unknown one.
+const OpDefinition* find_op(const std::string& name);
+
+/// The rows and channels of the first input: what element-wise ops give.
+ValueType same_as_input(Inference& node);
+
+}  // namespace voxshift

@@ -1,0 +1,22 @@
+#include <voxshift/graph/steps.h>
+
+namespace voxshift::ops {
+
+extern const OpDefinition add{
+    .name = "add",
+    .text = "a + b, of the same rows and channels.",
+    .inputs = {"a", "b"},
+    .infer =
+        [](Inference& node) {
+          node.expect_same_rows();
+          node.expect_same_channels();
+          return node.in(0);
+        },
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          lowering.add(draft, std::make_unique<AffineStep>(draft.activation), draft.inputs[1]);
+        },
+    .is_sum = true,
+};
+
+}  // namespace voxshift::ops

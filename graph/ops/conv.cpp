@@ -1,0 +1,35 @@
+#include <voxshift/graph/product.h>
+
+namespace voxshift::ops {
+
+extern const OpDefinition conv{
+    .name = "conv",
+    .text =
+        "Sparse convolution: out[o] = sum_k in[o * stride + offset_k] W[k] (+ bias), offsets row-major, last axis "
+        "fastest. "
+        "Of voxels, or of the cells of a dense grid where the stride is 1; a window of one tap takes any rows.",
+    .inputs = {"x"},
+    .parameters = {{"weight", "[K, Cin, Cout], or [Cin, Cout] where K = 1"}, {"bias", "[Cout]", false}},
+    .attributes = window_attributes(),
+    .infer =
+        [](Inference& node) {
+          const Window window = inferred_window(node);
+          const int in = node.in(0).domain;
+          node.expect(
+              window.volume() == 1 || node.domains().is_voxels(in) || node.domains()[in].kind == Domain::Kind::kDense,
+              "takes voxels or the cells of a dense grid");
+          ValueType out{in, inferred_channels(node, window)};
+          if (keeps_rows(window)) return out;
+          Domain coarser;
+          coarser.kind = Domain::Kind::kCoarser;
+          coarser.parent = node.expect_voxels(0);
+          coarser.window = window;
+          out.domain = node.domains().find_or_add(coarser);
+          return out;
+        },
+    .lower = [](const Draft& draft,
+                Lowering& lowering) { lower_convolution(draft, lowering, window_of(*draft.node), false); },
+    .weights = convolution_weights,
+};
+
+}  // namespace voxshift::ops

@@ -1,0 +1,18 @@
+#include <voxshift/graph/steps.h>
+
+namespace voxshift::ops {
+
+extern const OpDefinition max_pool{
+    .name = "max_pool",
+    .text =
+        "The largest value, channel by channel, over the neighbours of each center of a group, else over the rows of "
+        "each cloud.",
+    .inputs = {"x"},
+    .infer =
+        [](Inference& node) {
+          return ValueType{node.pooled(), node.in(0).channels};
+        },
+    .lower = lower_max,
+};
+
+}  // namespace voxshift::ops
