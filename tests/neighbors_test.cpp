@@ -78,7 +78,7 @@ class NeighborsTest : public DeviceTest {
   float squared_distance(const Point& p, const Point& q) const {
     const std::string target = runtime(device()).target(device());
     const float dx = p[0] - q[0], dy = p[1] - q[1], dz = p[2] - q[2];
-    if (target == "sse4") {
+    if (target == "sse4" || target == "scalar") {
       const float xx = dx * dx, yy = dy * dy, zz = dz * dz;
       return zz + (yy + xx);
     }
@@ -356,6 +356,18 @@ TEST_P(NeighborsTest, DistancesThatOverflow) {
   const Lists lists = all_pairs(points, points);
   expect_within(fixed_radius_search(set(points), set(points), 1e30F), lists, kInf);
   expect_ball(ball_query(set(points), set(points), 1e30F, 3), lists, points, points, kInf, 3);
+}
+
+// Then no leaf is the nearest, and where a search begins must be one of the cloud's own, not of the cloud before it.
+TEST_P(NeighborsTest, NoDistanceIsFinite) {
+  const Point here{-3e38F, 0, 0};
+  for (const std::size_t n : {1, 20, 300}) {
+    const Batch points{Cloud(64, here), Cloud(n, Point{3e38F, 0, 0})}, queries{{}, {here}};
+    const Lists lists = all_pairs(points, queries);
+    for (const std::int64_t k : {1, 5, 16}) expect_nearest(knn_search(set(points), set(queries), k), lists, k);
+    expect_three(three_nearest(set(queries), set(points)), lists, points, queries);
+    if (HasFatalFailure()) return;
+  }
 }
 
 TEST_P(NeighborsTest, OneFarPointAndACloud) {
