@@ -116,7 +116,7 @@ Model chain(std::int64_t channels, int count, std::mt19937& random) {
   head.parameters = {{"weight", "head.weight"}};
   parameters.emplace("head.weight", random_array({1, channels}, 1, random));
   graph.nodes.push_back(head);
-  graph.output = head.name;
+  graph.outputs = {head.name};
   Profile profile;
   profile.scale.assign(static_cast<std::size_t>(channels), 1.0f);
   return {"layer", graph, parameters, profile, {{"value", 0, {}}}};

@@ -3,6 +3,7 @@
 #include <voxshift/graph/steps.h>
 
 #include <algorithm>
+#include <array>
 
 namespace voxshift {
 namespace {
@@ -17,8 +18,9 @@ Array run(const Graph& graph, const Parameters& parameters, GraphInput input, co
   Executor executor(make_plan(graph, parameters, features.device(), DType::kF32, Passes::kNone), features.device(), 0);
   set(executor.geometry());
   executor.build();
+  check(executor.outputs() == 1, "[evaluate] expected a network with one output, found ", executor.outputs());
   Array out({executor.output_rows(), executor.output_channels()}, DType::kF32, features.device());
-  executor.run(rows_of(features), out.data<float>(), [&](Step& step, const ConstRowView& x) {
+  executor.run(rows_of(features), std::array{out.memory()}, [&](Step& step, const ConstRowView& x) {
     if (!before) return;
     const Node& node = *std::find_if(graph.nodes.begin(), graph.nodes.end(),
                                      [&](const Node& candidate) { return candidate.name == step.name; });

@@ -12,8 +12,8 @@ namespace voxshift {
 /// Called before each node with the rows of its first input. It may change the node's parameters.
 using BeforeNode = std::function<void(const Node&, const ConstRowView&)>;
 
-/// Rows f32 [N, C] of graph.output for this input. The graph must have passed check_graph. Throws InvalidArgument for
-/// an input of another kind or number of channels than the network's.
+/// Rows f32 [N, C] of the network's only output for this input. The graph must have passed check_graph. Throws
+/// InvalidArgument for an input of another kind or number of channels than the network's.
 Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input,
                const BeforeNode& before = {});
 Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet& input, const BeforeNode& before = {});

@@ -25,7 +25,8 @@ Executor::Executor(Plan plan, Device device, const Threads& threads)
       scratch_(device),
       features_(device),
       geometry_(plan_, device),
-      bytes_(plan_.buffers.size()) {
+      bytes_(plan_.buffers.size()),
+      external_(plan_.buffers.size()) {
   for (const auto& step : plan_.steps) {
     const Value &in = plan_.value(step->input), &out = plan_.value(step->output);
     report_.layers.push_back({step->name, step->kind(), 0, in.channels, out.channels, 0, 0, 0});
@@ -54,8 +55,8 @@ std::int64_t Executor::joined_rows() const {
   return device_.kind == Device::Kind::kCpu ? kJoinedRows : std::numeric_limits<std::int64_t>::max();
 }
 
-RowView Executor::output_memory() {
-  const std::int64_t rows = output_rows(), channels = output_channels();
+RowView Executor::output_memory(std::size_t output) {
+  const std::int64_t rows = output_rows(output), channels = output_channels(output);
   const auto bytes = static_cast<std::size_t>(rows * channels) * size_of(plan_.dtype);
   return {geometry_.arena().allocate_bytes(bytes), channels, rows, channels, plan_.dtype};
 }
@@ -71,8 +72,8 @@ RowView Executor::rows_of(int index, const Span& span) const {
   if (v.buffer == plan_.value(plan_.input).buffer) {
     whole.base = const_cast<void*>(in_.base);  // never a step's output
     whole.row_stride = in_.row_stride;
-  } else if (v.buffer == plan_.value(plan_.output).buffer) {
-    whole.base = out_;
+  } else if (void* external = external_[static_cast<std::size_t>(v.buffer)]; external != nullptr) {
+    whole.base = external;
   } else {
     whole.base = memory_ + memory_plan_.offset(v.buffer);
   }
@@ -81,10 +82,9 @@ RowView Executor::rows_of(int index, const Span& span) const {
 
 void Executor::place_buffers() {
   for (std::size_t b = 0; b < bytes_.size(); ++b) {
-    const auto index = static_cast<int>(b);
-    const bool external = index == plan_.value(plan_.input).buffer || index == plan_.value(plan_.output).buffer;
+    const bool is_input = static_cast<int>(b) == plan_.value(plan_.input).buffer;
     const Buffer& buffer = plan_.buffers[b];
-    std::int64_t rows = external ? 0 : geometry_.rows(buffer.domain).count;
+    std::int64_t rows = is_input || external_[b] != nullptr ? 0 : geometry_.rows(buffer.domain).count;
     if (buffer.partial) rows = std::min(rows, joined_rows());
     bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(plan_.dtype));
   }
@@ -92,8 +92,10 @@ void Executor::place_buffers() {
       features_.allocate_bytes(static_cast<std::size_t>(memory_plan_.place(plan_.buffers, bytes_))));
 }
 
-void Executor::run(const ConstRowView& in, void* out, const BeforeStep& before) {
+void Executor::run(const ConstRowView& in, std::span<void* const> outs, const BeforeStep& before) {
   const auto start = Clock::now();
+  for (std::size_t o = 0; o < outs.size(); ++o)
+    external_[static_cast<std::size_t>(plan_.value(plan_.outputs[o]).buffer)] = outs[o];
   place_buffers();
   in_ = in;
   if (in.dtype != plan_.dtype) {
@@ -102,7 +104,6 @@ void Executor::run(const ConstRowView& in, void* out, const BeforeStep& before) 
     row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, copy);
     in_ = copy;
   }
-  out_ = out;
   for (std::size_t first = 0, last = 0; first < plan_.steps.size(); first = last) {
     for (last = first + 1; last < plan_.steps.size() && plan_.steps[last]->joins;) ++last;
     run_joined(first, last, before);

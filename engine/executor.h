@@ -7,6 +7,8 @@
 #include <voxshift/tensor/thread_pool.h>
 
 #include <functional>
+#include <span>
+#include <vector>
 
 namespace voxshift {
 
@@ -36,17 +38,19 @@ class Executor {
   /// Coordinates, maps and links of every domain.
   void build();
 
-  int output_domain() const { return plan_.value(plan_.output).domain; }
-  std::int64_t output_channels() const { return plan_.value(plan_.output).channels; }
+  std::size_t outputs() const { return plan_.outputs.size(); }
+  int output_domain(std::size_t output = 0) const { return plan_.value(plan_.outputs[output]).domain; }
+  std::int64_t output_channels(std::size_t output = 0) const { return plan_.value(plan_.outputs[output]).channels; }
 
-  /// Rows of the network's output; after build().
-  std::int64_t output_rows() const { return geometry_.rows(output_domain()).count; }
+  /// Rows of an output; after build().
+  std::int64_t output_rows(std::size_t output = 0) const { return geometry_.rows(output_domain(output)).count; }
 
-  /// Memory for the output, of the plan's dtype, that lasts until reset(); after build().
-  RowView output_memory();
+  /// Memory for an output, of the plan's dtype, that lasts until reset(); after build().
+  RowView output_memory(std::size_t output = 0);
 
-  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype, `out` of the plan's takes the output's.
-  void run(const ConstRowView& in, void* out, const BeforeStep& before = {});
+  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype; each of `outs`, of the plan's, takes an
+  /// output's.
+  void run(const ConstRowView& in, std::span<void* const> outs, const BeforeStep& before = {});
 
   /// Whether run() waits for every step to tell its time, and counts pairs and MACs. Off, the report has rows only and
   /// a GPU is not waited for.
@@ -78,7 +82,7 @@ class Executor {
   std::vector<std::int64_t> bytes_;
   std::byte* memory_ = nullptr;
   ConstRowView in_;
-  void* out_ = nullptr;
+  std::vector<void*> external_;  // by buffer: the caller's memory of an output, else null
   bool detailed_ = true;
   RunReport report_;
 };

@@ -8,8 +8,8 @@ namespace {
 using Drafts = std::vector<Draft>;
 
 // The draft that gives `value` if its only use is one input of another draft; else null.
-Draft* sole_producer(Drafts& drafts, const std::string& value, const std::string& graph_output) {
-  std::ptrdiff_t uses = value == graph_output ? 1 : 0;
+Draft* sole_producer(Drafts& drafts, const std::string& value, const std::vector<std::string>& outputs) {
+  std::ptrdiff_t uses = std::count(outputs.begin(), outputs.end(), value);
   for (const Draft& draft : drafts)
     uses += std::count(draft.inputs.begin(), draft.inputs.end(), value) + (draft.residual == value);
   const auto found = std::find_if(drafts.begin(), drafts.end(), [&](const Draft& d) { return d.output == value; });
@@ -25,10 +25,10 @@ std::int64_t taps(const Draft& product) {
 bool is_plain(const Draft& draft) { return draft.activation.kind == Activation::Kind::kNone && draft.residual.empty(); }
 
 // Folds draft i into the one before it; true when draft i is gone.
-bool absorb(Drafts& drafts, std::size_t i, const std::string& graph_output) {
+bool absorb(Drafts& drafts, std::size_t i, const std::vector<std::string>& outputs) {
   Draft& draft = drafts[i];
   if (draft.op->scale_shift == nullptr && draft.op->activation == nullptr) return false;
-  Draft* before = sole_producer(drafts, draft.inputs[0], graph_output);
+  Draft* before = sole_producer(drafts, draft.inputs[0], outputs);
   if (before == nullptr || !is_plain(*before)) return false;
   if (draft.op->scale_shift != nullptr) {
     if (!before->multiplies()) return false;
@@ -45,13 +45,13 @@ bool absorb(Drafts& drafts, std::size_t i, const std::string& graph_output) {
 // Turns the sum at i into the residual of the larger product that gives one of its summands. That product moves to the
 // place of the sum, its only user, where the other summand is known. Where the product has an activation already, the
 // residual is added after it.
-void fuse_sum(Drafts& drafts, std::size_t i, const std::string& graph_output) {
+void fuse_sum(Drafts& drafts, std::size_t i, const std::vector<std::string>& outputs) {
   if (!drafts[i].op->is_sum) return;
   const Draft sum = drafts[i];
   Draft* host = nullptr;
   std::string other;
   for (std::size_t side = 0; side < 2; ++side) {
-    Draft* candidate = sole_producer(drafts, sum.inputs[side], graph_output);
+    Draft* candidate = sole_producer(drafts, sum.inputs[side], outputs);
     if (candidate == nullptr || !candidate->multiplies() || !candidate->residual.empty()) continue;
     if (!is_plain(*candidate) && sum.activation.kind != Activation::Kind::kNone) continue;
     if (host != nullptr && taps(*candidate) <= taps(*host)) continue;
@@ -85,10 +85,10 @@ std::vector<Draft> plain_drafts(const Graph& graph, const Parameters& parameters
 std::vector<Draft> fused_drafts(const Graph& graph, const Parameters& parameters) {
   Drafts drafts = plain_drafts(graph, parameters);
   for (std::size_t i = 0; i < drafts.size();)
-    if (!absorb(drafts, i, graph.output)) ++i;
+    if (!absorb(drafts, i, graph.outputs)) ++i;
   for (std::size_t i = 0; i < drafts.size(); ++i) {
     const std::size_t before = drafts.size();
-    fuse_sum(drafts, i, graph.output);
+    fuse_sum(drafts, i, graph.outputs);
     if (drafts.size() < before) --i;
   }
   return drafts;

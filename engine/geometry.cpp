@@ -2,6 +2,7 @@
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/kernels.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 
@@ -134,8 +135,14 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
     case DomainKind::kImages:
       break;
     case DomainKind::kClouds:
-      even_splits(clouds, 1, made.splits);
-      made.count = static_cast<std::int64_t>(clouds);
+      if (plan_.domains.is_voxels(0)) {
+        const Level& level = rows(0).level;
+        made.count = level.count > 0 ? std::int64_t{level.layout.highest(0)} + 1 : 0;
+        check_clouds("pool", made.count - 1, level.count);
+      } else {
+        even_splits(clouds, 1, made.splits);
+        made.count = static_cast<std::int64_t>(clouds);
+      }
       break;
   }
 }
@@ -167,6 +174,8 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
   } else if (plan_.domains[spec.fine].kind == DomainKind::kGroups && plan_.domains[spec.fine].parent == spec.coarse) {
     const std::int64_t each = plan_.domains[spec.fine].count;
     row_kernels(context.device).number(context, fine.count, each, parents);
+  } else if (to.kind == DomainKind::kClouds && plan_.domains.is_voxels(spec.fine)) {
+    coordinate_kernels(context.device).batches(context, fine.level, parents);
   } else if (to.kind == DomainKind::kClouds) {
     row_kernels(context.device)
         .number_clouds(context, fine.splits.data(), static_cast<std::int64_t>(fine.splits.size()) - 1, parents);

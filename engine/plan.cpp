@@ -29,7 +29,7 @@ class Planner final : public Lowering {
     }
     place_values(drafts);
     for (const Draft& draft : drafts) add_steps(draft);
-    plan_.output = alone(graph_.output);
+    for (const std::string& output : graph_.outputs) plan_.outputs.push_back(alone(output));
     set_lifetimes();
     if (passes == Passes::kAll) join_steps();
     return std::move(plan_);
@@ -39,6 +39,11 @@ class Planner final : public Lowering {
   DType dtype() const override { return plan_.dtype; }
   const Domains& domains() const override { return plan_.domains; }
   int domain(const std::string& value) const override { return types_.at(value).domain; }
+
+  std::int64_t channels(const std::string& value) const override { return types_.at(value).channels; }
+  const Array& parameter(const Draft& draft, const char* role) const override {
+    return parameters_.at(draft.node->parameters.at(role));
+  }
 
   int map(int fine, int coarse, const Window& window) override {
     const MapSpec wanted{fine, coarse, window};
@@ -143,11 +148,18 @@ class Planner final : public Lowering {
     }
   }
 
-  // A value that has a buffer for itself: the output is handed to the caller.
+  // Whether the caller provides the buffer.
+  bool is_external(int buffer) const {
+    return buffer == plan_.value(plan_.input).buffer ||
+           std::any_of(plan_.outputs.begin(), plan_.outputs.end(),
+                       [&](int output) { return buffer == plan_.value(output).buffer; });
+  }
+
+  // A value that has a buffer for itself: an output is handed to the caller.
   int alone(const std::string& name) {
     const Value v = at(name);
     const bool is_whole = v.channels == plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
-    if (is_whole && v.buffer != plan_.value(plan_.input).buffer) return values_.at(name);
+    if (is_whole && !is_external(v.buffer)) return values_.at(name);
     plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels), 0});
     add_copy(name, values_.at(name), static_cast<int>(plan_.values.size()) - 1);
     return static_cast<int>(plan_.values.size()) - 1;
@@ -178,9 +190,7 @@ class Planner final : public Lowering {
     const int steps = static_cast<int>(plan_.steps.size());
     for (std::size_t b = 0; b < plan_.buffers.size(); ++b) {
       Buffer& buffer = plan_.buffers[b];
-      const auto index = static_cast<int>(b);
-      const bool external = index == plan_.value(plan_.input).buffer || index == plan_.value(plan_.output).buffer;
-      buffer.partial = !external && buffer.first < buffer.last;
+      buffer.partial = !is_external(static_cast<int>(b)) && buffer.first < buffer.last;
       for (int s = buffer.first + 1; s <= buffer.last; ++s) buffer.partial &= joins(s);
       // Steps that run together run again for the next rows: what one of them uses must last until all are through.
       while (buffer.first < steps && joins(buffer.first)) --buffer.first;

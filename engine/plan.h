@@ -45,8 +45,9 @@ struct Plan {
   std::vector<Value> values = {};
   std::vector<Buffer> buffers = {};
   std::vector<std::unique_ptr<Step>> steps = {};
-  int input = -1, output = -1;  ///< values whose buffers the caller provides
-  DType dtype = DType::kF32;    ///< of all values
+  int input = -1;                 ///< value whose buffer the caller provides
+  std::vector<int> outputs = {};  ///< likewise, in the graph's order
+  DType dtype = DType::kF32;      ///< of all values
 
   const Value& value(int index) const { return values[static_cast<std::size_t>(index)]; }
 };

@@ -2,8 +2,10 @@
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/engine/session.h>
 #include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/kernels.h>
 
 #include <utility>
+#include <vector>
 
 namespace voxshift {
 
@@ -13,23 +15,87 @@ struct Session::Impl {
     executor.set_detailed(device.kind == Device::Kind::kCpu);
   }
 
-  Array run(const ConstRowView& in) {
-    executor.build();
-    const std::int64_t rows = executor.output_rows(), channels = executor.output_channels();
-    Array out({rows, channels}, DType::kF32, executor.device());
-    if (executor.dtype() == DType::kF32) {
-      executor.run(in, out.memory());
-    } else {
-      const RowView narrow = executor.output_memory();
-      executor.run(in, narrow.base);
-      row_kernels(executor.device()).affine(executor.context(), narrow, nullptr, nullptr, {}, {}, rows_of(out));
-    }
+  // Gives the geometry the rows of x.
+  ConstRowView place(const char* op, const SparseTensor& x) {
+    check(graph.input == GraphInput::kVoxels, "[", op, "] the model takes ", name(graph.input), ", not voxels");
+    check(x.channels() == graph.in_channels && x.dims() == graph.dims, "[", op, "] the model takes ", graph.in_channels,
+          " channels on ", graph.dims, " axes, the tensor has ", x.channels(), " on ", x.dims());
+    check(x.device() == executor.device(), "[", op, "] the tensor is on ", name(x.device()), ", the session on ",
+          name(executor.device()));
     executor.reset();
-    return out;
+    executor.geometry().set_voxels(x.map()->level(), x.shape());
+    return rows_of(x.features());
+  }
+
+  ConstRowView place(const char* op, const PointSet& clouds) {
+    check(graph.input == GraphInput::kPoints, "[", op, "] the model takes ", name(graph.input), ", not points");
+    check(clouds.points.dim(1) == graph.in_channels, "[", op, "] the model takes ", graph.in_channels,
+          " channels, points have ", clouds.points.dim(1));
+    check(clouds.points.device() == executor.device(), "[", op, "] points are on ", name(clouds.points.device()),
+          ", the session on ", name(executor.device()));
+    executor.reset();
+    executor.geometry().set_points(clouds_of(clouds));
+    return rows_of(clouds.points);
+  }
+
+  // Fills `features` with those of every output; after place().
+  void run(const ConstRowView& in) {
+    executor.build();
+    const std::size_t count = executor.outputs();
+    features.clear();
+    memory.clear();
+    for (std::size_t o = 0; o < count; ++o) {
+      features.emplace_back(Shape{executor.output_rows(o), executor.output_channels(o)}, DType::kF32,
+                            executor.device());
+      memory.push_back(executor.dtype() == DType::kF32 ? features[o].memory() : executor.output_memory(o).base);
+    }
+    executor.run(in, memory);
+    for (std::size_t o = 0; executor.dtype() != DType::kF32 && o < count; ++o) {
+      const RowView wide = rows_of(features[o]);
+      const RowView narrow{memory[o], wide.channels, wide.count, wide.channels, executor.dtype()};
+      row_kernels(executor.device()).affine(executor.context(), narrow, nullptr, nullptr, {}, {}, wide);
+    }
+  }
+
+  Array coords(std::size_t output) {
+    const int domain = executor.output_domain(output);
+    const Domains& domains = executor.plan().domains;
+    const DomainRows& rows = executor.geometry().rows(domain);
+    const Device device = executor.device();
+    if (domains.is_voxels(domain)) {
+      Array result({rows.count, graph.dims + 1}, DType::kI32, device);
+      coordinate_kernels(device).unpack(executor.context(), rows.level.keys, rows.count, rows.level.layout,
+                                        result.data<std::int32_t>());
+      return result;
+    }
+    if (!domains.is_points(domain)) return {};
+    Array result({rows.count, 3}, DType::kF32, device);
+    row_kernels(device).affine(executor.context(), rows.points.columns(0, 3), nullptr, nullptr, {}, {},
+                               rows_of(result));
+    return result;
+  }
+
+  template <class Input>
+  Outputs run_all(const Input& input) {
+    run(place("run", input));
+    Outputs outputs;
+    for (std::size_t o = 0; o < features.size(); ++o) outputs[graph.outputs[o]] = {std::move(features[o]), coords(o)};
+    executor.reset();
+    return outputs;
+  }
+
+  template <class Input>
+  Array run_only(const Input& input) {
+    check(graph.outputs.size() == 1, "[forward] the network has ", graph.outputs.size(), " outputs, which run() gives");
+    run(place("forward", input));
+    executor.reset();
+    return std::move(features.front());
   }
 
   Graph graph;
   Executor executor;
+  std::vector<Array> features;  // of the outputs of the last run
+  std::vector<void*> memory;    // where they are written, in the plan's dtype
 };
 
 Session::Session(const Network& network, Device device, const Threads& threads, std::optional<DType> dtype)
@@ -38,29 +104,10 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Array Session::forward(const SparseTensor& x) {
-  Impl& s = *impl_;
-  check(s.graph.input == GraphInput::kVoxels, "[forward] the model takes ", name(s.graph.input), ", not voxels");
-  check(x.channels() == s.graph.in_channels && x.dims() == s.graph.dims, "[forward] the model takes ",
-        s.graph.in_channels, " channels on ", s.graph.dims, " axes, the tensor has ", x.channels(), " on ", x.dims());
-  check(x.device() == device(), "[forward] the tensor is on ", name(x.device()), ", the session on ", name(device()));
-  s.executor.reset();
-  s.executor.geometry().set_voxels(x.map()->level(), x.shape());
-  return s.run(rows_of(x.features()));
-}
-
-Array Session::forward(const PointSet& points) {
-  Impl& s = *impl_;
-  check(s.graph.input == GraphInput::kPoints, "[forward] the model takes ", name(s.graph.input), ", not points");
-  const PointSet clouds = checked(points, "forward", "points");
-  check(clouds.points.dim(1) == s.graph.in_channels, "[forward] the model takes ", s.graph.in_channels,
-        " channels, points have ", clouds.points.dim(1));
-  check(clouds.points.device() == device(), "[forward] points are on ", name(clouds.points.device()),
-        ", the session on ", name(device()));
-  s.executor.reset();
-  s.executor.geometry().set_points(clouds_of(clouds));
-  return s.run(rows_of(clouds.points));
-}
+Outputs Session::run(const SparseTensor& x) { return impl_->run_all(x); }
+Outputs Session::run(const PointSet& points) { return impl_->run_all(checked(points, "run", "points")); }
+Array Session::forward(const SparseTensor& x) { return impl_->run_only(x); }
+Array Session::forward(const PointSet& points) { return impl_->run_only(checked(points, "forward", "points")); }
 
 void Session::report_layers(bool wanted) { impl_->executor.set_detailed(wanted); }
 const RunReport& Session::report() const { return impl_->executor.report(); }

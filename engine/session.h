@@ -7,12 +7,23 @@
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace voxshift {
 
 class Executor;
+
+/// One output of a network.
+struct Output {
+  Array features;  ///< f32 [rows, channels]
+  Array coords;    ///< of voxels int32 [rows, 1 + dims], batch first; of points f32 [rows, 3]; else empty
+};
+
+/// The outputs of a network by name.
+using Outputs = std::map<std::string, Output>;
 
 /// One user of a network on voxels or points: owns packed weights, arenas and the report of the last run. Not for
 /// several threads at once; make one session per thread. After the largest input has been seen nothing but results is
@@ -29,11 +40,15 @@ class Session {
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
 
-  /// Of a network on voxels: its output, f32 [rows, channels]. Throws InvalidArgument when x has other channels or
-  /// dimensions than the network's input, or lies on another device.
-  Array forward(const SparseTensor& x);
+  /// Of a network on voxels: every output. Throws InvalidArgument when x has other channels or dimensions than the
+  /// network's input, or lies on another device.
+  Outputs run(const SparseTensor& x);
 
-  /// Of a network on points: its output, f32 [rows, channels], for points f32 [N, C], C the network's input channels.
+  /// Of a network on points: every output for points f32 [N, C], C the network's input channels.
+  Outputs run(const PointSet& points);
+
+  /// The features of a network's only output. Throws InvalidArgument as run(), and for a network with several.
+  Array forward(const SparseTensor& x);
   Array forward(const PointSet& points);
 
   /// Whether runs wait for every step to report its time, and count pairs and MACs: on the CPU at first yes, on CUDA,

@@ -28,7 +28,7 @@ struct Domain {
     kDense,    ///< cells of `grid` around the parent's clouds
     kSamples,  ///< the `count` furthest points of each of the parent's clouds
     kGroups,   ///< for each of the parent's points, `count` of `points`' within `radius`
-    kClouds,   ///< one row per cloud or frame of the input
+    kClouds,   ///< one row per cloud, batch or frame of the input
     kImages,   ///< pixels that `window2d` makes of the parent's; its padding is 0, taken from the kernel twice
   };
   Kind kind = Kind::kInput;

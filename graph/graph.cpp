@@ -19,8 +19,12 @@ void sort_nodes(Graph& graph) {
   for (const Node& node : graph.nodes)
     for (const std::string& input : node.inputs)
       check(known.contains(input), "[graph] node \"", node.name, "\" takes \"", input, "\", which no node gives");
-  check(known.contains(graph.output) && graph.output != kGraphInput, "[graph] no node gives the output \"",
-        graph.output, "\"");
+  check(!graph.outputs.empty(), "[graph] the network has no output");
+  std::set<std::string> outputs;
+  for (const std::string& output : graph.outputs) {
+    check(known.contains(output) && output != kGraphInput, "[graph] no node gives the output \"", output, "\"");
+    check(outputs.insert(output).second, "[graph] the output \"", output, "\" is named twice");
+  }
 
   std::vector<Node> sorted;
   std::set<std::string> ready{kGraphInput};

@@ -34,7 +34,9 @@ struct Graph {
   int dims = 3;
   std::int64_t in_channels = 0;
   std::vector<Node> nodes;
-  std::string output;
+  std::vector<std::string> outputs;  ///< names of values, at least one
+
+  const std::string& output() const { return outputs.front(); }  ///< of a network with one
 };
 
 constexpr const char* kGraphInput = "input";

@@ -64,7 +64,7 @@ json to_json(const Graph& graph) {
           {"dims", graph.dims},
           {"in_channels", graph.in_channels},
           {"nodes", nodes},
-          {"output", graph.output}};
+          {"outputs", graph.outputs}};
 }
 
 Graph graph_from_json(const json& document) try {
@@ -79,7 +79,11 @@ Graph graph_from_json(const json& document) try {
   check(named != std::end(inputs), "[graph] input expects voxels, points or frames, found \"", input, "\"");
   graph.input = *named;
   graph.in_channels = whole_number(document.at("in_channels"), "[graph] in_channels");
-  graph.output = document.at("output").get<std::string>();
+  if (document.contains("output")) {  // the form of networks with one
+    graph.outputs = {document.at("output").get<std::string>()};
+  } else {
+    graph.outputs = document.at("outputs").get<std::vector<std::string>>();
+  }
   for (const json& entry : document.at("nodes")) graph.nodes.push_back(node_from_json(entry));
   return graph;
 } catch (const json::exception& error) {

@@ -18,6 +18,10 @@ class Lowering {
   virtual DType dtype() const = 0;  ///< of all values
   virtual const Domains& domains() const = 0;
   virtual int domain(const std::string& value) const = 0;
+  virtual std::int64_t channels(const std::string& value) const = 0;
+
+  /// A tensor that the draft's node names, on the CPU.
+  virtual const Array& parameter(const Draft& draft, const char* role) const = 0;
 
   /// A kernel map, and a link between the rows of two domains; `weighted`: with indices and weights to interpolate. The
   /// same ones are shared.

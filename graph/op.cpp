@@ -61,7 +61,6 @@ void Inference::expect_same_channels() const {
 }
 
 int Inference::clouds() {
-  expect(graph_.input != GraphInput::kVoxels, "has no place in a network on voxels: it needs points or frames");
   Domain wanted;
   wanted.kind = Domain::Kind::kClouds;
   return domains().find_or_add(wanted);

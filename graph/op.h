@@ -99,7 +99,7 @@ class Inference {
 
   void expect_same_channels() const;  ///< of the first two inputs
 
-  /// One row per cloud or frame, of a network on points or frames.
+  /// One row per cloud or frame of the input; of voxels one per batch.
   int clouds();
 
   /// What pooling over the first input's groups gives, else over its clouds or frames.

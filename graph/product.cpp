@@ -130,6 +130,20 @@ Window inferred_window(const Inference& node) {
   return window;
 }
 
+std::vector<AttributeSpec> with(std::vector<AttributeSpec> specs, AttributeSpec more) {
+  specs.push_back(std::move(more));
+  return specs;
+}
+
+int inferred_coarser(Inference& node, const Window& window) {
+  if (keeps_rows(window)) return node.in(0).domain;
+  Domain coarser;
+  coarser.kind = Domain::Kind::kCoarser;
+  coarser.parent = node.expect_voxels(0);
+  coarser.window = window;
+  return node.domains().find_or_add(coarser);
+}
+
 bool keeps_rows(const Window& window) { return window.semantics == Semantics::kFloor && window.unit_stride(); }
 
 std::int64_t inferred_channels(const Inference& node, const Window& window) {

@@ -12,11 +12,17 @@ Attributes attributes_of(const Window& window);
 /// Those attributes.
 std::vector<AttributeSpec> window_attributes();
 
+/// The specs, and one more.
+std::vector<AttributeSpec> with(std::vector<AttributeSpec> specs, AttributeSpec more);
+
 /// The node's window, checked.
 Window inferred_window(const Inference& node);
 
 /// Whether outputs have the rows of the input.
 bool keeps_rows(const Window& window);
+
+/// The rows that the window makes of the node's input.
+int inferred_coarser(Inference& node, const Window& window);
 
 /// Output channels of a convolution whose weight is [K, Cin, Cout], or [Cin, Cout] where K = 1; checks its tensors.
 std::int64_t inferred_channels(const Inference& node, const Window& window);

@@ -48,6 +48,8 @@ void lower_affine(const Draft& draft, Lowering& lowering) {
 void lower_mean(const Draft& draft, Lowering& lowering) { lower_reduction(draft, lowering, Reduce::kMean); }
 void lower_max(const Draft& draft, Lowering& lowering) { lower_reduction(draft, lowering, Reduce::kMax); }
 
+void lower_sum(const Draft& draft, Lowering& lowering) { lower_reduction(draft, lowering, Reduce::kSum); }
+
 void lower_interpolation(const Draft& draft, Lowering& lowering) {
   const int link = lowering.link(lowering.domain(draft.output), lowering.domain(draft.inputs[0]), true);
   lowering.add(draft, std::make_unique<InterpolateStep>(link));

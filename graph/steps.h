@@ -29,7 +29,9 @@ class AffineStep final : public Step {
 class ReduceStep final : public Step {
  public:
   ReduceStep(int link, Reduce reduce) : link_(link), reduce_(reduce) {}
-  std::string kind() const override { return reduce_ == Reduce::kMax ? "max" : "mean"; }
+  std::string kind() const override {
+    return reduce_ == Reduce::kMax ? "max" : reduce_ == Reduce::kSum ? "sum" : "mean";
+  }
   void run(const StepRun& run) const override;
 
  private:
@@ -58,9 +60,10 @@ class CoordinatesStep final : public Step {
 
 // Lowerings that several ops share.
 
-void lower_affine(const Draft& draft, Lowering& lowering);         ///< batch norm, activations
-void lower_mean(const Draft& draft, Lowering& lowering);           ///< of the rows that belong to each of the output's
-void lower_max(const Draft& draft, Lowering& lowering);            ///< likewise
+void lower_affine(const Draft& draft, Lowering& lowering);  ///< batch norm, activations
+void lower_mean(const Draft& draft, Lowering& lowering);    ///< of the rows that belong to each of the output's
+void lower_max(const Draft& draft, Lowering& lowering);
+void lower_sum(const Draft& draft, Lowering& lowering);
 void lower_interpolation(const Draft& draft, Lowering& lowering);  ///< of the input's rows around each of the output's
 void lower_coordinates(const Draft& draft, Lowering& lowering);
 

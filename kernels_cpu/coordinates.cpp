@@ -235,6 +235,16 @@ class CpuCoordinateKernels final : public CoordinateKernels {
     });
   }
 
+  void batches(const Context& context, const Level& level, std::int32_t* batches) const override {
+    parallel_ranges(context, level.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      std::int32_t c[kMaxAxes];
+      for (std::int64_t i = first; i < last; ++i) {
+        level.layout.unpack(level.keys[i], c);
+        batches[i] = c[0];
+      }
+    });
+  }
+
   void box_keys(const Context&, const KeyLayout& layout, std::int64_t* keys) const override {
     Coordinate c;
     for (int axis = 0; axis < layout.axes(); ++axis) c[static_cast<std::size_t>(axis)] = layout.lowest(axis);

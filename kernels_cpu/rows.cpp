@@ -1,5 +1,6 @@
 // Ops on rows on the CPU.
 #include <voxshift/kernels_cpu/batch_norm.h>
+#include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -11,6 +12,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <numeric>
 
 #undef HWY_TARGET_INCLUDE
@@ -156,10 +158,18 @@ class CpuRowKernels final : public RowKernels {
     });
   }
 
-  void sigmoid(const Context& context, const ConstRowView& in, const RowView& out) const override {
+  void apply(const Context& context, const Elementwise& f, const ConstRowView& in, const RowView& out) const override {
+    for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
+  }
+
+  void apply(const Context& context, const RowFunction& f, const ConstRowView& in, const RowView& out) const override {
+    for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
+  }
+
+  void multiply(const Context& context, const ConstRowView& a, const ConstRowView& b,
+                const RowView& out) const override {
     for_rows(context, out.count, [&](std::int64_t i) {
-      std::transform(row(in, i), row(in, i) + out.channels, row(out, i),
-                     [](float x) { return 1 / (1 + std::exp(-x)); });
+      std::transform(row(a, i), row(a, i) + out.channels, row(b, i), row(out, i), std::multiplies<>());
     });
   }
 

@@ -163,6 +163,14 @@ void unpack_keys(const Queue& queue, const std::int64_t* keys, std::int64_t n, c
   for_each(queue, n, [=] __device__(std::int64_t i) { layout.unpack(keys[i], coords + i * layout.axes()); });
 }
 
+void unpack_batches(const Queue& queue, const Level& level, std::int32_t* batches) {
+  for_each(queue, level.count, [=] __device__(std::int64_t i) {
+    std::int32_t c[kMaxAxes];
+    level.layout.unpack(level.keys[i], c);
+    batches[i] = c[0];
+  });
+}
+
 void number_box(const Queue& queue, const KeyLayout& layout, std::int64_t* keys) {
   std::int64_t count = 1;
   for (int axis = 0; axis < layout.axes(); ++axis) count *= layout.extent(axis);
@@ -247,6 +255,10 @@ class CudaCoordinateKernels final : public CoordinateKernels {
   void unpack(const Context& context, const std::int64_t* keys, std::int64_t n, const KeyLayout& layout,
               std::int32_t* coords) const override {
     unpack_keys(Queue(context, "unpack"), keys, n, layout, coords);
+  }
+
+  void batches(const Context& context, const Level& level, std::int32_t* batches) const override {
+    unpack_batches(Queue(context, "batches"), level, batches);
   }
 
   void box_keys(const Context& context, const KeyLayout& layout, std::int64_t* keys) const override {

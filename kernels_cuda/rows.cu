@@ -1,6 +1,7 @@
 // Ops that know rows only, on CUDA.
 #include <voxshift/kernels_cuda/algorithms.h>
 #include <voxshift/kernels_cuda/batch_norm.h>
+#include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/weight_gradient.h>
@@ -27,9 +28,20 @@ void affine_rows(const Queue& queue, Rows<const In> in, const float* scale, cons
 }
 
 template <class T>
-void sigmoid_rows(const Queue& queue, Rows<const T> in, Rows<T> out) {
+void apply_to_cells(const Queue& queue, const Elementwise& f, Rows<const T> in, Rows<T> out) {
   for_each_cell(queue, out.count, out.channels,
-                [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, 1 / (1 + expf(-in.at(i, c)))); });
+                [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, apply(f, in.at(i, c))); });
+}
+
+template <class T>
+void apply_to_rows(const Queue& queue, const RowFunction& f, Rows<const T> in, Rows<T> out) {
+  for_each(queue, out.count, [=] __device__(std::int64_t i) { apply<T>(f, in, out, i); });
+}
+
+template <class T>
+void multiply_rows(const Queue& queue, Rows<const T> a, Rows<const T> b, Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels,
+                [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, a.at(i, c) * b.at(i, c)); });
 }
 
 template <class T>
@@ -145,11 +157,28 @@ class CudaRowKernels final : public RowKernels {
     });
   }
 
-  void sigmoid(const Context& context, const ConstRowView& in, const RowView& out) const override {
-    const Queue queue(context, "sigmoid");
-    with_type("sigmoid", in.dtype, [&](auto type) {
+  void apply(const Context& context, const Elementwise& f, const ConstRowView& in, const RowView& out) const override {
+    const Queue queue(context, "apply");
+    with_type("apply", in.dtype, [&](auto type) {
       using T = decltype(type);
-      sigmoid_rows<T>(queue, rows<T>(in), rows<T>(out));
+      apply_to_cells<T>(queue, f, rows<T>(in), rows<T>(out));
+    });
+  }
+
+  void apply(const Context& context, const RowFunction& f, const ConstRowView& in, const RowView& out) const override {
+    const Queue queue(context, "apply");
+    with_type("apply", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      apply_to_rows<T>(queue, f, rows<T>(in), rows<T>(out));
+    });
+  }
+
+  void multiply(const Context& context, const ConstRowView& a, const ConstRowView& b,
+                const RowView& out) const override {
+    const Queue queue(context, "multiply");
+    with_type("multiply", a.dtype, [&](auto type) {
+      using T = decltype(type);
+      multiply_rows<T>(queue, rows<T>(a), rows<T>(b), rows<T>(out));
     });
   }
 

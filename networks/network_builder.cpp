@@ -123,7 +123,7 @@ std::string NetworkBuilder::columns(const std::string& name, const std::string& 
 }
 
 Network NetworkBuilder::take(const std::string& output) {
-  network_.graph.output = output;
+  network_.graph.outputs = {output};
   return std::move(network_);
 }
 

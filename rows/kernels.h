@@ -1,6 +1,7 @@
 // Contract of ops that know rows only.
 #pragma once
 
+#include <voxshift/tensor/elementwise.h>
 #include <voxshift/tensor/epilogue.h>
 #include <voxshift/tensor/packed_weights.h>
 #include <voxshift/tensor/runtime.h>
@@ -48,8 +49,14 @@ class RowKernels {
   virtual void affine(const Context&, const ConstRowView& in, const float* scale, const float* shift,
                       const ConstRowView& residual, Activation, const RowView& out) const = 0;
 
-  /// out[i, c] = 1 / (1 + exp(-in[i, c])). in may be out.
-  virtual void sigmoid(const Context&, const ConstRowView& in, const RowView& out) const = 0;
+  /// out[i, c] = f(in[i, c]). in may be out.
+  virtual void apply(const Context&, const Elementwise& f, const ConstRowView& in, const RowView& out) const = 0;
+
+  /// out[i] = f(in[i]), row by row. in may be out.
+  virtual void apply(const Context&, const RowFunction& f, const ConstRowView& in, const RowView& out) const = 0;
+
+  /// out[i, c] = a[i, c] * b[i, c]. a or b may be out.
+  virtual void multiply(const Context&, const ConstRowView& a, const ConstRowView& b, const RowView& out) const = 0;
 
   /// labels[i] = lowest c that maximises in[i, c].
   virtual void argmax(const Context&, const ConstRowView& in, std::uint8_t* labels) const = 0;

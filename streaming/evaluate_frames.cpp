@@ -84,7 +84,7 @@ Array evaluate_frames(const Graph& graph, const Parameters& parameters, const Ar
         to_string(frames.shape()));
   Graph sorted = graph;
   check_graph(sorted, parameters);
-  std::map<std::string, int> uses{{sorted.output, 1}};
+  std::map<std::string, int> uses{{sorted.output(), 1}};
   for (const Node& node : sorted.nodes)
     for (const std::string& input : node.inputs) ++uses[input];
   std::map<std::string, Array> values{{kGraphInput, frames}};
@@ -95,7 +95,7 @@ Array evaluate_frames(const Graph& graph, const Parameters& parameters, const Ar
     for (const std::string& input : node.inputs)
       if (--uses[input] == 0) values.erase(input);
   }
-  const Array& out = values.at(sorted.output);
+  const Array& out = values.at(sorted.output());
   check(out.dim(1) == 1 && out.dim(2) == 1, "[evaluate] the output has ", out.dim(1), " x ", out.dim(2),
         " pixels, expected one: the network has no avg_pool");
   return as_rows(out);

@@ -57,9 +57,9 @@ class VideoPlanner {
     for (std::size_t i = 0; i < drafts_.size(); ++i) find_block(i);
     for (std::size_t i = 0; i < drafts_.size(); ++i)
       if (!hidden_.contains(drafts_[i].output)) add(i);
-    check(values_.contains(graph_.output), "[video] the output \"", graph_.output, "\" is a shift");
-    plan_.output = values_.at(graph_.output);
-    check(plan_.value(plan_.output).extent.pixels() == 1, "[video] the output \"", graph_.output,
+    check(values_.contains(graph_.output()), "[video] the output \"", graph_.output(), "\" is a shift");
+    plan_.output = values_.at(graph_.output());
+    check(plan_.value(plan_.output).extent.pixels() == 1, "[video] the output \"", graph_.output(),
           "\" is an image, expected one row per frame");
     set_lifetimes();
     return std::move(plan_);
@@ -68,7 +68,7 @@ class VideoPlanner {
  private:
   // Whether output is read by one draft only, as its first input.
   bool used_once(const std::string& value) const {
-    std::ptrdiff_t uses = value == graph_.output ? 1 : 0;
+    std::ptrdiff_t uses = value == graph_.output() ? 1 : 0;
     for (const Draft& draft : drafts_)
       uses += std::count(draft.inputs.begin(), draft.inputs.end(), value) + (draft.residual == value);
     return uses == 1;
@@ -122,8 +122,8 @@ class VideoPlanner {
           kernels_.pack_depthwise(context_, weight.data<float>(), bias, kernel, result.out_channels, plan_.dtype);
     } else {
       if (is(draft, "conv2d"))
-        check(is_dense(draft), "[video] node \"", draft.name(),
-              "\" expects groups of 1 or of one channel each, found ", groups_of(draft));
+        check(is_dense(draft), "[video] node \"", draft.name(), "\" expects groups of 1 or of one channel each, found ",
+              groups_of(draft));
       result.in_channels = weight.dim(1);
       result.weights = kernels_.pack_conv2d(context_, weight.data<float>(), bias, kernel, result.in_channels,
                                             result.out_channels, plan_.dtype);
@@ -284,6 +284,7 @@ std::int64_t VideoStep::macs_of(std::int64_t pixels, std::int64_t hidden) const 
 VideoPlan make_video_plan(const Graph& graph, const Parameters& parameters, const FrameProfile& frames, Device device,
                           DType dtype) {
   check(graph.input == GraphInput::kFrames, "[video] the network does not take frames");
+  check(graph.outputs.size() == 1, "[video] a network on frames has one output, found ", graph.outputs.size());
   check(graph.in_channels == 3, "[video] frames have 3 channels, the network takes ", graph.in_channels);
   return VideoPlanner(graph, parameters, frames, device, dtype).make();
 }

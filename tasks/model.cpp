@@ -182,8 +182,8 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
       skip_thresholds_(std::move(skip_thresholds)),
       values_(check_graph(network_.graph, network_.parameters)) {
   check_profile(network_.graph, profile_);
-  const std::int64_t logits = values_.channels(network_.graph.output);
-  check(static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
+  const std::int64_t logits = values_.channels(network_.graph.output());
+  check(classes_.empty() || static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
   const std::size_t most = on_frames(network_.graph) ? kMostVideoClasses : kMostPointClasses;
   check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
@@ -214,11 +214,11 @@ Model Model::create(const ModelSpec& spec) {
   check_profile(network.graph, profile);
   if (spec.parameters) {
     network.parameters = taken(
-        network.parameters, arch.video ? without_wrappers(*spec.parameters, network.graph.output) : *spec.parameters);
+        network.parameters, arch.video ? without_wrappers(*spec.parameters, network.graph.output()) : *spec.parameters);
   } else {
     calibrate_batch_norm(network.graph, network.parameters, profile, spec.seed);
   }
-  const std::int64_t classes = check_graph(network.graph, network.parameters).channels(network.graph.output);
+  const std::int64_t classes = check_graph(network.graph, network.parameters).channels(network.graph.output());
   return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile),
           classes_for(static_cast<std::size_t>(classes), arch.video)};
 }

@@ -4,6 +4,7 @@
 #include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <span>
 #include <utility>
@@ -67,6 +68,9 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
         to_string(given.shape()));
   check(given.device() == s.executor.device() || given.device() == Device::cpu(), "[segment] points are on ",
         name(given.device()), ", the session on ", name(s.executor.device()));
+  check(s.executor.outputs() == 1 && !s.model.classes().empty(),
+        "[segment] expects a model with one output and classes, found ", s.executor.outputs(), " and ",
+        s.model.classes().size());
   check(s.executor.output_domain() == 0,
         "[segment] a network whose output has other coordinates than its input is not supported");
   const Array& points = s.prepared(given, options);
@@ -130,7 +134,7 @@ void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) 
 
   executor.build();
   const RowView logits = executor.output_memory();
-  executor.run(input, logits.base);
+  executor.run(input, std::array{logits.base});
   const auto labelling = Clock::now();
   write(logits, voxels.kept, voxels.inverse, voxels.points, result);
   report.RunReport::operator=(executor.report());
@@ -165,7 +169,7 @@ void Segmenter::Impl::segment_blocks(const Array& points, Segmentation& result) 
     executor.geometry().set_points({input, splits, 1});
     executor.build();
     const RowView logits = executor.output_memory();
-    executor.run(input, logits.base);
+    executor.run(input, std::array{logits.base});
     const auto labelling = Clock::now();
     write(logits, rows, nullptr, count, result);
     report.network_seconds += seconds_from(labelling);

@@ -36,6 +36,9 @@ class CoordinateKernels {
   virtual void unpack(const Context&, const std::int64_t* keys, std::int64_t n, const KeyLayout&,
                       std::int32_t* coords) const = 0;
 
+  /// batches[i] = the batch index of row i.
+  virtual void batches(const Context&, const Level&, std::int32_t* batches) const = 0;
+
   /// The keys of every coordinate of the layout's box, ascending; batch 0 .. highest(0).
   virtual void box_keys(const Context&, const KeyLayout&, std::int64_t* keys) const = 0;
 

@@ -27,7 +27,7 @@ std::int64_t thousands(std::int64_t count) { return (count + 500) / 1000; }
 /// check_graph finds no fault, and the output has this many channels.
 void expect_logits(Network network, std::int64_t classes) {
   const auto values = check_graph(network.graph, network.parameters);
-  EXPECT_EQ(values.channels(network.graph.output), classes);
+  EXPECT_EQ(values.channels(network.graph.output()), classes);
 }
 
 PvcnnSpec scaled(PvcnnSpec spec, double width, double resolution = 1) {

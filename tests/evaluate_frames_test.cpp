@@ -208,7 +208,7 @@ TEST(EvaluateFrames, Refused) {
   with(Array({0, 8, 8, 6}, DType::kF32), {"[evaluate]", "[0, 8, 8, 6]"});
   with(Array({2, 8, 8, 6}, DType::kU8), {"[evaluate]", "u8"});
   Network open = small_network(false);
-  open.graph.output = "pool";
+  open.graph.outputs = {"pool"};
   expect_throw(
       [&] {
         evaluate_frames(open.graph, open.parameters, Array({1, 8, 8, 6}, DType::kF32));

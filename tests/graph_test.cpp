@@ -21,7 +21,7 @@ using nlohmann::json;
 NetworkWriter small_network() {
   NetworkWriter b(4);
   const std::string x = b.relu(b.batch_norm(b.conv(kGraphInput, 4)));
-  b.graph.output = b.linear(b.add(x, kGraphInput), 3);
+  b.graph.outputs = {b.linear(b.add(x, kGraphInput), 3)};
   return b;
 }
 
@@ -69,8 +69,8 @@ TEST(Graph, NamesAndEdges) {
   expect_refused([](auto& b) { node_of(b, "relu").name = "input"; }, {"two values", "\"input\""});
   expect_refused([](auto& b) { node_of(b, "relu").name = ""; }, {"relu", "no name"});
   expect_refused([](auto& b) { node_of(b, "relu").inputs = {"nowhere"}; }, {"\"relu2\"", "\"nowhere\""});
-  expect_refused([](auto& b) { b.graph.output = "nowhere"; }, {"output", "\"nowhere\""});
-  expect_refused([](auto& b) { b.graph.output = "input"; }, {"output", "\"input\""});
+  expect_refused([](auto& b) { b.graph.outputs = {"nowhere"}; }, {"output", "\"nowhere\""});
+  expect_refused([](auto& b) { b.graph.outputs = {"input"}; }, {"output", "\"input\""});
   expect_refused([](auto& b) { b.graph.nodes.clear(); }, {"output"});
 }
 
@@ -236,12 +236,12 @@ TEST(Graph, GrowthIsBounded) {
   NetworkWriter wide(4);
   std::string x = kGraphInput;
   for (int i = 0; i < 40; ++i) x = wide.cat({x, x});
-  wide.graph.output = x;
+  wide.graph.outputs = {x};
   expect_throw([&] { check_graph(wide.graph, {}); }, {"\"cat11\"", "channels"});
   NetworkWriter deep(4);
   x = kGraphInput;
   for (int i = 0; i < 5000; ++i) x = deep.relu(x);
-  deep.graph.output = x;
+  deep.graph.outputs = {x};
   expect_throw([&] { check_graph(deep.graph, {}); }, {"nodes", "5000"});
 }
 
@@ -253,12 +253,12 @@ TEST(GraphJson, RoundTrip) {
   dilated.dilation[1] = 2;
   std::string x = b.leaky_relu(b.conv(kGraphInput, 4, dilated, true));
   x = b.relu6(b.conv_transpose(b.conv(x, 6, bounded_cube(2, 3, 2, 1)), 4, bounded_cube(2, 3, 2, 1)));
-  b.graph.output = b.cat({x, b.batch_norm(x)});
+  b.graph.outputs = {b.cat({x, b.batch_norm(x)})};
   const json document = to_json(b.graph);
   const Graph read = graph_from_json(json::parse(document.dump()));
   EXPECT_EQ(read.dims, 2);
   EXPECT_EQ(read.in_channels, 4);
-  EXPECT_EQ(read.output, b.graph.output);
+  EXPECT_EQ(read.outputs, b.graph.outputs);
   ASSERT_EQ(read.nodes.size(), b.graph.nodes.size());
   for (std::size_t i = 0; i < read.nodes.size(); ++i) {
     const Node &x1 = read.nodes[i], &x2 = b.graph.nodes[i];
@@ -411,6 +411,17 @@ TEST(GraphJson, Refused) {
     }
   with("/in_channels", R"("four")", {"[graph]"});
   with("/output", "{}", {"[graph]"});
+  const auto with_outputs = [&](const std::string& value, const std::vector<std::string>& parts) {
+    json document = json::parse(good);
+    document.erase("output");
+    document["outputs"] = json::parse(value);
+    SCOPED_TRACE(value);
+    expect_throw([&] { check_document(document, parameters); }, parts);
+  };
+  with_outputs(R"(["a", "a"])", {"\"a\"", "twice"});
+  with_outputs("[]", {"no output"});
+  with_outputs(R"(["a", "b"])", {"output", "\"b\""});
+  with_outputs(R"("a")", {"[graph]"});
   for (const char* key : {"dims", "in_channels", "nodes", "output"}) {
     json document = json::parse(good);
     document.erase(key);

@@ -113,7 +113,7 @@ TEST_P(HalfFeaturesTest, RowsAndSegments) {
   kernels.affine(context(), rows_of(source), nullptr, nullptr, rows_of(added), {Activation::Kind::kRelu, 0},
                  rows_of(out));
   expect_half(out, oracle::apply(oracle::plus(in, other), [](double v) { return v > 0 ? v : 0; }));
-  kernels.sigmoid(context(), rows_of(source), rows_of(out));
+  kernels.apply(context(), Elementwise{Elementwise::Kind::kSigmoid}, rows_of(source), rows_of(out));
   expect_half(out, oracle::apply(in, [](double v) { return 1 / (1 + std::exp(-v)); }));
 
   std::vector<std::int32_t> segment(500);

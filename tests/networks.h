@@ -96,7 +96,7 @@ class NetworkWriter {
 
   /// The network whose output is `output`, behind a profile of as many columns as it has channels.
   Model model(const std::string& output) {
-    graph.output = output;
+    graph.outputs = {output};
     Profile profile;
     profile.name = "plain";
     profile.scale.assign(static_cast<std::size_t>(graph.in_channels), 1.0f);

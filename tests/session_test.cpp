@@ -204,7 +204,7 @@ TEST_P(SessionTest, PlansThatAreRefused) {
   const auto refused = [&](const std::function<std::string(NetworkWriter&)>& build,
                            const std::vector<std::string>& parts) {
     NetworkWriter b(kChannels);
-    b.graph.output = build(b);
+    b.graph.outputs = {build(b)};
     expect_throw([&] { Session({b.graph, b.parameters}, device(), 1); }, parts);
   };
   const std::string in = kGraphInput;

@@ -90,7 +90,7 @@ TEST_F(Spvnas, NamesAndShapesOfCheckpoints) {
   EXPECT_EQ(shape(network, "classifier.linear.weight"), (Shape{19, 32}));
   // An equal number of channels does not spare the first block its projection.
   EXPECT_EQ(shape(network, "downsample.0.feature.0.downsample.net.conv.kernel"), (Shape{16, 32}));
-  EXPECT_EQ(check_graph(network.graph, network.parameters).channels(network.graph.output), 19);
+  EXPECT_EQ(check_graph(network.graph, network.parameters).channels(network.graph.output()), 19);
 }
 
 // Nobody writes to the pipe: who read it would wait for ever.
@@ -110,7 +110,7 @@ TEST_F(Spvnas, DefaultIsOfThePublishedSize) {
   EXPECT_EQ(small.output_channels, (std::array<int, 9>{16, 16, 16, 32, 64, 48, 32, 16, 16}));
   EXPECT_EQ(small.down[2], (SpvnasStage{16, {32, 32}}));
   Network network = make_spvnas(small, 1);
-  EXPECT_EQ(check_graph(network.graph, network.parameters).channels(network.graph.output), 7);
+  EXPECT_EQ(check_graph(network.graph, network.parameters).channels(network.graph.output()), 7);
 }
 
 TEST_F(Spvnas, TensorsTellTheConfig) {

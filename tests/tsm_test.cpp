@@ -38,7 +38,7 @@ Names shifted(const Network& network) {
 
 void expect_logits(Network network, std::int64_t classes) {
   const auto values = check_graph(network.graph, network.parameters);
-  EXPECT_EQ(values.channels(network.graph.output), classes);
+  EXPECT_EQ(values.channels(network.graph.output()), classes);
 }
 
 // MobileNetV2

@@ -48,7 +48,7 @@ inline Model video_model(const Network& network, std::int64_t height, std::int64
   profile.frames->height = height;
   profile.frames->width = width;
   Graph graph = network.graph;
-  const std::int64_t classes = check_graph(graph, network.parameters).channels(graph.output);
+  const std::int64_t classes = check_graph(graph, network.parameters).channels(graph.output());
   std::vector<ClassInfo> table;
   for (std::int64_t c = 0; c < classes; ++c) table.push_back({std::to_string(c), static_cast<std::uint32_t>(c), {}});
   return {"test", network.graph, network.parameters, profile, table};

@@ -18,14 +18,8 @@ extern const OpDefinition conv{
           node.expect(
               window.volume() == 1 || node.domains().is_voxels(in) || node.domains()[in].kind == Domain::Kind::kDense,
               "takes voxels or the cells of a dense grid");
-          ValueType out{in, inferred_channels(node, window)};
-          if (keeps_rows(window)) return out;
-          Domain coarser;
-          coarser.kind = Domain::Kind::kCoarser;
-          coarser.parent = node.expect_voxels(0);
-          coarser.window = window;
-          out.domain = node.domains().find_or_add(coarser);
-          return out;
+          const std::int64_t channels = inferred_channels(node, window);
+          return ValueType{inferred_coarser(node, window), channels};
         },
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lower_convolution(draft, lowering, window_of(*draft.node), false); },

@@ -6,7 +6,7 @@ extern const OpDefinition max_pool{
     .name = "max_pool",
     .text =
         "The largest value, channel by channel, over the neighbours of each center of a group, else over the rows of "
-        "each cloud.",
+        "each cloud, batch or frame.",
     .inputs = {"x"},
     .infer =
         [](Inference& node) {

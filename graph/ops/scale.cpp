@@ -37,6 +37,8 @@ extern const OpDefinition scale{
     .infer =
         [](Inference& node) {
           node.expect(node.in(1).domain == node.clouds(), "takes factors of one row per cloud");
+          node.expect(!node.domains().is_voxels(node.in(0).domain),
+                      "takes rows of points: multiply voxels by what broadcast gives");
           node.expect_same_channels();
           return node.in(0);
         },

@@ -38,6 +38,25 @@ class _BuildInfo(TypedDict):
     cuda: bool
     opencv: bool
 
+class _Parameter(TypedDict):
+    shape: str
+    required: bool
+
+class _AttributeRequired(TypedDict):
+    type: Literal["flag", "whole", "number", "word", "per_axis"]
+    text: str
+    expects: str
+
+class _Attribute(_AttributeRequired, total=False):
+    default: Union[bool, int, float, str, list[int]]
+
+class _GraphOp(TypedDict):
+    text: str
+    inputs: list[str]
+    any_number_of_inputs: bool
+    parameters: dict[str, _Parameter]
+    attributes: dict[str, _Attribute]
+
 class _Blocks(TypedDict):
     size: float
     points: int
@@ -775,6 +794,7 @@ def prepare_points(
 def read_points(path: _Path, columns: Optional[int] = None) -> PointCloud: ...
 def synth_lidar(seed: int, vary_sensor: bool = False) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
 def to_device(x: _Array, device: str = "cuda") -> Union[NDArray[Any], DeviceArray]: ...
+def graph_ops() -> dict[str, _GraphOp]: ...
 def synchronize(device: str = "cuda") -> None: ...
 def set_memory_cache(bytes: int) -> None: ...
 def set_num_threads(threads: int) -> None: ...

@@ -50,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     Parameters parameters;
     for (const Node& node : graph.nodes)
       for (const auto& [role, tensor] : node.parameters) parameters.emplace(tensor, tensor_of(tensor));
-    const std::int64_t classes = check_graph(graph, parameters).channels(graph.output);
+    const std::int64_t classes = check_graph(graph, parameters).channels(graph.output());
     if (classes > 64) return;
     const std::vector<ClassInfo> table(static_cast<std::size_t>(classes), {"a class", 1, {1, 2, 3}});
     fuzz::run(Model("fuzz", graph, parameters, profile_for(graph), table));

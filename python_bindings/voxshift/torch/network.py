@@ -71,7 +71,9 @@ class Network(nn.Module):
         super().__init__()
         self.model = model
         graph = model.graph
-        self.output = graph["output"]
+        if len(graph["outputs"]) > 1:
+            raise vs.InvalidArgument(f"[Network] expects a network with one output, found {graph['outputs']}")
+        self.output = graph["outputs"][0]
         self._places = {}
         statistics = {
             name

@@ -250,7 +250,7 @@ def record(module: nn.Module, example: Any) -> tuple[dict[str, Any], dict[str, n
         "dims": example.base.dims,
         "in_channels": feats.shape[1],
         "nodes": nodes,
-        "output": output,
+        "outputs": [output],
     }
     return graph, {name: values for name, values in recorder.used.items() if name in used}, logits
 

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""Writes docs/graph.md, the page of the ops that graphs are made of, from the definitions in the library.
+
+    docs/graph_page.py            with the Python package importable
+"""
+
+from pathlib import Path
+
+import voxshift as vs
+
+PAGE = Path(__file__).resolve().parent / "graph.md"
+
+HEAD = """# Graphs
+
+A network is a graph of ops with named tensors, in one `.safetensors` file. `Model.graph` in Python and the metadata
+`voxshift.graph` of a file have it as
+
+```
+{"input": "voxels", "dims": 3, "in_channels": 4, "nodes": [NODE, ..], "output": "name of a node"}
+```
+
+`input` says what the rows of the value called `input` are: the `voxels` of a sparse tensor, the `points` of one or more clouds
+(x, y and z are the first three channels), or the pixels of `frames`. A node is
+
+```
+{"name": "conv0", "op": "conv", "inputs": ["input"], "parameters": {"weight": "name of a tensor"}, "kernel_size": [3, 3, 3]}
+```
+
+Its value is known by its name. Attributes stand beside the rest; one that has a default may be left out, and one number stands
+for all axes. Nodes come in any order. What does not fit, be it an unknown op or attribute, a value out of its limits, a tensor of
+another shape, or values whose rows never meet, is one error that names the node, before anything runs.
+
+`voxshift.graph_ops()` gives this table to programs. A definition is a file in `graph/ops/`; this page is written by
+`docs/graph_page.py`.
+
+"""
+
+
+def _default(attribute):
+    if "default" not in attribute:
+        return "required"
+    default = attribute["default"]
+    return f"default `{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _inputs(op):
+    names = ", ".join(op["inputs"])
+    return f"({names}, ..)" if op["any_number_of_inputs"] else f"({names})"
+
+
+def page() -> str:
+    """The text of docs/graph.md."""
+    parts = [HEAD]
+    for name, op in sorted(vs.graph_ops().items()):
+        parts.append(f"## {name} {_inputs(op)}\n\n{op['text']}\n\n")
+        for role, parameter in op["parameters"].items():
+            parts.append(f"- tensor `{role}` f32 {parameter['shape']}{'' if parameter['required'] else ', optional'}\n")
+        for key, attribute in op["attributes"].items():
+            parts.append(f"- `{key}`: {attribute['expects']}, {_default(attribute)}; {attribute['text']}\n")
+        if op["parameters"] or op["attributes"]:
+            parts.append("\n")
+    return "".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,48 @@
+// Ops that are a function of each number, or of each row.
+#pragma once
+
+#include <voxshift/graph/steps.h>
+#include <voxshift/rows/kernels.h>
+
+#include <optional>
+
+namespace voxshift {
+
+/// y = f(x), number by number.
+class ElementwiseStep final : public Step {
+ public:
+  ElementwiseStep(const char* kind, const Elementwise& f) : kind_(kind), f_(f) {}
+  std::string kind() const override { return kind_; }
+  void run(const StepRun& run) const override { row_kernels(run.context.device).apply(run.context, f_, run.x, run.y); }
+  bool row_by_row() const override { return true; }
+
+ private:
+  const char* kind_;
+  Elementwise f_;
+};
+
+/// y = f(x), row by row; with what f multiplies by and adds.
+class RowFunctionStep final : public Step {
+ public:
+  RowFunctionStep(const char* kind, const RowFunction& f, std::optional<ScaleShift> norm = {})
+      : kind_(kind), f_(f), norm_(std::move(norm)) {
+    if (!norm_) return;
+    f_.weight = std::as_const(norm_->scale).data<float>();
+    if (norm_->shift.count() > 0) f_.bias = std::as_const(norm_->shift).data<float>();
+  }
+  std::string kind() const override { return kind_; }
+  void run(const StepRun& run) const override { row_kernels(run.context.device).apply(run.context, f_, run.x, run.y); }
+  bool row_by_row() const override { return true; }
+
+ private:
+  const char* kind_;
+  RowFunction f_;
+  std::optional<ScaleShift> norm_;  // on the device
+};
+
+/// Adds the step of an op that is f of each number.
+inline void lower_elementwise(const Draft& draft, Lowering& lowering, const Elementwise& f) {
+  lowering.add(draft, std::make_unique<ElementwiseStep>(draft.op->name, f));
+}
+
+}  // namespace voxshift

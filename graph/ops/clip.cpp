@@ -1,0 +1,25 @@
+#include <voxshift/graph/elementwise.h>
+
+namespace voxshift::ops {
+
+extern const OpDefinition clip{
+    .name = "clip",
+    .text = "min(max(x, lowest), highest).",
+    .inputs = {"x"},
+    .attributes = {number("lowest", -3e38, 3e38, "the lower limit", {-3e38}),
+                   number("highest", -3e38, 3e38, "the upper limit, not below the lower one", {3e38})},
+    .infer =
+        [](Inference& node) {
+          node.expect(node.node().number("lowest") <= node.node().number("highest"),
+                      "expects highest to be at least lowest, found ", node.node().number("highest"), " and ",
+                      node.node().number("lowest"));
+          return node.in(0);
+        },
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          lower_elementwise(draft, lowering,
+                            {Elementwise::Kind::kClip, draft.node->number("lowest"), draft.node->number("highest")});
+        },
+};
+
+}  // namespace voxshift::ops

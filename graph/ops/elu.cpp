@@ -1,0 +1,17 @@
+#include <voxshift/graph/elementwise.h>
+
+namespace voxshift::ops {
+
+extern const OpDefinition elu{
+    .name = "elu",
+    .text = "x where it is above 0, else alpha * (exp(x) - 1).",
+    .inputs = {"x"},
+    .attributes = {number("alpha", -1e3, 1e3, "of the negative half", {1.0})},
+    .infer = same_as_input,
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          lower_elementwise(draft, lowering, {Elementwise::Kind::kElu, draft.node->number("alpha")});
+        },
+};
+
+}  // namespace voxshift::ops

@@ -1,0 +1,18 @@
+#include <voxshift/graph/elementwise.h>
+
+namespace voxshift::ops {
+
+extern const OpDefinition gelu{
+    .name = "gelu",
+    .text = "x times the normal distribution's share below x, as torch.nn.functional.gelu.",
+    .inputs = {"x"},
+    .attributes = {word("approximate", {"none", "tanh"}, "tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))")},
+    .infer = same_as_input,
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          const bool exact = draft.node->word("approximate") == "none";
+          lower_elementwise(draft, lowering, {exact ? Elementwise::Kind::kGelu : Elementwise::Kind::kGeluTanh});
+        },
+};
+
+}  // namespace voxshift::ops

@@ -1,0 +1,70 @@
+// Element-wise functions and functions of a row in kernels.
+#pragma once
+
+#include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/tensor/elementwise.h>
+
+namespace voxshift::cuda {
+
+__device__ inline float apply(const Elementwise& f, float x) {
+  const float hard = (x < -3 ? 0.0f : x > 3 ? 6.0f : x + 3) / 6;
+  switch (f.kind) {
+    case Elementwise::Kind::kSigmoid:
+      return 1 / (1 + expf(-x));
+    case Elementwise::Kind::kTanh:
+      return tanhf(x);
+    case Elementwise::Kind::kElu:
+      return x > 0 ? x : f.a * expm1f(x);
+    case Elementwise::Kind::kGelu:
+      return x / 2 * (1 + erff(x * 0.70710678f));
+    case Elementwise::Kind::kGeluTanh:
+      return x / 2 * (1 + tanhf(0.79788456f * (x + 0.044715f * x * x * x)));
+    case Elementwise::Kind::kSilu:
+      return x / (1 + expf(-x));
+    case Elementwise::Kind::kHardSigmoid:
+      return hard;
+    case Elementwise::Kind::kHardSwish:
+      return x * hard;
+    case Elementwise::Kind::kClip:
+      return x < f.a ? f.a : x > f.b ? f.b : x;
+    case Elementwise::Kind::kPower:
+      return powf(x, f.a);
+  }
+  return x;
+}
+
+/// Row i of `out`, by one thread.
+template <class T>
+__device__ void apply(const RowFunction& f, Rows<const T> in, Rows<T> out, std::int64_t i) {
+  const std::int64_t channels = in.channels;
+  float offset = 0, scale = 1, sum = 0, squares = 0;
+  if (f.kind == RowFunction::Kind::kPrelu) {
+    for (std::int64_t c = 0; c < channels; ++c) out.set(i, c, in.at(i, c) * (in.at(i, c) > 0 ? 1.0f : f.weight[c]));
+    return;
+  }
+  if (f.kind == RowFunction::Kind::kSoftmax) {
+    float highest = in.at(i, 0);
+    for (std::int64_t c = 1; c < channels; ++c)
+      if (highest < in.at(i, c)) highest = in.at(i, c);
+    for (std::int64_t c = 0; c < channels; ++c) sum += expf(in.at(i, c) - highest);
+    for (std::int64_t c = 0; c < channels; ++c) out.set(i, c, expf(in.at(i, c) - highest) / sum);
+    return;
+  }
+  if (f.kind == RowFunction::Kind::kLayerNorm) {
+    for (std::int64_t c = 0; c < channels; ++c) sum += in.at(i, c);
+    offset = sum / static_cast<float>(channels);
+  }
+  for (std::int64_t c = 0; c < channels; ++c) squares += (in.at(i, c) - offset) * (in.at(i, c) - offset);
+  if (f.kind == RowFunction::Kind::kLayerNorm) {
+    scale = 1 / sqrtf(squares / static_cast<float>(channels) + f.eps);
+  } else {
+    const float norm = sqrtf(squares);
+    scale = 1 / (norm < f.eps ? f.eps : norm);
+  }
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const float x = (in.at(i, c) - offset) * scale;
+    out.set(i, c, x * (f.weight != nullptr ? f.weight[c] : 1.0f) + (f.bias != nullptr ? f.bias[c] : 0.0f));
+  }
+}
+
+}  // namespace voxshift::cuda
