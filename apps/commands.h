@@ -28,6 +28,17 @@ struct SegmentOptions : ScanOptions {
   bool layers = false;
 };
 
+struct RunOptions {
+  std::filesystem::path model;
+  std::vector<std::string> inputs;  ///< "NAME=FILE.npy"
+  std::string device = "cpu";
+  std::string dtype = "auto";
+  int threads = 0;  ///< 0: all processors
+  std::filesystem::path out = ".";
+  std::filesystem::path stats;  ///< JSON file; empty: none
+  bool layers = false;
+};
+
 struct ViewOptions : ScanOptions {
   std::vector<std::filesystem::path> scans;  ///< files and folders
   std::filesystem::path labels;              ///< file or folder; empty: none
@@ -106,6 +117,7 @@ struct CalibrateOptions {
 /// Each returns the exit status: 0 done, 1 where some scan or frame failed and was reported. What stops the whole
 /// command is thrown.
 int segment(const SegmentOptions& options);
+int run_network(const RunOptions& options);
 int view(const ViewOptions& options);
 int evaluate_labels(const EvalOptions& options);
 int info(const InfoOptions& options);

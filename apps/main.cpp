@@ -301,11 +301,29 @@ void add_synth(CLI::App& app, SynthOptions& options, SynthVideoCommand& video_op
   add_synth_video(command, video_options);
 }
 
+void add_run(CLI::App& app, RunOptions& options) {
+  CLI::App& command = *app.add_subcommand("run", "Run a network on voxels or points: arrays in, arrays out");
+  command.add_option("model", options.model, "Model file")->required()->type_name("MODEL");
+  command
+      .add_option("--input", options.inputs,
+                  "Voxels: input=FEATURES.npy and input.coords=COORDS.npy (int32 [N, 1 + dims], batch first); points: "
+                  "input=POINTS.npy, of several clouds also input.row_splits=SPLITS.npy (int64)")
+      ->required()
+      ->type_name("NAME=FILE.npy");
+  add_device(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--out", options.out, "Folder; gets NAME.npy and, where it has any, NAME.coords.npy per output")
+      ->capture_default_str();
+  command.add_option("--stats", options.stats, "Write rows, MACs and times of every layer as JSON")->type_name("FILE");
+  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Sparse 3-D networks on point clouds and temporal networks on video, on the device", "voxshift");
   app.require_subcommand(1);
   app.set_version_flag("--version", version_line);
   SegmentOptions segment_options;
+  RunOptions run_options;
   ViewOptions view_options;
   EvalOptions eval_options;
   InfoOptions info_options;
@@ -315,6 +333,7 @@ int run(int argc, char** argv) {
   RecognizeOptions recognize_options;
   CalibrateOptions calibrate_options;
   add_segment(app, segment_options);
+  add_run(app, run_options);
   add_recognize(app, recognize_options);
   add_view(app, view_options);
   add_eval(app, eval_options);
@@ -328,6 +347,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   if (app.got_subcommand("segment")) return segment(segment_options);
+  if (app.got_subcommand("run")) return run_network(run_options);
   if (app.got_subcommand("view")) return view(view_options);
   if (app.got_subcommand("eval")) return evaluate_labels(eval_options);
   if (app.got_subcommand("info")) return info(info_options);

@@ -90,6 +90,29 @@ void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>
   write_atomically(path, [&](std::ostream& stream) { stream << text << '\n'; });
 }
 
+void write_run_stats(const std::filesystem::path& path, const Session& session) {
+  const RunReport& run = session.report();
+  Json layers = Json::array();
+  for (const LayerReport& layer : run.layers)
+    layers.push_back({{"name", layer.name},
+                      {"kind", layer.kind},
+                      {"rows", layer.rows},
+                      {"in_channels", layer.in_channels},
+                      {"out_channels", layer.out_channels},
+                      {"pairs", layer.pairs},
+                      {"macs", layer.macs},
+                      {"seconds", layer.seconds}});
+  const Json stats = {{"rows", run.voxels},
+                      {"device", name(session.device())},
+                      {"threads", session.threads()},
+                      {"dtype", name(session.dtype())},
+                      {"macs", run.macs},
+                      {"seconds", {{"maps", run.maps_seconds}, {"network", run.network_seconds}}},
+                      {"layers", layers}};
+  const std::string text = stats.dump(2, ' ', false, Json::error_handler_t::replace);
+  write_atomically(path, [&](std::ostream& stream) { stream << text << '\n'; });
+}
+
 void print_error(const char* what) {
   std::string line = std::string("voxshift: ") + what;
   std::replace_if(

@@ -34,6 +34,9 @@ void print_layers(const RunReport& report, double peak);
 /// Writes the array of --stats, one object per scan. Throws IoError.
 void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Segmenter& segmenter);
 
+/// Writes what the session's last run cost, as one object. Throws IoError.
+void write_run_stats(const std::filesystem::path& path, const Session& session);
+
 /// Runs `part`; its errors become IoErrors that begin with the name of the file they are about.
 template <class Part>
 auto about(const std::filesystem::path& file, Part part) {

@@ -35,9 +35,9 @@ std::array<std::uint32_t, 256> raw_ids_of(std::span<const ClassInfo> classes) {
 }
 
 /// Format 1.0; the header is padded with blanks so that the data starts at a multiple of 64 bytes.
-std::string npy_header(std::size_t rows, std::int64_t columns) {
+std::string npy_header(const char* type, std::int64_t rows, std::int64_t columns) {
   std::ostringstream text;
-  text << "{'descr': '<f4', 'fortran_order': False, 'shape': (" << rows << ", " << columns << "), }";
+  text << "{'descr': '" << type << "', 'fortran_order': False, 'shape': (" << rows << ", " << columns << "), }";
   std::string dictionary = text.str();
   constexpr std::size_t kBefore = 10;  // magic, version, length
   dictionary.append(63 - (kBefore + dictionary.size()) % 64, ' ');
@@ -64,12 +64,12 @@ void write_labels(const fs::path& path, std::span<const std::uint8_t> labels, st
   write_atomically(path, [&](std::ostream& stream) { write_span(stream, std::as_bytes(std::span(raw))); });
 }
 
-void write_scores(const fs::path& path, std::span<const float> scores, std::int64_t channels) {
-  check(channels > 0 && scores.size() % static_cast<std::size_t>(channels) == 0, "[write_scores] ", scores.size(),
-        " values are no rows of ", channels, " channels");
+void write_array(const fs::path& path, const Array& array) {
+  check((array.dtype() == DType::kF32 || array.dtype() == DType::kI32) && array.rank() == 2,
+        "[write_array] expected f32 or i32 with two axes, found ", name(array.dtype()), " with ", array.rank());
   write_atomically(path, [&](std::ostream& stream) {
-    stream << npy_header(scores.size() / static_cast<std::size_t>(channels), channels);
-    write_span(stream, std::as_bytes(scores));
+    stream << npy_header(array.dtype() == DType::kF32 ? "<f4" : "<i4", array.dim(0), array.dim(1));
+    write_span(stream, {static_cast<const std::byte*>(array.memory()), array.bytes()});
   });
 }
 

@@ -3,6 +3,7 @@
 
 #include <voxshift/files/point_cloud.h>
 #include <voxshift/tasks/classes.h>
+#include <voxshift/tensor/array.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -17,8 +18,8 @@ void make_folder(const std::filesystem::path& path);
 void write_labels(const std::filesystem::path& path, std::span<const std::uint8_t> labels,
                   std::span<const ClassInfo> classes);
 
-/// .npy of float32 [N, channels], C order, from row-major scores. Throws InvalidArgument where the size is no multiple.
-void write_scores(const std::filesystem::path& path, std::span<const float> scores, std::int64_t channels);
+/// .npy of f32 or i32 [N, C] on the CPU, C order. Throws InvalidArgument for another dtype or number of axes.
+void write_array(const std::filesystem::path& path, const Array& array);
 
 /// Binary .ply: x, y, z (float, double where the scan has an origin), red, green, blue (uchar), label (ushort, raw id)
 /// per point; grey where a label has no class. Throws InvalidArgument where labels are not one per point.

@@ -106,9 +106,7 @@ void write_results(const SegmentOptions& options, const Model& model, Job& job) 
     about(path, [&] {
       if (kind == "label") write_labels(path, labels, model.classes());
       if (kind == "ply") write_coloured_ply(path, job.scan, labels, model.classes());
-      if (kind == "scores")
-        write_scores(path, std::as_const(job.result.scores).values<float>(),
-                     static_cast<std::int64_t>(model.classes().size()));
+      if (kind == "scores") write_array(path, job.result.scores);
       if (kind == "png") {
         const auto png = draw_picture({job.scan, labels, model.classes(), job.path.filename().string()});
         write_atomically(path, [&](std::ostream& stream) {

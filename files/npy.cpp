@@ -1,9 +1,12 @@
 // NumPy's .npy, format 1.0 to 3.0 (numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
+#include <voxshift/files/read_array.h>
+
 #include <cstring>
 #include <map>
 
 #include "fields.h"
 #include "formats.h"
+#include "read_bytes.h"
 #include "text.h"
 
 namespace voxshift {
@@ -14,6 +17,7 @@ constexpr std::uint64_t kMostNpyColumns = 1024;
 struct NpyHeader {
   Scalar type = Scalar::kF32;
   bool swapped = false, by_columns = false;
+  int axes = 2;
   std::uint64_t rows = 0, columns = 0;
 };
 
@@ -41,7 +45,7 @@ void parse_npy_type(const FileText& file, std::string_view text, NpyHeader& head
   header.swapped = text[1] == '>';
 }
 
-/// "(N, C)" with both numbers; nothing else is a shape of points.
+/// "(N, C)" with both numbers, or "(N,)", which is one column.
 bool parse_npy_shape(std::string_view text, NpyHeader& header) {
   const auto number = [&](char before, std::uint64_t& value) {
     if (text.empty() || text.front() != before) return false;
@@ -51,12 +55,16 @@ bool parse_npy_shape(std::string_view text, NpyHeader& header) {
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
     return error == std::errc();
   };
-  if (!number('(', header.rows) || !number(',', header.columns)) return false;
+  if (!number('(', header.rows)) return false;
+  header.axes = text.starts_with(",)") ? 1 : 2;
+  header.columns = 1;
+  if (header.axes == 2 && !number(',', header.columns)) return false;
   if (!text.empty() && text.front() == ',') text.remove_prefix(1);
   return !text.empty() && text.front() == ')';
 }
 
-NpyHeader npy_header(FileText& file) {
+/// `of_columns`: what more is expected of the shape.
+NpyHeader npy_header(FileText& file, const std::string& of_columns) {
   constexpr std::size_t kMostHeader = 10000;  // numpy's own limit; a header of two numbers takes 118 bytes
   file.expect(file.left() > 12, file.left(), " bytes are no .npy file");
   const std::string_view magic = file.take(8);
@@ -72,30 +80,54 @@ NpyHeader npy_header(FileText& file) {
   parse_npy_type(file, npy_value(file, text, "'descr':"), header);
   header.by_columns = npy_value(file, text, "'fortran_order':").starts_with("True");
   const std::string_view shape = npy_value(file, text, "'shape':");
-  file.expect(parse_npy_shape(shape, header), "expected shape [N, C] with 3 <= C <= ", kMostNpyColumns, ", found ",
+  file.expect(parse_npy_shape(shape, header), "expected shape [N, C]", of_columns, ", found ",
               shape.substr(0, std::min(shape.find(')'), std::size_t{60}) + 1));
   return header;
 }
 
+/// How many bytes a value has; the data are as many as the shape says.
+std::uint64_t check_npy_size(const FileText& file, const NpyHeader& header) {
+  const std::uint64_t size = size_of(header.type), values = file.left() / size;
+  const bool fits = header.columns == 0 || header.rows == 0 ? file.left() == 0
+                                                            : file.left() % size == 0 && values % header.columns == 0 &&
+                                                                  values / header.columns == header.rows;
+  file.expect(fits, "shape (", header.rows, ", ", header.columns, ") of values of ", size, " bytes does not fit ",
+              file.left(), " bytes of data");
+  return size;
+}
+
 }  // namespace
+
+Array read_array(const std::filesystem::path& path) {
+  const std::string bytes = read_bytes(path, "a .npy file");
+  FileText file(path.string(), bytes);
+  const NpyHeader header = npy_header(file, "");
+  const std::map<Scalar, DType> types = {
+      {Scalar::kF32, DType::kF32}, {Scalar::kI32, DType::kI32}, {Scalar::kI64, DType::kI64}};
+  const auto type = types.find(header.type);
+  file.expect(type != types.end() && !header.swapped && !header.by_columns,
+              "expected float32, int32 or int64 in C order; convert it: numpy.ascontiguousarray(x, numpy.float32)");
+  check_npy_size(file, header);
+  const auto rows = static_cast<std::int64_t>(header.rows), columns = static_cast<std::int64_t>(header.columns);
+  Array result(header.axes == 1 ? Shape{rows} : Shape{rows, columns}, type->second);
+  if (file.left() > 0) std::memcpy(result.memory(), file.take(file.left()).data(), result.bytes());
+  return result;
+}
 
 PointCloud read_npy(const std::string& name, const std::string& bytes) {
   constexpr std::uint64_t kMostTurned = 8, kLeastTurned = 64;  // so wide are rows of points, so many are there
   FileText file(name, bytes);
-  NpyHeader header = npy_header(file);
-  const std::uint64_t size = size_of(header.type), values = file.left() / size;
-  file.expect(header.columns > 0 && file.left() % size == 0 && values % header.columns == 0 &&
-                  values / header.columns == header.rows,
-              "shape (", header.rows, ", ", header.columns, ") of values of ", size, " bytes does not fit ",
-              file.left(), " bytes of data");
+  const std::string wanted = " with 3 <= C <= " + std::to_string(kMostNpyColumns);
+  NpyHeader header = npy_header(file, wanted);
+  file.expect(header.axes == 2, "expected shape [N, C]", wanted, ", found (", header.rows, ",)");
+  const std::uint64_t size = check_npy_size(file, header);
   const bool turned = header.rows >= 3 && header.rows <= kMostTurned && header.columns > kLeastTurned;
   if (turned) {
     std::swap(header.rows, header.columns);
     header.by_columns = !header.by_columns;
   }
-  file.expect(header.columns >= 3 && header.columns <= kMostNpyColumns,
-              "expected shape [N, C] with 3 <= C <= ", kMostNpyColumns, ", found (", header.rows, ", ", header.columns,
-              ")");
+  file.expect(header.columns >= 3 && header.columns <= kMostNpyColumns, "expected shape [N, C]", wanted, ", found (",
+              header.rows, ", ", header.columns, ")");
   std::vector<Field> columns;
   const std::string_view data = file.take(file.left());
   for (std::uint64_t c = 0; c < header.columns; ++c) {

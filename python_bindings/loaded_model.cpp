@@ -39,26 +39,47 @@ const VideoNetwork& LoadedModel::video_network(const char* op) const {
   return *network;
 }
 
-Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+template <class Call>
+auto LoadedModel::on_device(const char* op, const std::variant<Array, SparseTensor>& x,
+                            const std::optional<Array>& row_splits, const Call& call) {
   const std::lock_guard lock(mutex_);
-  if (const Array* points = std::get_if<Array>(&x))
-    return segmenter("forward").session().forward(point_set(points->to(device_), row_splits)).to(points->device());
-  check(!row_splits, "[forward] row_splits belong to points; a SparseTensor has its batches in its coordinates");
-  const auto& tensor = std::get<SparseTensor>(x);
-  return segmenter("forward").session().forward(tensor.to(device_)).to(tensor.device());
+  Session& session = segmenter(op).session();
+  const Array* points = std::get_if<Array>(&x);
+  check(points != nullptr || !row_splits, "[", op,
+        "] row_splits belong to points; a SparseTensor has its batches in its coordinates");
+  auto result = points != nullptr ? call(session, point_set(points->to(device_), row_splits))
+                                  : call(session, std::get<SparseTensor>(x).to(device_));
+  report_ = {session.report(), points != nullptr ? points->dim(0) : 0, 0, 0, {}};
+  return result;
+}
+
+Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+  const Device from = std::visit([](const auto& operand) { return operand.device(); }, x);
+  return on_device("forward", x, row_splits, [](Session& s, const auto& operand) { return s.forward(operand); })
+      .to(from);
+}
+
+Outputs LoadedModel::run(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+  const Device from = std::visit([](const auto& operand) { return operand.device(); }, x);
+  Outputs outputs = on_device("run", x, row_splits, [](Session& s, const auto& operand) { return s.run(operand); });
+  for (auto& [name, output] : outputs) output = {output.features.to(from), output.coords.to(from)};
+  return outputs;
 }
 
 std::pair<Segmentation, std::vector<std::string>> LoadedModel::segment(const Array& points, bool scores,
                                                                        const PrepareOptions& options) {
   const std::lock_guard lock(mutex_);
-  const bool on_cpu = points.device() == Device::cpu();  // where the segmenter prepares them
-  const Segmentation result = segmenter("segment").segment(on_cpu ? points : points.to(device_), scores, options);
-  return {{result.labels.to(points.device()), result.scores.to(points.device())}, segmenter("segment").report().notes};
+  Segmenter& runner = segmenter("segment");
+  const bool on_cpu = points.device() == Device::cpu();  // where they are prepared
+  const Segmentation result = runner.segment(on_cpu ? points : points.to(device_), scores, options);
+  report_ = runner.report();
+  return {{result.labels.to(points.device()), result.scores.to(points.device())}, report_.notes};
 }
 
 SegmentReport LoadedModel::report() {
   const std::lock_guard lock(mutex_);
-  return segmenter("report").report();
+  segmenter("report");
+  return report_;
 }
 
 }  // namespace voxshift::python

@@ -29,6 +29,7 @@ class LoadedModel {
   // Of models for points and voxels: operands go to the model's device, results to where the operands came from. Throw
   // InvalidArgument for one for video.
   Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
+  Outputs run(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
   std::pair<Segmentation, std::vector<std::string>> segment(const Array& points, bool scores,
                                                             const PrepareOptions& options);  ///< and the notes
   SegmentReport report();
@@ -39,10 +40,16 @@ class LoadedModel {
  private:
   Segmenter& segmenter(const char* op);
 
+  // call(session, x) with x on the model's device.
+  template <class Call>
+  auto on_device(const char* op, const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits,
+                 const Call& call);
+
   Model model_;
   Device device_;
   std::shared_ptr<ThreadPool> pool_;
   std::variant<Segmenter, VideoNetwork> runner_;
+  SegmentReport report_;  // of the last run
   std::mutex mutex_;
 };
 

@@ -92,6 +92,20 @@ std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Par
                                        model.device(), model.pool(), name(model.dtype()));
 }
 
+py::dict run(LoadedModel& model, const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+  const Outputs outputs = [&] {
+    const py::gil_scoped_release without_gil;
+    return model.run(x, row_splits);
+  }();
+  py::dict result;
+  for (const auto& [name, output] : outputs) {
+    const bool has_coords = output.coords.rank() == 2;
+    result[py::str(name)] =
+        py::make_tuple(array_to(output.features), has_coords ? array_to(output.coords) : py::object(py::none()));
+  }
+  return result;
+}
+
 void check_points_are_rows(const Shape& shape, std::int64_t columns) {
   const std::int64_t most = std::max<std::int64_t>(4, columns);
   const bool turned = shape.size() == 2 && shape[0] >= 3 && shape[0] <= most && shape[1] > 2 * most;
@@ -253,8 +267,9 @@ ValueError for others, OSError for a bad file, RuntimeError as load.)";
 
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
 
-graph: dict {input, dims, in_channels, nodes, output}. parameters: {name: float32 array}. profile: preprocessing, a known
-name or the path of a JSON file. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits.
+graph: dict {input, dims, in_channels, nodes, outputs}, docs/graph.md. parameters: {name: float32 array}. profile: preprocessing, a known
+name or the path of a JSON file. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits;
+0 for a network that gives no logits, which Model.run runs.
 arch: any name. device, threads, dtype: as of load. Raises ValueError for a graph that does not fit the tensors, OSError
 for a bad file, RuntimeError as load.)";
 
@@ -263,6 +278,11 @@ constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows o
 x: a SparseTensor for networks on voxels; points float32 [N, C] with all input channels, x y z first, for networks on
 points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b, row_splits int32 or int64. Raises ValueError when x has other channels or
 axes than the network's input, and for a model for video.)";
+
+constexpr const char* kRunDoc = R"(Every output of the network by name: {name: (features, coords)}.
+
+features: float32 [rows, channels]. coords: of voxels int32 [rows, 1 + dims], batch first; of points float32 [rows, 3]; of
+other rows, such as one per cloud, None. x and row_splits, and what is raised: as of forward.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
 
@@ -326,6 +346,7 @@ void bind_models(py::module_& m) {
           "ValueError for a number beyond float16's range.")
       .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
       .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
+      .def("run", &run, "x"_a, "row_splits"_a = py::none(), kRunDoc)
       .def("segment", &segment, "points"_a, "scores"_a = false, "sensor"_a = py::none(),
            "remission_scale"_a = py::none(), "origin"_a = py::none(), kSegmentDoc)
       .def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")

@@ -224,7 +224,7 @@ TEST(Graph, OpsBelongToTheirNetworks) {
           node_of(b, "relu").op = op;
         },
         {"\"relu2\"", op, "takes images", "\"batch_norm1\""});
-  expect_refused([](auto& b) { node_of(b, "relu").op = "avg_pool"; }, {"\"relu2\"", "avg_pool", "voxels"});
+  expect_refused([](auto& b) { node_of(b, "relu").op = "coordinates"; }, {"\"relu2\"", "coordinates", "takes points"});
   Network points = frame_network();
   points.graph.input = GraphInput::kPoints;
   points.graph.dims = 3;

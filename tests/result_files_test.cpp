@@ -39,12 +39,13 @@ TEST_F(ResultFiles, LabelsAreRawIds) {
 
 TEST_F(ResultFiles, ScoresReadBack) {
   const std::vector<float> scores = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
-  write_scores(folder_ / "a.npy", scores, 5);
+  write_array(folder_ / "a.npy", Array::from(scores, {static_cast<std::int64_t>(scores.size()) / 5, 5}));
   const std::string bytes = get(folder_ / "a.npy");
   EXPECT_EQ((bytes.size() - 40) % 64, 0U);
   EXPECT_EQ(bytes.substr(bytes.size() - 40), bytes_of(scores));
   EXPECT_EQ(read_points(folder_ / "a.npy").points, scores);
-  EXPECT_THROW(write_scores(folder_ / "b.npy", scores, 3), InvalidArgument);
+  EXPECT_THROW(write_array(folder_ / "b.npy", Array({4, 2}, DType::kU8)), InvalidArgument);
+  EXPECT_THROW(write_array(folder_ / "b.npy", Array({4}, DType::kF32)), InvalidArgument);
 }
 
 TEST_F(ResultFiles, ColouredPlyReadsBack) {

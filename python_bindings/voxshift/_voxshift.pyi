@@ -293,6 +293,9 @@ class Model:
     def forward(
         self, x: Union[SparseTensor, _Array], row_splits: Optional[_Array] = None
     ) -> NDArray[np.float32]: ...
+    def run(
+        self, x: Union[SparseTensor, _Array], row_splits: Optional[_Array] = None
+    ) -> dict[str, tuple[_Array, Optional[_Array]]]: ...
     @overload
     def segment(
         self,

@@ -70,3 +70,102 @@ def test_graphs_that_do_not_hold_together(change, says):
         vs.Model.from_graph(linear_graph(**change), {"w": np.ones((2, 4), np.float32)}, classes=2)
     for part in says:
         assert part in str(error.value)
+
+
+def cloud(channels=4, seed=3):
+    rng = np.random.default_rng(seed)
+    cells = rng.choice(12**3, 400, replace=False)
+    coords = np.unique(np.stack([cells % 3, cells // 144, cells // 12 % 12, cells % 12], 1).astype(np.int32), axis=0)
+    return vs.SparseTensor(coords, rng.standard_normal((len(coords), channels)).astype(np.float32))
+
+
+def one_op(op, parameters=None, **attributes):
+    """The model of one node."""
+    node = {"name": "y", "op": op, "inputs": ["input"], "parameters": {role: role for role in parameters or {}}}
+    graph = {"input": "voxels", "dims": 3, "in_channels": 4, "nodes": [{**node, **attributes}], "outputs": ["y"]}
+    return vs.Model.from_graph(graph, parameters or {}, classes=0)
+
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+WEIGHT, BIAS = torch.linspace(-1, 2, 4), torch.linspace(3, -1, 4)
+
+
+@pytest.mark.parametrize(
+    "op, parameters, attributes, expected",
+    [
+        ("sigmoid", {}, {}, torch.sigmoid),
+        ("tanh", {}, {}, torch.tanh),
+        ("elu", {}, {"alpha": 0.7}, lambda x: F.elu(x, 0.7)),
+        ("gelu", {}, {}, F.gelu),
+        ("gelu", {}, {"approximate": "tanh"}, lambda x: F.gelu(x, approximate="tanh")),
+        ("silu", {}, {}, F.silu),
+        ("hard_sigmoid", {}, {}, F.hardsigmoid),
+        ("hard_swish", {}, {}, F.hardswish),
+        ("clip", {}, {"lowest": -0.5, "highest": 0.25}, lambda x: x.clamp(-0.5, 0.25)),
+        ("power", {}, {"exponent": 2}, lambda x: x**2),
+        ("prelu", {"weight": WEIGHT}, {}, lambda x: F.prelu(x, WEIGHT)),
+        ("softmax", {}, {}, lambda x: x.softmax(1)),
+        ("l2_normalize", {}, {}, lambda x: F.normalize(x, dim=1)),
+        ("layer_norm", {"weight": WEIGHT, "bias": BIAS}, {}, lambda x: F.layer_norm(x, (4,), WEIGHT, BIAS)),
+        ("relu6", {}, {}, F.relu6),
+        ("leaky_relu", {}, {"slope": 0.3}, lambda x: F.leaky_relu(x, 0.3)),
+    ],
+)
+def test_functions_equal_torch(op, parameters, attributes, expected):
+    x = cloud()
+    model = one_op(op, parameters={k: v.numpy() for k, v in parameters.items()}, **attributes)
+    found = model.forward(x)
+    np.testing.assert_allclose(found, expected(torch.from_numpy(np.array(x.features))).numpy(), rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("reduce", ["max", "mean", "sum"])
+def test_pooling_equals_torch_on_dense_grids(reduce):
+    x = cloud()
+    features, coords = one_op("pool", kernel_size=2, stride=2, reduce=reduce).run(x)["y"]
+    dense = torch.zeros(3, 12, 12, 12, 4)
+    full = torch.full_like(dense, -torch.inf if reduce == "max" else 0)
+    present = torch.zeros(3, 1, 12, 12, 12)
+    at = tuple(torch.from_numpy(np.array(x.coords)).long().T)
+    full[at] = torch.from_numpy(np.array(x.features))
+    present[:, 0][at] = 1
+    full = full.permute(0, 4, 1, 2, 3)
+    counts = F.avg_pool3d(present, 2) * 8
+    pooled = F.max_pool3d(full, 2) if reduce == "max" else F.avg_pool3d(full, 2) * 8
+    pooled = pooled / counts if reduce == "mean" else pooled
+    np.testing.assert_array_equal(coords, torch.nonzero(counts[:, 0]).numpy())
+    expected = pooled.permute(0, 2, 3, 4, 1)[tuple(torch.from_numpy(coords).long().T)]
+    np.testing.assert_allclose(features, expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_run_gives_every_output():
+    x = cloud()
+    graph = {
+        "input": "voxels",
+        "dims": 3,
+        "in_channels": 4,
+        "nodes": [
+            {"name": "coarse", "op": "pool", "inputs": ["input"], "kernel_size": 2, "stride": 2},
+            {"name": "cloud", "op": "avg_pool", "inputs": ["coarse"]},
+            {"name": "gate", "op": "broadcast", "inputs": ["cloud", "coarse"]},
+            {"name": "gated", "op": "multiply", "inputs": ["coarse", "gate"]},
+        ],
+        "outputs": ["gated", "cloud"],
+    }
+    model = vs.Model.from_graph(graph, {}, classes=0)
+    outputs = model.run(x)
+    assert set(outputs) == {"gated", "cloud"}
+    assert model.report["voxels"] == len(x.coords)
+    coarse, coords = outputs["gated"]
+    mean, nothing = outputs["cloud"]
+    assert nothing is None and mean.shape == (3, 4)
+    pooled = vs.max_pool(x, kernel_size=2, stride=2)
+    np.testing.assert_array_equal(coords, pooled.coords)
+    batches = np.array(pooled.coords)[:, 0]
+    means = np.stack([np.array(pooled.features)[batches == b].mean(0) for b in range(3)])
+    np.testing.assert_allclose(mean, means, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(coarse, pooled.features * means[batches], rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"\[forward\].*2 outputs"):
+        model.forward(x)
+    with pytest.raises(ValueError, match=r"\[segment\].*one output"):
+        model.segment(np.zeros((5, 4), np.float32))

@@ -1,0 +1,125 @@
+"""`voxshift run`: any network, arrays in, arrays out."""
+
+import json
+
+import numpy as np
+import pytest
+from command_fixture import run
+
+vs = pytest.importorskip("voxshift")
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A network on voxels with two outputs, one of them coarser, and an input for it."""
+    rng = np.random.default_rng(1)
+    graph = {
+        "input": "voxels",
+        "dims": 3,
+        "in_channels": 4,
+        "nodes": [
+            {"name": "down", "op": "conv", "inputs": ["input"], "parameters": {"weight": "w"}, "kernel_size": 2, "stride": 2},
+            {"name": "heads/box", "op": "linear", "inputs": ["down"], "parameters": {"weight": "box"}},
+            {"name": "unit", "op": "l2_normalize", "inputs": ["input"]},
+        ],
+        "outputs": ["heads/box", "unit"],
+    }
+    parameters = {
+        "w": rng.standard_normal((8, 4, 6)).astype(np.float32),
+        "box": rng.standard_normal((7, 6)).astype(np.float32),
+    }
+    model = vs.Model.from_graph(graph, parameters, classes=0)
+    model.save(tmp_path / "model.safetensors")
+    cells = rng.choice(20**3, 500, replace=False)
+    coords = np.stack([cells % 2, cells // 400, cells // 20 % 20, cells % 20], 1).astype(np.int32)
+    coords = np.unique(coords, axis=0)
+    features = rng.standard_normal((len(coords), 4)).astype(np.float32)
+    np.save(tmp_path / "features.npy", features)
+    np.save(tmp_path / "coords.npy", coords)
+    return tmp_path, model, vs.SparseTensor(coords, features)
+
+
+def arguments(folder):
+    return [
+        folder / "model.safetensors",
+        "--input", f"input={folder / 'features.npy'}",
+        "--input", f"input.coords={folder / 'coords.npy'}",
+    ]  # fmt: skip
+
+
+def test_writes_every_output(network):
+    folder, model, x = network
+    result = run("run", *arguments(folder), "--out", folder / "out", "--layers", "--stats", folder / "stats.json")
+    assert result.returncode == 0, result.stderr
+    expected = model.run(x)
+    assert set(expected) == {"heads/box", "unit"}
+    for name, (features, coords) in expected.items():
+        file = name.replace("/", "_")
+        np.testing.assert_array_equal(np.load(folder / "out" / f"{file}.npy"), features)
+        np.testing.assert_array_equal(np.load(folder / "out" / f"{file}.coords.npy"), coords)
+        assert f"{file}.npy" in result.stdout
+    assert expected["heads/box"][1].max() == x.coords.max() // 2
+    stats = json.loads((folder / "stats.json").read_text())
+    assert [layer["kind"] for layer in stats["layers"]] == ["conv 2x2x2 / 2", "linear", "l2_normalize"]
+    assert stats["rows"] == len(x.coords) and stats["macs"] > 0
+    assert "conv 2x2x2 / 2" in result.stdout and "of peak" in result.stdout
+
+
+def test_points(tmp_path):
+    model = vs.Model.new("pointnet++", width=0.125)
+    model.save(tmp_path / "points.safetensors")
+    points = np.random.default_rng(2).uniform(-1, 1, (700, 22)).astype(np.float32)
+    np.save(tmp_path / "points.npy", points)
+    np.save(tmp_path / "splits.npy", np.array([0, 300, 700]))
+    result = run("run", tmp_path / "points.safetensors", "--input", f"input={tmp_path / 'points.npy'}",
+                 "--input", f"input.row_splits={tmp_path / 'splits.npy'}", "--out", tmp_path)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    ((name, (features, coords)),) = model.run(points, np.array([0, 300, 700])).items()
+    np.testing.assert_array_equal(np.load(tmp_path / f"{name}.npy"), features)
+    np.testing.assert_array_equal(coords, points[:, :3])
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (["--input", "logits=x.npy"], ["takes input or input.coords", '"logits"']),
+        (["--input", "features.npy"], ["NAME=FILE.npy", '"features.npy"']),
+        (["--input", "input=none.npy"], ["given twice", "none.npy"]),
+        (["--device", "tpu"], ["tpu"]),
+    ],
+)
+def test_wrong_arguments(network, change, says):
+    folder, _, _ = network
+    result = run("run", *arguments(folder), *change, "--out", folder / "out")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1 and any(part in result.stderr for part in says), result.stderr
+    assert not (folder / "out").exists()
+
+
+def test_wrong_arrays(network):
+    folder, _, _ = network
+    model, *inputs = arguments(folder)
+    for array, says in [
+        (np.zeros((3, 4)), "expected float32, int32 or int64"),
+        (np.zeros((3, 2, 2), np.float32), "expected shape [N, C]"),
+        (np.zeros((4, 3), np.float32).T, "C order"),
+        (np.zeros((3, 4), np.float32), "rows"),
+        (np.zeros((500, 4), ">f4"), "convert it"),
+    ]:
+        np.save(folder / "features.npy", array)
+        result = run("run", model, *inputs, "--out", folder / "out")
+        assert result.returncode == 1 and result.stderr.count("\n") == 1
+        assert says in result.stderr, result.stderr
+    (folder / "features.npy").write_bytes(b"\x93NUMPY")
+    result = run("run", model, *inputs)
+    assert result.returncode == 1 and "features.npy" in result.stderr
+    np.save(folder / "features.npy", np.zeros((3, 4), np.float32))
+    result = run("run", model, *inputs[:2])
+    assert result.returncode == 1 and "input.coords=FILE.npy is missing" in result.stderr
+    assert run("run", model).returncode == 2  # --input is required
+
+
+def test_video_models_are_refused(tmp_path):
+    vs.Model.new("tsm-mobilenetv2", width=0.25).save(tmp_path / "video.safetensors")
+    result = run("run", tmp_path / "video.safetensors", "--input", "input=x.npy")
+    assert result.returncode == 1 and "voxshift recognize" in result.stderr
