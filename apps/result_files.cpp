@@ -35,9 +35,11 @@ std::array<std::uint32_t, 256> raw_ids_of(std::span<const ClassInfo> classes) {
 }
 
 /// Format 1.0; the header is padded with blanks so that the data starts at a multiple of 64 bytes.
-std::string npy_header(const char* type, std::int64_t rows, std::int64_t columns) {
+std::string npy_header(const char* type, const Shape& shape) {
   std::ostringstream text;
-  text << "{'descr': '" << type << "', 'fortran_order': False, 'shape': (" << rows << ", " << columns << "), }";
+  text << "{'descr': '" << type << "', 'fortran_order': False, 'shape': (";
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) text << (axis > 0 ? ", " : "") << shape[axis];
+  text << (shape.size() == 1 ? ",), }" : "), }");
   std::string dictionary = text.str();
   constexpr std::size_t kBefore = 10;  // magic, version, length
   dictionary.append(63 - (kBefore + dictionary.size()) % 64, ' ');
@@ -65,10 +67,10 @@ void write_labels(const fs::path& path, std::span<const std::uint8_t> labels, st
 }
 
 void write_array(const fs::path& path, const Array& array) {
-  check((array.dtype() == DType::kF32 || array.dtype() == DType::kI32) && array.rank() == 2,
-        "[write_array] expected f32 or i32 with two axes, found ", name(array.dtype()), " with ", array.rank());
+  check(array.dtype() == DType::kF32 || array.dtype() == DType::kI32, "[write_array] expected f32 or i32, found ",
+        name(array.dtype()));
   write_atomically(path, [&](std::ostream& stream) {
-    stream << npy_header(array.dtype() == DType::kF32 ? "<f4" : "<i4", array.dim(0), array.dim(1));
+    stream << npy_header(array.dtype() == DType::kF32 ? "<f4" : "<i4", array.shape());
     write_span(stream, {static_cast<const std::byte*>(array.memory()), array.bytes()});
   });
 }

@@ -18,7 +18,7 @@ void make_folder(const std::filesystem::path& path);
 void write_labels(const std::filesystem::path& path, std::span<const std::uint8_t> labels,
                   std::span<const ClassInfo> classes);
 
-/// .npy of f32 or i32 [N, C] on the CPU, C order. Throws InvalidArgument for another dtype or number of axes.
+/// .npy of f32 or i32 on the CPU, C order. Throws InvalidArgument for another dtype.
 void write_array(const std::filesystem::path& path, const Array& array);
 
 /// Binary .ply: x, y, z (float, double where the scan has an origin), red, green, blue (uchar), label (ushort, raw id)

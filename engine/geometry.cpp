@@ -79,6 +79,14 @@ void Geometry::build(const Context& context) {
   for (std::size_t l = 0; l < links_.size(); ++l) build_link(context, plan_.links[l], links_[l]);
 }
 
+std::int64_t Geometry::cloud_count() const {
+  const DomainRows& input = rows(0);
+  if (!plan_.domains.is_voxels(0)) return static_cast<std::int64_t>(input.splits.size()) - 1;
+  const std::int64_t count = input.level.count > 0 ? std::int64_t{input.level.layout.highest(0)} + 1 : 0;
+  check_clouds("graph", count - 1, input.level.count);
+  return count;
+}
+
 void Geometry::build_domain(const Context& context, int index, DomainRows& made) {
   const Domain& domain = plan_.domains[index];
   const DomainRows& parent = rows(std::max(domain.parent, 0));
@@ -132,17 +140,19 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       made.indices = neighbors;
       break;
     }
-    case DomainKind::kImages:
+    case DomainKind::kBev:
+      made.count = cloud_count() * domain.extent.pixels();
+      even_splits(static_cast<std::size_t>(cloud_count()), domain.extent.pixels(), made.splits);
       break;
+    case DomainKind::kImages: {
+      const std::size_t images = parent.splits.size() - 1;
+      made.count = static_cast<std::int64_t>(images) * domain.extent.pixels();
+      even_splits(images, domain.extent.pixels(), made.splits);
+      break;
+    }
     case DomainKind::kClouds:
-      if (plan_.domains.is_voxels(0)) {
-        const Level& level = rows(0).level;
-        made.count = level.count > 0 ? std::int64_t{level.layout.highest(0)} + 1 : 0;
-        check_clouds("pool", made.count - 1, level.count);
-      } else {
-        even_splits(clouds, 1, made.splits);
-        made.count = static_cast<std::int64_t>(clouds);
-      }
+      made.count = cloud_count();
+      even_splits(static_cast<std::size_t>(made.count), 1, made.splits);
       break;
   }
 }

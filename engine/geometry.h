@@ -31,6 +31,7 @@ class Geometry {
   std::size_t bytes() const { return arena_.bytes(); }
 
  private:
+  std::int64_t cloud_count() const;  // clouds or batches of the input
   void build_domain(const Context& context, int domain, DomainRows& rows);
   void build_link(const Context& context, const LinkSpec& spec, LinkRows& link);
   Context in_place(Context context) {

@@ -57,6 +57,14 @@ struct Session::Impl {
     }
   }
 
+  // The features of an output; images as such.
+  Array shaped(std::size_t output) {
+    const Extent2d extent = executor.plan().domains[executor.output_domain(output)].extent;
+    Array& all = features[output];
+    if (extent.pixels() == 0) return std::move(all);
+    return all.reshaped({all.dim(0) / extent.pixels(), extent.height, extent.width, all.dim(1)});
+  }
+
   Array coords(std::size_t output) {
     const int domain = executor.output_domain(output);
     const Domains& domains = executor.plan().domains;
@@ -79,7 +87,7 @@ struct Session::Impl {
   Outputs run_all(const Input& input) {
     run(place("run", input));
     Outputs outputs;
-    for (std::size_t o = 0; o < features.size(); ++o) outputs[graph.outputs[o]] = {std::move(features[o]), coords(o)};
+    for (std::size_t o = 0; o < features.size(); ++o) outputs[graph.outputs[o]] = {shaped(o), coords(o)};
     executor.reset();
     return outputs;
   }

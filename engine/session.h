@@ -18,7 +18,7 @@ class Executor;
 
 /// One output of a network.
 struct Output {
-  Array features;  ///< f32 [rows, channels]
+  Array features;  ///< f32 [rows, channels], of images [images, height, width, channels]
   Array coords;    ///< of voxels int32 [rows, 1 + dims], batch first; of points f32 [rows, 3]; else empty
 };
 

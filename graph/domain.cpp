@@ -36,7 +36,8 @@ bool Domains::is_points(int domain) const {
 
 bool Domains::is_images(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
-  return kind == DomainKind::kImages || (kind == DomainKind::kInput && input_ == GraphInput::kFrames);
+  return kind == DomainKind::kImages || kind == DomainKind::kBev ||
+         (kind == DomainKind::kInput && input_ == GraphInput::kFrames);
 }
 
 bool Domains::lead_to(int fine, int coarse) const {

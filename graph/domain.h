@@ -29,7 +29,9 @@ struct Domain {
     kSamples,  ///< the `count` furthest points of each of the parent's clouds
     kGroups,   ///< for each of the parent's points, `count` of `points`' within `radius`
     kClouds,   ///< one row per cloud, batch or frame of the input
-    kImages,   ///< pixels that `window2d` makes of the parent's; its padding is 0, taken from the kernel twice
+    kBev,      ///< pixels of a bird's-eye view of the parent's voxels, one image of `extent` per batch
+    kImages,   ///< pixels of the parent's images at `extent`; where that is not known, what `window2d` makes of the
+               ///< parent's, whose padding is 0, taken from the kernel twice
   };
   Kind kind = Kind::kInput;
   int parent = -1;
@@ -39,6 +41,9 @@ struct Domain {
   float radius = 0;
   int points = -1;
   Window2d window2d = {};
+  Extent2d extent = {};    ///< of images; 0 where the frames decide
+  int axis = 0;            ///< of kBev: the spatial axis that is folded into the channels
+  std::int64_t depth = 0;  ///< of kBev: the extent of that axis
 
   bool operator==(const Domain&) const = default;
 };

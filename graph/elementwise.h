@@ -2,7 +2,7 @@
 #pragma once
 
 #include <voxshift/graph/steps.h>
-#include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/elementwise.h>
 
 #include <optional>
 
@@ -13,7 +13,7 @@ class ElementwiseStep final : public Step {
  public:
   ElementwiseStep(const char* kind, const Elementwise& f) : kind_(kind), f_(f) {}
   std::string kind() const override { return kind_; }
-  void run(const StepRun& run) const override { row_kernels(run.context.device).apply(run.context, f_, run.x, run.y); }
+  void run(const StepRun& run) const override;
   bool row_by_row() const override { return true; }
 
  private:
@@ -24,14 +24,9 @@ class ElementwiseStep final : public Step {
 /// y = f(x), row by row; with what f multiplies by and adds.
 class RowFunctionStep final : public Step {
  public:
-  RowFunctionStep(const char* kind, const RowFunction& f, std::optional<ScaleShift> norm = {})
-      : kind_(kind), f_(f), norm_(std::move(norm)) {
-    if (!norm_) return;
-    f_.weight = std::as_const(norm_->scale).data<float>();
-    if (norm_->shift.count() > 0) f_.bias = std::as_const(norm_->shift).data<float>();
-  }
+  RowFunctionStep(const char* kind, const RowFunction& f, std::optional<ScaleShift> norm = {});
   std::string kind() const override { return kind_; }
-  void run(const StepRun& run) const override { row_kernels(run.context.device).apply(run.context, f_, run.x, run.y); }
+  void run(const StepRun& run) const override;
   bool row_by_row() const override { return true; }
 
  private:
@@ -41,8 +36,6 @@ class RowFunctionStep final : public Step {
 };
 
 /// Adds the step of an op that is f of each number.
-inline void lower_elementwise(const Draft& draft, Lowering& lowering, const Elementwise& f) {
-  lowering.add(draft, std::make_unique<ElementwiseStep>(draft.op->name, f));
-}
+void lower_elementwise(const Draft& draft, Lowering& lowering, const Elementwise& f);
 
 }  // namespace voxshift

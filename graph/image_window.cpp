@@ -1,6 +1,14 @@
 #include <voxshift/graph/image_window.h>
+#include <voxshift/rows/kernels.h>
+
+#include <algorithm>
 
 namespace voxshift {
+namespace {
+
+constexpr std::int64_t kMostPixels = std::int64_t{1} << 24;
+
+}  // namespace
 
 Window2d image_window_of(const Node& node, std::int64_t kernel) {
   return {kernel, node.whole("stride"), node.whole("padding")};
@@ -10,6 +18,12 @@ int inferred_images(Inference& node, const Window2d& window) {
   const int in = node.expect_images(0);
   node.expect(window.padding <= window.kernel / 2, "expects a padding of 0 to ", window.kernel / 2,
               ", half its kernel, found ", window.padding);
+  const Extent2d extent = node.domains()[in].extent;
+  if (extent.pixels() > 0) {
+    node.expect(std::min(extent.height, extent.width) + 2 * window.padding >= window.kernel, "needs images of ",
+                window.kernel - 2 * window.padding, " pixels at least, found ", extent.height, " x ", extent.width);
+    return inferred_images(node, window.out(extent));
+  }
   // floor((n + 2 padding - kernel) / stride) + 1 is n where nothing is lost at the edges
   if (window.stride == 1 && window.kernel == 2 * window.padding + 1) return in;
   Domain images;
@@ -17,6 +31,45 @@ int inferred_images(Inference& node, const Window2d& window) {
   images.parent = in;
   images.window2d = {window.kernel - 2 * window.padding, window.stride, 0};
   return node.domains().find_or_add(images);
+}
+
+int inferred_images(Inference& node, Extent2d extent) {
+  int root = node.expect_images(0);
+  if (node.domains()[root].kind == Domain::Kind::kImages) root = node.domains()[root].parent;
+  node.expect(extent.height <= kMostPixels / extent.width, "makes images of ", extent.height, " x ", extent.width,
+              " pixels, expected at most ", kMostPixels);
+  if (node.domains()[root].extent == extent) return root;
+  Domain images;
+  images.kind = Domain::Kind::kImages;
+  images.parent = root;
+  images.extent = extent;
+  return node.domains().find_or_add(images);
+}
+
+Weights image_weights(const Node& node, const Parameters& parameters) {
+  Weights weights{parameters.at(node.parameters.at("weight")), {}};
+  if (const auto bias = node.parameters.find("bias"); bias != node.parameters.end())
+    weights.bias = parameters.at(bias->second);
+  return weights;
+}
+
+void ImageStep::run(const StepRun& run) const {
+  const std::int64_t from = in_.pixels(), to = out_.pixels();
+  for (std::int64_t i = 0; i * to < run.y.count; ++i)
+    run_image(run.context, run.x.rows(i * from, from),
+              run.other.base != nullptr ? run.other.rows(i * to, to) : ConstRowView(), run.y.rows(i * to, to));
+}
+
+ImageProductStep::ImageProductStep(Extent2d in, Extent2d out, const Draft& draft, bool kernel_adds)
+    : ImageStep(in, out),
+      adds_after_(!draft.residual.empty() && (!kernel_adds || draft.residual_last)),
+      in_kernel_(adds_after_ && !draft.residual_last ? Activation{} : draft.activation),
+      after_(draft.residual_last ? Activation{} : draft.activation) {}
+
+void ImageProductStep::run_image(const Context& context, const ConstRowView& x, const ConstRowView& residual,
+                                 const RowView& y) const {
+  multiply(context, x, adds_after_ ? ConstRowView() : residual, y);
+  if (adds_after_) row_kernels(context.device).affine(context, y, nullptr, nullptr, residual, after_, y);
 }
 
 }  // namespace voxshift

@@ -44,9 +44,11 @@ int Inference::expect_images(std::size_t i) const {
 }
 
 void Inference::expect_same_rows() const {
-  const Domains& all = values_.domains;
+  const auto are_frames = [&](int domain) {  // whose extents are not known yet
+    return values_.domains.is_images(domain) && values_.domains[domain].extent.pixels() == 0;
+  };
   for (std::size_t i = 1; i < inputs(); ++i)
-    expect(in(i).domain == in(0).domain || (all.is_images(in(i).domain) && all.is_images(in(0).domain)),
+    expect(in(i).domain == in(0).domain || (are_frames(in(i).domain) && are_frames(in(0).domain)),
            "joins values of different coordinates, \"", node_.inputs[0], "\" and \"", node_.inputs[i], "\"");
 }
 

@@ -142,6 +142,26 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     cpu::pool_backward(context, in, grad, map, pooling, out);
   }
 
+  void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,
+                     const RowView& out) const override {
+    auto* const pixels = static_cast<float*>(out.base);
+    parallel_ranges(context, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      for (std::int64_t p = first; p < last; ++p) std::fill_n(pixels + p * out.row_stride, out.channels, 0.0f);
+    });
+    parallel_ranges(context, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      std::int32_t coordinate[kMaxAxes];
+      for (std::int64_t i = first; i < last; ++i) {
+        level.layout.unpack(level.keys[i], coordinate);
+        std::int64_t z = 0;
+        const std::int64_t pixel = view.pixel(coordinate, z);
+        if (pixel < 0) continue;
+        const float* from = static_cast<const float*>(in.base) + i * in.row_stride;
+        float* to = pixels + pixel * out.row_stride + z;
+        for (std::int64_t c = 0; c < in.channels; ++c) to[c * view.depth] = from[c];
+      }
+    });
+  }
+
   void to_dense(const Context& context, const ConstRowView& in, const std::int32_t* coords, const DenseLayout& layout,
                 float* dense) const override {
     std::fill_n(dense, layout.batches * layout.channels * layout.cells(), 0.0f);

@@ -58,6 +58,10 @@ class CpuVideoKernels final : public VideoKernels {
   void mean_rows(const Context& context, const ConstRowView& in, const RowView& out) const override {
     cpu::mean_rows(context, in, static_cast<float*>(out.base));
   }
+  void spread_pixels(const Context& context, const ConstRowView& in, Extent2d in_extent, std::int64_t k,
+                     const RowView& out) const override {
+    cpu::spread_pixels(context, in, in_extent, k, out);
+  }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
                  const float* shift, Pixels pixels, void* out, DType, std::int64_t pitch) const override {
     cpu::normalize(context, frame, extent, scale, shift, pixels, static_cast<float*>(out), pitch);

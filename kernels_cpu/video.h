@@ -36,6 +36,9 @@ void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRo
               const RowView& out);
 void mean_rows(const Context&, const ConstRowView& in, float* out);
 
+// spread_pixels.cpp
+void spread_pixels(const Context&, const ConstRowView& in, Extent2d in_extent, std::int64_t k, const RowView& out);
+
 // frame_change.cpp
 void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
                Pixels pixels, float* out, std::int64_t pitch);

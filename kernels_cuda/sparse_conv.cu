@@ -77,6 +77,18 @@ void share_gradient(const Queue& queue, Rows<const float> in, Rows<const float> 
 }
 
 // Neighbouring threads on neighbouring cells, which channels lie far apart for.
+template <class T>
+void scatter_pixels(const Queue& queue, Rows<const T> in, const Level& level, const BirdEyeView& view, Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t p, std::int64_t c) { out.set(p, c, 0); });
+  for_each_cell(queue, in.count, in.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    std::int32_t coordinate[kMaxAxes];
+    level.layout.unpack(level.keys[i], coordinate);
+    std::int64_t z = 0;
+    const std::int64_t pixel = view.pixel(coordinate, z);
+    if (pixel >= 0) out.set(pixel, c * view.depth + z, in.at(i, c));
+  });
+}
+
 void scatter_cells(const Queue& queue, Rows<const float> in, const std::int32_t* coords, const DenseLayout& layout,
                    float* dense) {
   queue.fill(dense, 0, static_cast<std::size_t>(layout.batches * layout.channels * layout.cells()) * sizeof(float));
@@ -146,6 +158,15 @@ class CudaSparseConvKernels final : public SparseConvKernels {
                      const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
     share_gradient(Queue(context, "pool_backward"), rows<float>(in), rows<float>(grad), Pairs(map.forward),
                    Pairs(map.transposed), pooling, rows<float>(out));
+  }
+
+  void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,
+                     const RowView& out) const override {
+    const Queue queue(context, "bird_eye_view");
+    with_type("bird_eye_view", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      scatter_pixels<T>(queue, rows<T>(in), level, view, rows<T>(out));
+    });
   }
 
   void to_dense(const Context& context, const ConstRowView& in, const std::int32_t* coords, const DenseLayout& layout,

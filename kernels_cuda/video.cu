@@ -42,6 +42,10 @@ class CudaVideoKernels final : public VideoKernels {
   void mean_rows(const Context& context, const ConstRowView& in, const RowView& out) const override {
     cuda::mean_rows(Queue(context, "mean_rows"), in, out);
   }
+  void spread_pixels(const Context& context, const ConstRowView& in, Extent2d in_extent, std::int64_t k,
+                     const RowView& out) const override {
+    cuda::spread_pixels(Queue(context, "spread_pixels"), in, in_extent, k, out);
+  }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
                  const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const override {
     cuda::normalize(Queue(context, "normalize"), frame, extent, scale, shift, pixels, out, dtype, pitch);

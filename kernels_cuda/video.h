@@ -98,6 +98,9 @@ void max_pool(const Queue&, const ImageWindow&, const ConstRowView& in, Pixels p
 void avg_pool(const Queue&, const ImageWindow&, const ConstRowView& in, Pixels pixels, const RowView& out);
 void mean_rows(const Queue&, const ConstRowView& in, const RowView& out);
 
+// spread_pixels.cu
+void spread_pixels(const Queue&, const ConstRowView& in, Extent2d in_extent, std::int64_t k, const RowView& out);
+
 // frame_change.cu
 void normalize(const Queue&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
                Pixels pixels, void* out, DType dtype, std::int64_t pitch);

@@ -4,6 +4,7 @@
 #include <voxshift/sparse_conv/pooling.h>
 #include <voxshift/tensor/epilogue.h>
 #include <voxshift/tensor/kernel_map.h>
+#include <voxshift/tensor/level.h>
 #include <voxshift/tensor/packed_weights.h>
 #include <voxshift/tensor/runtime.h>
 
@@ -37,6 +38,21 @@ struct DenseLayout {
     for (int d = dims; d-- > 0; p /= extent[static_cast<std::size_t>(d)])
       c[d + 1] = static_cast<std::int32_t>(p % extent[static_cast<std::size_t>(d)]);
     c[0] = static_cast<std::int32_t>(p);
+  }
+};
+
+/// Images seen along one spatial axis: the pixel of coordinate (b, c1, c2, c3) is (b * height + y) * width + x with y
+/// and x the other two in their order, and channel c lies in channel c * depth + z.
+struct BirdEyeView {
+  int axis = 2;
+  std::int64_t depth = 0, height = 0, width = 0;
+
+  /// The pixel of a coordinate; -1 outside. `z` is its place along the axis.
+  constexpr std::int64_t pixel(const std::int32_t* c, std::int64_t& z) const {
+    z = c[1 + axis];
+    const std::int64_t y = c[axis == 0 ? 2 : 1], x = c[axis == 2 ? 2 : 3];
+    const bool inside = z >= 0 && z < depth && y >= 0 && y < height && x >= 0 && x < width;
+    return inside ? (c[0] * height + y) * width + x : -1;
   }
 };
 
@@ -75,6 +91,11 @@ class SparseConvKernels {
   /// pair of o, offsets in order, that has the maximum. A row without pairs is 0. `in` is read for the maximum only.
   virtual void pool_backward(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapViews&,
                              Pooling, const RowView& out) const = 0;
+
+  /// out[pixel, c * depth + z] = in[i, c] for every row i of the level, which has 3 spatial axes, inside the view; 0
+  /// elsewhere.
+  virtual void bird_eye_view(const Context&, const ConstRowView& in, const Level&, const BirdEyeView&,
+                             const RowView& out) const = 0;
 
   /// dense[b, :, c1 .. cD] = in[i] for coords[i] = (b, c1 .. cD), int32 [in.count, 1 + D], unique and inside the
   /// layout; 0 elsewhere. Features are f32 here and in the next two.

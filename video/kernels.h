@@ -58,6 +58,11 @@ class VideoKernels {
   /// The one row of `out` = the mean over all rows of in, summed in order of the rows.
   virtual void mean_rows(const Context&, const ConstRowView& in, const RowView& out) const = 0;
 
+  /// out[(y k + i) (width k) + x k + j] = columns [(i k + j) C, (i k + j + 1) C) of in[y width + x] for i, j of [0, k)
+  /// and the C channels of `out`.
+  virtual void spread_pixels(const Context&, const ConstRowView& in, Extent2d in_extent, std::int64_t k,
+                             const RowView& out) const = 0;
+
   /// Pixel (y, x), channel c of `out`, whose pixels start y * pitch + x * 3 elements of `dtype` after it, is
   /// frame[y, x, c] * scale[c] + shift[c] for `pixels` of the frame. scale and shift lie in the host's memory.
   virtual void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale,

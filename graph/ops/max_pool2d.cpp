@@ -1,6 +1,27 @@
 #include <voxshift/graph/image_window.h>
+#include <voxshift/graph/lowering.h>
+#include <voxshift/video/kernels.h>
 
 namespace voxshift::ops {
+namespace {
+
+class MaxPool2dStep final : public ImageStep {
+ public:
+  MaxPool2dStep(Extent2d in, Extent2d out, const Window2d& window) : ImageStep(in, out), window_(window) {}
+  std::string kind() const override { return "max_pool2d"; }
+
+ protected:
+  void run_image(const Context& context, const ConstRowView& x, const ConstRowView&, const RowView& y) const override {
+    video_kernels(context.device).max_pool(context, window_, in(), x, {nullptr, y.count}, y);
+  }
+
+ private:
+  Window2d window_;
+};
+
+Window2d pooling_window(const Node& node) { return image_window_of(node, node.whole("kernel_size")); }
+
+}  // namespace
 
 extern const OpDefinition max_pool2d{
     .name = "max_pool2d",
@@ -11,8 +32,13 @@ extern const OpDefinition max_pool2d{
                    whole("padding", 0, kMostKernel2d / 2, "on every side, at most half the kernel", {std::int64_t{0}})},
     .infer =
         [](Inference& node) {
-          const Window2d window = image_window_of(node.node(), node.node().whole("kernel_size"));
-          return ValueType{inferred_images(node, window), node.in(0).channels};
+          return ValueType{inferred_images(node, pooling_window(node.node())), node.in(0).channels};
+        },
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          const Extent2d in = lowering.domains()[lowering.domain(draft.inputs[0])].extent,
+                         out = lowering.domains()[lowering.domain(draft.output)].extent;
+          lowering.add(draft, std::make_unique<MaxPool2dStep>(in, out, pooling_window(*draft.node)));
         },
 };
 
