@@ -4,7 +4,7 @@ Each runs the voxshift operator of its name and, going back, its `_backward`; me
 gradients are not defined.
 """
 
-from typing import TYPE_CHECKING, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -113,7 +113,7 @@ def conv3d_and_input(
     }
     feats, base, again = _Conv.apply(x.feats, weight, bias, x.base, op, options)
     if op != "generative_conv_transpose":
-        axes = {key: _per_axis(options[key], x.base.dims) for key in ("kernel_size", "stride", "dilation", "padding")}
+        axes = {key: per_axis(options[key], x.base.dims) for key in ("kernel_size", "stride", "dilation", "padding")}
         if semantics == "floor":
             del axes["padding"]
         recording.note(op, (x.feats,), feats, {"weight": given, "bias": bias}, semantics=semantics, **axes)
@@ -122,7 +122,8 @@ def conv3d_and_input(
     return x.on(base, feats), x.with_feats(again) if x.feats.requires_grad else x
 
 
-def _per_axis(value, dims):
+def per_axis(value: Axes, dims: int) -> List[int]:
+    """The value of each of `dims` axes, from one for all or one per axis."""
     return [value] * dims if isinstance(value, int) else list(value)
 
 

@@ -7,12 +7,8 @@ import torch
 from torch import nn
 
 from voxshift.torch import functional
-from voxshift.torch.functional import Axes
+from voxshift.torch.functional import Axes, per_axis
 from voxshift.torch.sparse_tensor import SparseTensor, check_channels, check_together
-
-
-def _per_axis(value, dims):
-    return [value] * dims if isinstance(value, int) else list(value)
 
 
 class Conv3d(nn.Module):
@@ -40,10 +36,10 @@ class Conv3d(nn.Module):
     ):
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size = _per_axis(kernel_size, self.dims)
-        self.stride = _per_axis(stride, self.dims)
-        self.padding = _per_axis(padding, self.dims)
-        self.dilation = _per_axis(dilation, self.dims)
+        self.kernel_size = per_axis(kernel_size, self.dims)
+        self.stride = per_axis(stride, self.dims)
+        self.padding = per_axis(padding, self.dims)
+        self.dilation = per_axis(dilation, self.dims)
         self.semantics = semantics
         self.op = "generative_conv_transpose" if generative else "conv_transpose" if transposed else "conv"
         volume = math.prod(self.kernel_size)
