@@ -175,13 +175,10 @@ void add_info(CLI::App& app, InfoOptions& options) {
 void add_new(CLI::App& app, NewOptions& options) {
   CLI::App& command = *app.add_subcommand("new", "Make a model with random weights");
   command
-      .add_option("arch", options.spec.arch,
-                  "minkunet, spvcnn, spvnas, pvcnn (S3DIS), pvcnn-shapenet, pvcnn++ (S3DIS) or pointnet++ (ShapeNet); "
-                  "on video tsm-mobilenetv2 (Jester) or tsm-resnet50 (Kinetics)")
+      .add_option("arch", options.spec.arch, "Architecture; those on video begin with tsm")
       ->required()
       ->type_name("ARCH")
-      ->check(CLI::IsMember({"minkunet", "spvcnn", "spvnas", "pvcnn", "pvcnn-shapenet", "pvcnn++", "pointnet++",
-                             "tsm-mobilenetv2", "tsm-resnet50"}));
+      ->check(CLI::IsMember(architecture_names()));
   command.add_option("--width", options.spec.width, "Factor of all channel counts")->capture_default_str();
   command
       .add_option("--classes", options.spec.classes,

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
 namespace voxshift {
 namespace {
@@ -86,7 +87,7 @@ PvcnnSpec pvcnn_spec(PvcnnSpec pvcnn, const ModelSpec& spec, const Profile& prof
 
 TsmSpec tsm_spec(const ModelSpec& spec) { return {spec.width, spec.classes, {8, spec.bidirectional}}; }
 
-const Architecture& find_architecture(const std::string& name) {
+std::span<const Architecture> architectures() {
   static const Architecture known[] = {
       {"minkunet", 19, "spvnas",
        [](const ModelSpec& spec, Profile&) { return make_minkunet(spec.width, spec.classes, spec.seed); }},
@@ -114,8 +115,12 @@ const Architecture& find_architecture(const std::string& name) {
       {"tsm-resnet50", 400, "kinetics",
        [](const ModelSpec& spec, Profile&) { return make_tsm_resnet50(tsm_spec(spec), spec.seed); }, true},
   };
+  return known;
+}
+
+const Architecture& find_architecture(const std::string& name) {
   std::string names;
-  for (const Architecture& arch : known) {
+  for (const Architecture& arch : architectures()) {
     if (name == arch.name) return arch;
     if (!names.empty()) names += ", ";
     names += arch.name;
@@ -172,6 +177,12 @@ Parameters taken(const Parameters& wanted, const Parameters& given) {
 }
 
 }  // namespace
+
+std::vector<std::string> architecture_names() {
+  std::vector<std::string> names;
+  for (const Architecture& arch : architectures()) names.emplace_back(arch.name);
+  return names;
+}
 
 Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
              std::optional<SkipThresholds> skip_thresholds)

@@ -15,10 +15,12 @@ namespace voxshift {
 
 struct SafeTensors;
 
+/// The names of all architectures: minkunet, spvcnn, ..
+std::vector<std::string> architecture_names();
+
 /// What a new model shall be.
 struct ModelSpec {
-  std::string arch = "minkunet";      ///< minkunet, spvcnn, spvnas, pvcnn, pvcnn-shapenet, pvcnn++, pointnet++,
-                                      ///< tsm-mobilenetv2, tsm-resnet50
+  std::string arch = "minkunet";      ///< one of architecture_names()
   double width = 1.0;                 ///< factor of all channel counts
   int classes = 0;                    ///< 0: 19, of pvcnn and pvcnn++ 13, of networks on ShapeNet 50, of
                                       ///< tsm-mobilenetv2 27, of tsm-resnet50 400
