@@ -132,19 +132,17 @@ const std::int32_t* split(const Context& context, const PairList* pairs, int vol
 // The chunks of the table joined to one list per offset, in memory of `result`; room for `volume` lists.
 PairList* joined(const Context& context, const Table& table, std::int64_t chunks, int volume, Arena& result) {
   auto* pairs = result.allocate<PairList>(volume);
-  std::int64_t total = 0;
   for (int k = 0; k < table.offsets; ++k) {
     pairs[k].count = 0;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) pairs[k].count += table.counts_of(chunk)[k];
-    total += pairs[k].count;
   }
+  auto* starts = context.arena->allocate<std::int64_t>(table.offsets);
+  const std::int64_t total = list_starts({pairs, static_cast<std::size_t>(table.offsets)}, starts);
   auto* in = result.allocate<std::int32_t>(total);
   auto* out = result.allocate<std::int32_t>(total);
-  auto* starts = context.arena->allocate<std::int64_t>(table.offsets);
-  for (int k = 0, start = 0; k < table.offsets; start += static_cast<int>(pairs[k++].count)) {
-    pairs[k].in = in + start;
-    pairs[k].out = out + start;
-    starts[k] = start;
+  for (int k = 0; k < table.offsets; ++k) {
+    pairs[k].in = in + starts[k];
+    pairs[k].out = out + starts[k];
   }
   parallel_for(context, table.offsets, [&](std::int64_t k, int) {
     std::int64_t to = starts[k];

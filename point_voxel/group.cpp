@@ -27,6 +27,7 @@ void check_device(const char* op, const char* what, const Array& array, Device d
 Array picked_backward(const char* op, const Array& indices, const Array& grad, std::int64_t first, std::int64_t rows) {
   check(rows >= 0 && rows <= std::numeric_limits<std::int32_t>::max(), "[", op, "] rows must be 0..2^31 - 1, found ",
         rows);
+  check(indices.count() <= INT32_MAX, "[", op, "] expected at most 2^31 - 1 indices, found ", indices.count());
   const Shape& picked = indices.shape();
   const bool fits = grad.rank() == indices.rank() + 1 && grad.shape().back() >= first &&
                     std::equal(picked.begin(), picked.end(), grad.shape().begin());

@@ -36,6 +36,11 @@ Array shared_out(const Interpolation& interpolation, const Array& grad) {
   return out;
 }
 
+// The entries of a gradient are numbered in 32 bits.
+void check_entries(const char* op, const Shape& indices) {
+  check(count_of(indices) <= INT32_MAX, "[", op, "] expected at most 2^31 - 1 indices, found ", count_of(indices));
+}
+
 void check_grad(const char* op, const Array& grad, std::int64_t rows, Device device) {
   check(grad.dtype() == DType::kF32 && grad.rank() == 2 && grad.dim(0) == rows, "[", op, "] grad expects f32 [", rows,
         ", C], found ", name(grad.dtype()), " ", to_string(grad.shape()));
@@ -83,6 +88,7 @@ Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode
 }
 
 Array devoxelize_backward(const SparseTensor& voxels, const Array& points, const Array& grad, Trilinear mode) {
+  check_entries("devoxelize_backward", {points.dim(0), 8});
   const Interpolation interpolation = trilinear(voxels, points, mode);
   check_grad("devoxelize_backward", grad, points.dim(0), points.device());
   return shared_out(interpolation, grad);
@@ -113,6 +119,7 @@ Array interpolate(const Array& features, const Interpolation& interpolation) {
 Array interpolate_backward(const Interpolation& interpolation, const Array& grad) {
   constexpr const char* kOp = "interpolate_backward";
   check(interpolation.rows >= 0, "[", kOp, "] the indices speak of ", interpolation.rows, " rows");
+  check_entries(kOp, interpolation.indices.shape());
   check_interpolation(kOp, interpolation, "grad", interpolation.indices.device());
   check_grad(kOp, grad, interpolation.indices.dim(0), interpolation.indices.device());
   return shared_out(interpolation, grad);

@@ -18,7 +18,7 @@ bool Window::same_outputs(const Window& other) const {
 }
 
 void Window::check_valid(const char* op) const {
-  constexpr int kMostTaps = 1 << 20;  // per axis, so that offsets and volumes stay far inside int32
+  constexpr int kMostTaps = 1 << 20;  // per axis
   constexpr std::int64_t kMostVolume = 4096;
   check(dims >= 1 && dims <= kMaxDimensions, "[", op, "] expected 1 to ", kMaxDimensions, " dimensions, found ", dims);
   std::int64_t total = 1;
@@ -29,9 +29,20 @@ void Window::check_valid(const char* op) const {
                                              {"padding", pad[d], 0}})
       check(value >= least && value < kMostTaps, "[", op, "] ", what, " of axis ", d, " must be ", least, " to ",
             kMostTaps - 1, ", found ", value);
+    check(std::int64_t{size[d] - 1} * dilation[d] + pad[d] <= INT32_MAX, "[", op, "] kernel size ", size[d],
+          " of axis ", d, " with dilation ", dilation[d], " spans more than 2^31 - 1 cells");
     total *= size[d];
     check(total <= kMostVolume, "[", op, "] a kernel of more than ", kMostVolume, " offsets is not supported");
   }
+}
+
+std::int64_t list_starts(std::span<const PairList> lists, std::int64_t* starts) {
+  std::int64_t total = 0;
+  for (const PairList& list : lists) {
+    *starts++ = total;
+    total += list.count;
+  }
+  return total;
 }
 
 KernelMap::KernelMap(std::unique_ptr<Arena> arena, KernelMapViews views) : arena_(std::move(arena)), views_(views) {}

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 namespace voxshift {
@@ -60,6 +61,9 @@ struct PairList {
   const std::int32_t* out;
   std::int64_t count;
 };
+
+/// Where lists start that lie one after the other: starts[k] = pairs of the lists before k. Returns those of all.
+std::int64_t list_starts(std::span<const PairList> lists, std::int64_t* starts);
 
 /// Rows a backend may treat as one unit: pair lists are split at multiples of this many output rows.
 constexpr std::int64_t kSplitRows = 256;

@@ -1,5 +1,6 @@
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/level.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 #include <limits>
@@ -29,8 +30,9 @@ KeyLayout mapped_layout(const KeyLayout& from, Map&& map) {
   return {from.axes(), lowest, highest};
 }
 
-Level unique_candidates(const Context& context, const Level& from, const Window& window, CoordinateKernels::Move move,
-                        const KeyLayout& layout) {
+Level unique_candidates(const char* op, const Context& context, const Level& from, const Window& window,
+                        CoordinateKernels::Move move, const KeyLayout& layout) {
+  check_size(op, "rows:", from.count, window.volume());
   const auto& kernels = coordinate_kernels(context.device);
   auto* keys = context.arena->allocate<std::int64_t>(from.count * window.volume());
   const std::int64_t n = kernels.candidates(context, from, window, move, layout, keys);
@@ -63,7 +65,7 @@ Level coarser_level(const Context& context, const Level& fine, const Window& win
   const auto layout = mapped_layout(fine.layout, [&](int d, std::int64_t, std::int64_t) {
     return std::pair(std::int64_t{0}, std::int64_t{out[static_cast<std::size_t>(d)]} - 1);
   });
-  return unique_candidates(context, fine, window, CoordinateKernels::Move::kExact, layout);
+  return unique_candidates("conv", context, fine, window, CoordinateKernels::Move::kExact, layout);
 }
 
 void coarser_levels(const Context& context, const Level& fine, std::span<const Window::Extents> strides,
@@ -82,7 +84,8 @@ Level finer_level(const Context& context, const Level& coarse, const Window& win
     const auto axis = static_cast<std::size_t>(d);
     return std::pair(low * window.stride[axis] + lowest[axis], high * window.stride[axis] + highest[axis]);
   });
-  return unique_candidates(context, coarse, window, CoordinateKernels::Move::kScale, layout);
+  return unique_candidates("generative_conv_transpose", context, coarse, window, CoordinateKernels::Move::kScale,
+                           layout);
 }
 
 Window::Extents bounded_shape(const Window::Extents& shape, const Window& window) {
@@ -92,6 +95,8 @@ Window::Extents bounded_shape(const Window::Extents& shape, const Window& window
                               std::int64_t{window.dilation[d]} * (window.size[d] - 1) - 1;
     check(span >= 0, "[conv] extent ", shape[d], " of axis ", d, " is smaller than the window that covers ",
           std::int64_t{window.dilation[d]} * (window.size[d] - 1) + 1, " with padding ", window.pad[d]);
+    check(span / window.stride[d] < INT32_MAX, "[conv] extent ", shape[d], " of axis ", d, " with padding ",
+          window.pad[d], " makes an output of more than 2^31 - 1 cells");
     out[d] = static_cast<std::int32_t>(span / window.stride[d] + 1);
   }
   return out;

@@ -178,6 +178,15 @@ TEST_P(KernelMapTest, SplitsAreTheFirstPairsOfEverySplit) {
   }
 }
 
+TEST(ListStarts, PairsBeyond32Bits) {
+  constexpr std::int64_t kMany = kHighest;
+  const std::vector<PairList> lists{{nullptr, nullptr, kMany}, {nullptr, nullptr, kMany}, {nullptr, nullptr, 3}};
+  std::vector<std::int64_t> starts(lists.size());
+  EXPECT_EQ(list_starts(lists, starts.data()), 2 * kMany + 3);
+  EXPECT_EQ(starts, (std::vector<std::int64_t>{0, kMany, 2 * kMany}));
+  EXPECT_EQ(list_starts({}, nullptr), 0);
+}
+
 TEST_P(KernelMapTest, SameMapOnAnyNumberOfThreads) {
   const auto coords = test_data::cloud(3, 30000, 9);
   for (const auto& w : {test_data::cube(3, 3), test_data::cube(3, 2, 2)}) {
@@ -226,6 +235,14 @@ TEST_P(KernelMapTest, CoordinatesThatLeave32BitsAreRefused) {
   expect_throw([&] { cloud({{0, 0, 0, 0}, {0, 1 << 20, 1 << 20, 1 << 20}}); }, {"[coordinates]", "63"});
 }
 
+TEST_P(KernelMapTest, ShapesThatLeave32BitsAreRefused) {
+  const SparseTensor x = tensor({{0, 0}}, oracle::Matrix(1, 1), {.shape = extents({INT32_MAX})});
+  Window window = make_window("test", 1, options_of(test_data::bounded(test_data::cube(1, 1), 0)));
+  EXPECT_EQ((*output_grid(x, window).shape)[0], INT32_MAX);
+  window.pad[0] = 1;
+  expect_throw([&] { output_grid(x, window); }, {"[conv]", "axis 0", "padding 1", "2^31 - 1"});
+}
+
 TEST_P(KernelMapTest, WrongWindowsAreRefused) {
   const auto x = cloud({{0, 0, 0, 0}});
   const auto refused = [&](const std::function<void(ConvOptions&)>& change, const std::string& part) {
@@ -245,6 +262,12 @@ TEST_P(KernelMapTest, WrongWindowsAreRefused) {
   refused([](auto& o) { o.stride = {1 << 20}; }, "stride of axis 0");
   refused([](auto& o) { o.kernel_size = {17}; }, "4096");
   refused([](auto& o) { o.padding = {1}; }, "padding belongs to bounded");
+  refused(
+      [](auto& o) {
+        o.kernel_size = {1, 1, 4096};
+        o.dilation = {(1 << 20) - 1};
+      },
+      "kernel size 4096 of axis 2 with dilation 1048575 spans more than 2^31 - 1 cells");
   refused(
       [](auto& o) {
         o.semantics = Semantics::kBounded;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
+#include <voxshift/point_voxel/interpolate.h>
 #include <voxshift/point_voxel/neighbors.h>
 #include <voxshift/point_voxel/sampling.h>
 #include <voxshift/point_voxel/voxelize.h>
@@ -83,12 +84,40 @@ TEST_P(ResultSizeTest, NumbersOfOps) {
   refused("[devoxelize_dense_backward]", "cells: 16777216", [&] {
     devoxelize_dense_backward({cells, {}}, wide_features, 256);
   });
+  Coords row;
+  for (std::int32_t i = 0; i < 1 << 19; ++i) row.push_back({0, i, 0, 0});
+  ConvOptions large;
+  large.kernel_size = {16};
+  const SparseTensor cells_of_row = tensor(row, Matrix(row.size(), 1));
+  refused("[generative_conv_transpose]", "rows: 524288", [&] {
+    generative_conv_transpose(cells_of_row, array(Matrix(4096, 1), {4096, 1, 1}), large);
+  });
   const Array weight = array(Matrix(8, 9), {4, 2, 3, 3});
   refused("[conv2d]", "pixels: ", [&] { conv2d(array(Matrix(4, 2), {2, 2, 2}), weight, {}, {1, 20000, 1, {}}); });
   refused("[MaskedLayer]", "pixels: ", [&] {
     MaskedLayer::max_pool2d({40000, 40000}, 3, Window2d{2, 2, 0}, 0, device());
   });
   refused("[MaskedLayer]", "pixels: ", [&] { MaskedLayer::conv2d({40000, 40000}, weight, {}, {}, 0); });
+}
+
+// Arrays without memory: what reads them before it refuses them crashes.
+TEST_P(ResultSizeTest, IndicesOfGradients) {
+  constexpr std::int64_t kMany = std::int64_t{1} << 28;
+  const auto missing = [&](const Shape& shape, DType dtype) { return Array(nullptr, shape, dtype, device(), nullptr); };
+  const Array indices = missing({kMany, 8}, DType::kI32), weights = missing({kMany, 8}, DType::kF32);
+  const auto refused = [](const char* op, const std::function<void()>& call) {
+    expect_throw(call, {op, "expected at most 2^31 - 1 indices, found 2147483648"});
+  };
+  refused("[interpolate_backward]", [&] {
+    interpolate_backward({indices, weights, 1}, missing({kMany, 1}, DType::kF32));
+  });
+  refused("[devoxelize_backward]", [&] {
+    const SparseTensor x = tensor(Coords{{0, 0, 0, 0}}, Matrix(1, 1));
+    devoxelize_backward(x, missing({kMany, 4}, DType::kF32), missing({kMany, 1}, DType::kF32),
+                        Trilinear::kRenormalized);
+  });
+  refused("[gather_backward]", [&] { gather_backward(indices, missing({kMany, 8, 1}, DType::kF32), 1); });
+  refused("[group_backward]", [&] { group_backward(indices, missing({kMany, 8, 4}, DType::kF32), 1); });
 }
 
 }  // namespace
