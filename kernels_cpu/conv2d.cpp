@@ -28,8 +28,7 @@ struct Conv2dJob {
   const RowView& out;
   const float* zeros;  ///< [in channels]: what lies outside the image
   int pieces;          ///< of the sum of one output
-
-  const PackedConv2d& weights() const { return static_cast<const PackedConv2d&>(*layer.weights); }
+  const PackedConv2d& weights = conv2d_weights("conv2d", layer);
 };
 
 }  // namespace voxshift::cpu
@@ -62,7 +61,7 @@ void pick_window(const Conv2dJob& job, std::int64_t pixel, const float** pointer
 /// Outputs [first, first + count) of the list for panels [panel, panel_last).
 void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, std::int64_t panel,
                   std::int64_t panel_last) {
-  const PackedConv2d& weights = job.weights();
+  const PackedConv2d& weights = job.weights;
   const Clamp clamp(job.layer.activation);
   const std::int32_t* const list = job.pixels.rows;
   const bool strided = list == nullptr && job.layer.window.pointwise();
@@ -117,7 +116,7 @@ void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent
   const std::int64_t kernel = layer.window.kernel;
   const auto pieces = static_cast<int>(in.border > 0 ? kernel : kernel * kernel * in.rows.count);
   const Conv2dJob job{layer, in_extent, layer.window.out(in_extent), in, residual, pixels, out, zeros, pieces};
-  const std::int64_t blocks = (pixels.count + kBlockPixels - 1) / kBlockPixels, panels = job.weights().panels();
+  const std::int64_t blocks = (pixels.count + kBlockPixels - 1) / kBlockPixels, panels = job.weights.panels();
   // Where there are blocks enough for the threads, a block's inputs are read once for all panels; else the pairs of
   // panels are tasks of their own, and every weight is read by one thread only.
   constexpr std::int64_t kLeastBlocks = 4;

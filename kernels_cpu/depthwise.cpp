@@ -108,9 +108,8 @@ struct DepthwiseRun {
   }
 };
 
-void depthwise_run(const Conv2dLayer& layer, Extent2d in_extent, const ConstRowView& in, const PixelRun& pixels,
-                   const RowView& out) {
-  const auto& packed = static_cast<const PackedDepthwise&>(*layer.weights);
+void depthwise_run(const Conv2dLayer& layer, const PackedDepthwise& packed, Extent2d in_extent, const ConstRowView& in,
+                   const PixelRun& pixels, const RowView& out) {
   DepthwiseRun{layer, packed, in_extent, in, out, pixels}.run();
 }
 
@@ -125,10 +124,11 @@ void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_ext
                Pixels pixels, const RowView& out) {
   constexpr std::int64_t kGrain = 256;
   const auto depthwise_run = HWY_DYNAMIC_DISPATCH(depthwise_run);
+  const auto& packed = depthwise_weights("depthwise", layer);
   const std::int64_t width = layer.window.out(in_extent).width;
   parallel_ranges(context, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, width, first, last,
-                   [&](const PixelRun& run) { depthwise_run(layer, in_extent, in, run, out); });
+                   [&](const PixelRun& run) { depthwise_run(layer, packed, in_extent, in, run, out); });
   });
 }
 

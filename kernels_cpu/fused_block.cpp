@@ -48,9 +48,9 @@ struct FusedJob {
                            block.project.macs());
   }
 
-  const PackedConv2d& first() const { return static_cast<const PackedConv2d&>(*block.first.weights); }
-  const PackedDepthwise& filter() const { return static_cast<const PackedDepthwise&>(*block.depthwise.weights); }
-  const PackedConv2d& project() const { return static_cast<const PackedConv2d&>(*block.project.weights); }
+  const PackedConv2d& first = conv2d_weights("fused_block", block.first);
+  const PackedDepthwise& filter = depthwise_weights("fused_block", block.depthwise);
+  const PackedConv2d& project = conv2d_weights("fused_block", block.project);
 
   std::int64_t ring_floats() const { return ring_rows * hidden.width * kSlab; }  ///< of one slab
   std::int64_t channels() const { return slabs * kSlab; }                        ///< of a filtered pixel
@@ -121,7 +121,7 @@ class Expand {
   Expand(const FusedJob& job, std::int64_t slab)
       : job_(job),
         panel_(slab * kSlabPanels),
-        panels_(std::min(kSlabPanels, job.first().panels() - panel_)),
+        panels_(std::min(kSlabPanels, job.first.panels() - panel_)),
         clamp_(job.block.first.activation) {}
 
   /// Hidden pixels [p, p + count) of the image, or of one row where the window is larger than a pixel, to `ring`.
@@ -151,7 +151,7 @@ class Expand {
   template <class Body>
   HWY_INLINE void for_panels(TileOut out, const Body& body) const {
     for (std::int64_t p = 0; p < panels_; p += kPixelPanels) {
-      body(Panels(job_.first(), panel_ + p, panel_ + panels_), out);
+      body(Panels(job_.first, panel_ + p, panel_ + panels_), out);
       out.out += kPixelPanels * kPanel;
       out.channels -= kPixelPanels * kPanel;
     }
@@ -170,9 +170,9 @@ HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::
   const Window2d& window = job.block.depthwise.window;
   const Floats d;
   const std::int64_t out_stride = job.channels(), width = job.filtered.width;
-  const std::int64_t last_channel = std::min(kSlab, job.filter().stride() - slab * kSlab);
+  const std::int64_t last_channel = std::min(kSlab, job.filter.stride() - slab * kSlab);
   for (std::int64_t c = 0; c < last_channel; c += kLanes) {
-    Taps<kKernel> taps(job.filter(), slab * kSlab + c, kSlab, job.hidden.width);
+    Taps<kKernel> taps(job.filter, slab * kSlab + c, kSlab, job.hidden.width);
     float* to = filtered + slab * kSlab + c;
     std::int64_t i = group.first;
     for (std::int64_t y = group.y_first; y < group.y_last; ++y) {
@@ -236,7 +236,7 @@ void fill_and_filter(const FusedJob& job, const RowGroup& group, std::int64_t sl
 /// The last convolution of pixels [first, first + count) of the list, for panels [panel, panel_last).
 void project_pixels(const FusedJob& job, const float* filtered, std::int64_t first, std::int64_t count,
                     std::int64_t panel, std::int64_t panel_last) {
-  const PackedConv2d& weights = job.project();
+  const PackedConv2d& weights = job.project;
   const Clamp clamp(job.block.project.activation);
   for (; panel < panel_last; panel += kPixelPanels) {
     const StridedPiece piece{filtered, job.channels(), weights.in_channels};
@@ -338,7 +338,7 @@ void run_strips(const Context& context, FusedJob& job, std::int64_t strips) {
       if (job.hidden_mask != nullptr) list_hidden(job, group, lists[strip]);
       for (std::int64_t slab = 0; slab < job.slabs; ++slab)
         fill_and_filter(job, group, slab, rings + slab * job.ring_floats(), filtered);
-      project_pixels(job, filtered, group.first, group.last - group.first, 0, job.project().panels());
+      project_pixels(job, filtered, group.first, group.last - group.first, 0, job.project.panels());
       ready = group.needed;
     }
   });
@@ -360,7 +360,7 @@ void run_slabs(const Context& context, FusedJob& job) {
     fill_and_filter(job, group, slab, rings + thread * job.ring_floats(), filtered);
   });
   constexpr std::int64_t kPixels = 28;
-  const std::int64_t panels = job.project().panels(), pairs = (panels + 1) / 2;
+  const std::int64_t panels = job.project.panels(), pairs = (panels + 1) / 2;
   const std::int64_t pieces = (job.pixels.count + kPixels - 1) / kPixels;
   parallel_for(shared, pieces * pairs, [&](std::int64_t task, int) {
     const std::int64_t first = task % pieces * kPixels, panel = task / pieces * 2;
@@ -375,7 +375,7 @@ void fused_block(const Context& context, const FusedBlock& block, const ImageVie
                  const std::uint8_t* hidden, Pixels pixels, const RowView& out) {
   if (pixels.count == 0) return;
   FusedJob job{block, in, residual, hidden, pixels, out};
-  job.slabs = (job.first().panels() + kSlabPanels - 1) / kSlabPanels;
+  job.slabs = (job.first.panels() + kSlabPanels - 1) / kSlabPanels;
   const Arena::Mark mark = context.arena->mark();
   // A strip of fewer rows would compute too many of its hidden rows twice.
   constexpr std::int64_t kLeastRows = 7;

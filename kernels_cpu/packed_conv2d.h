@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/video/kernels.h>
 
 namespace voxshift::cpu {
 
@@ -34,5 +35,15 @@ struct PackedDepthwise final : PackedWeights {
 
   float* data;
 };
+
+inline const PackedConv2d& conv2d_weights(const char* op, const Conv2dLayer& layer) {
+  const std::int64_t volume = layer.window.kernel * layer.window.kernel;
+  return packed_as<PackedConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
+}
+
+inline const PackedDepthwise& depthwise_weights(const char* op, const Conv2dLayer& layer) {
+  const std::int64_t volume = layer.window.kernel * layer.window.kernel;
+  return packed_as<PackedDepthwise>(op, *layer.weights, volume, 1, layer.out_channels);
+}
 
 }  // namespace voxshift::cpu

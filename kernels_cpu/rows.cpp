@@ -137,7 +137,7 @@ class CpuRowKernels final : public RowKernels {
 
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
               const RowView& out) const override {
-    const auto& panels = static_cast<const PackedPanels&>(weights);
+    const auto& panels = packed_as<PackedPanels>("linear", weights, 1, in.channels, out.channels);
     const std::int64_t acc_floats = kLinearRows * panels.panels() * kPanel;
     const Arena::Mark mark = context.arena->mark();
     float* acc = context.arena->allocate<float>(acc_floats * context.threads);

@@ -95,7 +95,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
-    const auto& panels = static_cast<const PackedPanels&>(weights);
+    const auto& panels = packed_as<PackedPanels>("conv", weights, map.volume, in.channels, out.channels);
     const ConvBlock block{in, map, panels, epilogue, out};
     const std::int64_t stride = panels.panels() * kPanel, rows = block_rows(stride);
     const Arena::Mark mark = context.arena->mark();

@@ -6,9 +6,9 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
             const ConstRowView& residual, const std::int32_t* residual_rows, Pixels pixels, const std::uint8_t* mask,
             const RowView& out) {
   if (out.dtype == DType::kF16) {
-    conv2d_f16(queue, conv2d_operands<half_t>(layer, in_extent, in, residual, residual_rows, pixels, mask, out));
+    conv2d_f16(queue, conv2d_operands<half_t>(queue, layer, in_extent, in, residual, residual_rows, pixels, mask, out));
   } else {
-    conv2d_f32(queue, conv2d_operands<float>(layer, in_extent, in, residual, residual_rows, pixels, mask, out));
+    conv2d_f32(queue, conv2d_operands<float>(queue, layer, in_extent, in, residual, residual_rows, pixels, mask, out));
   }
 }
 

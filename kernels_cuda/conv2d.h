@@ -78,10 +78,12 @@ __device__ bool any_active(const Conv2dOperands<T>& x, std::int64_t first) {
 }
 
 template <class T>
-Conv2dOperands<T> conv2d_operands(const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
+Conv2dOperands<T> conv2d_operands(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
                                   const ConstRowView& residual, const std::int32_t* residual_rows, Pixels pixels,
                                   const std::uint8_t* mask, const RowView& out) {
-  const auto& weights = static_cast<const DeviceWeights&>(*layer.weights);
+  const DeviceWeights& weights =
+      device_weights("conv2d", *layer.weights, layer.window.kernel * layer.window.kernel, layer.in_channels,
+                     layer.out_channels, out.dtype, queue.context().device, true);
   Conv2dOperands<T> x{{},
                       ImageWindow(layer.window, in_extent),
                       static_cast<int>(layer.window.kernel),

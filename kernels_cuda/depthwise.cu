@@ -135,9 +135,10 @@ void weight_gradient(const Queue& queue, const ImageWindow& w, Rows<const float>
 
 void depthwise(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                const RowView& out) {
-  const auto& weights = static_cast<const DeviceWeights&>(*layer.weights);
   const ImageWindow window(layer.window, in_extent);
   const std::int64_t kernel = layer.window.kernel;
+  const DeviceWeights& weights = device_weights("depthwise", *layer.weights, kernel * kernel, 1, layer.out_channels,
+                                                out.dtype, queue.context().device, true);
   with_type("depthwise", out.dtype, [&](auto type) {
     using T = decltype(type);
     const Filter<T> filter{static_cast<const T*>(weights.data.memory()), weights.padded_out, weights.bias_or_null(),

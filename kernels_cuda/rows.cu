@@ -142,7 +142,9 @@ class CudaRowKernels final : public RowKernels {
 
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
               const RowView& out) const override {
-    product(Queue(context, "linear"), in, {}, static_cast<const DeviceWeights&>(weights), epilogue, out);
+    product(Queue(context, "linear"), in, {},
+            device_weights("linear", weights, 1, in.channels, out.channels, in.dtype, context.device, false), epilogue,
+            out);
   }
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,

@@ -133,7 +133,9 @@ class CudaSparseConvKernels final : public SparseConvKernels {
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
-    product(Queue(context, "conv"), in, map.rows, static_cast<const DeviceWeights&>(weights), epilogue, out);
+    product(Queue(context, "conv"), in, map.rows,
+            device_weights("conv", weights, map.volume, in.channels, out.channels, in.dtype, context.device, false),
+            epilogue, out);
   }
 
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,

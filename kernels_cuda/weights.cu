@@ -33,8 +33,9 @@ void pack_weights(const Queue& queue, const float* weight, const DeviceWeights& 
 
 DeviceWeights::DeviceWeights(const Context& context, const float* weight, const float* bias_or_null,
                              std::int64_t offsets, std::int64_t inputs, std::int64_t outputs, DType dtype,
-                             WeightOrder order)
+                             WeightOrder given_order)
     : PackedWeights(offsets, inputs, outputs),
+      order(given_order),
       padded_in(order == WeightOrder::kOutInVolume ? inputs : padded(inputs, kInChunk)),
       padded_out(padded(outputs, kOutChunk)),
       data({offsets, padded_in, padded_out}, dtype, context.device),
@@ -45,6 +46,15 @@ DeviceWeights::DeviceWeights(const Context& context, const float* weight, const 
     pack_weights(queue, weight, *this, order, static_cast<T*>(data.memory()));
   });
   queue.copy(bias.memory(), bias_or_null, bias.bytes());
+}
+
+const DeviceWeights& device_weights(const char* op, const PackedWeights& weights, std::int64_t volume,
+                                    std::int64_t inputs, std::int64_t outputs, DType dtype, Device device, bool image) {
+  const auto& packed = packed_as<DeviceWeights>(op, weights, volume, inputs, outputs);
+  check(packed.data.dtype() == dtype && packed.data.device() == device, "[", op, "] expected weights packed for ",
+        name(dtype), " on ", name(device), ", found ", name(packed.data.dtype()), " on ", name(packed.data.device()));
+  check((packed.order == WeightOrder::kOutInVolume) == image, "[", op, "] the weights were packed for another op");
+  return packed;
 }
 
 }  // namespace voxshift::cuda

@@ -20,9 +20,15 @@ struct DeviceWeights final : PackedWeights {
   std::size_t bytes() const override { return data.bytes() + bias.bytes(); }
   const float* bias_or_null() const { return bias.count() > 0 ? bias.data<float>() : nullptr; }
 
+  WeightOrder order;
   std::int64_t padded_in, padded_out;
   Array data;
   Array bias;  ///< f32 [out]; empty: none
 };
+
+/// The weights that a kernel of `op` reads; InvalidArgument where they were packed elsewhere, for features of another
+/// dtype or for another kind of product, and for other extents. `image`: a 2-D convolution's.
+const DeviceWeights& device_weights(const char* op, const PackedWeights& weights, std::int64_t volume,
+                                    std::int64_t inputs, std::int64_t outputs, DType dtype, Device device, bool image);
 
 }  // namespace voxshift::cuda

@@ -25,6 +25,8 @@ Array linear(const Array& x, const Array& weight, const std::optional<Array>& bi
   check(weight.dtype() == DType::kF32 && weight.rank() == 2 && weight.dim(0) == x.dim(1),
         "[linear] weight expects f32 [", x.dim(1), ", Cout], found ", name(weight.dtype()), " ",
         to_string(weight.shape()));
+  check_weight_channels("linear", weight.dim(0), weight.dim(1));
+  check(x.dim(0) <= INT32_MAX, "[linear] x expects at most 2^31 - 1 rows, found ", x.dim(0));
   check(weight.device() == x.device(), "[linear] weight is on ", name(weight.device()), ", x is on ", name(x.device()));
   const auto& kernels = row_kernels(x.device());
   Epilogue epilogue;

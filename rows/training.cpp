@@ -22,6 +22,8 @@ LinearGradients linear_backward(const Array& x, const Array& weight, const Array
   check_matrix("linear_backward", "x", x);
   check_matrix("linear_backward", "weight", weight);
   check_like("linear_backward", "weight", weight, {x.dim(1), weight.dim(1)}, x.device());
+  check_weight_channels("linear_backward", weight.dim(0), weight.dim(1));
+  check(x.dim(0) <= INT32_MAX, "[linear_backward] x expects at most 2^31 - 1 rows, found ", x.dim(0));
   check_like("linear_backward", "grad", grad, {x.dim(0), weight.dim(1)}, x.device());
   const auto& kernels = row_kernels(x.device());
   Arena scratch(x.device());

@@ -18,7 +18,7 @@ struct LinearGradients {
 };
 
 /// Gradients of linear(x, weight) without activation for grad f32 [N, Cout], that of its result. Throws InvalidArgument
-/// for other shapes, dtypes or mixed devices.
+/// for other shapes, dtypes or mixed devices, more than 2^20 channels and more than 2^31 - 1 rows.
 LinearGradients linear_backward(const Array& x, const Array& weight, const Array& grad, WantedGradients wanted = {});
 
 /// f32 [C]: the sum over all rows, the gradient of a bias. Added in chunks of 512 rows, then in double precision.

@@ -1,4 +1,5 @@
 #include <voxshift/sparse_conv/conv_plan.h>
+#include <voxshift/tensor/packed_weights.h>
 
 #include <utility>
 
@@ -18,6 +19,7 @@ void check_operands(const char* op, const SparseTensor& x, const Array& weight, 
   check(weight.dtype() == DType::kF32 && weight.rank() == 3 && weight.dim(0) == window.volume(), "[", op,
         "] weight expects f32 [", window.volume(), ", Cin, Cout], found ", name(weight.dtype()), " ",
         to_string(weight.shape()));
+  check_weight_channels(op, weight.dim(1), weight.dim(2));
   check(weight.dim(1) == x.channels(), "[", op, "] weight expects ", weight.dim(1), " channels, tensor has ",
         x.channels());
   check(weight.device() == x.device(), "[", op, "] weight is on ", name(weight.device()), ", tensor is on ",

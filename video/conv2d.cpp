@@ -11,6 +11,7 @@ void check_weight(const char* op, const Array& weight, std::int64_t groups) {
   check(weight.dtype() == DType::kF32 && weight.rank() == 4 && weight.count() > 0 && weight.dim(2) == weight.dim(3),
         "[", op, "] weight expects f32 [Cout, Cin / groups, k, k], found ", name(weight.dtype()), " ",
         to_string(weight.shape()));
+  check_weight_channels(op, weight.dim(1), weight.dim(0));
   check(weight.dim(2) <= kMostKernel2d, "[", op, "] kernel expects 1 to ", kMostKernel2d, ", found ", weight.dim(2));
   check(groups >= 1 && weight.dim(0) % groups == 0, "[", op, "] groups expects a divisor of the ", weight.dim(0),
         " output channels, found ", groups);
@@ -41,7 +42,8 @@ void run(Array& out, const Array& x, const GroupedConv2d& conv) {
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   const ConstRowView from = pixels_of(x);
   const RowView to = pixels_of(out);
-  if (conv.window().pointwise()) return conv.run(context, {from.count, 1}, from, {nullptr, to.count}, to);
+  if (conv.window().pointwise() && from.count <= kMostPixels)
+    return conv.run(context, {from.count, 1}, from, {nullptr, to.count}, to);
   const std::int64_t in_pixels = extent_of(x).pixels(), out_pixels = extent_of(out).pixels();
   for (std::int64_t image = 0; image < images_of(x); ++image)
     conv.run(context, extent_of(x), from.rows(image * in_pixels, in_pixels), {nullptr, out_pixels},

@@ -21,6 +21,7 @@ Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array
             weight.dim(2) <= kMostKernel2d,
         "[", kOp, "] weight expects f32 [Cout, Cin / groups, k, k], k of 1 to ", kMostKernel2d, ", found ",
         name(weight.dtype()), " ", to_string(weight.shape()));
+  check_weight_channels(kOp, weight.dim(1), weight.dim(0));
   check(options.groups >= 1 && weight.dim(0) % options.groups == 0, "[", kOp, "] groups expects a divisor of the ",
         weight.dim(0), " output channels, found ", options.groups);
   check(weight.dim(1) * options.groups == channels_of(x), "[", kOp, "] weight expects ", weight.dim(1) * options.groups,
