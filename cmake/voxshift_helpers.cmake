@@ -17,7 +17,7 @@ function(voxshift_compile_options target)
                                             -fno-omit-frame-pointer)
     target_link_options(${target} PUBLIC -fsanitize=address,undefined,float-cast-overflow)
   endif()
-  if(VOXSHIFT_RACECHECK)  # calls that kernels_cuda/emulated_races.cpp takes, not ThreadSanitizer's library
+  if(VOXSHIFT_RACECHECK)  # calls that kernels_cuda/emulation/races.cpp takes, not ThreadSanitizer's library
     target_compile_options(${target} PUBLIC $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread>)
   endif()
 endfunction()

@@ -1,5 +1,5 @@
 // The only header through which kernels see the machine: CUDA's own words where nvcc compiles, an emulation of them on
-// the CPU (emulated.h) where the host compiler does. A kernel is written once; tests run it anywhere, with sanitizers.
+// the CPU (emulation/) where the host compiler does. A kernel is written once; tests run it anywhere, with sanitizers.
 //
 // Words: blockIdx threadIdx blockDim gridDim, __syncthreads, __syncwarp, __ballot_sync and __shfl_sync with all lanes,
 // __reduce_or_sync, __popc, __ffs, __clz, __float_as_uint, __uint_as_float, uint4, atomicAdd atomicCAS
@@ -7,7 +7,7 @@
 #pragma once
 
 #ifdef VOXSHIFT_EMULATED
-#include <voxshift/kernels_cuda/emulated.h>
+#include <voxshift/kernels_cuda/emulation/words.h>
 #else
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>

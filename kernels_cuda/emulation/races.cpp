@@ -1,6 +1,6 @@
 #include <link.h>
-#include <voxshift/kernels_cuda/emulated_memory.h>
-#include <voxshift/kernels_cuda/emulated_races.h>
+#include <voxshift/kernels_cuda/emulation/memory.h>
+#include <voxshift/kernels_cuda/emulation/races.h>
 
 #include <cstdio>
 #include <filesystem>

@@ -1,5 +1,5 @@
 #include <sys/mman.h>
-#include <voxshift/kernels_cuda/emulated_memory.h>
+#include <voxshift/kernels_cuda/emulation/memory.h>
 #include <voxshift/tensor/sanitizers.h>
 
 #include <array>

@@ -1,4 +1,4 @@
-#include <voxshift/kernels_cuda/emulated_mma.h>
+#include <voxshift/kernels_cuda/emulation/mma.h>
 
 #include <cmath>
 #include <cstring>

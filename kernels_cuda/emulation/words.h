@@ -1,8 +1,8 @@
-// The words of device.h for the emulated machine (emulated_grid.h). Warps exchange through memory that each lane writes
+// The words of device.h for the emulated machine (grid.h). Warps exchange through memory that each lane writes
 // and, after a barrier, all lanes read: two such memories in turn, so that nobody writes where others still read.
 #pragma once
 
-#include <voxshift/kernels_cuda/emulated_grid.h>
+#include <voxshift/kernels_cuda/emulation/grid.h>
 
 #include <algorithm>
 #include <array>

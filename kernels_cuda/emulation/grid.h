@@ -4,9 +4,9 @@
 // kernel give 0. Asynchronous copies take place when they are waited for and not before.
 #pragma once
 
-#include <voxshift/kernels_cuda/emulated_memory.h>
-#include <voxshift/kernels_cuda/emulated_mma.h>
-#include <voxshift/kernels_cuda/emulated_races.h>
+#include <voxshift/kernels_cuda/emulation/memory.h>
+#include <voxshift/kernels_cuda/emulation/mma.h>
+#include <voxshift/kernels_cuda/emulation/races.h>
 #include <voxshift/tensor/sanitizers.h>
 
 #include <algorithm>
