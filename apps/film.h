@@ -1,4 +1,4 @@
-// Which scan of a folder is shown when: the film of `voxshift view`, without its window.
+// Playback of a folder's scans in `voxshift view`: which one is shown when.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// From the file of a scan to its labels.
+// Reads a scan and segments it: the steps that `segment` and `view` share.
 #pragma once
 
 #include <voxshift/files/point_cloud.h>

@@ -1,4 +1,4 @@
-// How much of a scan is shown: a few stray points do not make it small.
+// The square of ground that a picture of a scan shows, stray points left out.
 #pragma once
 
 #include <algorithm>

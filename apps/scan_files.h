@@ -1,4 +1,4 @@
-// Which scans the command was given.
+// The scan files that the command's arguments name.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// What the command does with signals. The library takes none.
+// Signal handling of the command; the library installs no handlers.
 #pragma once
 
 namespace voxshift {

@@ -1,4 +1,4 @@
-// Passes that make few fat steps of many plain nodes.
+// Fusion of a graph's nodes into steps: batch norm, activations and sums go into the product before them.
 #pragma once
 
 #include <voxshift/graph/draft.h>

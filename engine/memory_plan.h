@@ -1,4 +1,4 @@
-// Where each buffer lies in one piece of memory.
+// Memory plan: the offset of every buffer in one piece of memory, shared by those never alive at the same time.
 #pragma once
 
 #include <voxshift/engine/plan.h>

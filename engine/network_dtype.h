@@ -1,4 +1,4 @@
-// In what numbers a network runs.
+// The dtype of a network's features and weights: f32, or f16 on CUDA.
 #pragma once
 
 #include <voxshift/tensor/device.h>

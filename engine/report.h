@@ -1,4 +1,4 @@
-// What a run of a network did and cost.
+// Reports of a network's runs: rows, MACs and time of each step.
 #pragma once
 
 #include <cstdint>

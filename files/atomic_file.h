@@ -1,4 +1,4 @@
-// Files that are complete or absent.
+// Writes files that are complete or absent.
 #pragma once
 
 #include <filesystem>

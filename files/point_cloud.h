@@ -1,4 +1,4 @@
-// The points of a file.
+// A point cloud as read from a file.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-// A file's whole content.
+// Reads the whole content of a file.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// A file taken apart from its front.
+// A parser that takes a file's text apart from its front.
 #pragma once
 
 #include <voxshift/tensor/error.h>
@@ -19,7 +19,7 @@ inline std::string printable(std::string text) {
   return text;
 }
 
-/// Every error names the file.
+/// The part of a file's text that is not read yet; every error names the file.
 class FileText {
  public:
   FileText(std::string name, std::string_view text) : name_(std::move(name)), rest_(text) {}

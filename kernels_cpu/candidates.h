@@ -9,7 +9,7 @@
 
 namespace voxshift::cpu {
 
-/// In any order.
+/// The candidates of one query: their squared distances and indices, in any order.
 struct Candidates {
   float* distances;  ///< squared
   std::int32_t* indices;

@@ -1,5 +1,5 @@
-// Packing of chosen lanes. Compiled once per instruction set (include it inside HWY_NAMESPACE code, after
-// hwy/highway.h).
+// Moves the lanes that a mask chooses to the front of a vector. Compiled once per instruction set (include it inside
+// HWY_NAMESPACE code, after hwy/highway.h).
 #ifndef VOXSHIFT_KERNELS_CPU_COMPRESS_TABLE
 #define VOXSHIFT_KERNELS_CPU_COMPRESS_TABLE
 #include <array>

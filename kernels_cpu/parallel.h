@@ -1,4 +1,4 @@
-// Loops on several threads. Nobody else asks for threads.
+// Parallel loops of the CPU kernels, on the threads of the context.
 #pragma once
 
 #include <voxshift/tensor/runtime.h>

@@ -1,4 +1,4 @@
-// The machine's limit of multiply-adds.
+// Measures the peak rate of float multiply-adds of the CPU.
 #pragma once
 
 namespace voxshift::cpu {

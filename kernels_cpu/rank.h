@@ -1,5 +1,5 @@
-// Order of few numbers without branches on them. Compiled once per instruction set (include it inside HWY_NAMESPACE
-// code, after hwy/highway.h).
+// Branch-free ranking of a query's candidates by distance. Compiled once per instruction set (include it inside
+// HWY_NAMESPACE code, after hwy/highway.h).
 #if defined(VOXSHIFT_KERNELS_CPU_RANK_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef VOXSHIFT_KERNELS_CPU_RANK_H
 #undef VOXSHIFT_KERNELS_CPU_RANK_H

@@ -1,5 +1,5 @@
-// Rows in columns of a few vectors: what passes over all rows of a matrix are made of. Compiled once per instruction
-// set.
+// Loops over the columns of a matrix, a few vectors at a time, and streaming stores of its rows. Compiled once per
+// instruction set.
 #if defined(VOXSHIFT_KERNELS_CPU_ROW_COLUMNS_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef VOXSHIFT_KERNELS_CPU_ROW_COLUMNS_H
 #undef VOXSHIFT_KERNELS_CPU_ROW_COLUMNS_H

@@ -1,4 +1,4 @@
-// Items in the order of the segments they belong to.
+// Items sorted by the segment they belong to.
 #pragma once
 
 #include <voxshift/kernels_cpu/parallel.h>

@@ -1,4 +1,4 @@
-// How threads wait for each other: awake for a little while, then asleep.
+// Waiting of threads for each other: they spin for a little while, then sleep.
 #pragma once
 
 #include <hwy/cache_control.h>

@@ -1,4 +1,4 @@
-// The product under every weight gradient.
+// The gradient of a weight: the sum of in[i]^T grad[o] over the pairs (i, o) of each offset.
 #pragma once
 
 #include <voxshift/tensor/kernel_map.h>

@@ -1,4 +1,4 @@
-// How many of many are active.
+// Counts the indices for which a predicate holds.
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>

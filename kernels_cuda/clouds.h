@@ -1,4 +1,4 @@
-// Clouds of points in kernels.
+// Row splits of point clouds in device memory.
 #pragma once
 
 #include <voxshift/kernels_cuda/rows.h>

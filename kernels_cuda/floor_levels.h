@@ -1,4 +1,4 @@
-// Coarser levels, all at once.
+// The coordinates of several coarser strides, made from the finest in one pass.
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>

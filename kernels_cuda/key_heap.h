@@ -1,4 +1,4 @@
-// The least of many keys.
+// A bounded heap that keeps the least keys of those offered, for nearest-neighbour searches.
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>

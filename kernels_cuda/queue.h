@@ -1,4 +1,4 @@
-// Where an op's kernels go, and how they are launched.
+// The stream of an op: launches of kernels and copies on it.
 #pragma once
 
 #include <voxshift/kernels_cuda/device.h>

@@ -1,4 +1,4 @@
-// What CUDA's runtime and the emulated one do alike: they copy by way of a Queue.
+// The part that CUDA's runtime and the emulated one share: copies on a Queue.
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>

@@ -1,4 +1,4 @@
-// Work that is recorded once and queued as a whole from then on.
+// CUDA graphs: work that is recorded once and queued as a whole from then on.
 #pragma once
 
 #include <voxshift/tensor/runtime.h>

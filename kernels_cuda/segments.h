@@ -1,4 +1,4 @@
-// Items grouped by the segment they belong to.
+// Items sorted by the segment they belong to.
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>

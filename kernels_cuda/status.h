@@ -1,4 +1,4 @@
-// What CUDA's own calls answer, and the streams of threads. The emulation has neither.
+// Status codes of CUDA's calls as exceptions, streams of threads, and events. The emulation has none of these.
 #pragma once
 
 #include <cuda_runtime.h>

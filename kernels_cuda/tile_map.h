@@ -1,4 +1,4 @@
-// The offsets that a tile of output rows has anything at.
+// The part of a kernel map that a tile of output rows reads, in shared memory.
 #pragma once
 
 #include <voxshift/kernels_cuda/product.h>

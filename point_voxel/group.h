@@ -1,4 +1,4 @@
-// Rows picked by index.
+// Gathering and grouping of rows by index, and their gradients.
 #pragma once
 
 #include <voxshift/point_voxel/point_set.h>

@@ -1,4 +1,4 @@
-// Features between their places: mixtures of rows, with indices and weights that can be used again.
+// Interpolation of features, trilinear or from three neighbours, as indices and weights that can be used again.
 #pragma once
 
 #include <voxshift/point_voxel/point_set.h>

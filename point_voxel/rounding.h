@@ -1,4 +1,4 @@
-// How points become cells, and which points count.
+// Rounding of coordinates to voxels, and the range that points must lie in.
 #pragma once
 
 #include <array>

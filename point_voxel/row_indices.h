@@ -1,4 +1,4 @@
-// Rows that are named by index.
+// The check that row indices lie in bounds.
 #pragma once
 
 #include <voxshift/tensor/array.h>

@@ -1,4 +1,4 @@
-// Points chosen far from each other.
+// Furthest point sampling.
 #pragma once
 
 #include <voxshift/point_voxel/point_set.h>

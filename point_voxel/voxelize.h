@@ -1,4 +1,4 @@
-// From points to voxels.
+// Voxelization of points, and of features on them.
 #pragma once
 
 #include <voxshift/point_voxel/point_set.h>

@@ -1,4 +1,4 @@
-// How video frames become a network's input.
+// Preprocessing of video frames: resizing, cutting and normalisation.
 #pragma once
 
 #include <array>

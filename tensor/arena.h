@@ -1,4 +1,4 @@
-// Memory that is given out in pieces and taken back all at once.
+// Arena allocator: memory is given out in pieces and taken back all at once.
 #pragma once
 
 #include <voxshift/tensor/device.h>

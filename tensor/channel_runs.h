@@ -1,4 +1,4 @@
-// Rows whose channels lie in several places.
+// Views of rows whose channels lie in up to three arrays: a concatenation without a copy.
 #pragma once
 
 #include <voxshift/tensor/row_view.h>

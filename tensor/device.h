@@ -1,4 +1,4 @@
-// Where memory lives and where an op runs, and the one place that picks a backend.
+// Devices, the CPU or a CUDA device, and the one function that picks a backend by device.
 #pragma once
 
 #include <voxshift/tensor/error.h>

@@ -1,4 +1,4 @@
-// What a kernel does to an output row before it leaves the cache.
+// Activations, and the epilogue of a product: bias, residual and activation, applied to each output row.
 #pragma once
 
 #include <voxshift/tensor/row_view.h>

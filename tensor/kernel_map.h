@@ -1,4 +1,4 @@
-// Which input row meets which output row at which offset of a convolution kernel.
+// Kernel maps: which input row meets which output row at which offset of a convolution window.
 #pragma once
 
 #include <voxshift/tensor/array.h>

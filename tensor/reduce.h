@@ -1,4 +1,4 @@
-// How several rows become one.
+// Reductions of rows: first, sum, mean and maximum.
 #pragma once
 
 namespace voxshift {

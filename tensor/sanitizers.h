@@ -1,4 +1,4 @@
-// Which sanitizers compile this: GCC and clang say it in different ways.
+// Macros for the sanitizers of the build, VOXSHIFT_ASAN and VOXSHIFT_TSAN, the same under GCC and clang.
 #pragma once
 
 #ifdef __SANITIZE_ADDRESS__

@@ -1,4 +1,4 @@
-// Keys in which a kernel map is searched.
+// The key layout for building a kernel map: wide enough for every coordinate that the window reaches.
 #pragma once
 
 #include <voxshift/tensor/level.h>

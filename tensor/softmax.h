@@ -1,4 +1,4 @@
-// Scores of logits.
+// Softmax: the scores of logits.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// When the frames of a file came, and what is missing between them.
+// Intervals between the time stamps of a file's frames, which tell of missing ones.
 #pragma once
 
 #include <voxshift/video/frame_source.h>

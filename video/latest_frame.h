@@ -1,4 +1,4 @@
-// The newest of what one thread makes, for another one that is slower.
+// Hand-over of the newest item from one thread to a slower one; older items are dropped.
 #pragma once
 
 #include <condition_variable>

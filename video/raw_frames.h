@@ -1,4 +1,4 @@
-// Images as they are read, before they are resized: where FrameSource has them from.
+// The readers behind FrameSource: frames of a video, a folder or a camera, before they are resized.
 #pragma once
 
 #include <voxshift/video/frame_source.h>

@@ -1,4 +1,4 @@
-// What the outermost elements of a video file say of it. OpenCV tells neither.
+// Length and duration from the header of a video container, which OpenCV does not tell.
 #pragma once
 
 #include <cstdint>

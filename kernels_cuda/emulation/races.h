@@ -26,7 +26,7 @@ constexpr bool kFindRaces = false;
 
 enum class AccessKind { kRead, kWrite, kAtomic };
 
-/// Of the launches of one thread of the host.
+/// The race detector of the launches of one thread of the host.
 class Races {
  public:
   Races();
