@@ -57,8 +57,8 @@ Entry parse_entry(const std::string& tensor, const json& entry, std::uint64_t da
   check<IoError>(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "tensor \"", tensor,
                  "\" lies outside the file, which is cut or damaged");
   const std::uint64_t bytes = static_cast<std::uint64_t>(count_of(shape)) * size_of(dtype);
-  check<IoError>(offsets[1] - offsets[0] == bytes, "tensor \"", tensor, "\" of shape ", to_string(shape), " expects ",
-                 bytes, " bytes, the header gives it ", offsets[1] - offsets[0]);
+  check<IoError>(offsets[1] - offsets[0] == bytes, "tensor \"", tensor, "\" of shape ", shape, " expects ", bytes,
+                 " bytes, the header gives it ", offsets[1] - offsets[0]);
   return {tensor, dtype, shape, offsets[0], offsets[1]};
 }
 

@@ -37,7 +37,7 @@ const Array& tensor_of(const Parameters& checkpoint, const std::string& name, st
   const auto found = checkpoint.find(name);
   check(found != checkpoint.end(), "[spvnas] tensor \"", name, "\" is missing");
   check(found->second.shape().size() == rank, "[spvnas] tensor \"", name, "\" expects ", rank, " axes, found ",
-        to_string(found->second.shape()));
+        found->second.shape());
   return found->second;
 }
 

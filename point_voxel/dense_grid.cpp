@@ -22,7 +22,7 @@ std::int64_t cells_of(const Clouds& clouds, std::int64_t resolution, const char*
 }
 
 void check_coords(const Array& coords, std::int64_t resolution, const char* op) {
-  check(coords.dim(1) == 3, "[", op, "] coords expects f32 [N, 3], found ", to_string(coords.shape()));
+  check(coords.dim(1) == 3, "[", op, "] coords expects f32 [N, 3], found ", coords.shape());
   const Array host = coords.to(Device::cpu());
   const auto highest = static_cast<float>(resolution - 1);
   for (const float c : host.values<float>())
@@ -33,7 +33,7 @@ void check_coords(const Array& coords, std::int64_t resolution, const char* op) 
 void check_rows(const char* op, const char* what, const Array& rows, const PointSet& coords) {
   const std::int64_t n = coords.points.dim(0);
   check(rows.dtype() == DType::kF32 && rows.rank() == 2 && rows.dim(0) == n, "[", op, "] ", what, " expects f32 [", n,
-        ", C], found ", name(rows.dtype()), " ", to_string(rows.shape()));
+        ", C], found ", name(rows.dtype()), " ", rows.shape());
   check(rows.device() == coords.points.device(), "[", op, "] ", what, " is on ", name(rows.device()), ", coords is on ",
         name(coords.points.device()));
 }
@@ -42,7 +42,7 @@ void check_rows(const char* op, const char* what, const Array& rows, const Point
 std::int64_t check_grid(const char* op, const char* what, const Array& grid, const PointSet& coords,
                         const Clouds& clouds) {
   check(grid.dtype() == DType::kF32 && grid.rank() == 5 && grid.dim(2) == grid.dim(1) && grid.dim(3) == grid.dim(1),
-        "[", op, "] ", what, " expects f32 [B, R, R, R, C], found ", name(grid.dtype()), " ", to_string(grid.shape()));
+        "[", op, "] ", what, " expects f32 [B, R, R, R, C], found ", name(grid.dtype()), " ", grid.shape());
   check(grid.dim(0) == clouds.count, "[", op, "] ", what, " has ", grid.dim(0), " clouds, coords has ", clouds.count);
   check(grid.device() == coords.points.device(), "[", op, "] ", what, " is on ", name(grid.device()), ", coords is on ",
         name(coords.points.device()));

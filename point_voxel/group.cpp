@@ -15,7 +15,7 @@ namespace {
 void check_rows(const char* op, const char* what, const Array& rows, std::int64_t columns) {
   check(rows.dtype() == DType::kF32 && rows.rank() == 2 && rows.dim(1) >= columns, "[", op, "] ", what,
         columns > 0 ? " expects f32 [N, C] with C >= 3, found " : " expects f32 [N, C], found ", name(rows.dtype()),
-        " ", to_string(rows.shape()));
+        " ", rows.shape());
 }
 
 void check_device(const char* op, const char* what, const Array& array, Device device) {
@@ -31,10 +31,12 @@ Array picked_backward(const char* op, const Array& indices, const Array& grad, s
   const Shape& picked = indices.shape();
   const bool fits = grad.rank() == indices.rank() + 1 && grad.shape().back() >= first &&
                     std::equal(picked.begin(), picked.end(), grad.shape().begin());
-  std::string expected = to_string(picked);
-  expected.pop_back();
-  check(grad.dtype() == DType::kF32 && fits, "[", op, "] grad expects f32 ", expected, first > 0 ? ", 3 + C]" : ", C]",
-        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  if (grad.dtype() != DType::kF32 || !fits) {
+    std::string expected = to_string(picked);
+    expected.pop_back();
+    check(false, "[", op, "] grad expects f32 ", expected, first > 0 ? ", 3 + C]" : ", C]", ", found ",
+          name(grad.dtype()), " ", grad.shape());
+  }
   check_size(op, "rows:", rows, grad.shape().back() - first);
   const Device device = indices.device();
   check_device(op, "grad", grad, device);
@@ -54,7 +56,7 @@ Array picked_backward(const char* op, const Array& indices, const Array& grad, s
 Array gather(const Array& features, const Array& indices) {
   check_rows("gather", "features", features, 0);
   check(indices.dtype() == DType::kI32 && (indices.rank() == 1 || indices.rank() == 2),
-        "[gather] indices expects i32 [M] or [M, U], found ", name(indices.dtype()), " ", to_string(indices.shape()));
+        "[gather] indices expects i32 [M] or [M, U], found ", name(indices.dtype()), " ", indices.shape());
   const Device device = indices.device();
   check_device("gather", "features", features, device);
   check_row_indices(indices, features.dim(0), "gather", "indices");
@@ -70,8 +72,7 @@ Array gather(const Array& features, const Array& indices) {
 
 Array gather_backward(const Array& indices, const Array& grad, std::int64_t rows) {
   check(indices.dtype() == DType::kI32 && (indices.rank() == 1 || indices.rank() == 2),
-        "[gather_backward] indices expects i32 [M] or [M, U], found ", name(indices.dtype()), " ",
-        to_string(indices.shape()));
+        "[gather_backward] indices expects i32 [M] or [M, U], found ", name(indices.dtype()), " ", indices.shape());
   return picked_backward("gather_backward", indices, grad, 0, rows);
 }
 
@@ -80,7 +81,7 @@ Array group(const Array& points, const Array& centers, const Array& indices, con
   check_rows("group", "centers", centers, 3);
   check(indices.dtype() == DType::kI32 && indices.rank() == 2 && indices.dim(0) == centers.dim(0),
         "[group] indices expects i32 [", centers.dim(0), ", U], one row per center, found ", name(indices.dtype()), " ",
-        to_string(indices.shape()));
+        indices.shape());
   const Device device = indices.device();
   check_device("group", "points", points, device);
   check_device("group", "centers", centers, device);
@@ -88,7 +89,7 @@ Array group(const Array& points, const Array& centers, const Array& indices, con
   if (features) {
     check_rows("group", "features", *features, 0);
     check(features->dim(0) == points.dim(0), "[group] features expects a row for each of ", points.dim(0),
-          " points, found ", to_string(features->shape()));
+          " points, found ", features->shape());
     check_device("group", "features", *features, device);
     rows = rows_of(*features);
   }
@@ -103,7 +104,7 @@ Array group(const Array& points, const Array& centers, const Array& indices, con
 
 Array group_backward(const Array& indices, const Array& grad, std::int64_t rows) {
   check(indices.dtype() == DType::kI32 && indices.rank() == 2, "[group_backward] indices expects i32 [M, U], found ",
-        name(indices.dtype()), " ", to_string(indices.shape()));
+        name(indices.dtype()), " ", indices.shape());
   return picked_backward("group_backward", indices, grad, 3, rows);
 }
 

@@ -43,7 +43,7 @@ void check_entries(const char* op, const Shape& indices) {
 
 void check_grad(const char* op, const Array& grad, std::int64_t rows, Device device) {
   check(grad.dtype() == DType::kF32 && grad.rank() == 2 && grad.dim(0) == rows, "[", op, "] grad expects f32 [", rows,
-        ", C], found ", name(grad.dtype()), " ", to_string(grad.shape()));
+        ", C], found ", name(grad.dtype()), " ", grad.shape());
   check(grad.device() == device, "[", op, "] grad is on ", name(grad.device()), ", not on ", name(device));
 }
 
@@ -51,9 +51,9 @@ void check_interpolation(const char* op, const Interpolation& interpolation, con
   const auto& [indices, weights, rows] = interpolation;
   check(indices.dtype() == DType::kI32 && indices.rank() == 2 && indices.dim(1) >= 1 && indices.dim(1) <= kMostRows,
         "[", op, "] indices expects i32 [N, K] with K = 1..", kMostRows, ", found ", name(indices.dtype()), " ",
-        to_string(indices.shape()));
+        indices.shape());
   check(weights.dtype() == DType::kF32 && weights.shape() == indices.shape(), "[", op, "] weights expects f32 ",
-        to_string(indices.shape()), ", found ", name(weights.dtype()), " ", to_string(weights.shape()));
+        indices.shape(), ", found ", name(weights.dtype()), " ", weights.shape());
   check(indices.device() == device && weights.device() == device, "[", op, "] ", operand,
         ", indices and weights must be on one device, found ", name(device), ", ", name(indices.device()), " and ",
         name(weights.device()));
@@ -65,8 +65,7 @@ void check_interpolation(const char* op, const Interpolation& interpolation, con
 Interpolation trilinear(const SparseTensor& voxels, const Array& points, Trilinear mode) {
   check(voxels.dims() == 3, "[trilinear] voxels must have 3 dimensions, found ", voxels.dims());
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) == 4,
-        "[trilinear] points expects f32 [N, 4] (batch, x, y, z), found ", name(points.dtype()), " ",
-        to_string(points.shape()));
+        "[trilinear] points expects f32 [N, 4] (batch, x, y, z), found ", name(points.dtype()), " ", points.shape());
   check(points.device() == voxels.device(), "[trilinear] points is on ", name(points.device()), ", voxels is on ",
         name(voxels.device()));
   const Device device = points.device();
@@ -110,7 +109,7 @@ Interpolation three_nearest(const PointSet& points, const PointSet& centers) {
 Array interpolate(const Array& features, const Interpolation& interpolation) {
   const std::int64_t rows = interpolation.rows;
   check(features.dtype() == DType::kF32 && features.rank() == 2, "[interpolate] features expects f32 [", rows,
-        ", C], found ", name(features.dtype()), " ", to_string(features.shape()));
+        ", C], found ", name(features.dtype()), " ", features.shape());
   check(features.dim(0) == rows, "[interpolate] the indices speak of ", rows, " rows, features has ", features.dim(0));
   check_interpolation("interpolate", interpolation, "features", features.device());
   return mixed(features, interpolation);

@@ -8,14 +8,14 @@ namespace voxshift {
 PointSet checked(const PointSet& set, const char* op, const char* what) {
   const Array& points = set.points;
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= 3, "[", op, "] ", what,
-        " expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ", to_string(points.shape()));
+        " expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ", points.shape());
   const std::int64_t n = points.dim(0);
   check(n <= std::numeric_limits<std::int32_t>::max(), "[", op, "] ", what, " has ", n, " points, at most 2^31 - 1");
   if (!set.row_splits) return {points, Array::from(std::vector<std::int64_t>{0, n}, {2})};
   const Array& splits = *set.row_splits;
   check(splits.dtype() == DType::kI64 && splits.rank() == 1 && splits.dim(0) >= 2 && splits.device() == Device::cpu(),
         "[", op, "] row_splits of ", what, " expects i64 [B + 1] on the cpu with B >= 1, found ", name(splits.dtype()),
-        " ", to_string(splits.shape()));
+        " ", splits.shape());
   const std::int64_t* s = splits.data<std::int64_t>();
   const std::int64_t last = splits.dim(0) - 1;
   check(s[0] == 0 && s[last] == n, "[", op, "] row_splits of ", what, " must go from 0 to ", n, ", found ", s[0],

@@ -25,7 +25,7 @@ void check_row_indices(const Array& indices, std::int64_t rows, const char* op, 
   const auto values = host.values<std::int32_t>();
   const auto wrong = std::find_if(values.begin(), values.end(), [rows](std::int32_t i) { return i < -1 || i >= rows; });
   const std::int64_t at = wrong - values.begin(), width = indices.dim(1);
-  check(false, "[", op, "] ", what, to_string(indices.rank() == 2 ? Shape{at / width, at % width} : Shape{at}),
+  check(false, "[", op, "] ", what, indices.rank() == 2 ? Shape{at / width, at % width} : Shape{at},
         " must lie in [-1, ", rows, "), found ", *wrong);
 }
 

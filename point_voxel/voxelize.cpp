@@ -66,7 +66,7 @@ void write_features(const Context& context, const ConstRowView& points, const Ce
 
 void check_inverse(const char* op, const Array& inverse, std::int64_t n, std::int64_t voxels, Reduce reduce) {
   check(inverse.dtype() == DType::kI32 && inverse.rank() == 1 && inverse.dim(0) == n, "[", op,
-        "] inverse expects i32 [", n, "], found ", name(inverse.dtype()), " ", to_string(inverse.shape()));
+        "] inverse expects i32 [", n, "], found ", name(inverse.dtype()), " ", inverse.shape());
   check(reduce != Reduce::kNone, "[", op, "] reduce must say how points of a voxel become one row");
   check_row_indices(inverse, voxels, op, "inverse");
 }
@@ -118,7 +118,7 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels, Reduce reduce) {
   constexpr const char* kOp = "voxelize_features";
   check(features.dtype() == DType::kF32 && features.rank() == 2, "[", kOp, "] features expects f32 [N, C], found ",
-        name(features.dtype()), " ", to_string(features.shape()));
+        name(features.dtype()), " ", features.shape());
   check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(), "[", kOp,
         "] voxels must be 0..2^31 - 1, found ", voxels);
   check_size(kOp, "voxels:", voxels, features.dim(1));
@@ -137,7 +137,7 @@ Array voxelize_features_backward(const std::optional<Array>& features, const Arr
                                  Reduce reduce) {
   constexpr const char* kOp = "voxelize_features_backward";
   check(grad.dtype() == DType::kF32 && grad.rank() == 2, "[", kOp, "] grad expects f32 [voxels, C], found ",
-        name(grad.dtype()), " ", to_string(grad.shape()));
+        name(grad.dtype()), " ", grad.shape());
   check_inverse(kOp, inverse, inverse.rank() == 1 ? inverse.dim(0) : 0, grad.dim(0), reduce);
   const Device device = grad.device();
   check(inverse.device() == device, "[", kOp, "] grad is on ", name(device), ", inverse is on ",
@@ -146,8 +146,8 @@ Array voxelize_features_backward(const std::optional<Array>& features, const Arr
   ConstRowView in{};
   if (reduce == Reduce::kMax) {
     check(features.has_value(), "[", kOp, "] the maximum needs the features");
-    check(features->dtype() == DType::kF32 && features->shape() == shape, "[", kOp, "] features expects f32 ",
-          to_string(shape), ", found ", name(features->dtype()), " ", to_string(features->shape()));
+    check(features->dtype() == DType::kF32 && features->shape() == shape, "[", kOp, "] features expects f32 ", shape,
+          ", found ", name(features->dtype()), " ", features->shape());
     check(features->device() == device, "[", kOp, "] grad is on ", name(device), ", features is on ",
           name(features->device()));
     in = rows_of(*features);

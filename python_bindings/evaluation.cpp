@@ -15,8 +15,7 @@ namespace {
 
 void add(ConfusionMatrix& matrix, const Array& predicted, const Array& truth) {
   check(predicted.shape().size() == 1 && truth.shape() == predicted.shape(),
-        "[ConfusionMatrix] expected predicted and truth [N], found ", to_string(predicted.shape()), " and ",
-        to_string(truth.shape()));
+        "[ConfusionMatrix] expected predicted and truth [N], found ", predicted.shape(), " and ", truth.shape());
   ConfusionMatrix counted(matrix.classes());
   {
     const py::gil_scoped_release without_gil;
@@ -40,9 +39,9 @@ py::array unlabelled(const ConfusionMatrix& matrix) {
 }
 
 py::array train_ids_of(const py::array& labels, const std::string& protocol, bool predicted) {
-  check((labels.dtype().kind() == 'u' || labels.dtype().kind() == 'i') && labels.ndim() == 1,
-        "[train_ids] expected labels of whole numbers [N], found ", std::string(py::str(labels.dtype())), " ",
-        to_string(Shape(labels.shape(), labels.shape() + labels.ndim())));
+  if ((labels.dtype().kind() != 'u' && labels.dtype().kind() != 'i') || labels.ndim() != 1)
+    check(false, "[train_ids] expected labels of whole numbers [N], found ", std::string(py::str(labels.dtype())), " ",
+          Shape(labels.shape(), labels.shape() + labels.ndim()));
   const py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast> words(labels);
   const Protocol& known = find_protocol(protocol);
   std::vector<std::uint8_t> ids;

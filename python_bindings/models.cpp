@@ -109,7 +109,7 @@ py::dict run(LoadedModel& model, const std::variant<Array, SparseTensor>& x, con
 void check_points_are_rows(const Shape& shape, std::int64_t columns) {
   const std::int64_t most = std::max<std::int64_t>(4, columns);
   const bool turned = shape.size() == 2 && shape[0] >= 3 && shape[0] <= most && shape[1] > 2 * most;
-  check(!turned, "[segment] points expects a row per point, found ", to_string(shape),
+  check(!turned, "[segment] points expects a row per point, found ", shape,
         ", which looks like a column per point; transpose it, for instance with points.T");
 }
 
@@ -162,8 +162,7 @@ Array prepare_points(const Array& points, const py::dict& profile, const Word& s
   const Profile wanted = profile_of(profile);
   python::on_cpu("prepare_points", points);
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= 3,
-        "[prepare_points] points expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ",
-        to_string(points.shape()));
+        "[prepare_points] points expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ", points.shape());
   Preparation preparation;
   preparation.examine(points.values<float>(), points.dim(1), wanted, options);
   warn("prepare_points", preparation.notes());

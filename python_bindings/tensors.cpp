@@ -17,7 +17,7 @@ SparseTensor make_tensor(const Array& coords, const Array& feats, const Axes& st
                          const std::optional<std::string>& reduce) {
   check(coords.rank() == 2 && coords.dim(1) >= 2 && coords.dim(1) <= 1 + kMaxDimensions,
         "[SparseTensor] coords expects int32 or int64 [N, 1 + D] with D = 1..", kMaxDimensions, ", found ",
-        name(coords.dtype()), " ", to_string(coords.shape()));
+        name(coords.dtype()), " ", coords.shape());
   const int dims = static_cast<int>(coords.dim(1)) - 1;
   SparseTensor::Options options;
   options.stride = extents_of("SparseTensor", "stride", stride, dims);

@@ -255,8 +255,7 @@ void bind_video_streams(py::module_& m) {
       .def(
           "push",
           [](Smoother& smoother, const Array& logits) {
-            check(logits.rank() == 1, "[LabelSmoother] expected logits float32 [classes], found ",
-                  to_string(logits.shape()));
+            check(logits.rank() == 1, "[LabelSmoother] expected logits float32 [classes], found ", logits.shape());
             return smoother.use(
                 [&](LabelSmoother& s) { return s.push(on_cpu("LabelSmoother", logits).values<float>()); });
           },

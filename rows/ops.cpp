@@ -6,14 +6,14 @@ namespace {
 
 void check_rows(const char* op, const Array& x) {
   check(x.dtype() == DType::kF32 && x.rank() == 2, "[", op, "] x expects f32 [N, C], found ", name(x.dtype()), " ",
-        to_string(x.shape()));
+        x.shape());
 }
 
 const float* channel_vector(const char* op, const char* what, const std::optional<Array>& values, std::int64_t channels,
                             Device device) {
   if (!values) return nullptr;
   check(values->dtype() == DType::kF32 && values->count() == channels, "[", op, "] ", what, " expects f32 [", channels,
-        "], found ", name(values->dtype()), " ", to_string(values->shape()));
+        "], found ", name(values->dtype()), " ", values->shape());
   check(values->device() == device, "[", op, "] ", what, " is on ", name(values->device()), ", x is on ", name(device));
   return values->data<float>();
 }
@@ -23,8 +23,7 @@ const float* channel_vector(const char* op, const char* what, const std::optiona
 Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias, Activation activation) {
   check_rows("linear", x);
   check(weight.dtype() == DType::kF32 && weight.rank() == 2 && weight.dim(0) == x.dim(1),
-        "[linear] weight expects f32 [", x.dim(1), ", Cout], found ", name(weight.dtype()), " ",
-        to_string(weight.shape()));
+        "[linear] weight expects f32 [", x.dim(1), ", Cout], found ", name(weight.dtype()), " ", weight.shape());
   check_weight_channels("linear", weight.dim(0), weight.dim(1));
   check(x.dim(0) <= INT32_MAX, "[linear] x expects at most 2^31 - 1 rows, found ", x.dim(0));
   check(weight.device() == x.device(), "[linear] weight is on ", name(weight.device()), ", x is on ", name(x.device()));

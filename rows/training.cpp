@@ -6,13 +6,13 @@ namespace {
 
 void check_matrix(const char* op, const char* what, const Array& x) {
   check(x.dtype() == DType::kF32 && x.rank() == 2, "[", op, "] ", what, " expects f32 [N, C], found ", name(x.dtype()),
-        " ", to_string(x.shape()));
+        " ", x.shape());
 }
 
 // `what` has this shape, and lies where x does.
 void check_like(const char* op, const char* what, const Array& values, const Shape& shape, Device device) {
-  check(values.dtype() == DType::kF32 && values.shape() == shape, "[", op, "] ", what, " expects f32 ",
-        to_string(shape), ", found ", name(values.dtype()), " ", to_string(values.shape()));
+  check(values.dtype() == DType::kF32 && values.shape() == shape, "[", op, "] ", what, " expects f32 ", shape,
+        ", found ", name(values.dtype()), " ", values.shape());
   check(values.device() == device, "[", op, "] ", what, " is on ", name(values.device()), ", x is on ", name(device));
 }
 

@@ -65,7 +65,7 @@ SparseTensor union_add(const SparseTensor& a, const SparseTensor& b) {
 
 SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
   check(mask.dtype() == DType::kU8 && mask.rank() == 1 && mask.count() == x.size(), "[select_rows] mask expects u8 [",
-        x.size(), "], found ", name(mask.dtype()), " ", to_string(mask.shape()));
+        x.size(), "], found ", name(mask.dtype()), " ", mask.shape());
   check(mask.device() == x.device(), "[select_rows] mask is on ", name(mask.device()), ", the tensor is on ",
         name(x.device()));
   Arena scratch(x.device());
@@ -107,7 +107,7 @@ Array to_dense(const SparseTensor& x, std::int64_t batches) {
 SparseTensor from_dense(const Array& dense) {
   check(dense.dtype() == DType::kF32 && dense.rank() >= 3 && dense.rank() <= 2 + kMaxDimensions,
         "[from_dense] expected f32 [B, C, extent...] with 1 to ", kMaxDimensions, " spatial axes, found ",
-        name(dense.dtype()), " ", to_string(dense.shape()));
+        name(dense.dtype()), " ", dense.shape());
   const Device device = dense.device();
   DenseLayout layout{dense.dim(0), dense.dim(1), static_cast<int>(dense.rank()) - 2};
   SparseTensor::Extents shape{1, 1, 1, 1};

@@ -13,7 +13,7 @@ Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t ch
   epilogue.activation = options.activation;
   if (options.bias) {
     check(options.bias->dtype() == DType::kF32 && options.bias->count() == channels, "[", op, "] bias expects f32 [",
-          channels, "], found ", name(options.bias->dtype()), " ", to_string(options.bias->shape()));
+          channels, "], found ", name(options.bias->dtype()), " ", options.bias->shape());
     check(options.bias->device() == coordinates->device(), "[", op, "] bias is on ", name(options.bias->device()),
           ", tensor is on ", name(coordinates->device()));
     epilogue.bias = std::as_const(*options.bias).data<float>();

@@ -6,8 +6,8 @@ namespace voxshift {
 namespace {
 
 void check_operand(const char* op, const char* what, const Array& array, const Shape& expected, Device device) {
-  check(array.dtype() == DType::kF32 && array.shape() == expected, "[", op, "] ", what, " expects f32 ",
-        to_string(expected), ", found ", name(array.dtype()), " ", to_string(array.shape()));
+  check(array.dtype() == DType::kF32 && array.shape() == expected, "[", op, "] ", what, " expects f32 ", expected,
+        ", found ", name(array.dtype()), " ", array.shape());
   check(array.device() == device, "[", op, "] ", what, " is on ", name(array.device()), ", tensor is on ",
         name(device));
 }

@@ -17,8 +17,7 @@ Window::Extents per_axis(const char* op, const char* what, int dims, const std::
 
 void check_operands(const char* op, const SparseTensor& x, const Array& weight, const Window& window) {
   check(weight.dtype() == DType::kF32 && weight.rank() == 3 && weight.dim(0) == window.volume(), "[", op,
-        "] weight expects f32 [", window.volume(), ", Cin, Cout], found ", name(weight.dtype()), " ",
-        to_string(weight.shape()));
+        "] weight expects f32 [", window.volume(), ", Cin, Cout], found ", name(weight.dtype()), " ", weight.shape());
   check_weight_channels(op, weight.dim(1), weight.dim(2));
   check(weight.dim(1) == x.channels(), "[", op, "] weight expects ", weight.dim(1), " channels, tensor has ",
         x.channels());

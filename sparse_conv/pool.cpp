@@ -35,8 +35,8 @@ Reduce reduce_of(Pooling pooling) {
 
 void check_grad(const char* op, const SparseTensor& x, const Array& grad, std::int64_t rows) {
   const Shape expected{rows, x.channels()};
-  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", op, "] grad expects f32 ", to_string(expected),
-        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", op, "] grad expects f32 ", expected, ", found ",
+        name(grad.dtype()), " ", grad.shape());
   check(grad.device() == x.device(), "[", op, "] grad is on ", name(grad.device()), ", tensor is on ",
         name(x.device()));
 }

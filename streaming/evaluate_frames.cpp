@@ -35,8 +35,7 @@ Array each_frame(const Array& x, const Op& op) {
 }
 
 Array sum(const Node& node, const Array& a, const Array& b) {
-  check(a.shape() == b.shape(), "[evaluate] node \"", node.name, "\" adds ", to_string(a.shape()), " and ",
-        to_string(b.shape()));
+  check(a.shape() == b.shape(), "[evaluate] node \"", node.name, "\" adds ", a.shape(), " and ", b.shape());
   Array out(a.shape(), DType::kF32, a.device());
   Array rows = as_rows(out);
   const Context context{a.device(), nullptr, num_threads(), nullptr};
@@ -81,7 +80,7 @@ Array evaluate_frames(const Graph& graph, const Parameters& parameters, const Ar
   check(graph.input == GraphInput::kFrames, "[evaluate] the network takes ", name(graph.input), ", not frames");
   check(frames.dtype() == DType::kF32 && frames.rank() == 4 && frames.count() > 0 && frames.dim(3) == graph.in_channels,
         "[evaluate] frames expects f32 [T, H, W, ", graph.in_channels, "], found ", name(frames.dtype()), " ",
-        to_string(frames.shape()));
+        frames.shape());
   Graph sorted = graph;
   check_graph(sorted, parameters);
   std::map<std::string, int> uses{{sorted.output(), 1}};

@@ -110,7 +110,7 @@ SkipCalibration calibrate_skip(const VideoNetwork& network, const std::vector<Ar
     check(clips[i].dtype() == DType::kU8 && clips[i].rank() == 4 && clips[i].dim(0) >= 1 &&
               clips[i].dim(1) == size.height && clips[i].dim(2) == size.width && clips[i].dim(3) == 3,
           "[calibrate] clip ", i, " expects u8 [T, ", size.height, ", ", size.width, ", 3] with T >= 1, found ",
-          name(clips[i].dtype()), " ", to_string(clips[i].shape()));
+          name(clips[i].dtype()), " ", clips[i].shape());
   const Calibrator calibrator(network, clips, threads);
   const std::size_t total = network.layers().size() + 2;
   const auto report = [&](std::size_t done) {

@@ -170,7 +170,7 @@ Parameters taken(const Parameters& wanted, const Parameters& given) {
   Parameters result;
   for (const auto& [name, tensor] : wanted) {
     const auto found = given.find(name);
-    check(found != given.end(), "[new] tensor \"", name, "\" is missing, expected f32 ", to_string(tensor.shape()));
+    check(found != given.end(), "[new] tensor \"", name, "\" is missing, expected f32 ", tensor.shape());
     result.emplace(name, found->second);
   }
   return result;

@@ -65,7 +65,7 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
   const std::int64_t least_columns = profile.columns() == 4 ? 3 : std::max<std::int64_t>(3, profile.columns());
   check(given.dtype() == DType::kF32 && given.rank() == 2 && given.dim(1) >= least_columns,
         "[segment] points expects f32 [N, C] with C >= ", least_columns, ", found ", name(given.dtype()), " ",
-        to_string(given.shape()));
+        given.shape());
   check(given.device() == s.executor.device() || given.device() == Device::cpu(), "[segment] points are on ",
         name(given.device()), ", the session on ", name(s.executor.device()));
   check(s.executor.outputs() == 1 && !s.model.classes().empty(),

@@ -72,7 +72,7 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
   check(frames.dtype() == DType::kU8 && frames.rank() == 4 && frames.dim(0) >= 1 && frames.dim(1) == extent.height &&
             frames.dim(2) == extent.width && frames.dim(3) == 3 && frames.device() == Device::cpu(),
         "[recognize] frames expects u8 [T, ", extent.height, ", ", extent.width, ", 3] with T >= 1 on the CPU, found ",
-        name(frames.dtype()), " ", to_string(frames.shape()), " on ", name(frames.device()));
+        name(frames.dtype()), " ", frames.shape(), " on ", name(frames.device()));
   const std::int64_t count = frames.dim(0), classes = plan.value(plan.output).channels;
   Arena arena(network.device());
   const Context context{network.device(), nullptr, threads > 0 ? threads : num_threads(), &arena};

@@ -76,7 +76,7 @@ struct VideoStream::Impl {
     check(frame.dtype() == DType::kU8 && frame.rank() == 3 && frame.dim(0) == extent().height &&
               frame.dim(1) == extent().width && frame.dim(2) == 3 && frame.device() == Device::cpu(),
           "[stream] a frame expects u8 [", extent().height, ", ", extent().width, ", 3] on the CPU, found ",
-          name(frame.dtype()), " ", to_string(frame.shape()), " on ", name(frame.device()));
+          name(frame.dtype()), " ", frame.shape(), " on ", name(frame.device()));
   }
 
   // The last processed frame. Without a threshold all of its pixels were kept.

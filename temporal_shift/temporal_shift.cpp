@@ -15,7 +15,7 @@ ChannelRun run_of(const ConstRowView& rows, std::int64_t first, std::int64_t cou
 
 void check_features(const char* op, const char* what, const Array& x, std::int64_t least_axes, const char* expected) {
   check(x.dtype() == DType::kF32 && x.rank() >= least_axes, "[", op, "] ", what, " expects f32 ", expected, ", found ",
-        name(x.dtype()), " ", to_string(x.shape()));
+        name(x.dtype()), " ", x.shape());
 }
 
 void check_shift_div(const char* op, const char* what, std::int64_t shift_div, std::int64_t least,
@@ -93,8 +93,8 @@ Array StreamingShift::push(const Array& x) {
   check_features("StreamingShift", "x", x, 1, "[.., C]");
   check_shift_div("StreamingShift", "x", shift_div_, 1, x.shape().back());
   const bool first = shape_.empty();
-  check(first || x.shape() == shape_, "[StreamingShift] x expects the stream's shape ", to_string(shape_), ", found ",
-        to_string(x.shape()), "; reset() begins a new stream");
+  check(first || x.shape() == shape_, "[StreamingShift] x expects the stream's shape ", shape_, ", found ", x.shape(),
+        "; reset() begins a new stream");
   check(first || x.device() == cache_.device(), "[StreamingShift] x expects the stream's device ",
         name(cache_.device()), ", found ", name(x.device()));
 

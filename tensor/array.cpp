@@ -5,21 +5,12 @@
 
 namespace voxshift {
 
-std::string to_string(const Shape& shape) {
-  std::string text = "[";
-  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-    if (axis > 0) text += ", ";
-    text += std::to_string(shape[axis]);
-  }
-  return text + "]";
-}
-
 std::int64_t count_of(const Shape& shape) {
   constexpr std::int64_t kMost = std::int64_t{1} << 59;
   std::int64_t count = 1;
   for (const std::int64_t extent : shape) {
-    check(extent >= 0, "[array] extents must not be negative, found ", to_string(shape));
-    check(extent == 0 || count <= kMost / extent, "[array] shape ", to_string(shape), " is too large");
+    check(extent >= 0, "[array] extents must not be negative, found ", shape);
+    check(extent == 0 || count <= kMost / extent, "[array] shape ", shape, " is too large");
     count *= extent;
   }
   return count;
@@ -40,7 +31,7 @@ Array::Array(void* memory, Shape shape, DType dtype, Device device, std::shared_
       memory_(std::move(owner), memory) {}
 
 Array Array::reshaped(Shape shape) const {
-  check(count_of(shape) == count_, "[reshape] ", to_string(shape_), " cannot become ", to_string(shape));
+  check(count_of(shape) == count_, "[reshape] ", shape_, " cannot become ", shape);
   Array view = *this;
   view.shape_ = std::move(shape);
   return view;

@@ -3,6 +3,7 @@
 
 #include <voxshift/tensor/device.h>
 #include <voxshift/tensor/dtype.h>
+#include <voxshift/tensor/shape.h>
 
 #include <cstdint>
 #include <initializer_list>
@@ -11,11 +12,6 @@
 #include <vector>
 
 namespace voxshift {
-
-using Shape = std::vector<std::int64_t>;
-
-/// "[3, 32]".
-std::string to_string(const Shape& shape);
 
 /// Elements of a shape; throws InvalidArgument for a negative extent or more than 2^62 bytes.
 std::int64_t count_of(const Shape& shape);
@@ -87,8 +83,8 @@ class Array {
 template <class T>
 Array Array::from(std::span<const T> values, Shape shape) {
   Array array(std::move(shape), dtype_of<T>());
-  check(array.count() == static_cast<std::int64_t>(values.size()), "[array] shape ", to_string(array.shape()),
-        " expects ", array.count(), " values, found ", values.size());
+  check(array.count() == static_cast<std::int64_t>(values.size()), "[array] shape ", array.shape(), " expects ",
+        array.count(), " values, found ", values.size());
   for (std::size_t i = 0; i < values.size(); ++i) array.data<T>()[i] = values[i];
   return array;
 }

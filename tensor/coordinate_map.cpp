@@ -28,8 +28,7 @@ bool CoordinateMap::same_as(const CoordinateMap& other) const {
 
 Array CoordinateMap::find(const Array& queries) const {
   check(queries.dtype() == DType::kI32 && queries.rank() == 2 && queries.dim(1) == dims() + 1,
-        "[find] expected coordinates i32 [M, ", dims() + 1, "], found ", name(queries.dtype()), " ",
-        to_string(queries.shape()));
+        "[find] expected coordinates i32 [M, ", dims() + 1, "], found ", name(queries.dtype()), " ", queries.shape());
   check(queries.device() == device(), "[find] coordinates are on ", name(queries.device()), ", the tensor is on ",
         name(device()));
   Arena scratch(device());

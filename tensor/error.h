@@ -1,6 +1,8 @@
 // The exceptions of voxshift and the one way to raise them for bad arguments.
 #pragma once
 
+#include <voxshift/tensor/shape.h>
+
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -44,7 +46,8 @@ struct DeviceError : Error {
   using Error::Error;
 };
 
-/// Throws `E` (InvalidArgument unless named) with the parts joined into one message when the condition is false.
+/// Throws `E` (InvalidArgument unless named) with the parts joined into one message when the condition is false. Parts
+/// are printed then only, so they should be what exists already: a Shape, not its text.
 template <class E = InvalidArgument, class... Parts>
 void check(bool condition, const Parts&... parts) {
   if (condition) return;

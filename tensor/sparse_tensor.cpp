@@ -9,9 +9,9 @@ namespace {
 void check_arguments(const Array& coords, const Array& features, const SparseTensor::Options& options) {
   check(coords.dtype() == DType::kI32 && coords.rank() == 2 && coords.dim(1) >= 2 && coords.dim(1) <= kMaxAxes,
         "[SparseTensor] coords expects i32 [N, 1 + D] with D = 1..", kMaxDimensions, ", found ", name(coords.dtype()),
-        " ", to_string(coords.shape()));
+        " ", coords.shape());
   check(features.dtype() == DType::kF32 && features.rank() == 2, "[SparseTensor] features expects f32 [N, C], found ",
-        name(features.dtype()), " ", to_string(features.shape()));
+        name(features.dtype()), " ", features.shape());
   check(coords.dim(0) == features.dim(0), "[SparseTensor] coords has ", coords.dim(0), " rows, features has ",
         features.dim(0));
   check(coords.device() == features.device(), "[SparseTensor] coords is on ", name(coords.device()),
@@ -74,8 +74,7 @@ SparseTensor SparseTensor::to(Device device) const {
 
 SparseTensor SparseTensor::with_features(Array features) const {
   check(features.dtype() == DType::kF32 && features.rank() == 2 && features.dim(0) == size(),
-        "[with_features] expected f32 [", size(), ", C], found ", name(features.dtype()), " ",
-        to_string(features.shape()));
+        "[with_features] expected f32 [", size(), ", C], found ", name(features.dtype()), " ", features.shape());
   check(features.device() == device(), "[with_features] features is on ", name(features.device()),
         ", the tensor is on ", name(device()));
   return {map_, cache_, std::move(features), stride_, shape_};

@@ -16,13 +16,13 @@ constexpr std::int64_t kMostPixels = std::numeric_limits<std::int32_t>::max();
 
 inline void check_image(const char* op, const Array& x) {
   check(x.dtype() == DType::kF32 && x.rank() == 3 && x.count() > 0, "[", op, "] x expects f32 [H, W, C], found ",
-        name(x.dtype()), " ", to_string(x.shape()));
+        name(x.dtype()), " ", x.shape());
 }
 
 /// An image f32 [H, W, C], or a stack of them [N, H, W, C].
 inline void check_images(const char* op, const Array& x) {
   check(x.dtype() == DType::kF32 && (x.rank() == 3 || x.rank() == 4) && x.count() > 0, "[", op,
-        "] x expects f32 [H, W, C] or [N, H, W, C], found ", name(x.dtype()), " ", to_string(x.shape()));
+        "] x expects f32 [H, W, C] or [N, H, W, C], found ", name(x.dtype()), " ", x.shape());
 }
 
 inline std::int64_t images_of(const Array& x) { return x.rank() == 4 ? x.dim(0) : 1; }
@@ -60,8 +60,7 @@ inline Extent2d checked_pool_out(const char* op, const Window2d& window, Extent2
 inline void check_out(const char* op, const Array& out, Extent2d extent, std::int64_t channels, Device device) {
   const Shape shape{extent.height, extent.width, channels};
   check(out.dtype() == DType::kF32 && out.shape() == shape && out.device() == device, "[", op, "] out expects f32 ",
-        to_string(shape), " on ", name(device), ", found ", name(out.dtype()), " ", to_string(out.shape()), " on ",
-        name(out.device()));
+        shape, " on ", name(device), ", found ", name(out.dtype()), " ", out.shape(), " on ", name(out.device()));
 }
 
 /// The pixels of an image, or of all images of a stack, as rows.

@@ -9,8 +9,7 @@ namespace {
 
 void check_weight(const char* op, const Array& weight, std::int64_t groups) {
   check(weight.dtype() == DType::kF32 && weight.rank() == 4 && weight.count() > 0 && weight.dim(2) == weight.dim(3),
-        "[", op, "] weight expects f32 [Cout, Cin / groups, k, k], found ", name(weight.dtype()), " ",
-        to_string(weight.shape()));
+        "[", op, "] weight expects f32 [Cout, Cin / groups, k, k], found ", name(weight.dtype()), " ", weight.shape());
   check_weight_channels(op, weight.dim(1), weight.dim(0));
   check(weight.dim(2) <= kMostKernel2d, "[", op, "] kernel expects 1 to ", kMostKernel2d, ", found ", weight.dim(2));
   check(groups >= 1 && weight.dim(0) % groups == 0, "[", op, "] groups expects a divisor of the ", weight.dim(0),
@@ -20,7 +19,7 @@ void check_weight(const char* op, const Array& weight, std::int64_t groups) {
 const float* checked_bias(const char* op, const std::optional<Array>& bias, const Array& weight) {
   if (!bias) return nullptr;
   check(bias->dtype() == DType::kF32 && bias->shape() == Shape{weight.dim(0)}, "[", op, "] bias expects f32 [",
-        weight.dim(0), "], found ", name(bias->dtype()), " ", to_string(bias->shape()));
+        weight.dim(0), "], found ", name(bias->dtype()), " ", bias->shape());
   check(bias->device() == weight.device(), "[", op, "] bias is on ", name(bias->device()), ", weight is on ",
         name(weight.device()));
   return bias->data<float>();

@@ -20,7 +20,7 @@ Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array
   check(weight.dtype() == DType::kF32 && weight.rank() == 4 && weight.count() > 0 && weight.dim(2) == weight.dim(3) &&
             weight.dim(2) <= kMostKernel2d,
         "[", kOp, "] weight expects f32 [Cout, Cin / groups, k, k], k of 1 to ", kMostKernel2d, ", found ",
-        name(weight.dtype()), " ", to_string(weight.shape()));
+        name(weight.dtype()), " ", weight.shape());
   check_weight_channels(kOp, weight.dim(1), weight.dim(0));
   check(options.groups >= 1 && weight.dim(0) % options.groups == 0, "[", kOp, "] groups expects a divisor of the ",
         weight.dim(0), " output channels, found ", options.groups);
@@ -34,8 +34,8 @@ Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array
   expected[expected.size() - 3] = out.height;
   expected[expected.size() - 2] = out.width;
   expected.back() = weight.dim(0);
-  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", kOp, "] grad expects f32 ", to_string(expected),
-        ", found ", name(grad.dtype()), " ", to_string(grad.shape()));
+  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", kOp, "] grad expects f32 ", expected, ", found ",
+        name(grad.dtype()), " ", grad.shape());
   check(weight.device() == x.device() && grad.device() == x.device(), "[", kOp, "] weight is on ",
         name(weight.device()), ", grad on ", name(grad.device()), ", x on ", name(x.device()));
 

@@ -8,6 +8,8 @@
 #include <opencv2/core.hpp>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgproc.hpp>
+#include <ostream>
+#include <string>
 #include <thread>
 
 namespace voxshift {
@@ -32,8 +34,18 @@ class Silence {
 /// OpenCV's message in one line.
 std::string reason(const cv::Exception& error) { return "OpenCV: " + error.err; }
 
+/// A frame as messages name it; its text is made for those only.
+struct FramePlace {
+  const std::string& source;
+  std::int64_t number;
+
+  std::string text() const { return source + ": frame " + std::to_string(number) + ": "; }
+};
+
+std::ostream& operator<<(std::ostream& out, const FramePlace& place) { return out << place.text(); }
+
 /// 8-bit blue, green, red of any image with 8 or 16 bits and 1, 3 or 4 channels.
-cv::Mat as_bgr(const cv::Mat& image, const std::string& where) {
+cv::Mat as_bgr(const cv::Mat& image, const FramePlace& where) {
   cv::Mat bytes = image;
   check<IoError>(image.depth() == CV_8U || image.depth() == CV_16U, where, "expected 8 or 16 bits a channel");
   if (image.depth() == CV_16U) image.convertTo(bytes, CV_8U, 1.0 / 257);
@@ -46,7 +58,7 @@ cv::Mat as_bgr(const cv::Mat& image, const std::string& where) {
 }
 
 /// Scales the shorter side to `resize`, the longer one in proportion (rounded down), cuts out the middle.
-cv::Mat resized_middle(const cv::Mat& image, const FrameSourceOptions& options, const std::string& where) {
+cv::Mat resized_middle(const cv::Mat& image, const FrameSourceOptions& options, const FramePlace& where) {
   const int shorter = std::min(image.cols, image.rows), longer = std::max(image.cols, image.rows);
   constexpr int kMaxAspect = 64;  // bounds the memory
   check<IoError>(longer <= kMaxAspect * shorter, where, "no side may be more than ", kMaxAspect,
@@ -100,7 +112,7 @@ struct FrameSource::Impl {
     try {
       if (!reader->read(frame)) return std::nullopt;
     } catch (const cv::Exception& error) {
-      throw IoError(where(number) + reason(error));
+      throw IoError(where(number).text() + reason(error));
     }
     ++number;
     return frame;
@@ -109,7 +121,7 @@ struct FrameSource::Impl {
   std::optional<SourceFrame> next() {
     std::optional<RawFrame> frame = first ? std::exchange(first, std::nullopt) : latest ? latest->take() : read_next();
     if (!frame) return std::nullopt;
-    const std::string place = where(frame->number);
+    const FramePlace place = where(frame->number);
     check<IoError>(frame->image.size() == extent, place, "expected ", extent.width, " x ", extent.height,
                    " pixels as in the first frame, found ", frame->image.cols, " x ", frame->image.rows);
     try {
@@ -117,12 +129,12 @@ struct FrameSource::Impl {
       cv::Mat rgb(middle.rows, middle.cols, CV_8UC3, pixels.memory());
       cv::cvtColor(middle, rgb, cv::COLOR_BGR2RGB);
     } catch (const cv::Exception& error) {
-      throw IoError(place + reason(error));
+      throw IoError(place.text() + reason(error));
     }
     return SourceFrame{pixels, frame->number, frame->seconds};
   }
 
-  std::string where(std::int64_t frame) const { return source + ": frame " + std::to_string(frame) + ": "; }
+  FramePlace where(std::int64_t frame) const { return {source, frame}; }
 
   std::string source;
   FrameSourceOptions options;

@@ -43,7 +43,7 @@ class FolderFrames final : public RawFrames {
     if (frame.number >= header_.frame_count) return false;
     const fs::path& path = files_[static_cast<std::size_t>(frame.number)];
     const auto says = [&](bool good, const char* what) {
-      check<IoError>(good, source_, ": frame ", frame.number, ": ", path.filename().string(), " ", what);
+      if (!good) check<IoError>(false, source_, ": frame ", frame.number, ": ", path.filename().string(), " ", what);
     };
     std::error_code ignored;
     says(fs::is_regular_file(path, ignored), "is not a file");
