@@ -46,7 +46,7 @@ Array interpolate(const Array& features, const Interpolation& interpolation);
 
 /// Gradient f32 [rows, C] of the features, not of the weights, for grad f32 [N, C], that of interpolate(features,
 /// interpolation): the sum of weights[i, j] * grad[i] over all (i, j), ascending, whose index is the row. Throws
-/// InvalidArgument for another grad and for indices out of range.
+/// InvalidArgument for another grad, indices out of range and more than 2^31 - 1 of them.
 Array interpolate_backward(const Interpolation& interpolation, const Array& grad);
 
 }  // namespace voxshift

@@ -41,7 +41,7 @@ OutputGrid output_grid(const SparseTensor& x, const Window& window);
 /// Stride 1 with kFloor is submanifold: the output has the input's coordinates (Graham et al., CVPR 2018). A larger
 /// stride gives unique(floor(c / stride)) (MinkowskiEngine, torchsparse <= 2.0). kBounded is spconv's SparseConv: it
 /// needs x.shape(), every output touched by a tap exists, also at stride 1. Throws InvalidArgument for wrong shapes,
-/// dtypes or devices.
+/// dtypes or devices, more than 2^20 channels and outputs that leave 32 bits.
 SparseTensor conv(const SparseTensor& x, const Array& weight, const ConvOptions& options = {});
 
 /// The transpose: from coarse coordinates back to those that a convolution with the same stride came from, on its

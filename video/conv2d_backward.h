@@ -13,7 +13,7 @@ struct Conv2dGradients {
 
 /// Gradients of conv2d(x, weight, ..) for grad, that of its result before activation: x f32 [H, W, Cin] or a stack
 /// [N, H, W, Cin], grad f32 of the result's shape. That of a bias is the sum of grad over all pixels. Reads stride,
-/// padding and groups of the options. Throws InvalidArgument for other shapes, dtypes or mixed devices.
+/// padding and groups of the options. Throws InvalidArgument as conv2d, and for another grad.
 Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array& grad,
                                 const Conv2dOptions& options = {}, WantedGradients wanted = {});
 
