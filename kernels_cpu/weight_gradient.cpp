@@ -260,6 +260,7 @@ constexpr std::int64_t kLeastRows = 2048;      // of a task
 
 void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad, const PairList* lists,
                      int volume, float* out) {
+  if (in.channels == 0 || grad.channels == 0) return;
   const std::int64_t outputs = grad.channels, stride = panels_of(outputs) * kPanel, sums = in.channels * stride;
   const auto bytes = [](std::int64_t floats) { return floats * static_cast<std::int64_t>(sizeof(float)); };
   const std::int64_t most = std::clamp<std::int64_t>(kSumBytes / bytes(std::max<std::int64_t>(sums, 1)), 1, volume);

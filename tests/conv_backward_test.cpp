@@ -207,6 +207,10 @@ TEST_P(ConvBackwardTest, EmptyTensorAndNoChannels) {
   expect_equal(flat(*gradients.weight), Matrix(27 * 4, 2));
   const SparseTensor bare = tensor({{0, 1}, {0, 2}}, Matrix(2, 0));
   EXPECT_EQ(conv_backward(bare, array(Matrix(), {3, 0, 5}), array(Matrix(2, 5))).weight->shape(), (Shape{3, 0, 5}));
+  const SparseTensor x = tensor({{0, 1}, {0, 2}}, test_data::whole(2, 4, 2));
+  const auto nothing = conv_backward(x, array(Matrix(), {3, 4, 0}), array(Matrix(), {2, 0}));
+  expect_equal(*nothing.input, Matrix(2, 4));
+  EXPECT_EQ(nothing.weight->shape(), (Shape{3, 4, 0}));
 }
 
 TEST_P(ConvBackwardTest, Errors) {

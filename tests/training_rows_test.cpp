@@ -214,6 +214,17 @@ TEST_P(TrainingRowsTest, TheSameBitsOnAnyNumberOfThreads) {
   }
 }
 
+TEST_P(TrainingRowsTest, LinearBackwardWithoutChannels) {
+  for (const auto& [cin, cout] : {std::pair{0, 3}, {4, 0}, {0, 0}}) {
+    SCOPED_TRACE(std::to_string(cin) + " -> " + std::to_string(cout));
+    const auto gradients =
+        linear_backward(array(Matrix(2, static_cast<std::size_t>(cin)), {2, cin}), array(Matrix(), {cin, cout}),
+                        array(Matrix(2, static_cast<std::size_t>(cout)), {2, cout}));
+    expect_equal(*gradients.input, Matrix(2, static_cast<std::size_t>(cin)));
+    EXPECT_EQ(gradients.weight->shape(), (Shape{cin, cout}));
+  }
+}
+
 TEST_P(TrainingRowsTest, NoRowsAndOneRow) {
   const BatchNorm none = batch_norm(array(Matrix(), {0, 3}), vector({1, 1, 1}), vector({0, 0, 0}));
   expect_equal(as_row(none.mean), Matrix(1, 3));
