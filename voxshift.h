@@ -1,7 +1,26 @@
-// Everything that is public, but for voxshift/video/frame_source.h, which needs the target voxshift::frames.
+// Everything that is public, from what most people ask for to what it is made of; but for
+// voxshift/video/frame_source.h, which needs the target voxshift::frames.
 #pragma once
 
+// Points to labels: a model, files of points, what prepares them, and how good the labels are.
 #include <voxshift/files/read_points.h>
+#include <voxshift/tasks/confusion.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tasks/prepare_points.h>
+#include <voxshift/tasks/protocol.h>
+#include <voxshift/tasks/segmenter.h>
+
+// Frames to a label: streams that compute what changed, and whole clips.
+#include <voxshift/tasks/calibrate_skip.h>
+#include <voxshift/tasks/label_smoother.h>
+#include <voxshift/tasks/video_network.h>
+#include <voxshift/tasks/video_stream.h>
+
+// Any network: a graph of ops with named tensors, and what runs it.
+#include <voxshift/engine/session.h>
+#include <voxshift/graph/network.h>
+
+// Operators, one by one: sparse convolution, points and voxels, video, rows of features.
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>
@@ -14,23 +33,19 @@
 #include <voxshift/sparse_conv/conv.h>
 #include <voxshift/sparse_conv/conv_backward.h>
 #include <voxshift/sparse_conv/pool.h>
-#include <voxshift/synth/lidar.h>
-#include <voxshift/synth/video.h>
-#include <voxshift/tasks/calibrate_skip.h>
-#include <voxshift/tasks/confusion.h>
-#include <voxshift/tasks/label_smoother.h>
-#include <voxshift/tasks/prepare_points.h>
-#include <voxshift/tasks/protocol.h>
-#include <voxshift/tasks/segmenter.h>
-#include <voxshift/tasks/video_network.h>
-#include <voxshift/tasks/video_stream.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
+#include <voxshift/video/conv2d.h>
+#include <voxshift/video/conv2d_backward.h>
+#include <voxshift/video/masked_layer.h>
+#include <voxshift/video/pool2d.h>
+
+// What all of it works on: arrays, sparse tensors, devices, threads, errors.
 #include <voxshift/tensor/array.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>
 #include <voxshift/tensor/version.h>
-#include <voxshift/video/conv2d.h>
-#include <voxshift/video/conv2d_backward.h>
-#include <voxshift/video/masked_layer.h>
-#include <voxshift/video/pool2d.h>
+
+// Simulated scans and clips, with their labels.
+#include <voxshift/synth/lidar.h>
+#include <voxshift/synth/video.h>

@@ -174,8 +174,7 @@ void add_info(CLI::App& app, InfoOptions& options) {
 
 void add_new(CLI::App& app, NewOptions& options) {
   CLI::App& command = *app.add_subcommand("new", "Make a model with random weights");
-  command
-      .add_option("arch", options.spec.arch, "Architecture; those on video begin with tsm")
+  command.add_option("arch", options.spec.arch, "Architecture; those on video begin with tsm")
       ->required()
       ->type_name("ARCH")
       ->check(CLI::IsMember(architecture_names()));

@@ -110,21 +110,19 @@ function(voxshift_find_optional out switch what package)
   set(${out} ${found} PARENT_SCOPE)
 endfunction()
 
-# The library, its public headers and a CMake package.
+# The library, the headers that cmake/public_headers.txt lists, and a CMake package.
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets)
-  string(JOIN "|" voxshift_internal_headers kernels graph_json profile_json skip_thresholds_json json_text conv_plan fields files formats text frame_source raw_frames
-         frame_times video_container latest_frame sanitizers)
-  foreach(folder tensor rows sparse_conv point_voxel temporal_shift video synth graph engine streaming networks tasks files)
-    install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder}/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder}
-            FILES_MATCHING PATTERN "*.h" REGEX "/(${voxshift_internal_headers})\\.h$" EXCLUDE)
+  file(STRINGS ${PROJECT_SOURCE_DIR}/cmake/public_headers.txt public_headers)
+  foreach(header IN LISTS public_headers)
+    cmake_path(GET header PARENT_PATH folder)
+    install(FILES ${PROJECT_SOURCE_DIR}/${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/${folder})
   endforeach()
   if(TARGET voxshift_frames)
     install(TARGETS voxshift_frames EXPORT voxshift-frames-targets)
     install(FILES ${PROJECT_SOURCE_DIR}/video/frame_source.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift/video)
     install(EXPORT voxshift-frames-targets NAMESPACE voxshift:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
   endif()
-  install(FILES ${PROJECT_SOURCE_DIR}/voxshift.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift)
   install(EXPORT voxshift-targets NAMESPACE voxshift:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
   configure_package_config_file(${PROJECT_SOURCE_DIR}/cmake/voxshift-config.cmake.in
     ${PROJECT_BINARY_DIR}/voxshift-config.cmake INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)

@@ -6,7 +6,7 @@
 namespace voxshift {
 namespace {
 
-constexpr std::int64_t kMostPixels = std::int64_t{1} << 24;
+constexpr std::int64_t kMostImagePixels = std::int64_t{1} << 24;
 
 }  // namespace
 
@@ -36,8 +36,8 @@ int inferred_images(Inference& node, const Window2d& window) {
 int inferred_images(Inference& node, Extent2d extent) {
   int root = node.expect_images(0);
   if (node.domains()[root].kind == Domain::Kind::kImages) root = node.domains()[root].parent;
-  node.expect(extent.height <= kMostPixels / extent.width, "makes images of ", extent.height, " x ", extent.width,
-              " pixels, expected at most ", kMostPixels);
+  node.expect(extent.height <= kMostImagePixels / extent.width, "makes images of ", extent.height, " x ", extent.width,
+              " pixels, expected at most ", kMostImagePixels);
   if (node.domains()[root].extent == extent) return root;
   Domain images;
   images.kind = Domain::Kind::kImages;

@@ -72,13 +72,27 @@ std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& 
   return table;
 }
 
-std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters, const std::string& profile,
+/// What prepares nothing: voxels, points or frames are the network's input as they are given.
+Profile no_preparation(const Graph& graph) {
+  Profile profile;
+  profile.name = "none";
+  if (graph.input == GraphInput::kFrames) {
+    profile.frames.emplace();
+    return profile;
+  }
+  profile.scale.assign(static_cast<std::size_t>(std::max<std::int64_t>(graph.in_channels, 0)), 1.0f);
+  if (graph.input == GraphInput::kPoints) profile.blocks = BlockOptions{0, std::int64_t{1} << 20, false};
+  return profile;
+}
+
+std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters, const Word& profile,
                                         const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
                                         const std::string& device, const AnyNumber& threads, const std::string& dtype) {
   const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
-  const Model model(arch, network, on_cpu("from_graph", parameters), find_profile(profile),
+  const Model model(arch, network, on_cpu("from_graph", parameters),
+                    profile ? find_profile(*profile) : no_preparation(network),
                     class_table(classes, network.input == GraphInput::kFrames));
   return std::make_unique<LoadedModel>(model, parse_device(device), threads_of("Model", threads, {}), dtype);
 }
@@ -267,7 +281,7 @@ ValueError for others, OSError for a bad file, RuntimeError as load.)";
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
 
 graph: dict {input, dims, in_channels, nodes, outputs}, docs/graph.md. parameters: {name: float32 array}. profile: preprocessing, a known
-name or the path of a JSON file. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits;
+name or the path of a JSON file; None for a network that only forward and run are given. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits;
 0 for a network that gives no logits, which Model.run runs.
 arch: any name. device, threads, dtype: as of load. Raises ValueError for a graph that does not fit the tensors, OSError
 for a bad file, RuntimeError as load.)";

@@ -94,6 +94,19 @@ def test_no_file_breaks_the_rule():
     assert not found, "\n".join(found)
 
 
+def test_what_is_public_is_listed():
+    """The headers that <voxshift/voxshift.h> leads to are those that are installed, and no contract is among them."""
+    reached, todo = set(), ["voxshift.h"]
+    while todo:
+        header = todo.pop()
+        if header not in reached:
+            reached.add(header)
+            todo += re.findall(r"#include <voxshift/([^>]+)>", (ROOT / header).read_text())
+    listed = (ROOT / "cmake" / "public_headers.txt").read_text().split()
+    assert listed == sorted(reached), f"not both listed and reached: {sorted(reached ^ set(listed))}"
+    assert not [header for header in listed if re.fullmatch(CONTRACT, header)]
+
+
 def test_the_rule_forbids():
     for path, include in [
         ("tensor/array.cpp", "<voxshift/rows/ops.h>"),
@@ -119,7 +132,12 @@ def test_the_rule_forbids():
 
 if __name__ == "__main__":
     failed = False
-    for test in [test_every_source_folder_has_its_rule, test_no_file_breaks_the_rule, test_the_rule_forbids]:
+    for test in [
+        test_every_source_folder_has_its_rule,
+        test_no_file_breaks_the_rule,
+        test_what_is_public_is_listed,
+        test_the_rule_forbids,
+    ]:
         try:
             test()
         except AssertionError as error:

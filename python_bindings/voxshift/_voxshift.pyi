@@ -280,7 +280,7 @@ class Model:
     def from_graph(
         graph: dict[str, Any],
         parameters: dict[str, _Array],
-        profile: str = "spvnas",
+        profile: Optional[str] = "spvnas",
         classes: Union[int, list[tuple[str, int, tuple[int, int, int]]]] = 19,
         arch: str = "custom",
         device: str = "cpu",

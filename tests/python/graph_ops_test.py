@@ -169,3 +169,43 @@ def test_run_gives_every_output():
         model.forward(x)
     with pytest.raises(ValueError, match=r"\[segment\].*one output"):
         model.segment(np.zeros((5, 4), np.float32))
+
+
+def test_networks_without_a_profile(tmp_path):
+    graph = {"input": "voxels", "dims": 2, "in_channels": 7, "outputs": ["y"], "nodes": [{"name": "y", "op": "tanh", "inputs": ["input"]}]}
+    x = vs.SparseTensor(np.array([[0, 1, 2], [1, 0, 0]], np.int32), np.ones((2, 7), np.float32))
+    model = vs.Model.from_graph(graph, {}, profile=None, classes=0)
+    np.testing.assert_allclose(model.forward(x), np.tanh(x.features), rtol=1e-6)
+    model.save(tmp_path / "plain.safetensors")
+    np.testing.assert_array_equal(vs.Model.load(tmp_path / "plain.safetensors").forward(x), model.forward(x))
+
+
+def gated_network():
+    """y = silu(linear(x)) * x on 4 channels, as a Network of torch."""
+    from voxshift.torch.network import Network
+
+    nodes = [
+        {"name": "a", "op": "linear", "inputs": ["input"], "parameters": {"weight": "w"}},
+        {"name": "b", "op": "silu", "inputs": ["a"]},
+        {"name": "y", "op": "multiply", "inputs": ["b", "input"]},
+        {"name": "n", "op": "layer_norm", "inputs": ["y"], "parameters": {"weight": "s", "bias": "t"}},
+    ]
+    graph = {"input": "voxels", "dims": 3, "in_channels": 4, "nodes": nodes, "outputs": ["n"]}
+    rng = np.random.default_rng(1)
+    tensors = {"w": rng.standard_normal((4, 4)).astype(np.float32), "s": WEIGHT.numpy(), "t": BIAS.numpy()}
+    model = vs.Model.from_graph(graph, tensors, profile=None, classes=0)
+    return Network(model), model
+
+
+def test_ops_without_autograd_run_through_the_library():
+    from voxshift.torch.sparse_tensor import SparseTensor
+
+    x = cloud()
+    network, model = gated_network()
+    feats = torch.from_numpy(np.array(x.features))
+    with torch.no_grad():
+        found = network(SparseTensor(feats, np.array(x.coords)))
+    np.testing.assert_allclose(found.numpy(), model.forward(x), rtol=1e-5, atol=1e-6)
+    result = network(SparseTensor(feats, np.array(x.coords)))
+    with pytest.raises(ValueError, match=r"node n: layer_norm has no gradient"):
+        result.sum().backward()

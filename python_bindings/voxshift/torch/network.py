@@ -123,9 +123,7 @@ class Network(nn.Module):
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
             roles = {role: self.tensor(name) for role, name in step.parameters.items()}
-            if step.op not in _RUN:
-                raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op} has no gradient here")
-            values[step.output] = _RUN[step.op](self, step, inputs, roles)
+            values[step.output] = _RUN.get(step.op, _through_the_library)(self, step, inputs, roles)
             values.update(zip(step.inputs, inputs))
             for name in step.last_used:
                 del values[name]
@@ -134,6 +132,41 @@ class Network(nn.Module):
     def to_model(self) -> vs.Model:
         """A voxshift.Model with the present weights."""
         return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
+
+
+class _WithoutGradient(torch.autograd.Function):
+    """Features that the library computed from others."""
+
+    @staticmethod
+    def forward(ctx, op, node, found, *given):
+        ctx.op, ctx.node = op, node
+        return found
+
+    @staticmethod
+    def backward(ctx, grad):
+        raise vs.InvalidArgument(f"[Network] node {ctx.node}: {ctx.op} has no gradient here")
+
+
+def _through_the_library(net, step, inputs, roles):
+    """An op that has no autograd function: a graph of this node alone, whose inputs lie side by side in one tensor."""
+    if not all(isinstance(x, SparseTensor) for x in inputs):
+        raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op} runs here on voxels only")
+    check_together(step.op, inputs)
+    nodes, first = [], 0
+    for i, x in enumerate(inputs):
+        columns = {"first": first, "count": x.feats.shape[1]}
+        nodes.append({"name": f"x{i}", "op": "columns", "inputs": ["input"], **columns})
+        first += x.feats.shape[1]
+    names = {role: role for role in roles}
+    nodes.append({**step.node, "name": "y", "inputs": [node["name"] for node in nodes], "parameters": names})
+    graph = {"input": "voxels", "dims": inputs[0].base.dims, "in_channels": first, "nodes": nodes, "outputs": ["y"]}
+    tensors = {role: functional.array(step.op, role, tensor) for role, tensor in roles.items()}
+    model = vs.Model.from_graph(graph, tensors, None, 0)
+    feats = torch.cat([x.feats for x in inputs], 1)
+    found = model.forward(inputs[0].base.with_features(functional.array(step.op, "feats", feats)))
+    if len(found) != len(feats):
+        raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op}, which makes other rows, does not run here")
+    return inputs[0].with_feats(_WithoutGradient.apply(step.op, step.output, torch.from_numpy(found), feats, *roles.values()))
 
 
 def _conv(op):
