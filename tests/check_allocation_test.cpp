@@ -65,10 +65,10 @@ TEST_F(CheckAllocation, OpsWhateverTheShape) {
        }},
   };
   const Operands few(kFew), many(kMany);
-  for (const auto& [name, op] : ops) {
-    op(few);
-    op(many);
-    EXPECT_EQ(calls_in([&] { op(many); }), calls_in([&] { op(few); })) << name;
+  for (const auto& op : ops) {
+    op.second(few);
+    op.second(many);
+    EXPECT_EQ(calls_in([&] { op.second(many); }), calls_in([&] { op.second(few); })) << op.first;
   }
 }
 
