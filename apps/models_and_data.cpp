@@ -111,6 +111,13 @@ int info(const InfoOptions& options) {
               profile.name.c_str(), cells);
   print_parameters(model);
 
+  if (model.classes().empty() || model.graph().outputs.size() > 1) {
+    std::printf("\nOutputs:");
+    for (const std::string& output : model.graph().outputs) std::printf(" %s", output.c_str());
+    std::printf("\nNo labels of points: `voxshift run --layers` runs it on arrays, and shows its layers.\n");
+    return 0;
+  }
+
   // MACs depend on the scan, so they are counted on one.
   Segmenter segmenter = about(options.model, [&] { return Segmenter(model); });
   segmenter.segment(simulated_points(profile, 1));

@@ -35,6 +35,7 @@ json to_json(const std::vector<ClassInfo>& classes) {
 }
 
 std::vector<ClassInfo> classes_from_json(const json& list) try {
+  check(list.is_array(), "[classes] expected a list, found ", Quoted{list});
   std::vector<ClassInfo> classes;
   const auto number = [](const json& value, std::uint32_t highest) {
     check(value.is_number_unsigned() && value <= highest, "[classes] expected a whole number of 0 to ", highest,
@@ -196,6 +197,7 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profi
   const std::int64_t logits = values_.channels(network_.graph.output());
   check(classes_.empty() || static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
+  check(!classes_.empty() || !on_frames(network_.graph), "[model] a network on frames needs its classes");
   const std::size_t most = on_frames(network_.graph) ? kMostVideoClasses : kMostPointClasses;
   check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
   if (skip_thresholds_) check_thresholds(network_.graph, *skip_thresholds_);

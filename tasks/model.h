@@ -39,7 +39,8 @@ struct ModelSpec {
 /// Immutable; copies share the parameters. Safe to use from many threads.
 class Model {
  public:
-  /// Checks the graph against the parameters, and all else against the graph. Throws InvalidArgument.
+  /// Checks the graph against the parameters, and all else against the graph. Without classes the network gives no
+  /// logits: a Session runs it, a Segmenter does not. Throws InvalidArgument.
   Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
         std::optional<SkipThresholds> skip_thresholds = {});
 
