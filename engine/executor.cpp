@@ -1,5 +1,6 @@
 #include <voxshift/engine/executor.h>
 #include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
 #include <chrono>
@@ -42,6 +43,8 @@ void Executor::reset() {
 void Executor::build() {
   const auto start = Clock::now();
   geometry_.build(context());
+  for (const Buffer& buffer : plan_.buffers)
+    check_size("run", "rows of a value:", geometry_.rows(buffer.domain).count, buffer.channels);
   finish_phase();
   report_.maps_seconds = seconds_since(start);
 }

@@ -141,11 +141,13 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       break;
     }
     case DomainKind::kBev:
+      check_size("run", "images:", cloud_count(), domain.extent.pixels());
       made.count = cloud_count() * domain.extent.pixels();
       even_splits(static_cast<std::size_t>(cloud_count()), domain.extent.pixels(), made.splits);
       break;
     case DomainKind::kImages: {
       const std::size_t images = parent.splits.size() - 1;
+      check_size("run", "images:", static_cast<std::int64_t>(images), domain.extent.pixels());
       made.count = static_cast<std::int64_t>(images) * domain.extent.pixels();
       even_splits(images, domain.extent.pixels(), made.splits);
       break;

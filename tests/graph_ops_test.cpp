@@ -262,6 +262,16 @@ TEST_P(GraphOpsTest, EmptyTensors) {
   EXPECT_EQ(outputs.at(soft).features.shape(), (Shape{0, kChannels}));
 }
 
+// More than memory: an error before anything is allocated.
+TEST_P(GraphOpsTest, ImagesBeyondMemory) {
+  NetworkWriter b(kChannels);
+  Node& view = b.add_node("bird_eye_view", {kGraphInput}, 4096);
+  view.attributes = {{"shape", PerAxis{4096, 4096, 800}}};
+  b.graph.outputs = {view.name};
+  Session session({b.graph, b.parameters}, device(), 1, DType::kF32);
+  expect_throw([&] { session.run(on_device(cloud())); }, {"[run]", "33554432", "4000"});
+}
+
 TEST(GraphOps, Refused) {
   const auto refused = [](const char* op, Attributes attributes, const std::vector<std::string>& parts) {
     NetworkWriter b(kChannels);

@@ -21,8 +21,12 @@ inline bool is_small(const Model& model) {
   double offsets = 1;
   for (const Node& node : nodes)
     if (node.op == "conv" || node.op == "conv_transpose") offsets *= window_of(node).volume();
+  const Domains& domains = model.values().domains;
+  std::int64_t pixels = 0;
+  for (std::size_t d = 0; d < domains.size(); ++d)
+    pixels = std::max(pixels, domains[static_cast<int>(d)].extent.pixels());
   const auto& frames = model.profile().frames;
-  return nodes.size() <= kMostNodes && offsets <= kMostOffsets &&
+  return nodes.size() <= kMostNodes && offsets <= kMostOffsets && pixels <= kMostPixels &&
          std::ranges::all_of(model.values().types,
                              [](const auto& value) { return value.second.channels <= kMostChannels; }) &&
          std::ranges::all_of(nodes,
@@ -77,9 +81,9 @@ inline void run(const Model& model) {
   }
   Segmenter segmenter(model, Device::cpu(), Threads(1));
   if (graph.input == GraphInput::kVoxels) {
-    segmenter.session().forward(voxels(graph.dims, graph.in_channels));
+    segmenter.session().run(voxels(graph.dims, graph.in_channels));
   } else {
-    segmenter.session().forward(PointSet{rows(graph.in_channels), {}});
+    segmenter.session().run(PointSet{rows(graph.in_channels), {}});
   }
   may_refuse([&] { segmenter.segment(rows(std::max<std::int64_t>(3, model.profile().columns()))); });
 }
