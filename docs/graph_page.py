@@ -16,7 +16,7 @@ A network is a graph of ops with named tensors, in one `.safetensors` file. `Mod
 `voxshift.graph` of a file have it as
 
 ```
-{"input": "voxels", "dims": 3, "in_channels": 4, "nodes": [NODE, ..], "output": "name of a node"}
+{"input": "voxels", "dims": 3, "in_channels": 4, "nodes": [NODE, ..], "outputs": ["name of a node", ..]}
 ```
 
 `input` says what the rows of the value called `input` are: the `voxels` of a sparse tensor, the `points` of one or more clouds
@@ -29,6 +29,16 @@ A network is a graph of ops with named tensors, in one `.safetensors` file. `Mod
 Its value is known by its name. Attributes stand beside the rest; one that has a default may be left out, and one number stands
 for all axes. Nodes come in any order. What does not fit, be it an unknown op or attribute, a value out of its limits, a tensor of
 another shape, or values whose rows never meet, is one error that names the node, before anything runs.
+
+```python
+model = vs.Model.from_graph(graph, {"name of a tensor": weight}, profile=None, classes=0)
+model.save("net.safetensors")                 # `voxshift run net.safetensors --input .. --out ..` runs it, too
+features, coords = model.run(x)["name of a node"]
+```
+
+`classes` and `profile` are for networks that label points (`Model.segment`). Networks on `frames` run as streams and clips: of the ops
+below they know conv2d, linear, batch_norm, relu, relu6, leaky_relu, add, max_pool2d, avg_pool and temporal_shift. Batch norm, activations
+and sums are folded into the product before them, and a concatenation is written where it lies; nothing has to be fused by hand.
 
 `voxshift.graph_ops()` gives this table to programs. A definition is a file in `graph/ops/`; this page is written by
 `docs/graph_page.py`.
