@@ -56,8 +56,10 @@ json to_json(const Graph& graph) {
   for (const Node& node : graph.nodes) {
     json entry{{"name", node.name}, {"op", node.op}, {"inputs", node.inputs}};
     if (!node.parameters.empty()) entry["parameters"] = node.parameters;
-    for (const auto& [key, value] : node.attributes)
-      std::visit([&entry, &key = key](const auto& of_its_type) { entry[key] = of_its_type; }, value);
+    for (const auto& [key, value] : node.attributes) {
+      json& written = entry[key];
+      std::visit([&](const auto& of_its_type) { written = of_its_type; }, value);
+    }
     nodes.push_back(std::move(entry));
   }
   return {{"input", name(graph.input)},
