@@ -202,13 +202,13 @@ TEST(Graph, OpsOnFrames) {
 TEST(Graph, OpsBelongToTheirNetworks) {
   expect_frames_refused([](Network&, Node& n) { n.op = "coordinates"; }, "relu", {"\"relu\"", "coordinates", "points"});
   const Attributes pooling{{"kernel_size", std::int64_t{3}}}, shift{{"shift_div", std::int64_t{2}}};
-  for (const auto& [op, attributes] : {std::pair{"max_pool2d", pooling}, std::pair{"temporal_shift", shift}})
+  for (const auto& other : {std::pair{"max_pool2d", pooling}, std::pair{"temporal_shift", shift}})
     expect_refused(
         [&](auto& b) {
-          node_of(b, "relu").attributes = attributes;
-          node_of(b, "relu").op = op;
+          node_of(b, "relu").attributes = other.second;
+          node_of(b, "relu").op = other.first;
         },
-        {"\"relu2\"", op, "takes images", "\"batch_norm1\""});
+        {"\"relu2\"", other.first, "takes images", "\"batch_norm1\""});
   expect_refused([](auto& b) { node_of(b, "relu").op = "coordinates"; }, {"\"relu2\"", "coordinates", "takes points"});
   Network points = frame_network();
   points.graph.input = GraphInput::kPoints;
