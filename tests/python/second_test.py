@@ -179,6 +179,27 @@ def test_what_lies_outside_is_left_out():
     np.testing.assert_array_equal(image, expected)
 
 
+@pytest.mark.parametrize("device", DEVICES)
+def test_pooling_of_views_equals_torch(device):
+    nodes = [
+        {"name": "bev", "op": "bird_eye_view", "inputs": ["input"], "shape": [9, 8, 2]},
+        {"name": "max", "op": "max_pool2d", "inputs": ["bev"], "kernel_size": 3, "stride": 2, "padding": 1},
+        {"name": "mean", "op": "avg_pool", "inputs": ["max"]},
+    ]
+    graph = {"input": "voxels", "dims": 3, "in_channels": 4, "outputs": ["max", "mean"], "nodes": nodes}
+    rng = np.random.default_rng(1)
+    coords = np.argwhere(rng.random((2, 9, 8, 2)) < 0.5).astype(np.int32)
+    features = rng.standard_normal((len(coords), 4)).astype(np.float32)
+    view = torch.zeros(2, 9, 8, 8)
+    for (b, x, y, z), row in zip(coords, features):
+        view[b, x, y, z::2] = torch.from_numpy(row)
+    expected = F.max_pool2d(view.permute(0, 3, 1, 2), 3, 2, 1).permute(0, 2, 3, 1)
+    model = vs.Model.from_graph(graph, {}, profile=None, classes=0, device=device, dtype="f32")
+    outputs = model.run(vs.SparseTensor(coords, features))
+    np.testing.assert_array_equal(outputs["max"][0], expected.numpy())
+    np.testing.assert_allclose(outputs["mean"][0], expected.mean((1, 2)).numpy(), rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "change, says",
     [
