@@ -47,10 +47,7 @@ int inferred_images(Inference& node, Extent2d extent) {
 }
 
 Weights image_weights(const Node& node, const Parameters& parameters) {
-  Weights weights{parameters.at(node.parameters.at("weight")), {}};
-  if (const auto bias = node.parameters.find("bias"); bias != node.parameters.end())
-    weights.bias = parameters.at(bias->second);
-  return weights;
+  return {parameters.at(node.parameters.at("weight")), bias_of(node, parameters)};
 }
 
 void ImageStep::run(const StepRun& run) const {

@@ -82,4 +82,17 @@ const OpDefinition* find_op(const std::string& name) {
 
 ValueType same_as_input(Inference& node) { return node.in(0); }
 
+ValueType same_as_inputs(Inference& node) {
+  node.expect_same_rows();
+  node.expect_same_channels();
+  return node.in(0);
+}
+
+ValueType pooled_input(Inference& node) { return {node.pooled(), node.in(0).channels}; }
+
+std::optional<Array> bias_of(const Node& node, const Parameters& parameters) {
+  const auto bias = node.parameters.find("bias");
+  return bias != node.parameters.end() ? std::optional(parameters.at(bias->second)) : std::nullopt;
+}
+
 }  // namespace voxshift

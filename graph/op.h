@@ -119,7 +119,13 @@ std::span<const OpDefinition* const> all_ops();
 /// The op of this name; null for an unknown one.
 const OpDefinition* find_op(const std::string& name);
 
-/// The rows and channels of the first input: what element-wise ops give.
-ValueType same_as_input(Inference& node);
+// Inference that several ops share.
+
+ValueType same_as_input(Inference& node);   ///< of element-wise ops
+ValueType same_as_inputs(Inference& node);  ///< of two inputs with the same rows and channels
+ValueType pooled_input(Inference& node);    ///< of pooling over groups, clouds or frames
+
+/// The tensor of role "bias", where the node names one.
+std::optional<Array> bias_of(const Node& node, const Parameters& parameters);
 
 }  // namespace voxshift

@@ -158,10 +158,7 @@ std::int64_t inferred_channels(const Inference& node, const Window& window) {
 
 Weights convolution_weights(const Node& node, const Parameters& parameters) {
   const Array& weight = parameters.at(node.parameters.at("weight"));
-  Weights weights{weight.rank() == 2 ? weight.reshaped({1, weight.dim(0), weight.dim(1)}) : weight, {}};
-  if (const auto bias = node.parameters.find("bias"); bias != node.parameters.end())
-    weights.bias = parameters.at(bias->second);
-  return weights;
+  return {weight.rank() == 2 ? weight.reshaped({1, weight.dim(0), weight.dim(1)}) : weight, bias_of(node, parameters)};
 }
 
 void lower_convolution(const Draft& draft, Lowering& lowering, const Window& window, bool transposed) {

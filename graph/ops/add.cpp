@@ -6,12 +6,7 @@ extern const OpDefinition add{
     .name = "add",
     .text = "a + b, of the same rows and channels.",
     .inputs = {"a", "b"},
-    .infer =
-        [](Inference& node) {
-          node.expect_same_rows();
-          node.expect_same_channels();
-          return node.in(0);
-        },
+    .infer = same_as_inputs,
     .lower =
         [](const Draft& draft, Lowering& lowering) {
           lowering.add(draft, std::make_unique<AffineStep>(draft.activation), draft.inputs[1]);

@@ -6,10 +6,7 @@ extern const OpDefinition avg_pool{
     .name = "avg_pool",
     .text = "The mean over the neighbours of each center of a group, else over the rows of each cloud, batch or frame.",
     .inputs = {"x"},
-    .infer =
-        [](Inference& node) {
-          return ValueType{node.pooled(), node.in(0).channels};
-        },
+    .infer = pooled_input,
     .lower = lower_mean,
 };
 

@@ -20,13 +20,11 @@ extern const OpDefinition linear{
         [](const Node& node, const Parameters& parameters) {
           const Array& weight = parameters.at(node.parameters.at("weight"));
           const std::int64_t out = weight.dim(0), in = weight.dim(1);
-          Weights weights{Array({1, in, out}, DType::kF32), {}};
+          Weights weights{Array({1, in, out}, DType::kF32), bias_of(node, parameters)};
           const float* from = weight.data<float>();
           float* to = weights.weight.data<float>();
           for (std::int64_t o = 0; o < out; ++o)
             for (std::int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
-          if (const auto bias = node.parameters.find("bias"); bias != node.parameters.end())
-            weights.bias = parameters.at(bias->second);
           return weights;
         },
 };

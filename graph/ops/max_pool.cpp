@@ -8,10 +8,7 @@ extern const OpDefinition max_pool{
         "The largest value, channel by channel, over the neighbours of each center of a group, else over the rows of "
         "each cloud, batch or frame.",
     .inputs = {"x"},
-    .infer =
-        [](Inference& node) {
-          return ValueType{node.pooled(), node.in(0).channels};
-        },
+    .infer = pooled_input,
     .lower = lower_max,
 };
 

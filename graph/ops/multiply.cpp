@@ -19,12 +19,7 @@ extern const OpDefinition multiply{
     .name = "multiply",
     .text = "a * b, number by number, of the same rows and channels.",
     .inputs = {"a", "b"},
-    .infer =
-        [](Inference& node) {
-          node.expect_same_rows();
-          node.expect_same_channels();
-          return node.in(0);
-        },
+    .infer = same_as_inputs,
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lowering.add(draft, std::make_unique<MultiplyStep>(), draft.inputs[1]); },
 };

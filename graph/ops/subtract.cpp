@@ -25,12 +25,7 @@ extern const OpDefinition subtract{
     .name = "subtract",
     .text = "a - b, number by number, of the same rows and channels.",
     .inputs = {"a", "b"},
-    .infer =
-        [](Inference& node) {
-          node.expect_same_rows();
-          node.expect_same_channels();
-          return node.in(0);
-        },
+    .infer = same_as_inputs,
     .lower =
         [](const Draft& draft, Lowering& lowering) {
           auto step = std::make_unique<SubtractStep>(lowering.channels(draft.output), lowering.device());
