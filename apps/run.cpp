@@ -42,10 +42,18 @@ const Array& required(const Arrays& arrays, const std::string& name, const char*
 }
 
 Outputs run_on_voxels(Session& session, const std::vector<std::string>& inputs) {
-  const std::string features = kGraphInput, coords = features + ".coords";
-  const Arrays arrays = read_inputs(inputs, {features, coords});
+  const std::string features = kGraphInput, coords = features + ".coords", shape = features + ".shape";
+  const Arrays arrays = read_inputs(inputs, {features, coords, shape});
+  SparseTensor::Options options;
+  if (const auto given = arrays.find(shape); given != arrays.end()) {
+    const Array& extents = given->second;
+    check(extents.dtype() == DType::kI32 && extents.count() == session.graph().dims, "[run] ", shape,
+          " expects int32 [", session.graph().dims, "], found ", name(extents.dtype()), " ", extents.shape());
+    options.shape.emplace(SparseTensor::Extents{1, 1, 1, 1});
+    std::copy_n(extents.data<std::int32_t>(), extents.count(), options.shape->begin());
+  }
   const SparseTensor x(required(arrays, coords, "int32 [N, 1 + dims], batch first"),
-                       required(arrays, features, "float32 [N, C]"), {});
+                       required(arrays, features, "float32 [N, C]"), options);
   return session.run(x.to(session.device()));
 }
 

@@ -69,6 +69,25 @@ def test_writes_every_output(network):
     assert labels.returncode == 1 and "one output and classes" in labels.stderr
 
 
+def test_bounded_convolutions_need_the_shape(tmp_path):
+    node = {"name": "y", "op": "conv", "inputs": ["input"], "parameters": {"weight": "w"}, "kernel_size": 3, "stride": 2}
+    graph = {"input": "voxels", "dims": 2, "in_channels": 4, "outputs": ["y"], "nodes": [{**node, "semantics": "bounded"}]}
+    model = vs.Model.from_graph(graph, {"w": np.ones((9, 4, 1), np.float32)}, profile=None, classes=0)
+    model.save(tmp_path / "model.safetensors")
+    coords, features = np.array([[0, 1, 2], [0, 5, 6]], np.int32), np.ones((2, 4), np.float32)
+    np.save(tmp_path / "coords.npy", coords)
+    np.save(tmp_path / "features.npy", features)
+    without = arguments(tmp_path)
+    result = run("run", *without, "--out", tmp_path)
+    assert result.returncode == 1 and "shape" in result.stderr
+    for shape, status in [(np.array([7, 8, 9], np.int32), 1), (np.array([7, 8]), 1), (np.array([7, 8], np.int32), 0)]:
+        np.save(tmp_path / "shape.npy", shape)
+        result = run("run", *without, "--input", f"input.shape={tmp_path / 'shape.npy'}", "--out", tmp_path)
+        assert result.returncode == status, result.stderr
+    expected = model.run(vs.SparseTensor(coords, features, shape=(7, 8)))["y"]
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), expected[0])
+
+
 def test_points(tmp_path):
     model = vs.Model.new("pointnet++", width=0.125)
     model.save(tmp_path / "points.safetensors")
@@ -86,7 +105,7 @@ def test_points(tmp_path):
 @pytest.mark.parametrize(
     "change, says",
     [
-        (["--input", "logits=x.npy"], ["takes input or input.coords", '"logits"']),
+        (["--input", "logits=x.npy"], ["takes input or input.coords or input.shape", '"logits"']),
         (["--input", "features.npy"], ["NAME=FILE.npy", '"features.npy"']),
         (["--input", "input=none.npy"], ["given twice", "none.npy"]),
         (["--device", "tpu"], ["tpu"]),
