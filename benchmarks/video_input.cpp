@@ -1,6 +1,6 @@
 #include "video_input.h"
 
-#include <voxshift/streaming/evaluate_frames.h>
+#include <voxshift/engine/evaluate.h>
 #include <voxshift/synth/video.h>
 
 #include <algorithm>
@@ -58,7 +58,7 @@ void check_first_frame(const VideoNetwork& network, const Array& frame) {
     const float x = static_cast<float>(frame.data<std::uint8_t>()[i]) / 255;
     normalized.data<float>()[i] = (x - profile.mean[c]) / profile.std[c];
   }
-  const Array expected = evaluate_frames(model.graph(), model.parameters(), normalized);
+  const Array expected = evaluate(model.graph(), model.parameters(), normalized);
   VideoStream stream(network);
   const std::span<const float> found = stream.push(frame).logits;
   const std::span<const float> values = expected.values<float>();

@@ -11,11 +11,12 @@ namespace {
 // `set` gives the geometry the input's coordinates.
 template <class Set>
 Array run(const Graph& graph, const Parameters& parameters, GraphInput input, const Array& features,
-          const BeforeNode& before, const Set& set) {
+          const BeforeNode& before, const Set& set, Extent2d frame = {}) {
   check(graph.input == input && features.dim(1) == graph.in_channels, "[evaluate] the network takes ",
-        graph.input == GraphInput::kPoints ? "points" : "voxels", " with ", graph.in_channels, " channels, found ",
-        input == GraphInput::kPoints ? "points" : "voxels", " with ", features.dim(1));
-  Executor executor(make_plan(graph, parameters, features.device(), DType::kF32, Passes::kNone), features.device(), 0);
+        name(graph.input), " with ", graph.in_channels, " channels, found ", name(input), " with ", features.dim(1));
+  Executor executor(
+      std::make_shared<const Plan>(make_plan(graph, parameters, features.device(), DType::kF32, Passes::kNone, frame)),
+      features.device(), 0);
   set(executor.geometry());
   executor.build();
   check(executor.outputs() == 1, "[evaluate] expected a network with one output, found ", executor.outputs());
@@ -43,6 +44,15 @@ Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet&
   const PointSet clouds = checked(input, "evaluate", "points");
   return run(graph, parameters, GraphInput::kPoints, clouds.points, before,
              [&](Geometry& geometry) { geometry.set_points(clouds_of(clouds)); });
+}
+
+Array evaluate(const Graph& graph, const Parameters& parameters, const Array& frames, const BeforeNode& before) {
+  check(frames.dtype() == DType::kF32 && frames.rank() == 4 && frames.count() > 0,
+        "[evaluate] frames expects f32 [T, H, W, C], found ", name(frames.dtype()), " ", frames.shape());
+  const Extent2d extent{frames.dim(1), frames.dim(2)};
+  return run(
+      graph, parameters, GraphInput::kFrames, frames.reshaped({frames.dim(0) * extent.pixels(), frames.dim(3)}), before,
+      [&](Geometry& geometry) { geometry.set_frames(frames.dim(0)); }, extent);
 }
 
 }  // namespace voxshift

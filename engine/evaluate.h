@@ -18,4 +18,7 @@ Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTen
                const BeforeNode& before = {});
 Array evaluate(const Graph& graph, const Parameters& parameters, const PointSet& input, const BeforeNode& before = {});
 
+/// frames f32 [T, H, W, C]: those of one clip, one after the other.
+Array evaluate(const Graph& graph, const Parameters& parameters, const Array& frames, const BeforeNode& before = {});
+
 }  // namespace voxshift

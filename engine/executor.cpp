@@ -19,17 +19,17 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 }  // namespace
 
-Executor::Executor(Plan plan, Device device, const Threads& threads)
+Executor::Executor(std::shared_ptr<const Plan> plan, Device device, const Threads& threads)
     : device_(device),
       pool_(threads.pool()),
       plan_(std::move(plan)),
       scratch_(device),
       features_(device),
-      geometry_(plan_, device),
-      bytes_(plan_.buffers.size()),
-      external_(plan_.buffers.size()) {
-  for (const auto& step : plan_.steps) {
-    const Value &in = plan_.value(step->input), &out = plan_.value(step->output);
+      geometry_(*plan_, device),
+      bytes_(plan_->buffers.size()),
+      external_(plan_->buffers.size()) {
+  for (const auto& step : plan_->steps) {
+    const Value &in = plan_->value(step->input), &out = plan_->value(step->output);
     report_.layers.push_back({step->name, step->kind(), 0, in.channels, out.channels, 0, 0, 0});
   }
 }
@@ -43,7 +43,7 @@ void Executor::reset() {
 void Executor::build() {
   const auto start = Clock::now();
   geometry_.build(context());
-  for (const Buffer& buffer : plan_.buffers)
+  for (const Buffer& buffer : plan_->buffers)
     check_size("run", "rows of a value:", geometry_.rows(buffer.domain).count, buffer.channels);
   finish_phase();
   report_.maps_seconds = seconds_since(start);
@@ -60,19 +60,19 @@ std::int64_t Executor::joined_rows() const {
 
 RowView Executor::output_memory(std::size_t output) {
   const std::int64_t rows = output_rows(output), channels = output_channels(output);
-  const auto bytes = static_cast<std::size_t>(rows * channels) * size_of(plan_.dtype);
-  return {geometry_.arena().allocate_bytes(bytes), channels, rows, channels, plan_.dtype};
+  const auto bytes = static_cast<std::size_t>(rows * channels) * size_of(plan_->dtype);
+  return {geometry_.arena().allocate_bytes(bytes), channels, rows, channels, plan_->dtype};
 }
 
 RowView Executor::rows_of(int index) const {
-  return rows_of(index, {0, geometry_.rows(plan_.value(index).domain).count});
+  return rows_of(index, {0, geometry_.rows(plan_->value(index).domain).count});
 }
 
 RowView Executor::rows_of(int index, const Span& span) const {
-  const Value& v = plan_.value(index);
-  const Buffer& buffer = plan_.buffers[static_cast<std::size_t>(v.buffer)];
-  RowView whole{nullptr, buffer.channels, span.count, buffer.channels, plan_.dtype};
-  if (v.buffer == plan_.value(plan_.input).buffer) {
+  const Value& v = plan_->value(index);
+  const Buffer& buffer = plan_->buffers[static_cast<std::size_t>(v.buffer)];
+  RowView whole{nullptr, buffer.channels, span.count, buffer.channels, plan_->dtype};
+  if (v.buffer == plan_->value(plan_->input).buffer) {
     whole.base = const_cast<void*>(in_.base);  // never a step's output
     whole.row_stride = in_.row_stride;
   } else if (void* external = external_[static_cast<std::size_t>(v.buffer)]; external != nullptr) {
@@ -85,40 +85,40 @@ RowView Executor::rows_of(int index, const Span& span) const {
 
 void Executor::place_buffers() {
   for (std::size_t b = 0; b < bytes_.size(); ++b) {
-    const bool is_input = static_cast<int>(b) == plan_.value(plan_.input).buffer;
-    const Buffer& buffer = plan_.buffers[b];
+    const bool is_input = static_cast<int>(b) == plan_->value(plan_->input).buffer;
+    const Buffer& buffer = plan_->buffers[b];
     std::int64_t rows = is_input || external_[b] != nullptr ? 0 : geometry_.rows(buffer.domain).count;
     if (buffer.partial) rows = std::min(rows, joined_rows());
-    bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(plan_.dtype));
+    bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(plan_->dtype));
   }
   memory_ = static_cast<std::byte*>(
-      features_.allocate_bytes(static_cast<std::size_t>(memory_plan_.place(plan_.buffers, bytes_))));
+      features_.allocate_bytes(static_cast<std::size_t>(memory_plan_.place(plan_->buffers, bytes_))));
 }
 
 void Executor::run(const ConstRowView& in, std::span<void* const> outs, const BeforeStep& before) {
   const auto start = Clock::now();
   for (std::size_t o = 0; o < outs.size(); ++o)
-    external_[static_cast<std::size_t>(plan_.value(plan_.outputs[o]).buffer)] = outs[o];
+    external_[static_cast<std::size_t>(plan_->value(plan_->outputs[o]).buffer)] = outs[o];
   place_buffers();
   in_ = in;
-  if (in.dtype != plan_.dtype) {
-    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(plan_.dtype));
-    const RowView copy{rounded, in.channels, in.count, in.channels, plan_.dtype};
+  if (in.dtype != plan_->dtype) {
+    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(plan_->dtype));
+    const RowView copy{rounded, in.channels, in.count, in.channels, plan_->dtype};
     row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, copy);
     in_ = copy;
   }
-  for (std::size_t first = 0, last = 0; first < plan_.steps.size(); first = last) {
-    for (last = first + 1; last < plan_.steps.size() && plan_.steps[last]->joins;) ++last;
+  for (std::size_t first = 0, last = 0; first < plan_->steps.size(); first = last) {
+    for (last = first + 1; last < plan_->steps.size() && plan_->steps[last]->joins;) ++last;
     run_joined(first, last, before);
   }
   finish_phase();
   report_.macs = 0;
-  for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
-    const Step& step = *plan_.steps[s];
+  for (std::size_t s = 0; s < plan_->steps.size(); ++s) {
+    const Step& step = *plan_->steps[s];
     LayerReport& layer = report_.layers[s];
     layer.rows = geometry_.rows(step.domain).count;
     layer.pairs = detailed_ ? step.pairs(context(), geometry_.all()) : 0;
-    layer.macs = layer.pairs * layer.in_channels * layer.out_channels;
+    layer.macs = detailed_ ? step.macs(geometry_.all(), layer.pairs, layer.in_channels, layer.out_channels) : 0;
     report_.macs += layer.macs;
   }
   report_.network_seconds = seconds_since(start);
@@ -126,14 +126,14 @@ void Executor::run(const ConstRowView& in, std::span<void* const> outs, const Be
 }
 
 void Executor::run_joined(std::size_t first, std::size_t last, const BeforeStep& before) {
-  const std::int64_t rows = geometry_.rows(plan_.steps[first]->domain).count;
+  const std::int64_t rows = geometry_.rows(plan_->steps[first]->domain).count;
   const std::int64_t each = last - first > 1 ? std::min(rows, joined_rows()) : rows;
   for (std::size_t s = first; s < last; ++s) report_.layers[s].seconds = 0;
   for (std::int64_t row = 0; row == 0 || row < rows; row += each) {
     const Span span{row, std::min(each, rows - row)};
     for (std::size_t s = first; s < last; ++s) {
       const auto start = Clock::now();
-      Step& step = *plan_.steps[s];
+      Step& step = *plan_->steps[s];
       if (before) before(step, rows_of(step.input));
       run_step(step, span);
       finish_phase();
@@ -146,7 +146,7 @@ void Executor::run_joined(std::size_t first, std::size_t last, const BeforeStep&
 // Inputs on the output's domain are taken at the span, others whole.
 void Executor::run_step(const Step& step, const Span& span) {
   const auto rows_at = [&](int value) {
-    return ConstRowView(plan_.value(value).domain == step.domain ? rows_of(value, span) : rows_of(value));
+    return ConstRowView(plan_->value(value).domain == step.domain ? rows_of(value, span) : rows_of(value));
   };
   const PlanRows rows = geometry_.all();
   step.run({context(), rows, rows_at(step.input), step.other >= 0 ? rows_at(step.other) : ConstRowView(),
@@ -155,7 +155,7 @@ void Executor::run_step(const Step& step, const Span& span) {
 
 std::size_t Executor::bytes() const {
   std::size_t total = scratch_.bytes() + geometry_.bytes() + features_.bytes();
-  for (const auto& step : plan_.steps) total += step->bytes();
+  for (const auto& step : plan_->steps) total += step->bytes();
   return total;
 }
 

@@ -12,15 +12,16 @@
 
 namespace voxshift {
 
-/// One user of a plan. Per input: reset(), then geometry().set_voxels() or set_points(), then build(), then run().
+/// One user of a plan. Per input: reset(), then geometry().set_voxels(), set_points() or set_frames(), then build(),
+/// then run().
 class Executor {
  public:
   /// Called before each step with its input's rows.
   using BeforeStep = std::function<void(Step&, const ConstRowView&)>;
 
-  Executor(Plan plan, Device device, const Threads& threads);
+  Executor(std::shared_ptr<const Plan> plan, Device device, const Threads& threads);
 
-  Executor(const Executor&) = delete;  // the geometry refers to the plan
+  Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
   /// Takes all memory back. Before a run, because the last one may have thrown; after it, because that is when arenas
@@ -28,19 +29,19 @@ class Executor {
   void reset();
 
   Geometry& geometry() { return geometry_; }
-  const Plan& plan() const { return plan_; }
+  const Plan& plan() const { return *plan_; }
   Context context() { return {device_, nullptr, threads(), &scratch_, pool_.get()}; }
   Device device() const { return device_; }
   int threads() const { return pool_->threads(); }
-  DType dtype() const { return plan_.dtype; }
+  DType dtype() const { return plan_->dtype; }
   const RunReport& report() const { return report_; }
 
   /// Coordinates, maps and links of every domain.
   void build();
 
-  std::size_t outputs() const { return plan_.outputs.size(); }
-  int output_domain(std::size_t output = 0) const { return plan_.value(plan_.outputs[output]).domain; }
-  std::int64_t output_channels(std::size_t output = 0) const { return plan_.value(plan_.outputs[output]).channels; }
+  std::size_t outputs() const { return plan_->outputs.size(); }
+  int output_domain(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).domain; }
+  std::int64_t output_channels(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).channels; }
 
   /// Rows of an output; after build().
   std::int64_t output_rows(std::size_t output = 0) const { return geometry_.rows(output_domain(output)).count; }
@@ -75,7 +76,7 @@ class Executor {
 
   Device device_;
   std::shared_ptr<ThreadPool> pool_;
-  Plan plan_;
+  std::shared_ptr<const Plan> plan_;
   Arena scratch_, features_;
   Geometry geometry_;
   MemoryPlan memory_plan_;

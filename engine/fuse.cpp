@@ -1,6 +1,8 @@
 #include <voxshift/engine/fuse.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -67,6 +69,58 @@ void fuse_sum(Drafts& drafts, std::size_t i, const std::vector<std::string>& out
   drafts.erase(drafts.begin() + (host - drafts.data()));
 }
 
+bool is_pointwise(const Draft& draft) {
+  const auto product = draft.image_product();
+  return product && !product->depthwise && product->window.pointwise();
+}
+
+bool is_depthwise(const Draft& draft) {
+  const auto product = draft.image_product();
+  return product && product->depthwise;
+}
+
+// Has the pointwise product that alone reads the shift at i read what is shifted. True when draft i is gone.
+bool fuse_shift(Drafts& drafts, std::size_t i, const std::vector<std::string>& outputs) {
+  const Draft& draft = drafts[i];
+  if (draft.op->shift == nullptr || sole_producer(drafts, draft.output, outputs) == nullptr) return false;
+  const auto user = std::find_if(drafts.begin(), drafts.end(),
+                                 [&](const Draft& d) { return !d.inputs.empty() && d.inputs[0] == draft.output; });
+  if (user == drafts.end() || !is_pointwise(*user)) return false;
+  user->inputs = draft.inputs;
+  user->shift = draft.op->shift(*draft.node);
+  drafts.erase(drafts.begin() + static_cast<std::ptrdiff_t>(i));
+  return true;
+}
+
+// The draft whose value is the only input of `draft` and read nowhere else, without a residual; else null.
+const Draft* sole_source(Drafts& drafts, const Draft& draft, const std::vector<std::string>& outputs) {
+  const Draft* source = draft.shift ? nullptr : sole_producer(drafts, draft.inputs[0], outputs);
+  return source != nullptr && source->residual.empty() ? source : nullptr;
+}
+
+// Takes convolution -> depthwise -> the pointwise draft i as one, front to back: of two inverted residuals that share a
+// convolution the first one has it. True when the drafts before i are gone.
+bool fuse_inverted_residual(Drafts& drafts, std::size_t i, const std::vector<std::string>& outputs) {
+  if (!is_pointwise(drafts[i]) || !drafts[i].front.empty()) return false;
+  const Draft* depthwise = sole_source(drafts, drafts[i], outputs);
+  if (depthwise == nullptr || !is_depthwise(*depthwise)) return false;
+  const Window2d window = depthwise->image_product()->window;
+  if ((window.kernel != 3 && window.kernel != 5) || window.stride > 2 || window.padding != window.kernel / 2)
+    return false;
+  const Draft* first = sole_source(drafts, *depthwise, outputs);
+  if (first == nullptr || !first->image_product() || is_depthwise(*first) || !first->front.empty()) return false;
+  if (!is_pointwise(*first) && first->inputs[0] != kGraphInput) return false;
+  Draft fused = drafts[i];
+  fused.front = {*first, *depthwise};
+  fused.inputs = first->inputs;
+  fused.shift = first->shift;
+  drafts[i] = std::move(fused);
+  std::erase_if(drafts, [names = std::array{first->output, depthwise->output}](const Draft& d) {
+    return d.output == names[0] || d.output == names[1];
+  });
+  return true;
+}
+
 }  // namespace
 
 std::vector<Draft> plain_drafts(const Graph& graph, const Parameters& parameters) {
@@ -91,6 +145,13 @@ std::vector<Draft> fused_drafts(const Graph& graph, const Parameters& parameters
     fuse_sum(drafts, i, graph.outputs);
     if (drafts.size() < before) --i;
   }
+  for (std::size_t i = 0; i < drafts.size();)
+    if (!fuse_shift(drafts, i, graph.outputs)) ++i;
+  for (std::size_t i = 0; i < drafts.size();)
+    if (fuse_inverted_residual(drafts, i, graph.outputs))
+      i -= 2;
+    else
+      ++i;
   return drafts;
 }
 

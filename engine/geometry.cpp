@@ -68,6 +68,12 @@ void Geometry::set_points(const Clouds& clouds) {
   rows_[0].splits.assign(clouds.splits, clouds.splits + clouds.count + 1);
 }
 
+void Geometry::set_frames(std::int64_t count) {
+  const std::int64_t pixels = plan_.domains[0].extent.pixels();
+  rows_[0].count = count * pixels;
+  even_splits(static_cast<std::size_t>(count), pixels, rows_[0].splits);
+}
+
 void Geometry::build(const Context& context) {
   coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
   for (std::size_t d = 1; d < rows_.size(); ++d) build_domain(context, static_cast<int>(d), rows_[d]);

@@ -19,9 +19,10 @@ class Geometry {
   /// Memory that lives as long as this input's coordinates.
   Arena& arena() { return arena_; }
 
-  /// The input's rows, one of the two.
+  /// The input's rows, one of the three.
   void set_voxels(const Level& level, const std::optional<Window::Extents>& shape);
   void set_points(const Clouds& clouds);
+  void set_frames(std::int64_t count);
 
   /// Computes the rest. Scratch comes from context.arena.
   void build(const Context& context);

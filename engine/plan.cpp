@@ -31,7 +31,7 @@ class Planner final : public Lowering {
     for (const Draft& draft : drafts) add_steps(draft);
     for (const std::string& output : graph_.outputs) plan_.outputs.push_back(alone(output));
     set_lifetimes();
-    if (passes == Passes::kAll) join_steps();
+    if (passes == Passes::kAll && graph_.input != GraphInput::kFrames) join_steps();
     return std::move(plan_);
   }
 
@@ -120,8 +120,6 @@ class Planner final : public Lowering {
   void add_steps(const Draft& draft) {
     if (draft.op->layout == Layout::kColumns) return;
     if (draft.op->layout == Layout::kJoined) return add_copies(draft);
-    check(draft.op->lower != nullptr, "[plan] node \"", draft.name(), "\" (", draft.op->name,
-          ") runs in networks on frames only");
     draft.op->lower(draft, *this);
   }
 
@@ -180,7 +178,7 @@ class Planner final : public Lowering {
   }
 
   // Neighbouring steps that work row by row on one domain run together, so that what they hand on stays in the cache
-  // and what only they use needs no memory for all rows.
+  // and what only they use needs no memory for all rows. Not on frames, all of whose values a stream may keep.
   void join_steps() {
     for (std::size_t s = 1; s < plan_.steps.size(); ++s) {
       const Step &before = *plan_.steps[s - 1], &step = *plan_.steps[s];
@@ -208,10 +206,12 @@ class Planner final : public Lowering {
 
 }  // namespace
 
-Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype, Passes passes) {
-  check(graph.input != GraphInput::kFrames, "[plan] the network takes frames, which a VideoStream runs");
+Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype, Passes passes,
+               Extent2d frame) {
+  check(graph.input != GraphInput::kFrames || frame.pixels() > 0,
+        "[plan] the network takes frames, of which the extent must be known");
   Graph sorted = graph;
-  GraphValues types = check_graph(sorted, parameters);
+  GraphValues types = check_graph(sorted, parameters, frame);
   return Planner(sorted, parameters, std::move(types), device, dtype).make(passes);
 }
 

@@ -55,8 +55,9 @@ struct Plan {
 /// Whether batch norm is folded and epilogues are fused, or every node is a step that bears its name.
 enum class Passes { kAll, kNone };
 
-/// Checks the graph as check_graph does. Throws InvalidArgument also for a network on frames.
+/// Checks the graph as check_graph does. `frame`: the extent of a network's frames, which are consecutive ones of a
+/// clip. Throws InvalidArgument also where it is missing.
 Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype = DType::kF32,
-               Passes passes = Passes::kAll);
+               Passes passes = Passes::kAll, Extent2d frame = {});
 
 }  // namespace voxshift

@@ -25,15 +25,14 @@ struct Output {
 /// The outputs of a network by name.
 using Outputs = std::map<std::string, Output>;
 
-/// One user of a network on voxels or points: owns packed weights, arenas and the report of the last run. Not for
+/// One user of a network: owns packed weights, arenas and the report of the last run. Not for
 /// several threads at once; make one session per thread. After the largest input has been seen nothing but results is
-/// allocated.
+/// allocated; frames of another extent than the last ones are planned anew.
 class Session {
  public:
   /// threads: a number, 0 for num_threads(), or a pool to share. dtype of features and weights: none is f32 on the CPU,
-  /// f16 (summed in f32) on CUDA. Throws InvalidArgument for a network on frames, which a VideoNetwork runs, and for a
-  /// graph that does not hold together; BackendUnavailable for a device this build has not, or a dtype that the device
-  /// has not: f16 on the CPU.
+  /// f16 (summed in f32) on CUDA. Throws InvalidArgument for a graph that does not hold together; BackendUnavailable
+  /// for a device this build has not, or a dtype that the device has not: f16 on the CPU.
   explicit Session(const Network& network, Device device = Device::cpu(), const Threads& threads = {},
                    std::optional<DType> dtype = {});
   ~Session();
@@ -47,9 +46,14 @@ class Session {
   /// Of a network on points: every output for points f32 [N, C], C the network's input channels.
   Outputs run(const PointSet& points);
 
+  /// Of a network on frames: every output for frames f32 [T, H, W, C] of one clip, one after the other. Networks
+  /// without temporal shifts take them as any images.
+  Outputs run(const Array& frames);
+
   /// The features of a network's only output. Throws InvalidArgument as run(), and for a network with several.
   Array forward(const SparseTensor& x);
   Array forward(const PointSet& points);
+  Array forward(const Array& frames);
 
   /// Whether runs wait for every step to report its time, and count pairs and MACs: on the CPU at first yes, on CUDA,
   /// where waiting costs time, no.

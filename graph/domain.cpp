@@ -40,6 +40,10 @@ bool Domains::is_images(int domain) const {
          (kind == DomainKind::kInput && input_ == GraphInput::kFrames);
 }
 
+std::int64_t Domains::rows_of_image(int domain) const {
+  return is_images(domain) ? (*this)[domain].extent.pixels() : 1;
+}
+
 bool Domains::lead_to(int fine, int coarse) const {
   int above = coarse;
   while (above != fine && (*this)[above].kind == DomainKind::kCoarser &&

@@ -41,7 +41,7 @@ struct Domain {
   float radius = 0;
   int points = -1;
   Window2d window2d = {};
-  Extent2d extent = {};    ///< of images; 0 where the frames decide
+  Extent2d extent = {};    ///< of images and frames; 0 where it is not known yet
   int axis = 0;            ///< of kBev: the spatial axis that is folded into the channels
   std::int64_t depth = 0;  ///< of kBev: the extent of that axis
 
@@ -51,7 +51,8 @@ struct Domain {
 /// The domains of one graph: the input's is 0, each comes after its parent.
 class Domains {
  public:
-  explicit Domains(GraphInput input) : input_(input), all_(1) {}
+  /// frame: of an input of frames, where it is known.
+  explicit Domains(GraphInput input, Extent2d frame = {}) : input_(input), all_(1) { all_[0].extent = frame; }
 
   /// The index of a domain with the same rows, which is added where there was none.
   int find_or_add(const Domain& wanted);
@@ -63,6 +64,9 @@ class Domains {
   bool is_voxels(int domain) const;
   bool is_points(int domain) const;  ///< has coordinates in metres
   bool is_images(int domain) const;
+
+  /// Rows of a domain that belong to one image; one of what was pooled over it.
+  std::int64_t rows_of_image(int domain) const;
 
   /// Whether strided kFloor convolutions lead from the voxels `fine` to the voxels `coarse`.
   bool lead_to(int fine, int coarse) const;

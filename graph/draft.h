@@ -19,10 +19,16 @@ struct Draft {
   Weights weights;                 ///< of a product
   std::optional<ScaleShift> norm;  ///< of batch norm
   Activation activation;
-  bool residual_last = false;  ///< added after the activation
+  bool residual_last = false;     ///< added after the activation
+  std::vector<Draft> front = {};  ///< of an inverted residual: the convolution and the depthwise one before this one,
+                                  ///< whose values are never written down
+  std::optional<TemporalShift> shift = {};  ///< of its input
 
   const std::string& name() const { return node->name; }
   bool multiplies() const { return op->weights != nullptr; }
+  std::optional<ImageProduct> image_product() const {
+    return op->image_product != nullptr ? op->image_product(*node, weights) : std::nullopt;
+  }
 };
 
 }  // namespace voxshift

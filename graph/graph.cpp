@@ -82,7 +82,7 @@ void check_node(const Graph& graph, Node& node) {
 
 }  // namespace
 
-GraphValues check_graph(Graph& graph, const Parameters& parameters) {
+GraphValues check_graph(Graph& graph, const Parameters& parameters, Extent2d frame) {
   check(graph.dims >= 1 && graph.dims <= kMaxDimensions && graph.in_channels >= 1,
         "[graph] expected 1 to 4 dimensions and at least one input channel, found ", graph.dims, " and ",
         graph.in_channels);
@@ -92,7 +92,7 @@ GraphValues check_graph(Graph& graph, const Parameters& parameters) {
   check(graph.nodes.size() <= kMostNodes, "[graph] at most ", kMostNodes, " nodes, found ", graph.nodes.size());
   for (Node& node : graph.nodes) check_node(graph, node);
   sort_nodes(graph);
-  GraphValues values{Domains(graph.input), {{kGraphInput, {0, graph.in_channels}}}};
+  GraphValues values{Domains(graph.input, frame), {{kGraphInput, {0, graph.in_channels}}}};
   for (const Node& node : graph.nodes) {
     const OpDefinition& op = *find_op(node.op);
     Inference inference(graph, node, op, parameters, values);

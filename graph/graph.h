@@ -65,7 +65,8 @@ struct GraphValues {
 
 /// Sorts the nodes, gives them the usual values of the attributes that they lack, and checks names, ops, attributes,
 /// arity and cycles, each parameter's presence, dtype f32 and shape, and that every op finds the rows and channels that
-/// it is made for. Throws InvalidArgument naming the node.
-GraphValues check_graph(Graph& graph, const Parameters& parameters);
+/// it is made for. Throws InvalidArgument naming the node. Where the extent of a network's frames is not given, those
+/// of the images made of them are not known either.
+GraphValues check_graph(Graph& graph, const Parameters& parameters, Extent2d frame = {});
 
 }  // namespace voxshift

@@ -57,16 +57,26 @@ void ImageStep::run(const StepRun& run) const {
               run.other.base != nullptr ? run.other.rows(i * to, to) : ConstRowView(), run.y.rows(i * to, to));
 }
 
-ImageProductStep::ImageProductStep(Extent2d in, Extent2d out, const Draft& draft, bool kernel_adds)
-    : ImageStep(in, out),
-      adds_after_(!draft.residual.empty() && (!kernel_adds || draft.residual_last)),
-      in_kernel_(adds_after_ && !draft.residual_last ? Activation{} : draft.activation),
-      after_(draft.residual_last ? Activation{} : draft.activation) {}
+ProductEnd::ProductEnd(const Draft& draft, bool kernel_adds)
+    : adds_after(!draft.residual.empty() && (!kernel_adds || draft.residual_last)),
+      in_kernel(adds_after && !draft.residual_last ? Activation{} : draft.activation),
+      after(draft.residual_last ? Activation{} : draft.activation) {}
+
+void ProductEnd::add(const Context& context, const ConstRowView& residual, Pixels pixels, const RowView& out) const {
+  const RowKernels& kernels = row_kernels(context.device);
+  if (pixels.rows == nullptr) return kernels.affine(context, out, nullptr, nullptr, residual, after, out);
+  const Arena::Mark mark = context.arena->mark();
+  const auto bytes = static_cast<std::size_t>(out.count * out.channels) * size_of(out.dtype);
+  const RowView taken{context.arena->allocate_bytes(bytes), out.channels, out.count, out.channels, out.dtype};
+  kernels.gather(context, residual, pixels.rows, taken);
+  kernels.affine(context, out, nullptr, nullptr, taken, after, out);
+  context.arena->rewind(mark);
+}
 
 void ImageProductStep::run_image(const Context& context, const ConstRowView& x, const ConstRowView& residual,
                                  const RowView& y) const {
-  multiply(context, x, adds_after_ ? ConstRowView() : residual, y);
-  if (adds_after_) row_kernels(context.device).affine(context, y, nullptr, nullptr, residual, after_, y);
+  multiply(context, x, end_.adds_after ? ConstRowView() : residual, y);
+  if (end_.adds_after) end_.add(context, residual, {nullptr, y.count}, y);
 }
 
 }  // namespace voxshift

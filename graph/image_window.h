@@ -38,23 +38,34 @@ class ImageStep : public Step {
   Extent2d in_, out_;
 };
 
-/// The end of a product of images: what its kernel cannot do with a sum is done after it.
+/// The end of a product of images: a sum that its kernel cannot do is done after it.
+struct ProductEnd {
+  bool adds_after;
+  Activation in_kernel, after;
+
+  ProductEnd(const Draft& draft, bool kernel_adds);
+
+  /// out[i] = after(out[i] + residual[p]) for p = pixels[i].
+  void add(const Context& context, const ConstRowView& residual, Pixels pixels, const RowView& out) const;
+};
+
+/// A product that computes whole images.
 class ImageProductStep : public ImageStep {
  public:
-  ImageProductStep(Extent2d in, Extent2d out, const Draft& draft, bool kernel_adds);
+  ImageProductStep(Extent2d in, Extent2d out, const Draft& draft, bool kernel_adds)
+      : ImageStep(in, out), end_(draft, kernel_adds) {}
 
  protected:
   /// The kernel's part.
   virtual void multiply(const Context& context, const ConstRowView& x, const ConstRowView& residual,
                         const RowView& y) const = 0;
-  const Activation& kernel_activation() const { return in_kernel_; }
+  const Activation& kernel_activation() const { return end_.in_kernel; }
 
  private:
   void run_image(const Context& context, const ConstRowView& x, const ConstRowView& residual,
                  const RowView& y) const final;
 
-  bool adds_after_;
-  Activation in_kernel_, after_;
+  ProductEnd end_;
 };
 
 }  // namespace voxshift

@@ -3,7 +3,9 @@
 
 #include <voxshift/graph/graph.h>
 #include <voxshift/graph/weights.h>
+#include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/video/window2d.h>
 
 #include <optional>
 #include <span>
@@ -27,6 +29,12 @@ struct ParameterSpec {
   bool required = true;
 };
 
+/// What a product of images moves over them.
+struct ImageProduct {
+  Window2d window;
+  bool depthwise = false;  ///< channel by channel
+};
+
 /// A definition. `infer` checks one node whose inputs are known and tells its value; `lower` writes it down as steps of
 /// a plan. The other functions are for passes, and null where they do not apply.
 struct OpDefinition {
@@ -39,7 +47,7 @@ struct OpDefinition {
   int axes = 0;  ///< of its per-axis attributes; 0: the graph's
 
   ValueType (*infer)(Inference& node);
-  void (*lower)(const Draft& draft, Lowering& lowering) = nullptr;  ///< null: it has no step of its own
+  void (*lower)(const Draft& draft, Lowering& lowering) = nullptr;  ///< null: by its layout it has no step
 
   /// Of a product: what it multiplies by. Batch norm, an activation and a sum after it become part of it.
   Weights (*weights)(const Node& node, const Parameters& parameters) = nullptr;
@@ -49,6 +57,12 @@ struct OpDefinition {
 
   /// Of a scale and a shift per channel, which products take in.
   ScaleShift (*scale_shift)(const Node& node, const Parameters& parameters) = nullptr;
+
+  /// Of a product of images. None where its window is another than those that fuse.
+  std::optional<ImageProduct> (*image_product)(const Node& node, const Weights& weights) = nullptr;
+
+  /// Of a shift of channels between frames, which a pointwise product reads in place.
+  TemporalShift (*shift)(const Node& node) = nullptr;
 
   /// How its value lies in memory.
   enum class Layout {

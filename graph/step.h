@@ -72,6 +72,12 @@ class Step {
   /// Pairs of an input and an output row that are multiplied by a matrix.
   virtual std::int64_t pairs(const Context&, const PlanRows&) const { return 0; }
 
+  /// Multiply-adds: those of the pairs, but where a step knows better.
+  virtual std::int64_t macs(const PlanRows&, std::int64_t pairs, std::int64_t in_channels,
+                            std::int64_t out_channels) const {
+    return pairs * in_channels * out_channels;
+  }
+
   /// Of its weights.
   virtual std::size_t bytes() const { return 0; }
 

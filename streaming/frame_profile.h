@@ -15,6 +15,10 @@ struct FrameProfile {
   std::array<float, 3> std{0.229f, 0.224f, 0.225f};
   std::int64_t segments = 8;  ///< frames of a clip when it is recognised as a whole
 
+  /// Of channel c, a byte of 0 to 255: x * scale()[c] + shift()[c].
+  std::array<float, 3> scale() const { return {1 / (255 * std[0]), 1 / (255 * std[1]), 1 / (255 * std[2])}; }
+  std::array<float, 3> shift() const { return {-mean[0] / std[0], -mean[1] / std[1], -mean[2] / std[2]}; }
+
   bool operator==(const FrameProfile&) const = default;
 };
 

@@ -3,33 +3,19 @@
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace voxshift {
 namespace {
 
-using Kind = VideoStep::Kind;
-
-constexpr std::int64_t kAlignment = 64;  // bytes: one cache line
-
-const Window2d& window_of(const VideoStep& step) {
-  return step.kind == Kind::kMaxPool ? step.window
-         : step.kind == Kind::kFused ? step.block.depthwise.window
-                                     : step.layer.window;
-}
-
 void fill_bytes(Array& array, int byte) {
-  runtime(array.device()).fill(array.device(), array.memory(), byte, array.bytes());
-}
-
-// What a step computes for `pixels` outputs, of a fused block with `hidden` pixels inside.
-StepWork work_of(const VideoPlan& plan, const VideoStep& step, std::int64_t pixels, std::int64_t hidden) {
-  return {step.macs_of(pixels, hidden), pixels + hidden, pixels * plan.value(step.output).channels};
+  if (array.bytes() > 0) runtime(array.device()).fill(array.device(), array.memory(), byte, array.bytes());
 }
 
 }  // namespace
 
-MaskedFrames::Mask::Mask(const VideoValue& value, Device device) : pixels({value.extent.pixels()}, DType::kU8, device) {
+MaskedFrames::Mask::Mask(std::int64_t count, Device device) : pixels({count}, DType::kU8, device) {
   fill_bytes(pixels, 0);
 }
 
@@ -50,31 +36,29 @@ void MaskedFrames::Mask::copy(const Mask& other) {
   active = other.active;
 }
 
-MaskedFrames::MaskedFrames(const VideoPlan& plan, Device device, float frame_threshold, std::vector<float> thresholds,
-                           bool always)
+MaskedFrames::MaskedFrames(const Plan& plan, const FrameProfile& frames, Device device, float frame_threshold,
+                           std::vector<float> thresholds, bool always)
     : plan_(plan),
       always_(always),
       exact_(frame_threshold == 0 && std::all_of(thresholds.begin(), thresholds.end(), [](float t) { return t == 0; })),
       thresholds_(std::move(thresholds)),
-      dense_(plan, device) {
-  for (std::size_t c = 0; c < 3; ++c) frame_threshold_[c] = frame_threshold / plan.scale[c];
-  std::int64_t numbers = 0, most_pixels = 0;
-  const std::int64_t line = kAlignment / static_cast<std::int64_t>(size_of(plan.dtype));
-  for (const VideoValue& value : plan.values) {
-    const std::int64_t pixels = value.extent.pixels();
-    masks_.emplace_back(value, device);
-    places_.push_back(numbers);
-    most_pixels = std::max(most_pixels, pixels);
-    if (&value == &plan.value(plan.input)) continue;
-    numbers += (pixels * value.channels + line - 1) / line * line;
+      dense_(plan, frames, device),
+      kept_(plan, FrameMemory::Keep::kAll, device) {
+  for (std::size_t c = 0; c < 3; ++c) frame_threshold_[c] = frame_threshold / frames.scale()[c];
+  std::int64_t most_pixels = 0;
+  for (const Buffer& buffer : plan.buffers) {
+    masks_.emplace_back(plan.domains.rows_of_image(buffer.domain), device);
+    most_pixels = std::max(most_pixels, masks_.back().pixels.count());
   }
-  for (const VideoStep& step : plan.steps) {
-    dense_macs_ += step.macs;
-    if (step.kind == Kind::kFused) most_pixels = std::max(most_pixels, step.block.hidden().pixels());
+  std::set<int> written;
+  for (std::size_t s = 0; s < steps().size(); ++s) {
+    const Step& step = steps().step(s);
+    is_first_.push_back(written.insert(plan.value(step.output).buffer).second);
+    previous_.emplace_back(steps().is_shifted(s) ? steps().pixels(step.input) : 0, device);
+    most_pixels = std::max(most_pixels, steps().all_of(s).hidden_count);
   }
-  for (const VideoShift& shift : plan.shifts) previous_.emplace_back(plan.value(shift.value), device);
-  frame_ = Array({plan.value(plan.input).extent.pixels() * 3}, DType::kU8, device);
-  kept_ = Array({numbers}, plan.dtype, device);
+  dense_macs_ = steps().dense_macs();
+  frame_ = Array({steps().pixels(plan.input) * 3}, DType::kU8, device);
   rows_ = Array({most_pixels}, DType::kI32, device);
   reached_ = Array({most_pixels}, DType::kU8, device);
   candidates_ = Array({most_pixels}, DType::kU8, device);
@@ -89,15 +73,6 @@ void MaskedFrames::reset() {
   for (Mask& mask : previous_) mask.clear();
 }
 
-RowView MaskedFrames::kept_rows(int value) {
-  const VideoValue& v = plan_.value(value);
-  const std::int64_t first = places_[static_cast<std::size_t>(value)];
-  const RowView all{kept_.memory(), v.channels, v.extent.pixels(), v.channels, plan_.dtype};
-  return all.columns(first, v.channels);
-}
-
-ConstRowView MaskedFrames::kept(int value) const { return const_cast<MaskedFrames*>(this)->kept_rows(value); }
-
 std::size_t MaskedFrames::state_bytes() const {
   std::size_t sum = frame_.bytes() + kept_.bytes() + dense_.state_bytes();
   for (const Mask& mask : previous_) sum += mask.pixels.bytes();
@@ -110,108 +85,103 @@ std::size_t MaskedFrames::bytes() const {
   return sum + rows_.bytes() + reached_.bytes() + candidates_.bytes();
 }
 
-// Marks the outputs of a step that read something changed; returns their number.
-std::int64_t MaskedFrames::find_candidates(const Context& context, const VideoStep& step) {
-  const VideoKernels& kernels = video_kernels(context.device);
-  const Runtime& memory = runtime(context.device);
-  auto* candidates = candidates_.data<std::uint8_t>();
-  auto* reached = reached_.data<std::uint8_t>();
-  const Extent2d in = plan_.value(step.input).extent;
-  const std::int64_t outputs = plan_.value(step.output).extent.pixels();
-
-  const std::uint8_t* changed = mask(step.input).data();
-  std::int64_t count = active(step.input);
-  if (step.shift >= 0) {  // channels of the last frame changed where that frame did
-    Mask& previous = previous_[static_cast<std::size_t>(step.shift)];
-    if (previous.active > 0) {
-      memory.copy(context.device, reached, changed, static_cast<std::size_t>(in.pixels()));
-      count = kernels.unite(context, reached, previous.data(), in.pixels());
-      changed = reached;
-    }
-  }
-  if (count == 0) {
-    memory.fill(context.device, candidates, 0, static_cast<std::size_t>(outputs));
-  } else if (step.kind == Kind::kMean) {
-    memory.fill(context.device, candidates, 1, 1);
-    count = 1;
-  } else if (step.kind == Kind::kFused && !step.block.first.window.pointwise()) {
-    kernels.reached(context, step.block.first.window, in, changed, reached);
-    count = kernels.reached(context, window_of(step), step.block.hidden(), reached, candidates);
-  } else {
-    count = kernels.reached(context, window_of(step), in, changed, candidates);
-  }
-  if (step.residual >= 0 && active(step.residual) > 0)
-    count = kernels.unite(context, candidates, mask(step.residual).data(), outputs);
-  return count;
+// What a step computes, as its cost depends on it.
+StepWork MaskedFrames::work_of(std::size_t s, const StepPixels& done) const {
+  const std::int64_t channels = plan_.value(steps().step(s).output).channels;
+  return {steps().macs(s, done), done.pixels.count + done.hidden_count, done.pixels.count * channels};
 }
 
 // Whether all pixels of something that the step reads have changed, and so every output may have.
-bool MaskedFrames::reads_all(const VideoStep& step) const {
-  const auto all = [&](int value) { return masks_[static_cast<std::size_t>(value)].all(); };
-  return all(step.input) || (step.residual >= 0 && all(step.residual)) ||
-         (step.shift >= 0 && previous_[static_cast<std::size_t>(step.shift)].all());
+bool MaskedFrames::reads_all(std::size_t s) const {
+  const Step& step = steps().step(s);
+  return mask(step.input).all() || (step.other >= 0 && mask(step.other).all()) ||
+         (previous_[s].pixels.count() > 0 && previous_[s].all());
 }
 
-MaskedFrames::Work MaskedFrames::all_of(const VideoStep& step) const {
-  const Extent2d hidden = step.kind == Kind::kFused ? step.block.hidden() : Extent2d{};
-  return {{nullptr, plan_.value(step.output).extent.pixels()}, nullptr, hidden.pixels()};
+bool MaskedFrames::reads_changes(std::size_t s) const {
+  const Step& step = steps().step(s);
+  return mask(step.input).active > 0 || (step.other >= 0 && mask(step.other).active > 0) || previous_[s].active > 0;
 }
 
-MaskedFrames::Work MaskedFrames::find_work(const Context& context, const VideoStep& step) {
+// Marks the outputs of a step that read something changed; returns their number.
+std::int64_t MaskedFrames::find_candidates(const Context& context, std::size_t s) {
   const VideoKernels& kernels = video_kernels(context.device);
-  const std::int64_t pixels = plan_.value(step.output).extent.pixels();
-  const Extent2d hidden = step.kind == Kind::kFused ? step.block.hidden() : Extent2d{};
-  const Work all = all_of(step);
-  if (reads_all(step)) return all;
-  const std::int64_t whole = skip_cost::compared(work_of(plan_, step, pixels, hidden.pixels()));
-  const auto cheaper = [&](std::int64_t some, std::int64_t some_hidden) {
-    return always_ || skip_cost::listed(work_of(plan_, step, some, some_hidden)) < whole;
-  };
-  Work some{{rows_.data<std::int32_t>(), find_candidates(context, step)}, nullptr, 0};
-  if (some.pixels.count == 0) return some;
-  if (some.pixels.count == pixels || !cheaper(some.pixels.count, std::min(some.pixels.count, hidden.pixels())))
-    return all;
-  const auto* candidates = candidates_.data<std::uint8_t>();
-  if (step.kind == Kind::kFused) {
-    some.hidden = reached_.data<std::uint8_t>();
-    some.hidden_count = kernels.needed(context, window_of(step), hidden, candidates, reached_.data<std::uint8_t>());
-    if (!cheaper(some.pixels.count, some.hidden_count)) return all;
+  const Runtime& memory = runtime(context.device);
+  const Step& step = steps().step(s);
+  const WindowStep& window = *steps().window(s);
+  auto* candidates = candidates_.data<std::uint8_t>();
+  auto* reached = reached_.data<std::uint8_t>();
+
+  const std::uint8_t* changed = mask(step.input).data();
+  std::int64_t count = mask(step.input).active;
+  if (Mask& previous = previous_[s]; previous.active > 0) {  // channels of the last frame changed where that frame did
+    memory.copy(context.device, reached, changed, static_cast<std::size_t>(window.in().pixels()));
+    count = kernels.unite(context, reached, previous.data(), window.in().pixels());
+    changed = reached;
   }
-  row_kernels(context.device).list(context, candidates, pixels, rows_.data<std::int32_t>());
+  if (count == 0) {
+    memory.fill(context.device, candidates, 0, static_cast<std::size_t>(window.out().pixels()));
+  } else if (window.front() != nullptr && !window.front()->pointwise()) {
+    kernels.reached(context, *window.front(), window.in(), changed, reached);
+    count = kernels.reached(context, window.window(), window.hidden(), reached, candidates);
+  } else {
+    count = kernels.reached(context, window.window(), window.in(), changed, candidates);
+  }
+  if (step.other >= 0 && mask(step.other).active > 0)
+    count = kernels.unite(context, candidates, mask(step.other).data(), window.out().pixels());
+  return count;
+}
+
+StepPixels MaskedFrames::find_work(const Context& context, std::size_t s) {
+  const VideoKernels& kernels = video_kernels(context.device);
+  const StepPixels all = steps().all_of(s);
+  const WindowStep* window = steps().window(s);
+  if (!reads_changes(s)) return {};
+  if (window == nullptr || reads_all(s)) return all;
+  const std::int64_t whole = skip_cost::compared(work_of(s, all));
+  const auto cheaper = [&](const StepPixels& some) { return always_ || skip_cost::listed(work_of(s, some)) < whole; };
+  StepPixels some{{rows_.data<std::int32_t>(), find_candidates(context, s)}, nullptr, 0};
+  if (some.pixels.count == 0) return some;
+  some.hidden_count = std::min(some.pixels.count, all.hidden_count);
+  if (some.pixels.count == all.pixels.count || !cheaper(some)) return all;
+  const auto* candidates = candidates_.data<std::uint8_t>();
+  if (window->front() != nullptr) {
+    some.hidden = reached_.data<std::uint8_t>();
+    some.hidden_count =
+        kernels.needed(context, window->window(), window->hidden(), candidates, reached_.data<std::uint8_t>());
+    if (!cheaper(some)) return all;
+  }
+  row_kernels(context.device).list(context, candidates, all.pixels.count, rows_.data<std::int32_t>());
   return some;
 }
 
+// Takes what differs from the kept values by more than the threshold. Buffers that several steps write changed where
+// one of their values did.
+void MaskedFrames::commit(const Context& context, std::size_t s, const RowView& values, const StepPixels& work,
+                          float threshold) {
+  const VideoKernels& kernels = video_kernels(context.device);
+  const int output = steps().step(s).output;
+  Mask& changed = mask(output);
+  auto* into = is_first_[s] ? changed.data() : candidates_.data<std::uint8_t>();
+  const std::int64_t count = kernels.commit(context, values, work.pixels, threshold, kept_.rows(output), into);
+  changed.active = is_first_[s] ? count : kernels.unite(context, changed.data(), into, changed.pixels.count());
+}
+
 // The shift's channels as the next frame sees them.
-void MaskedFrames::remember(const Context& context, const VideoStep& step) {
-  Mask& changed = mask(step.input);
+void MaskedFrames::remember(const Context& context, std::size_t s) {
+  Mask& changed = mask(steps().step(s).input);
   if (changed.all()) {
-    dense_.caches().remember(context, step.shift, kept(step.input));
+    steps().remember(context, s, kept_);
   } else if (changed.active > 0) {
     auto* rows = rows_.data<std::int32_t>();
     const std::int64_t count = row_kernels(context.device).list(context, changed.data(), changed.pixels.count(), rows);
-    dense_.caches().remember(context, step.shift, kept(step.input), {rows, count});
+    steps().remember(context, s, kept_, {rows, count});
   }
-  previous_[static_cast<std::size_t>(step.shift)].copy(changed);
+  previous_[s].copy(changed);
 }
 
-// The step's outputs at the pixels of `work`.
-void MaskedFrames::compute(const Context& context, const VideoStep& step, const Work& work, const RowView& out) {
-  StepData data;
-  data.out = out;
-  data.pixels = work.pixels;
-  data.hidden = work.hidden;
-  if (step.residual >= 0) data.residual = kept(step.residual);
-  if (step.input == plan_.input) {
-    data.in = dense_.input().view();
-  } else {
-    data.in.rows =
-        step.shift >= 0 ? dense_.caches().shifted(step.shift, kept(step.input)) : ChannelRuns(kept(step.input));
-  }
-  run_step(context, plan_, step, data);
-}
-
-const void* MaskedFrames::logits() {
-  return form_ == FrameForm::kDense ? dense_.memory().rows(plan_.output).base : kept(plan_.output).base;
+ConstRowView MaskedFrames::output() const {
+  return form_ == FrameForm::kDense ? dense_.output() : kept(plan_.outputs.front());
 }
 
 std::int64_t MaskedFrames::run(const Context& context, const std::uint8_t* frame, bool key, double change) {
@@ -236,13 +206,14 @@ std::int64_t MaskedFrames::run_dense(const Context& context, const std::uint8_t*
 std::int64_t MaskedFrames::fill(const Context& context, const std::uint8_t* frame) {
   runtime(context.device).copy(context.device, frame_.memory(), frame, frame_.bytes());
   mask(plan_.input).set_all();
-  dense_.input().set(context, frame);
+  steps().input().set(context, frame);
   std::int64_t numbers = 0;
-  for (const VideoStep& step : plan_.steps) {
-    const RowView out = kept_rows(step.output);
-    compute(context, step, {{nullptr, out.count}, nullptr, 0}, out);
-    mask(step.output).set_all();
-    if (step.shift >= 0) remember(context, step);
+  for (std::size_t s = 0; s < steps().size(); ++s) {
+    const int output = steps().step(s).output;
+    const RowView out = kept_.rows(output);
+    steps().run(context, s, kept_, steps().all_of(s), out);
+    mask(output).set_all();
+    if (steps().is_shifted(s)) remember(context, s);
     numbers += out.count * out.channels;
   }
   policy_.add(skip_cost::compared({dense_macs_, 0, numbers}), dense_macs_);
@@ -260,33 +231,30 @@ void MaskedFrames::take(const Context& context, const std::uint8_t* frame, bool 
 
 // Whether the pixels that were taken tell that every step will compute nearly all of its outputs.
 bool MaskedFrames::hopeless() const {
-  const Mask& taken = masks_[static_cast<std::size_t>(plan_.input)];
+  const Mask& taken = mask(plan_.input);
   return exact_ && 10 * taken.active >= 9 * taken.pixels.count();
 }
 
 std::int64_t MaskedFrames::compare(const Context& context, bool key) {
-  const VideoKernels& kernels = video_kernels(context.device);
   const Mask& taken = mask(plan_.input);
-  if (taken.active > 0 || key) dense_.input().set(context, frame_.data<std::uint8_t>());
+  if (taken.active > 0 || key) steps().input().set(context, frame_.data<std::uint8_t>());
   std::int64_t macs = 0, cost = skip_cost::search(taken.pixels.count());
-  for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
-    const VideoStep& step = plan_.steps[s];
-    const VideoValue& out = plan_.value(step.output);
-    Mask& changed = mask(step.output);
-    const Work work = key ? all_of(step) : find_work(context, step);
+  for (std::size_t s = 0; s < steps().size(); ++s) {
+    const Value& out = plan_.value(steps().step(s).output);
+    Mask& changed = mask(steps().step(s).output);
+    const StepPixels work = key ? steps().all_of(s) : find_work(context, s);
     if (work.pixels.count > 0) {
       const RowView values{dense_.memory().any_value(), out.channels, work.pixels.count, out.channels, plan_.dtype};
-      compute(context, step, work, values);
-      changed.active = kernels.commit(context, values, work.pixels, key ? 0.0f : thresholds_[s], kept_rows(step.output),
-                                      changed.data());
-      const StepWork done = work_of(plan_, step, work.pixels.count, work.hidden_count);
+      steps().run(context, s, kept_, work, values);
+      commit(context, s, values, work, key ? 0.0f : thresholds_[s]);
+      const StepWork done = work_of(s, work);
       macs += done.macs;
       cost += work.pixels.rows == nullptr ? skip_cost::compared(done) : skip_cost::listed(done);
-    } else {
+    } else if (is_first_[s]) {
       changed.clear();
     }
-    cost += skip_cost::search(out.extent.pixels());
-    if (step.shift >= 0) remember(context, step);
+    cost += skip_cost::search(changed.pixels.count());
+    if (steps().is_shifted(s)) remember(context, s);
   }
   if (!key) policy_.add(cost, dense_macs_);  // a key frame is dense because it has to be
   return macs;

@@ -1,7 +1,7 @@
 // Frames of a stream that compute only what changed: every value as it was last propagated, and where it changed now.
 #pragma once
 
-#include <voxshift/streaming/frame_runner.h>
+#include <voxshift/streaming/dense_frames.h>
 #include <voxshift/streaming/skip_cost.h>
 
 #include <array>
@@ -17,7 +17,8 @@ class MaskedFrames {
  public:
   /// The frame's threshold is in normalised units, `thresholds` has one for every step. `always`: every frame is
   /// compared with the kept values and every step computes only what it must, whatever it costs.
-  MaskedFrames(const VideoPlan& plan, Device device, float frame_threshold, std::vector<float> thresholds, bool always);
+  MaskedFrames(const Plan& plan, const FrameProfile& frames, Device device, float frame_threshold,
+               std::vector<float> thresholds, bool always);
 
   /// Takes the next frame, u8 [height, width, 3] on the device, whose mean difference from the last one is `change`
   /// grey levels; returns the multiply-adds that it cost. `key`: every step computes all pixels and takes what differs
@@ -27,32 +28,32 @@ class MaskedFrames {
   /// How the last frame was computed. One that is dense has kept no values but those of the shift.
   FrameForm form() const { return form_; }
 
-  /// The last frame's logits, on the device.
-  const void* logits();
+  /// The last frame's output, on the device.
+  ConstRowView output() const;
 
   /// Forgets all frames; the next one is changed everywhere.
   void reset();
 
   /// Which pixels were taken from the last frame, the others being older; on the device.
-  const Array& changed() const { return masks_[static_cast<std::size_t>(plan_.input)].pixels; }
-  std::int64_t changed_count() const { return active(plan_.input); }
+  const Array& changed() const { return mask(plan_.input).pixels; }
+  std::int64_t changed_count() const { return mask(plan_.input).active; }
 
   /// u8 [height, width, 3] on the device: the last frame where its pixels were taken, elsewhere older ones.
   const std::uint8_t* kept_frame() const { return frame_.data<std::uint8_t>(); }
 
   /// The kept values of a step's output, where the last frame has kept them.
-  ConstRowView kept(int value) const;
+  ConstRowView kept(int value) const { return kept_.rows(value); }
 
   std::size_t state_bytes() const;
   std::size_t bytes() const;
 
  private:
-  // Which pixels of a value changed with this frame; of a shift, with the last frame.
+  // Which pixels of a buffer changed with this frame; of a shift's input, with the last frame.
   struct Mask {
     Array pixels;
     std::int64_t active = 0;
 
-    Mask(const VideoValue& value, Device device);
+    Mask(std::int64_t count, Device device);
     std::uint8_t* data() { return pixels.data<std::uint8_t>(); }
     bool all() const { return active == pixels.count(); }
     void clear();
@@ -60,22 +61,17 @@ class MaskedFrames {
     void copy(const Mask& other);
   };
 
-  // Pixels that a step computes: outputs, and in a fused block the hidden ones that they read.
-  struct Work {
-    Pixels pixels;
-    const std::uint8_t* hidden = nullptr;
-    std::int64_t hidden_count = 0;
-  };
-
-  Mask& mask(int value) { return masks_[static_cast<std::size_t>(value)]; }
-  std::int64_t active(int value) const { return masks_[static_cast<std::size_t>(value)].active; }
-  RowView kept_rows(int value);
-  bool reads_all(const VideoStep& step) const;
-  Work all_of(const VideoStep& step) const;
-  std::int64_t find_candidates(const Context& context, const VideoStep& step);
-  Work find_work(const Context& context, const VideoStep& step);
-  void compute(const Context& context, const VideoStep& step, const Work& work, const RowView& out);
-  void remember(const Context& context, const VideoStep& step);
+  Mask& mask(int value) { return masks_[static_cast<std::size_t>(plan_.value(value).buffer)]; }
+  const Mask& mask(int value) const { return const_cast<MaskedFrames*>(this)->mask(value); }
+  FrameSteps& steps() { return dense_.steps(); }
+  const FrameSteps& steps() const { return dense_.steps(); }
+  StepWork work_of(std::size_t s, const StepPixels& done) const;
+  bool reads_all(std::size_t s) const;
+  bool reads_changes(std::size_t s) const;
+  std::int64_t find_candidates(const Context& context, std::size_t s);
+  StepPixels find_work(const Context& context, std::size_t s);
+  void commit(const Context& context, std::size_t s, const RowView& values, const StepPixels& work, float threshold);
+  void remember(const Context& context, std::size_t s);
 
   std::int64_t run_dense(const Context& context, const std::uint8_t* frame);
   std::int64_t fill(const Context& context, const std::uint8_t* frame);
@@ -83,7 +79,7 @@ class MaskedFrames {
   bool hopeless() const;
   std::int64_t compare(const Context& context, bool key);
 
-  const VideoPlan& plan_;
+  const Plan& plan_;
   const bool always_;
   const bool exact_;  // no threshold stops a change
   FrameForm form_ = FrameForm::kDense;
@@ -91,11 +87,12 @@ class MaskedFrames {
   std::int64_t dense_macs_ = 0;
   std::array<float, 3> frame_threshold_;  // grey levels
   std::vector<float> thresholds_;
-  DenseFrames dense_;                  // its input and caches are those of all frames
-  Array frame_, kept_;                 // of all values but the input: [pixels, channels], one after the other
-  std::vector<std::int64_t> places_;   // of the values in kept_
-  std::vector<Mask> masks_;            // by value
-  std::vector<Mask> previous_;         // by shift
+  DenseFrames dense_;  // its input and caches are those of all frames
+  FrameMemory kept_;   // all values but the input
+  Array frame_;
+  std::vector<Mask> masks_;            // by buffer; of values that lie in one together
+  std::vector<bool> is_first_;         // by step: the first that writes its buffer
+  std::vector<Mask> previous_;         // by step; empty but for shifted ones
   Array rows_, reached_, candidates_;  // scratch of the largest step
 };
 

@@ -1,5 +1,4 @@
 #include <voxshift/engine/evaluate.h>
-#include <voxshift/streaming/evaluate_frames.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
 #include <voxshift/tasks/calibrate.h>
@@ -88,7 +87,7 @@ void calibrate_batch_norm(Graph& graph, Parameters& parameters, const Profile& p
                      parameters.at(node.parameters.at("running_var")));
   };
   if (profile.frames) {
-    evaluate_frames(graph, parameters, simulated_frames(*profile.frames, seed), set);
+    evaluate(graph, parameters, simulated_frames(*profile.frames, seed), set);
     return;
   }
   const Array points = simulated_points(profile, seed);

@@ -1,4 +1,3 @@
-#include <voxshift/streaming/video_plan.h>
 #include <voxshift/tasks/calibrate_skip.h>
 
 #include <cmath>
@@ -105,7 +104,7 @@ SkipCalibration calibrate_skip(const VideoNetwork& network, const std::vector<Ar
                                const std::function<void(std::size_t done, std::size_t total)>& progress) {
   check(budget > 0 && std::isfinite(budget), "[calibrate] budget expects a number above 0, found ", budget);
   check(!clips.empty(), "[calibrate] expects one clip or more");
-  const Extent2d size = network.plan().value(network.plan().input).extent;
+  const Extent2d size = network.extent();
   for (std::size_t i = 0; i < clips.size(); ++i)
     check(clips[i].dtype() == DType::kU8 && clips[i].rank() == 4 && clips[i].dim(0) >= 1 &&
               clips[i].dim(1) == size.height && clips[i].dim(2) == size.width && clips[i].dim(3) == 3,

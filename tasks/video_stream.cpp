@@ -1,4 +1,6 @@
+#include <voxshift/engine/plan.h>
 #include <voxshift/graph/half.h>
+#include <voxshift/rows/kernels.h>
 #include <voxshift/streaming/masked_frames.h>
 #include <voxshift/tasks/video_stream.h>
 #include <voxshift/tensor/softmax.h>
@@ -30,15 +32,14 @@ SkipThresholds thresholds_of(const VideoNetwork& network, const StreamOptions& o
   return thresholds;
 }
 
-std::vector<float> by_step(const SkipThresholds& thresholds, const VideoPlan& plan) {
+std::vector<float> by_step(const SkipThresholds& thresholds, const std::vector<VideoLayer>& layers) {
   std::vector<float> result;
-  for (const VideoStep& step : plan.steps) {
-    const auto found = thresholds.layers.find(step.name);
+  for (const VideoLayer& layer : layers) {
+    const auto found = thresholds.layers.find(layer.name);
     result.push_back(found != thresholds.layers.end() ? found->second : 0.0f);
   }
   for (const auto& [layer, threshold] : thresholds.layers)
-    check(std::any_of(plan.steps.begin(), plan.steps.end(),
-                      [&name = layer](const VideoStep& s) { return s.name == name; }),
+    check(std::any_of(layers.begin(), layers.end(), [&name = layer](const VideoLayer& l) { return l.name == name; }),
           "[skip] the network has no layer \"", layer, "\"");
   return result;
 }
@@ -50,26 +51,26 @@ struct VideoStream::Impl {
       : network(n), interval(o.key_frame_interval), pool(o.threads.pool()), whole_frame(0), arena(n.device()) {
     check(!n.bidirectional(), "[stream] the network's shift looks at the next frame: it takes clips, not streams");
     check(interval >= 0, "[stream] key_frame_interval expects 0 or more, found ", interval);
-    const VideoPlan& plan = n.plan();
     const SkipThresholds thresholds = thresholds_of(n, o);
-    const auto classes = static_cast<std::size_t>(plan.value(plan.output).channels);
+    const FrameProfile& frames = *n.model().profile().frames;
+    const auto classes = static_cast<std::size_t>(n.classes());
     logits.resize(classes);
     scores.resize(classes);
     cost.dense_macs = n.dense_macs();
     if (o.skip == Skip::kOff) {
-      dense = std::make_unique<DenseFrames>(plan, n.device());
+      dense = std::make_unique<DenseFrames>(*n.plan(), frames, n.device());
       changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
     } else {
       whole_frame = thresholds.whole_frame;
-      masked = std::make_unique<MaskedFrames>(plan, n.device(), thresholds.frame, by_step(thresholds, plan),
-                                              o.always_compare);
+      masked = std::make_unique<MaskedFrames>(*n.plan(), frames, n.device(), thresholds.frame,
+                                              by_step(thresholds, n.layers()), o.always_compare);
       if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
       changed.resize(static_cast<std::size_t>(extent().pixels()));
     }
     if (n.device() != Device::cpu()) uploaded = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
   }
 
-  Extent2d extent() const { return network.plan().value(network.plan().input).extent; }
+  Extent2d extent() const { return network.extent(); }
   Context context() { return {network.device(), nullptr, pool->threads(), &arena, pool.get()}; }
 
   void check_frame(const Array& frame) const {
@@ -85,7 +86,7 @@ struct VideoStream::Impl {
   }
 
   // Every cache of the shift holds the scene: a change takes a frame to get past each of them.
-  bool warm() const { return since_cut > static_cast<std::int64_t>(network.plan().shifts.size()); }
+  bool warm() const { return since_cut > network.shifts(); }
 
   // The frame's bytes on the network's device.
   const std::uint8_t* on_device(const Array& frame) {
@@ -119,9 +120,8 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
   const std::int64_t dense_macs = cost.dense_macs;
   cost = {};
   cost.dense_macs = dense_macs;
-  const void* result = nullptr;
   if (dense) {
-    result = dense->run(context(), frame);
+    dense->run(context(), frame);
     cost.key_frame = cost.dense = true;
     cost.macs = dense_macs;
     cost.changed_pixels = extent().pixels();
@@ -142,9 +142,9 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     cost.changed_pixels = masked->changed_count();
     if (last_frame.count() > 0) memory().copy(network.device(), last_frame.memory(), frame, last_frame.bytes());
     since_key = cost.key_frame ? 0 : since_key + 1;
-    result = masked->logits();
   }
-  copy_floats_to_host(network.device(), logits.data(), result, network.dtype(),
+  const ConstRowView result = dense ? dense->output() : masked->output();
+  copy_floats_to_host(network.device(), logits.data(), result.base, network.dtype(),
                       static_cast<std::int64_t>(logits.size()));
   softmax(logits, scores);
   label = static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
@@ -212,16 +212,18 @@ int VideoStream::threads() const { return impl_->pool->threads(); }
 Array VideoStream::layer_output(const std::string& layer) const {
   const Impl& s = *impl_;
   check(s.masked != nullptr, "[stream] layers of a dense stream share memory, their outputs are not kept");
-  const VideoPlan& plan = s.network.plan();
-  const auto step =
-      std::find_if(plan.steps.begin(), plan.steps.end(), [&](const VideoStep& x) { return x.name == layer; });
-  check(step != plan.steps.end(), "[stream] the network has no layer \"", layer, "\"");
+  const std::vector<VideoLayer>& layers = s.network.layers();
+  const auto found = std::find_if(layers.begin(), layers.end(), [&](const VideoLayer& l) { return l.name == layer; });
+  check(found != layers.end(), "[stream] the network has no layer \"", layer, "\"");
   check(s.masked->form() != FrameForm::kDense,
         "[stream] no outputs of layers were kept: there was no frame yet, or comparing did not pay for the last one");
-  const VideoValue& value = plan.value(step->output);
-  Array out({value.extent.height, value.extent.width, value.channels}, DType::kF32);
-  copy_floats_to_host(s.network.device(), out.data<float>(), s.masked->kept(step->output).base, plan.dtype,
-                      out.count());
+  const Step& step = *s.network.plan()->steps[static_cast<std::size_t>(found - layers.begin())];
+  const ConstRowView kept = s.masked->kept(step.output);
+  Array out({found->out.height, found->out.width, found->out_channels}, DType::kF32);
+  Array rows({kept.count, kept.channels}, kept.dtype, s.network.device());  // without the columns beside it
+  const Context context{s.network.device(), nullptr, 1, nullptr};
+  row_kernels(context.device).affine(context, kept, nullptr, nullptr, {}, {}, rows_of(rows));
+  copy_floats_to_host(context.device, out.data<float>(), rows.memory(), rows.dtype(), out.count());
   return out;
 }
 

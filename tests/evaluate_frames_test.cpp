@@ -1,6 +1,6 @@
 // Video networks node by node, against plain loops on whole numbers, where every order of summation gives the same.
+#include <voxshift/engine/evaluate.h>
 #include <voxshift/networks/network_builder.h>
-#include <voxshift/streaming/evaluate_frames.h>
 
 #include <algorithm>
 #include <limits>
@@ -99,12 +99,12 @@ void make_whole(Network& network) {
   }
 }
 
-/// shift -> conv 3 x 3 / 2 in three groups -> batch norm -> relu6 -> pointwise conv with bias + its input -> leaky relu
+/// shift -> conv 3 x 3 / 2 -> batch norm -> relu6 -> pointwise conv with bias + its input -> leaky relu
 /// -> max pool -> mean -> linear.
 Network small_network(bool bidirectional) {
   NetworkBuilder net(GraphInput::kFrames, 6, 1);
   std::string x = net.temporal_shift("shift", kGraphInput, {3, bidirectional});
-  x = net.conv2d("conv", x, 12, 3, 2, 3);
+  x = net.conv2d("conv", x, 12, 3, 2);
   x = net.norm("norm", x, 0);
   x = net.relu6("relu6", x);
   const std::string y = net.conv2d("point", x, 12, 1);
@@ -134,7 +134,7 @@ TEST(EvaluateFrames, EqualsPlainLoops) {
     const Network network = small_network(bidirectional);
     const Clip clip = clip_of(4, 7, 6, 6);
     Clip x = shifted(clip, 2, bidirectional);
-    x = convolved(x, tensor(network, "conv.weight"), {}, 12, 3, 2, 1, 3);
+    x = convolved(x, tensor(network, "conv.weight"), {}, 12, 3, 2, 1, 1);
     x = mapped(x, [&](float v, int c) {
       const auto role = [&](const char* name) { return item(tensor(network, std::string("norm.") + name), c); };
       return (v - role("running_mean")) / 2 * role("weight") + role("bias");
@@ -156,7 +156,7 @@ TEST(EvaluateFrames, EqualsPlainLoops) {
         }
         expected.push_back(sum);
       }
-    expect_same_bits(evaluate_frames(network.graph, network.parameters, array_of(clip)), Array::from(expected, {4, 5}));
+    expect_same_bits(evaluate(network.graph, network.parameters, array_of(clip)), Array::from(expected, {4, 5}));
   }
 }
 
@@ -164,14 +164,13 @@ TEST(EvaluateFrames, BeforeSeesInputsAndMayChangeParameters) {
   Network network = small_network(false);
   const Array clip = array_of(clip_of(2, 8, 8, 6));
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> seen;
-  const Array out =
-      evaluate_frames(network.graph, network.parameters, clip, [&](const Node& node, const ConstRowView& x) {
-        seen[node.name] = {x.count, x.channels};
-        // The weights of its affine part become 0, so that the bias alone is left.
-        if (node.op != "linear") return;
-        auto& weight = network.parameters.at("classifier.weight");
-        std::fill_n(weight.data<float>(), weight.count(), 0.0f);
-      });
+  const Array out = evaluate(network.graph, network.parameters, clip, [&](const Node& node, const ConstRowView& x) {
+    seen[node.name] = {x.count, x.channels};
+    // The weights of its affine part become 0, so that the bias alone is left.
+    if (node.op != "linear") return;
+    auto& weight = network.parameters.at("classifier.weight");
+    std::fill_n(weight.data<float>(), weight.count(), 0.0f);
+  });
   EXPECT_EQ(seen.size(), network.graph.nodes.size());
   EXPECT_EQ(seen.at("shift"), std::pair(std::int64_t{2 * 64}, std::int64_t{6}));
   EXPECT_EQ(seen.at("norm"), std::pair(std::int64_t{2 * 16}, std::int64_t{12}));
@@ -189,10 +188,10 @@ TEST(EvaluateFrames, FramesOfAClipAloneWithoutShift) {
     for (std::string& input : node.inputs)
       if (input == "shift") input = kGraphInput;
   const Clip clip = clip_of(3, 8, 8, 6);
-  const Array together = evaluate_frames(network.graph, network.parameters, array_of(clip));
+  const Array together = evaluate(network.graph, network.parameters, array_of(clip));
   for (int t = 0; t < 3; ++t) {
     const Clip one = made(1, 8, 8, 6, [&](int, int y, int x, int c) { return clip.get(t, y, x, c); });
-    const Array alone = evaluate_frames(network.graph, network.parameters, array_of(one));
+    const Array alone = evaluate(network.graph, network.parameters, array_of(one));
     for (int o = 0; o < 5; ++o)
       EXPECT_EQ(item(alone.values<float>(), o), item(together.values<float>(), 5 * t + o)) << t;
   }
@@ -201,32 +200,25 @@ TEST(EvaluateFrames, FramesOfAClipAloneWithoutShift) {
 TEST(EvaluateFrames, Refused) {
   const Network network = small_network(false);
   const auto with = [&](const Array& frames, const std::vector<std::string>& parts) {
-    expect_throw([&] { evaluate_frames(network.graph, network.parameters, frames); }, parts);
+    expect_throw([&] { evaluate(network.graph, network.parameters, frames); }, parts);
   };
-  with(Array({2, 8, 8, 3}, DType::kF32), {"[evaluate]", "[T, H, W, 6]", "[2, 8, 8, 3]"});
-  with(Array({8, 8, 6}, DType::kF32), {"[evaluate]", "[8, 8, 6]"});
+  with(Array({2, 8, 8, 3}, DType::kF32), {"[evaluate]", "frames with 6 channels", "frames with 3"});
+  with(Array({8, 8, 6}, DType::kF32), {"[evaluate]", "[T, H, W, C]", "[8, 8, 6]"});
   with(Array({0, 8, 8, 6}, DType::kF32), {"[evaluate]", "[0, 8, 8, 6]"});
   with(Array({2, 8, 8, 6}, DType::kU8), {"[evaluate]", "u8"});
-  Network open = small_network(false);
-  open.graph.outputs = {"pool"};
-  expect_throw(
-      [&] {
-        evaluate_frames(open.graph, open.parameters, Array({1, 8, 8, 6}, DType::kF32));
-      },
-      {"2 x 2", "avg_pool"});
   Network sum = small_network(false);
   for (Node& node : sum.graph.nodes)
     if (node.name == "point") node.attributes["stride"] = std::int64_t{2};
   expect_throw(
       [&] {
-        evaluate_frames(sum.graph, sum.parameters, Array({1, 8, 8, 6}, DType::kF32));
+        evaluate(sum.graph, sum.parameters, Array({1, 8, 8, 6}, DType::kF32));
       },
-      {"\"sum\"", "[1, 4, 4, 12]", "[1, 2, 2, 12]"});
+      {"\"sum\"", "different coordinates", "\"point\""});
   NetworkBuilder voxels(GraphInput::kVoxels, 6, 1);
   const Network other = voxels.take(voxels.linear("head", kGraphInput, 2));
   expect_throw(
       [&] {
-        evaluate_frames(other.graph, other.parameters, Array({1, 8, 8, 6}, DType::kF32));
+        evaluate(other.graph, other.parameters, Array({1, 8, 8, 6}, DType::kF32));
       },
       {"takes voxels", "frames"});
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <voxshift/engine/plan.h>
 #include <voxshift/networks/network_builder.h>
 #include <voxshift/networks/tsm.h>
-#include <voxshift/streaming/video_plan.h>
 #include <voxshift/tasks/video_stream.h>
 #include <voxshift/tensor/runtime.h>
 

@@ -1,7 +1,7 @@
 // Video models: class lists, calibrated statistics, tensors of checkpoints, thresholds in the file, refused files.
+#include <voxshift/engine/evaluate.h>
 #include <voxshift/graph/safetensors.h>
 #include <voxshift/networks/tsm.h>
-#include <voxshift/streaming/evaluate_frames.h>
 #include <voxshift/synth/video.h>
 #include <voxshift/tasks/calibrate.h>
 #include <voxshift/tasks/model.h>
@@ -120,7 +120,7 @@ TEST_F(VideoModel, StatisticsAreThoseOfSyntheticClips) {
     const Array frames = simulated_frames(*model.profile().frames, 0);
     int norms = 0;
     const Array logits =
-        evaluate_frames(model.graph(), model.parameters(), frames, [&](const Node& node, const ConstRowView& x) {
+        evaluate(model.graph(), model.parameters(), frames, [&](const Node& node, const ConstRowView& x) {
           if (node.op != "batch_norm") return;
           ++norms;
           const auto mean = model.parameters().at(node.parameters.at("running_mean")).values<float>();
@@ -247,8 +247,8 @@ TEST_F(VideoModel, FilesKeepThresholds) {
   EXPECT_EQ(read.classes().size(), model.classes().size());
   expect_same_parameters(read, model);
   const Array frames = simulated_frames(*model.profile().frames, 3);
-  expect_same_bits(evaluate_frames(read.graph(), read.parameters(), frames),
-                   evaluate_frames(model.graph(), model.parameters(), frames));
+  expect_same_bits(evaluate(read.graph(), read.parameters(), frames),
+                   evaluate(model.graph(), model.parameters(), frames));
   EXPECT_EQ(read.with_profile(find_profile("jester")).skip_thresholds(), thresholds);
 }
 

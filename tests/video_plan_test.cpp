@@ -1,5 +1,6 @@
 // Plans of video networks: what is fused, what it costs, and that it computes what the plain nodes do.
-#include <voxshift/streaming/evaluate_frames.h>
+#include <voxshift/engine/evaluate.h>
+#include <voxshift/graph/window_step.h>
 
 #include <map>
 
@@ -9,23 +10,39 @@
 namespace voxshift {
 namespace {
 
-using Kind = VideoStep::Kind;
-
-std::string letters(const VideoPlan& plan) {
-  const std::map<Kind, char> letter{
-      {Kind::kConv2d, 'c'}, {Kind::kDepthwise, 'd'}, {Kind::kFused, 'f'}, {Kind::kMaxPool, 'p'}, {Kind::kMean, 'm'}};
+std::string letters(const Plan& plan) {
   std::string result;
-  for (const VideoStep& step : plan.steps) result += letter.at(step.kind);
+  for (const auto& step : plan.steps) {
+    const std::string kind = step->kind();
+    result += kind.ends_with("project")      ? 'f'
+              : kind.starts_with("depth")    ? 'd'
+              : kind.starts_with("max_pool") ? 'p'
+              : kind == "mean"               ? 'm'
+              : kind == "temporal_shift"     ? 's'
+              : kind == "add"                ? '+'
+              : kind == "affine"             ? 'a'
+                                             : 'c';
+  }
   return result;
 }
 
-VideoPlan plan_of(const Network& network, std::int64_t height = 32, std::int64_t width = 32) {
-  Graph graph = network.graph;
-  check_graph(graph, network.parameters);
-  FrameProfile profile;
-  profile.height = height;
-  profile.width = width;
-  return make_video_plan(graph, network.parameters, profile, Device::cpu());
+Plan plan_of(const Network& network, std::int64_t height = 32, std::int64_t width = 32) {
+  return make_plan(network.graph, network.parameters, Device::cpu(), DType::kF32, Passes::kAll, {height, width});
+}
+
+const WindowStep* window_of(const Plan& plan, std::size_t s) {
+  return dynamic_cast<const WindowStep*>(plan.steps[s].get());
+}
+
+bool is_shifted(const Plan& plan, std::size_t s) {
+  return window_of(plan, s) != nullptr && window_of(plan, s)->shift().has_value();
+}
+
+std::int64_t macs_of(const Plan& plan) {
+  std::int64_t macs = 0;
+  for (std::size_t s = 0; s < plan.steps.size(); ++s)
+    if (window_of(plan, s) != nullptr) macs += window_of(plan, s)->dense_macs();
+  return macs;
 }
 
 /// Multiply-adds of all conv2d and linear nodes of a graph, node by node.
@@ -54,35 +71,32 @@ std::int64_t plain_macs(const Network& network, std::int64_t height, std::int64_
 
 TEST(VideoPlan, MobileNetIsBlocks) {
   const Network network = make_tsm_mobilenetv2({1.0, 27, {}}, 1);
-  const VideoPlan plan = plan_of(network, 224, 224);
+  const Plan plan = plan_of(network, 224, 224);
   EXPECT_EQ(letters(plan),
             "fffffffffffffffff"
             "cmc");
-  EXPECT_EQ(plan.steps[0].name, "features.1.conv.3");
-  EXPECT_EQ(plan.steps[16].name, "features.17.conv.6");
-  EXPECT_EQ(plan.steps[18].name, "avg_pool");
-  EXPECT_EQ(plan.steps[19].name, "classifier");
-  EXPECT_EQ(plan.value(plan.input).border, 1);
-  std::int64_t macs = 0;
+  EXPECT_EQ(plan.steps[0]->name, "features.1.conv.3");
+  EXPECT_EQ(plan.steps[16]->name, "features.17.conv.6");
+  EXPECT_EQ(plan.steps[18]->name, "avg_pool");
+  EXPECT_EQ(plan.steps[19]->name, "classifier");
+  EXPECT_EQ(window_of(plan, 0)->border(), 1);
   std::vector<int> shifted, summed;
   for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
-    const VideoStep& step = plan.steps[static_cast<std::size_t>(s)];
-    macs += step.macs;
-    if (step.shift >= 0) shifted.push_back(s);
-    if (step.residual >= 0) summed.push_back(s);
-    if (step.shift < 0) continue;
-    EXPECT_EQ(step.residual, step.input) << step.name;
-    EXPECT_EQ(plan.shifts[static_cast<std::size_t>(step.shift)].value, step.input);
+    const Step& step = *plan.steps[static_cast<std::size_t>(s)];
+    if (is_shifted(plan, static_cast<std::size_t>(s))) shifted.push_back(s);
+    if (step.other >= 0) summed.push_back(s);
+    if (shifted.empty() || shifted.back() != s) continue;
+    EXPECT_EQ(step.other, step.input) << step.name;
   }
   EXPECT_EQ(shifted, (std::vector<int>{2, 4, 5, 7, 8, 9, 11, 12, 14, 15}));
   EXPECT_EQ(summed, shifted);
-  EXPECT_EQ(macs, plain_macs(network, 224, 224));
-  EXPECT_NEAR(static_cast<double>(macs), 299.5e6, 0.05e6);
+  EXPECT_EQ(macs_of(plan), plain_macs(network, 224, 224));
+  EXPECT_NEAR(static_cast<double>(macs_of(plan)), 299.5e6, 0.05e6);
 }
 
 TEST(VideoPlan, ResNetIsConvolutions) {
   const Network network = resnet(1.0 / 8);
-  const VideoPlan plan = plan_of(network, 64, 96);
+  const Plan plan = plan_of(network, 64, 96);
   const std::string first = "cccc", other = "ccc";
   std::string expected = "cp";
   for (const int blocks : {3, 4, 6, 3}) {
@@ -90,20 +104,20 @@ TEST(VideoPlan, ResNetIsConvolutions) {
     for (int b = 1; b < blocks; ++b) expected += other;
   }
   EXPECT_EQ(letters(plan), expected + "mc");
-  EXPECT_EQ(plan.shifts.size(), 16U);
-  EXPECT_EQ(plan.value(plan.input).border, 3);
-  EXPECT_EQ(plan.steps[0].layer.activation.kind, Activation::Kind::kRelu);
-  EXPECT_EQ(plan.value(plan.steps[0].output).extent, (Extent2d{32, 48}));
-  std::int64_t macs = 0;
-  for (const VideoStep& step : plan.steps) macs += step.macs;
-  EXPECT_EQ(macs, plain_macs(network, 64, 96));
+  std::int64_t shifts = 0;
+  for (std::size_t s = 0; s < plan.steps.size(); ++s) shifts += is_shifted(plan, s);
+  EXPECT_EQ(shifts, 16);
+  EXPECT_EQ(window_of(plan, 0)->border(), 3);
+  EXPECT_EQ(window_of(plan, 1)->border(), std::nullopt);
+  EXPECT_EQ(plan.domains[plan.value(plan.steps[0]->output).domain].extent, (Extent2d{32, 48}));
+  EXPECT_EQ(macs_of(plan), plain_macs(network, 64, 96));
 }
 
 TEST(VideoPlan, TinyNetworkHasEveryKind) {
   const Network network = tiny_network();
-  const VideoPlan plan = plan_of(network);
+  const Plan plan = plan_of(network);
   std::vector<std::string> names;
-  for (const VideoStep& step : plan.steps) names.push_back(step.name);
+  for (const auto& step : plan.steps) names.push_back(step->name);
   EXPECT_EQ(names, (std::vector<std::string>{"stem.project", "a.project", "b.project", "c.conv1", "c.conv2",
                                              "c.shortcut", "c.conv3", "d.filter", "d.pool", "mean", "classes"}));
   EXPECT_EQ(letters(plan), "fffccccdpmc");
@@ -119,7 +133,7 @@ TEST(VideoPlan, BlocksDoNotOverlap) {
     x = net.relu("rp" + n, net.conv2d("point" + n, x, 8, 1));
   }
   x = net.add("mean", "avg_pool", {x});
-  const VideoPlan plan = plan_of(net.take(net.linear("classes", x, 5)));
+  const Plan plan = plan_of(net.take(net.linear("classes", x, 5)));
   EXPECT_EQ(letters(plan), "fdfdcmc");
 }
 
@@ -130,25 +144,9 @@ TEST(VideoPlan, ValuesThatAreReadTwiceStay) {
   const std::string filter = net.conv2d("filter", first, 8, 3, 1, 8);
   std::string x = net.add("sum", "add", {first, net.conv2d("last", filter, 8, 1)});
   x = net.add("mean", "avg_pool", {x});
-  const VideoPlan plan = plan_of(net.take(net.linear("classes", x, 5)));
+  const Plan plan = plan_of(net.take(net.linear("classes", x, 5)));
   EXPECT_EQ(letters(plan), "cdcmc");
-  EXPECT_EQ(plan.steps[2].residual, plan.steps[0].output);
-}
-
-// Lifetimes: a value lives until its last reader, the output for ever.
-TEST(VideoPlan, Lifetimes) {
-  const VideoPlan plan = plan_of(tiny_network());
-  for (int v = 0; v < static_cast<int>(plan.values.size()); ++v) {
-    int first = 0, last = -1;
-    for (int s = 0; s < static_cast<int>(plan.steps.size()); ++s) {
-      const VideoStep& step = plan.steps[static_cast<std::size_t>(s)];
-      if (step.output == v) first = s;
-      if (step.input == v || step.residual == v) last = s;
-    }
-    if (v == plan.output) last = static_cast<int>(plan.steps.size());
-    EXPECT_EQ(plan.value(v).first, first);
-    EXPECT_EQ(plan.value(v).last, last);
-  }
+  EXPECT_EQ(plan.steps[2]->other, plan.steps[0]->output);
 }
 
 // Value
@@ -171,7 +169,7 @@ TEST_P(VideoNetworkTest, FramesOfAClipAreThoseOfThePlainNodes) {
       SCOPED_TRACE(c.name + std::to_string(shift.shift_div) + (shift.bidirectional ? " offline" : " online"));
       const OneThread small_ops;
       const Clip clip(c.height, c.width, 5);
-      const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
+      const Array expected = evaluate(c.network.graph, c.network.parameters, clip.normalized());
       const VideoNetwork network(video_model(c.network, c.height, c.width), device(), DType::kF32);
       EXPECT_EQ(network.bidirectional(), shift.bidirectional);
       const Array logits = recognize_frames(network, clip.array(), 1);
@@ -217,84 +215,35 @@ TEST_P(VideoNetworkTest, ThreadsDoNotMatter) {
 TEST_P(VideoNetworkTest, ClipOfOneFrameAndFramesOfOneCell) {
   const Network plain = tiny_network({4, true});
   const Clip one(16, 16, 1);
-  const Array expected = evaluate_frames(plain.graph, plain.parameters, one.normalized());
+  const Array expected = evaluate(plain.graph, plain.parameters, one.normalized());
   const Array logits = recognize_frames(VideoNetwork(video_model(plain, 16, 16), device(), DType::kF32), one.array());
   EXPECT_LE(relative_change(floats(logits.values<float>()), floats(expected.values<float>())), 1e-5);
 }
 
 // Errors
 
-Network small(const std::function<std::string(NetworkBuilder&, const std::string&)>& middle) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
-  std::string x = middle(net, net.conv2d("first", kGraphInput, 8, 3, 2));
-  x = net.add("mean", "avg_pool", {x});
-  return net.take(net.linear("classes", x, 5));
-}
-
-TEST(VideoPlan, RefusesWhatItCannotFuse) {
-  const auto refuses = [](const std::function<std::string(NetworkBuilder&, const std::string&)>& middle,
-                          const std::vector<std::string>& parts) {
-    expect_throw([&] { plan_of(small(middle)); }, parts);
+TEST(VideoNetwork, RefusesOtherInputsAndOutputs) {
+  const auto refuses = [](const Network& network, std::int64_t height, const std::vector<std::string>& parts) {
+    expect_throw([&] { VideoNetwork(video_model(network, height, 32)); }, parts);
   };
-  refuses([](NetworkBuilder& net, const std::string& x) { return net.conv2d("odd", x, 8, 3, 1, 2); },
-          {"[video]", "\"odd\"", "groups", "found 2"});
-  refuses([](NetworkBuilder& net, const std::string& x) { return net.norm("late", net.relu("r", x)); },
-          {"[video]", "\"late\" (batch_norm)"});
-  refuses(
-      [](NetworkBuilder& net, const std::string& x) {
-        return net.relu("late", net.max_pool2d("p", x, {2, 2, 0}));
-      },
-      {"[video]", "\"late\" (relu)"});
-  refuses(
-      [](NetworkBuilder& net, const std::string& x) {
-        return net.add("twice", "add", {x, x});
-      },
-      {"[video]", "\"twice\" (add)"});
-  refuses(
-      [](NetworkBuilder& net, const std::string& x) {
-        return net.add("sum", "add", {x, net.relu("r", net.conv2d("second", x, 8, 1))});
-      },
-      {"[video]", "\"second\"", "activation"});
-  refuses(
-      [](NetworkBuilder& net, const std::string& x) {
-        return net.add("sum", "add", {net.max_pool2d("p", x, {3, 1, 1}), net.conv2d("filter", x, 8, 3, 1, 8)});
-      },
-      {"[video]", "\"filter\"", "sum"});
-  refuses([](NetworkBuilder& net,
-             const std::string& x) { return net.conv2d("wide", net.temporal_shift("shift", x, {}), 8, 3); },
-          {"[video]", "\"wide\"", "shift", "pointwise"});
-  refuses(
-      [](NetworkBuilder& net, const std::string& x) {
-        const std::string y = net.temporal_shift("shift", x, {});
-        return net.add("sum", "add", {net.conv2d("a", y, 8, 1), net.conv2d("b", y, 8, 1)});
-      },
-      {"[video]", "\"shift\"", "one user"});
-  refuses([](NetworkBuilder& net, const std::string& x) { return net.temporal_shift("shift", x, {}); },
-          {"[video]", "\"mean\"", "shift", "pointwise"});
-  refuses(
-      [](NetworkBuilder& net, const std::string& x) {
-        return net.add("sum", "add", {net.max_pool2d("p", x, {2, 2, 0}), net.conv2d("b", x, 8, 1)});
-      },
-      {"[video]", "\"b\"", "different sizes"});
-}
-
-TEST(VideoPlan, RefusesOtherInputsAndOutputs) {
-  NetworkBuilder pooled(GraphInput::kFrames, 3, 1);
-  const Network frame_pool = pooled.take(pooled.max_pool2d("pool", kGraphInput, {2, 2, 0}));
-  expect_throw([&] { plan_of(frame_pool); }, {"[video]", "\"pool\"", "only convolutions"});
   NetworkBuilder image(GraphInput::kFrames, 3, 1);
-  const Network no_mean = image.take(image.conv2d("conv", kGraphInput, 8, 3));
-  expect_throw([&] { plan_of(no_mean); }, {"[video]", "\"conv\"", "one row per frame"});
+  refuses(image.take(image.conv2d("conv", kGraphInput, 8, 3)), 32, {"[video]", "\"conv\"", "one row per frame"});
   Network small_frame = tiny_network();
   for (Node& node : small_frame.graph.nodes)
     if (node.name == "stem") node.attributes["padding"] = std::int64_t{0};
-  expect_throw([&] { plan_of(small_frame, 2, 32); }, {"[video]", "too small", "\"stem\""});
+  refuses(small_frame, 2, {"[graph]", "needs images of 3 pixels", "\"stem\""});
+  NetworkBuilder sums(GraphInput::kFrames, 3, 1);
+  const std::string x = sums.conv2d("first", kGraphInput, 8, 3);
+  refuses(sums.take(sums.add("sum", "add", {sums.max_pool2d("p", x, {2, 2, 0}), sums.conv2d("b", x, 8, 1)})), 32,
+          {"[graph]", "\"sum\"", "different coordinates"});
   NetworkBuilder grey(GraphInput::kFrames, 1, 1);
-  const Network one_channel = grey.take(grey.add("mean", "avg_pool", {grey.conv2d("conv", kGraphInput, 8, 3)}));
-  expect_throw([&] { plan_of(one_channel); }, {"[video]", "3 channels", "takes 1"});
-  NetworkBuilder points(GraphInput::kPoints, 3, 1);
-  const Network no_frames = points.take(points.linear("linear", kGraphInput, 8));
-  expect_throw([&] { plan_of(no_frames); }, {"[video]", "does not take frames"});
+  refuses(grey.take(grey.add("mean", "avg_pool", {grey.conv2d("conv", kGraphInput, 8, 3)})), 32,
+          {"gives 3 channels", "takes 1"});
+}
+
+TEST(Plan, FramesNeedAnExtent) {
+  const Network network = tiny_network();
+  expect_throw([&] { make_plan(network.graph, network.parameters, Device::cpu()); }, {"[plan]", "frames", "extent"});
 }
 
 TEST_P(VideoNetworkTest, RefusesOtherClips) {

@@ -1,4 +1,6 @@
 // Skipping: exact where nothing may be lost, within the thresholds elsewhere, at the cost that is reported.
+#include <voxshift/graph/window_step.h>
+
 #include <utility>
 
 #include "stream_cases.h"
@@ -143,40 +145,34 @@ TEST_P(VideoSkipTest, KeptValuesAreWithinTheThreshold) {
 
 /// Multiply-adds of a frame, counted by loops over masks of what changed.
 std::int64_t counted_macs(const Watched& watched, std::map<int, Mask>& previous) {
-  const VideoPlan& plan = watched.stream.network().plan();
+  const Plan& plan = *watched.stream.network().plan();
+  static const Network network = tiny_network();
   std::map<std::string, std::string> value_of;  // by layer
   for (const auto& [value, layer] : oracle::tiny_layers()) value_of[layer] = value;
   std::map<int, Mask> masks;
   const auto changed = watched.stream.changed_pixels();
   masks[plan.input] = {kStreamHeight, kStreamWidth, {changed.begin(), changed.end()}};
   std::int64_t macs = 0;
-  for (const VideoStep& step : plan.steps) {
+  for (const auto& pointer : plan.steps) {
+    const Step& step = *pointer;
     const std::string& name = value_of.at(step.name);
     const Image& image = watched.kept.at(name);
     masks[step.output] = oracle::difference(image, watched.last.at(name));
+    if (step.name == "mean" || step.name == "d.pool") continue;  // pooling multiplies nothing
+    const auto& moving = dynamic_cast<const WindowStep&>(step);
     Mask in = masks.at(step.input);
-    if (step.shift >= 0 && !previous.empty()) in = in | previous.at(step.input);
-    Window2d window = step.layer.window;
-    std::int64_t each = window.kernel * window.kernel * step.layer.in_channels * step.layer.out_channels, hidden = 0;
-    const Extent2d between = step.kind == VideoStep::Kind::kFused ? step.block.hidden() : Extent2d{};
-    switch (step.kind) {
-      case VideoStep::Kind::kFused:
-        in = oracle::through(in, step.block.first.window, between.height, between.width, true);
-        window = step.block.depthwise.window;
-        hidden = step.block.first.window.kernel * step.block.first.window.kernel * step.block.first.in_channels *
-                 step.block.first.out_channels;
-        each = step.block.project.in_channels * (window.kernel * window.kernel + step.block.project.out_channels);
-        break;
-      case VideoStep::Kind::kDepthwise:
-        each = window.kernel * window.kernel * step.layer.out_channels;
-        break;
-      case VideoStep::Kind::kConv2d:
-        break;
-      default:
-        continue;  // pooling multiplies nothing
+    if (moving.shift() && !previous.empty()) in = in | previous.at(step.input);
+    const Window2d window = moving.window();
+    const Array& weight = network.parameters.at(step.name + ".weight");
+    std::int64_t each = weight.count(), hidden = 0;  // of an output pixel, of a hidden one
+    const Extent2d between = moving.hidden();
+    if (const Window2d* front = moving.front(); front != nullptr) {
+      in = oracle::through(in, *front, between.height, between.width, true);
+      hidden = front->kernel * front->kernel * plan.value(step.input).channels * weight.dim(1);
+      each += weight.dim(1) * window.kernel * window.kernel;
     }
     Mask wanted = oracle::through(in, window, image.height, image.width, true);
-    if (step.residual >= 0) wanted = wanted | masks.at(step.residual);
+    if (step.other >= 0) wanted = wanted | masks.at(step.other);
     const std::int64_t all = image.height * image.width;
     macs += wanted.count() * each;
     if (wanted.count() == all) {

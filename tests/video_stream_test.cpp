@@ -1,5 +1,5 @@
 // Streams: the same results as whole clips, on any number of threads, side by side and after a reset.
-#include <voxshift/streaming/evaluate_frames.h>
+#include <voxshift/engine/evaluate.h>
 
 #include <limits>
 #include <utility>
@@ -64,7 +64,7 @@ TEST_P(VideoStreamTest, FramesAreThoseOfTheClip) {
     SCOPED_TRACE(c.name);
     const OneThread small_ops;
     const Clip clip(c.height, c.width, emulated() ? 12 : 40);
-    const Array expected = evaluate_frames(c.network.graph, c.network.parameters, clip.normalized());
+    const Array expected = evaluate(c.network.graph, c.network.parameters, clip.normalized());
     const VideoNetwork network = network_of(c.network, c.height, c.width);
     VideoStream stream(network, options_of(Skip::kOff));
     for (std::size_t f = 0; f < clip.count(); ++f) {

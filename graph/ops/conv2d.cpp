@@ -1,6 +1,5 @@
+#include <voxshift/graph/image_product.h>
 #include <voxshift/graph/image_window.h>
-#include <voxshift/graph/lowering.h>
-#include <voxshift/video/kernels.h>
 
 namespace voxshift::ops {
 namespace {
@@ -9,59 +8,15 @@ bool is_depthwise(const Weights& weights, std::int64_t groups) {
   return groups > 1 && groups == weights.weight.dim(0) && weights.weight.dim(1) == 1;
 }
 
-class Conv2dStep final : public ImageProductStep {
- public:
-  Conv2dStep(Extent2d in, Extent2d out, const Draft& draft, Conv2dLayer layer, bool depthwise)
-      : ImageProductStep(in, out, draft, !depthwise), layer_(std::move(layer)), depthwise_(depthwise) {
-    layer_.activation = kernel_activation();
-  }
-
-  std::string kind() const override {
-    const std::string kernel = std::to_string(layer_.window.kernel), stride = std::to_string(layer_.window.stride);
-    return (depthwise_ ? "depthwise " : "conv2d ") + kernel + "x" + kernel +
-           (layer_.window.stride > 1 ? " / " + stride : "");
-  }
-  std::int64_t pairs(const Context&, const PlanRows& rows) const override {
-    const std::int64_t taps = layer_.window.kernel * layer_.window.kernel;
-    return rows.domain(domain).count * taps / (depthwise_ ? layer_.out_channels : 1);
-  }
-  std::size_t bytes() const override { return layer_.weights->bytes(); }
-
- protected:
-  void multiply(const Context& context, const ConstRowView& x, const ConstRowView& residual,
-                const RowView& y) const override {
-    const VideoKernels& kernels = video_kernels(context.device);
-    if (depthwise_) return kernels.depthwise(context, layer_, in(), x, {nullptr, y.count}, y);
-    kernels.conv2d(context, layer_, in(), {ChannelRuns(x)}, residual, {nullptr, y.count}, y);
-  }
-
- private:
-  Conv2dLayer layer_;
-  bool depthwise_;
-};
+std::optional<ImageProduct> product_of(const Node& node, const Weights& weights) {
+  return ImageProduct{image_window_of(node, weights.weight.dim(3)), is_depthwise(weights, node.whole("groups"))};
+}
 
 void lower_conv2d(const Draft& draft, Lowering& lowering) {
-  const Device device = lowering.device();
-  const VideoKernels& kernels = video_kernels(device);
-  const Context context{device, nullptr, num_threads(), nullptr};
-  const Array weight = draft.weights.weight.to(device);
-  const std::optional<Array> bias = draft.weights.bias ? std::optional(draft.weights.bias->to(device)) : std::nullopt;
-  const std::int64_t groups = draft.node->whole("groups"), kernel = weight.dim(2);
-  const bool depthwise = is_depthwise(draft.weights, groups);
-  check(groups == 1 || depthwise, "[plan] node \"", draft.name(),
+  const std::int64_t groups = draft.node->whole("groups");
+  check(groups == 1 || is_depthwise(draft.weights, groups), "[plan] node \"", draft.name(),
         "\" (conv2d) expects groups of 1 or of one channel each, found ", groups);
-  Conv2dLayer layer{image_window_of(*draft.node, kernel), weight.dim(1), weight.dim(0), nullptr, {}};
-  if (depthwise) {
-    layer.in_channels = layer.out_channels;
-    layer.weights = kernels.pack_depthwise(context, weight.data<float>(), floats_of(bias), kernel, layer.out_channels,
-                                           lowering.dtype());
-  } else {
-    layer.weights = kernels.pack_conv2d(context, weight.data<float>(), floats_of(bias), kernel, layer.in_channels,
-                                        layer.out_channels, lowering.dtype());
-  }
-  const Extent2d in = lowering.domains()[lowering.domain(draft.inputs[0])].extent,
-                 out = lowering.domains()[lowering.domain(draft.output)].extent;
-  lowering.add(draft, std::make_unique<Conv2dStep>(in, out, draft, std::move(layer), depthwise), draft.residual);
+  lower_image_product(draft, lowering);
 }
 
 }  // namespace
@@ -91,6 +46,7 @@ extern const OpDefinition conv2d{
         },
     .lower = lower_conv2d,
     .weights = image_weights,
+    .image_product = product_of,
 };
 
 }  // namespace voxshift::ops

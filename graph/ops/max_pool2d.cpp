@@ -1,22 +1,18 @@
 #include <voxshift/graph/image_window.h>
-#include <voxshift/graph/lowering.h>
+#include <voxshift/graph/window_step.h>
 #include <voxshift/video/kernels.h>
 
 namespace voxshift::ops {
 namespace {
 
-class MaxPool2dStep final : public ImageStep {
+class MaxPool2dStep final : public WindowStep {
  public:
-  MaxPool2dStep(Extent2d in, Extent2d out, const Window2d& window) : ImageStep(in, out), window_(window) {}
-  std::string kind() const override { return "max_pool2d"; }
-
- protected:
-  void run_image(const Context& context, const ConstRowView& x, const ConstRowView&, const RowView& y) const override {
-    video_kernels(context.device).max_pool(context, window_, in(), x, {nullptr, y.count}, y);
+  using WindowStep::WindowStep;
+  std::string kind() const override { return "max_pool " + text(window()); }
+  std::int64_t macs_of(std::int64_t, std::int64_t) const override { return 0; }
+  void run_image(const Context& context, const WindowRun& run) const override {
+    video_kernels(context.device).max_pool(context, window(), in(), plain_rows(run.in), run.pixels, run.out);
   }
-
- private:
-  Window2d window_;
 };
 
 Window2d pooling_window(const Node& node) { return image_window_of(node, node.whole("kernel_size")); }
@@ -36,9 +32,7 @@ extern const OpDefinition max_pool2d{
         },
     .lower =
         [](const Draft& draft, Lowering& lowering) {
-          const Extent2d in = lowering.domains()[lowering.domain(draft.inputs[0])].extent,
-                         out = lowering.domains()[lowering.domain(draft.output)].extent;
-          lowering.add(draft, std::make_unique<MaxPool2dStep>(in, out, pooling_window(*draft.node)));
+          lowering.add(draft, std::make_unique<MaxPool2dStep>(draft, lowering, pooling_window(*draft.node)));
         },
 };
 

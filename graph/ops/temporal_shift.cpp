@@ -1,6 +1,32 @@
-#include <voxshift/graph/op.h>
+#include <voxshift/graph/window_step.h>
+#include <voxshift/rows/kernels.h>
+#include <voxshift/temporal_shift/kernels.h>
 
 namespace voxshift::ops {
+namespace {
+
+TemporalShift shift_of(const Node& node) { return {node.whole("shift_div"), node.flag("bidirectional")}; }
+
+// A shift that no product reads in place.
+class ShiftStep final : public WindowStep {
+ public:
+  using WindowStep::WindowStep;
+  std::string kind() const override { return "temporal_shift"; }
+  std::int64_t macs_of(std::int64_t, std::int64_t) const override { return 0; }
+  void run_image(const Context& context, const WindowRun& run) const override {
+    const ChannelRuns& runs = run.in.rows;
+    if (run.pixels.rows == nullptr) return temporal_shift_kernels(context.device).gather_runs(context, runs, run.out);
+    std::int64_t column = 0;
+    for (int r = 0; r < runs.count; ++r) {
+      const ChannelRun& part = runs.runs[static_cast<std::size_t>(r)];
+      const ConstRowView rows{part.base, part.row_stride, in().pixels(), part.channels, runs.dtype};
+      row_kernels(context.device).gather(context, rows, run.pixels.rows, run.out.columns(column, part.channels));
+      column += part.channels;
+    }
+  }
+};
+
+}  // namespace
 
 extern const OpDefinition temporal_shift{
     .name = "temporal_shift",
@@ -19,6 +45,13 @@ extern const OpDefinition temporal_shift{
                       " channels, found ", div);
           return node.in(0);
         },
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          Draft shifted = draft;
+          shifted.shift = shift_of(*draft.node);
+          lowering.add(draft, std::make_unique<ShiftStep>(shifted, lowering, Window2d{}));
+        },
+    .shift = shift_of,
 };
 
 }  // namespace voxshift::ops
