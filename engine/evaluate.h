@@ -9,7 +9,7 @@
 
 namespace voxshift {
 
-/// Called before each node with the rows of its first input. It may change the node's parameters.
+/// Called before each node with the rows of its first input. It may change those of a batch norm.
 using BeforeNode = std::function<void(const Node&, const ConstRowView&)>;
 
 /// Rows f32 [N, C] of the network's only output for this input. The graph must have passed check_graph. Throws
