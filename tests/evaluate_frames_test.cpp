@@ -166,10 +166,10 @@ TEST(EvaluateFrames, BeforeSeesInputsAndMayChangeParameters) {
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> seen;
   const Array out = evaluate(network.graph, network.parameters, clip, [&](const Node& node, const ConstRowView& x) {
     seen[node.name] = {x.count, x.channels};
-    // The weights of its affine part become 0, so that the bias alone is left.
-    if (node.op != "linear") return;
-    auto& weight = network.parameters.at("classifier.weight");
-    std::fill_n(weight.data<float>(), weight.count(), 0.0f);
+    // Weight and bias become 0, so that nothing of the clip is left.
+    if (node.op != "batch_norm") return;
+    for (const char* name : {"norm.weight", "norm.bias"})
+      std::fill_n(network.parameters.at(name).data<float>(), 12, 0.0f);
   });
   EXPECT_EQ(seen.size(), network.graph.nodes.size());
   EXPECT_EQ(seen.at("shift"), std::pair(std::int64_t{2 * 64}, std::int64_t{6}));
@@ -177,8 +177,14 @@ TEST(EvaluateFrames, BeforeSeesInputsAndMayChangeParameters) {
   EXPECT_EQ(seen.at("mean"), std::pair(std::int64_t{2 * 4}, std::int64_t{12}));
   EXPECT_EQ(seen.at("classifier"), std::pair(std::int64_t{2}, std::int64_t{12}));
   for (int t = 0; t < 2; ++t)
-    for (int o = 0; o < 5; ++o)
-      EXPECT_EQ(item(out.values<float>(), 5 * t + o), item(tensor(network, "classifier.bias"), o));
+    for (int o = 0; o < 5; ++o) {
+      float sum = item(tensor(network, "classifier.bias"), o);
+      for (int c = 0; c < 12; ++c) {
+        const float v = item(tensor(network, "point.bias"), c);
+        sum += (v > 0 ? v : v / 2) * item(tensor(network, "classifier.weight"), o * 12 + c);
+      }
+      EXPECT_EQ(item(out.values<float>(), 5 * t + o), sum);
+    }
 }
 
 TEST(EvaluateFrames, FramesOfAClipAloneWithoutShift) {
