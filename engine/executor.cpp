@@ -60,8 +60,9 @@ std::int64_t Executor::joined_rows() const {
 
 RowView Executor::output_memory(std::size_t output) {
   const std::int64_t rows = output_rows(output), channels = output_channels(output);
-  const auto bytes = static_cast<std::size_t>(rows * channels) * size_of(plan_->dtype);
-  return {geometry_.arena().allocate_bytes(bytes), channels, rows, channels, plan_->dtype};
+  const DType dtype = plan_->value(plan_->outputs[output]).dtype;
+  const auto bytes = static_cast<std::size_t>(rows * channels) * size_of(dtype);
+  return {geometry_.arena().allocate_bytes(bytes), channels, rows, channels, dtype};
 }
 
 RowView Executor::rows_of(int index) const {
@@ -71,7 +72,7 @@ RowView Executor::rows_of(int index) const {
 RowView Executor::rows_of(int index, const Span& span) const {
   const Value& v = plan_->value(index);
   const Buffer& buffer = plan_->buffers[static_cast<std::size_t>(v.buffer)];
-  RowView whole{nullptr, buffer.channels, span.count, buffer.channels, plan_->dtype};
+  RowView whole{nullptr, buffer.channels, span.count, buffer.channels, v.dtype};
   if (v.buffer == plan_->value(plan_->input).buffer) {
     whole.base = const_cast<void*>(in_.base);  // never a step's output
     whole.row_stride = in_.row_stride;
@@ -89,7 +90,7 @@ void Executor::place_buffers() {
     const Buffer& buffer = plan_->buffers[b];
     std::int64_t rows = is_input || external_[b] != nullptr ? 0 : geometry_.rows(buffer.domain).count;
     if (buffer.partial) rows = std::min(rows, joined_rows());
-    bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(plan_->dtype));
+    bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(buffer.dtype));
   }
   memory_ = static_cast<std::byte*>(
       features_.allocate_bytes(static_cast<std::size_t>(memory_plan_.place(plan_->buffers, bytes_))));
@@ -101,9 +102,9 @@ void Executor::run(const ConstRowView& in, std::span<void* const> outs, const Be
     external_[static_cast<std::size_t>(plan_->value(plan_->outputs[o]).buffer)] = outs[o];
   place_buffers();
   in_ = in;
-  if (in.dtype != plan_->dtype) {
-    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(plan_->dtype));
-    const RowView copy{rounded, in.channels, in.count, in.channels, plan_->dtype};
+  if (const DType wanted = plan_->value(plan_->input).dtype; in.dtype != wanted) {
+    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(wanted));
+    const RowView copy{rounded, in.channels, in.count, in.channels, wanted};
     row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, copy);
     in_ = copy;
   }

@@ -72,12 +72,12 @@ class Planner final : public Lowering {
   // The value of this name, without a buffer yet.
   int add_value(const std::string& name) {
     values_[name] = static_cast<int>(plan_.values.size());
-    plan_.values.push_back({types_.at(name).domain, types_.at(name).channels, -1, 0});
+    plan_.values.push_back({types_.at(name).domain, types_.at(name).channels, -1, 0, plan_.dtype});
     return values_[name];
   }
 
   int buffer(int domain, std::int64_t channels) {
-    plan_.buffers.push_back({domain, channels, 0, 0});
+    plan_.buffers.push_back({domain, channels, 0, 0, plan_.dtype});
     return static_cast<int>(plan_.buffers.size()) - 1;
   }
 
@@ -139,7 +139,7 @@ class Planner final : public Lowering {
     for (const std::string& name : joined.inputs) {
       const Value part = at(name);
       if (part.buffer != whole.buffer || part.column != column) {
-        plan_.values.push_back({part.domain, part.channels, whole.buffer, column});
+        plan_.values.push_back({part.domain, part.channels, whole.buffer, column, part.dtype, part.scale});
         add_copy(joined.name(), values_.at(name), static_cast<int>(plan_.values.size()) - 1);
       }
       column += part.channels;
@@ -158,7 +158,7 @@ class Planner final : public Lowering {
     const Value v = at(name);
     const bool is_whole = v.channels == plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
     if (is_whole && !is_external(v.buffer)) return values_.at(name);
-    plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels), 0});
+    plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels), 0, v.dtype, v.scale});
     add_copy(name, values_.at(name), static_cast<int>(plan_.values.size()) - 1);
     return static_cast<int>(plan_.values.size()) - 1;
   }

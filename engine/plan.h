@@ -28,6 +28,8 @@ struct Value {
   std::int64_t channels;
   int buffer;
   std::int64_t column;
+  DType dtype;
+  float scale = 1;  ///< of whole numbers: n stands for n * scale
 };
 
 /// Rows of one domain, needed from step `first` to step `last`.
@@ -35,6 +37,7 @@ struct Buffer {
   int domain;
   std::int64_t channels;
   int first, last;
+  DType dtype;
   bool partial = false;  ///< only steps that run together use it: it holds the rows they are at
 };
 
@@ -47,7 +50,7 @@ struct Plan {
   std::vector<std::unique_ptr<Step>> steps = {};
   int input = -1;                 ///< value whose buffer the caller provides
   std::vector<int> outputs = {};  ///< likewise, in the graph's order
-  DType dtype = DType::kF32;      ///< of all values
+  DType dtype = DType::kF32;      ///< of values whose steps do not say otherwise
 
   const Value& value(int index) const { return values[static_cast<std::size_t>(index)]; }
 };

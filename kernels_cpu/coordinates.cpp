@@ -5,6 +5,7 @@
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/radix_sort.h>
 #include <voxshift/kernels_cpu/segments.h>
+#include <voxshift/kernels_cpu/with_type.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
@@ -371,15 +372,17 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 
   void reduce(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,
               const RowView& out) const override {
-    const Arena::Mark mark = context.arena->mark();
-    const auto rows = by_segment(
-        context, in.count, out.count, [=](std::int64_t i) { return segment[i]; },
-        [](std::int64_t i) { return static_cast<std::int32_t>(i); });
-    const auto reduce_segments = segment_reducer(reduce);
-    parallel_ranges(context, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-      reduce_segments(in, rows, first, last, out);
+    with_type<float>("reduce", in.dtype, [&](auto) {
+      const Arena::Mark mark = context.arena->mark();
+      const auto rows = by_segment(
+          context, in.count, out.count, [=](std::int64_t i) { return segment[i]; },
+          [](std::int64_t i) { return static_cast<std::int32_t>(i); });
+      const auto reduce_segments = segment_reducer(reduce);
+      parallel_ranges(context, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+        reduce_segments(in, rows, first, last, out);
+      });
+      context.arena->rewind(mark);
     });
-    context.arena->rewind(mark);
   }
 
   void reduce_backward(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,

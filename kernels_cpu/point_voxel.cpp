@@ -1,5 +1,6 @@
 // The contract of points and voxels on the CPU: every method stands in a file of its own.
 #include <voxshift/kernels_cpu/point_voxel.h>
+#include <voxshift/kernels_cpu/with_type.h>
 
 namespace voxshift::cpu {
 namespace {
@@ -29,7 +30,8 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
   void group(const Context& context, const ConstRowView& points, const ConstRowView& centers,
              const std::int32_t* indices, std::int64_t count, const ConstRowView& features,
              const RowView& out) const override {
-    cpu::group(context, points, centers, indices, count, features, out);
+    with_type<float>("group", out.dtype,
+                     [&](auto) { cpu::group(context, points, centers, indices, count, features, out); });
   }
   void three_nearest(const Context& context, const Clouds& points, const Clouds& centers, std::int32_t* indices,
                      float* weights) const override {
@@ -58,7 +60,7 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
   }
   void interpolate(const Context& context, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                    std::int64_t k, const RowView& out) const override {
-    cpu::interpolate(context, in, indices, weights, k, out);
+    with_type<float>("interpolate", in.dtype, [&](auto) { cpu::interpolate(context, in, indices, weights, k, out); });
   }
   void interpolate_backward(const Context& context, const ConstRowView& grad, const std::int32_t* indices,
                             const float* weights, std::int64_t k, const RowView& out) const override {

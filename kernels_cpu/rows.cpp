@@ -5,6 +5,7 @@
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
+#include <voxshift/kernels_cpu/with_type.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/softmax.h>
 
@@ -125,8 +126,10 @@ void for_rows(const Context& context, std::int64_t count, const Body& body) {
 class CpuRowKernels final : public RowKernels {
  public:
   std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t in_channels,
-                                            std::int64_t out_channels, DType) const override {
-    return std::make_shared<const PackedPanels>(context, weight, 1, in_channels, out_channels);
+                                            std::int64_t out_channels, DType dtype) const override {
+    return with_type<float>("linear", dtype, [&](auto) {
+      return std::make_shared<const PackedPanels>(context, weight, 1, in_channels, out_channels);
+    });
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
@@ -137,58 +140,72 @@ class CpuRowKernels final : public RowKernels {
 
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
               const RowView& out) const override {
-    const auto& panels = packed_as<PackedPanels>("linear", weights, 1, in.channels, out.channels);
-    const std::int64_t acc_floats = kLinearRows * panels.panels() * kPanel;
-    const Arena::Mark mark = context.arena->mark();
-    float* acc = context.arena->allocate<float>(acc_floats * context.threads);
-    const auto linear_block = HWY_DYNAMIC_DISPATCH(linear_block);
-    parallel_for(context, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
-      linear_block(in, panels, epilogue, out, b * kLinearRows, std::min(out.count, (b + 1) * kLinearRows),
-                   acc + thread * acc_floats);
+    with_type<float>("linear", in.dtype, [&](auto) {
+      const auto& panels = packed_as<PackedPanels>("linear", weights, 1, in.channels, out.channels);
+      const std::int64_t acc_floats = kLinearRows * panels.panels() * kPanel;
+      const Arena::Mark mark = context.arena->mark();
+      float* acc = context.arena->allocate<float>(acc_floats * context.threads);
+      const auto linear_block = HWY_DYNAMIC_DISPATCH(linear_block);
+      parallel_for(context, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
+        linear_block(in, panels, epilogue, out, b * kLinearRows, std::min(out.count, (b + 1) * kLinearRows),
+                     acc + thread * acc_floats);
+      });
+      context.arena->rewind(mark);
     });
-    context.arena->rewind(mark);
   }
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,
               const ConstRowView& residual, Activation activation, const RowView& out) const override {
-    const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
-    for_rows(context, out.count, [&](std::int64_t i) {
-      elementwise_row(row(in, i), scale, shift, residual.base ? row(residual, i) : nullptr, out.channels, activation,
-                      row(out, i));
+    with_type<float>("affine", out.dtype, [&](auto) {
+      const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
+      for_rows(context, out.count, [&](std::int64_t i) {
+        elementwise_row(row(in, i), scale, shift, residual.base ? row(residual, i) : nullptr, out.channels, activation,
+                        row(out, i));
+      });
     });
   }
 
   void apply(const Context& context, const Elementwise& f, const ConstRowView& in, const RowView& out) const override {
-    for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
+    with_type<float>("apply", in.dtype, [&](auto) {
+      for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
+    });
   }
 
   void apply(const Context& context, const RowFunction& f, const ConstRowView& in, const RowView& out) const override {
-    for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
+    with_type<float>("apply", in.dtype, [&](auto) {
+      for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
+    });
   }
 
   void multiply(const Context& context, const ConstRowView& a, const ConstRowView& b,
                 const RowView& out) const override {
-    for_rows(context, out.count, [&](std::int64_t i) {
-      std::transform(row(a, i), row(a, i) + out.channels, row(b, i), row(out, i), std::multiplies<>());
+    with_type<float>("multiply", out.dtype, [&](auto) {
+      for_rows(context, out.count, [&](std::int64_t i) {
+        std::transform(row(a, i), row(a, i) + out.channels, row(b, i), row(out, i), std::multiplies<>());
+      });
     });
   }
 
   void argmax(const Context& context, const ConstRowView& in, std::uint8_t* labels) const override {
-    for_rows(context, in.count, [&](std::int64_t i) {
-      labels[i] = static_cast<std::uint8_t>(std::max_element(row(in, i), row(in, i) + in.channels) - row(in, i));
+    with_type<float>("argmax", in.dtype, [&](auto) {
+      for_rows(context, in.count, [&](std::int64_t i) {
+        labels[i] = static_cast<std::uint8_t>(std::max_element(row(in, i), row(in, i) + in.channels) - row(in, i));
+      });
     });
   }
 
   void gather(const Context& context, const ConstRowView& in, const std::int32_t* rows,
               const RowView& out) const override {
-    for_rows(context, out.count, [&](std::int64_t i) {
-      float* to = row(out, i);
-      if (rows[i] < 0) [[unlikely]] {
-        std::fill_n(to, out.channels, 0.0f);
-        return;
-      }
-      const float* from = row(in, rows[i]);
-      for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
+    with_type<float>("gather", in.dtype, [&](auto) {
+      for_rows(context, out.count, [&](std::int64_t i) {
+        float* to = row(out, i);
+        if (rows[i] < 0) [[unlikely]] {
+          std::fill_n(to, out.channels, 0.0f);
+          return;
+        }
+        const float* from = row(in, rows[i]);
+        for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
+      });
     });
   }
 
@@ -234,10 +251,12 @@ class CpuRowKernels final : public RowKernels {
 
   void spread_scores(const Context& context, const ConstRowView& logits, const std::int32_t* picked,
                      const std::int32_t* places, std::int64_t n, float* out) const override {
-    const auto channels = static_cast<std::size_t>(logits.channels);
-    for_rows(context, n, [&](std::int64_t i) {
-      softmax({row(logits, picked != nullptr ? picked[i] : i), channels},
-              {out + places[i] * logits.channels, channels});
+    with_type<float>("spread_scores", logits.dtype, [&](auto) {
+      const auto channels = static_cast<std::size_t>(logits.channels);
+      for_rows(context, n, [&](std::int64_t i) {
+        softmax({row(logits, picked != nullptr ? picked[i] : i), channels},
+                {out + places[i] * logits.channels, channels});
+      });
     });
   }
 

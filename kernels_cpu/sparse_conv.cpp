@@ -6,6 +6,7 @@
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
+#include <voxshift/kernels_cpu/with_type.h>
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/tensor/reduce.h>
 
@@ -82,8 +83,11 @@ std::int64_t block_rows(std::int64_t acc_stride) {
 class CpuSparseConvKernels final : public SparseConvKernels {
  public:
   std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t volume,
-                                            std::int64_t in_channels, std::int64_t out_channels, DType) const override {
-    return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels);
+                                            std::int64_t in_channels, std::int64_t out_channels,
+                                            DType dtype) const override {
+    return with_type<float>("conv", dtype, [&](auto) {
+      return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels);
+    });
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
@@ -95,16 +99,18 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
-    const auto& panels = packed_as<PackedPanels>("conv", weights, map.volume, in.channels, out.channels);
-    const ConvBlock block{in, map, panels, epilogue, out};
-    const std::int64_t stride = panels.panels() * kPanel, rows = block_rows(stride);
-    const Arena::Mark mark = context.arena->mark();
-    float* acc = context.arena->allocate<float>(rows * stride * context.threads);
-    const auto conv_block = HWY_DYNAMIC_DISPATCH(conv_block);
-    parallel_for(context, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
-      conv_block(block, b * rows, std::min(out.count, (b + 1) * rows), acc + thread * rows * stride);
+    with_type<float>("conv", in.dtype, [&](auto) {
+      const auto& panels = packed_as<PackedPanels>("conv", weights, map.volume, in.channels, out.channels);
+      const ConvBlock block{in, map, panels, epilogue, out};
+      const std::int64_t stride = panels.panels() * kPanel, rows = block_rows(stride);
+      const Arena::Mark mark = context.arena->mark();
+      float* acc = context.arena->allocate<float>(rows * stride * context.threads);
+      const auto conv_block = HWY_DYNAMIC_DISPATCH(conv_block);
+      parallel_for(context, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
+        conv_block(block, b * rows, std::min(out.count, (b + 1) * rows), acc + thread * rows * stride);
+      });
+      context.arena->rewind(mark);
     });
-    context.arena->rewind(mark);
   }
 
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
@@ -114,27 +120,29 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,
             const RowView& out) const override {
-    const std::int64_t blocks = (out.count + kSplitRows - 1) / kSplitRows;
-    const Arena::Mark mark = context.arena->mark();
-    auto* present = context.arena->allocate<std::int32_t>(out.count);
-    parallel_for(context, blocks, [&](std::int64_t block, int) {
-      const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
-      std::fill(present + first, present + last, 0);
-      for (std::int64_t o = first; o < last; ++o) std::fill_n(row(out, o), out.channels, 0.0f);
-      const std::int32_t* begin = map.splits + block * map.volume;
-      const std::int32_t* end = begin + map.volume;
-      for (int k = 0; k < map.volume; ++k)
-        for (std::int64_t p = begin[k]; p < end[k]; ++p) {
-          const std::int32_t o = map.pairs[k].out[p];
-          add_row(pooling, present[o]++ == 0, static_cast<const float*>(in.base) + map.pairs[k].in[p] * in.row_stride,
-                  out.channels, row(out, o));
-        }
-      if (pooling != Pooling::kAverage) return;
-      for (std::int64_t o = first; o < last; ++o)
-        if (present[o] > 1)
-          for (std::int64_t c = 0; c < out.channels; ++c) row(out, o)[c] /= static_cast<float>(present[o]);
+    with_type<float>("pool", in.dtype, [&](auto) {
+      const std::int64_t blocks = (out.count + kSplitRows - 1) / kSplitRows;
+      const Arena::Mark mark = context.arena->mark();
+      auto* present = context.arena->allocate<std::int32_t>(out.count);
+      parallel_for(context, blocks, [&](std::int64_t block, int) {
+        const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
+        std::fill(present + first, present + last, 0);
+        for (std::int64_t o = first; o < last; ++o) std::fill_n(row(out, o), out.channels, 0.0f);
+        const std::int32_t* begin = map.splits + block * map.volume;
+        const std::int32_t* end = begin + map.volume;
+        for (int k = 0; k < map.volume; ++k)
+          for (std::int64_t p = begin[k]; p < end[k]; ++p) {
+            const std::int32_t o = map.pairs[k].out[p];
+            add_row(pooling, present[o]++ == 0, static_cast<const float*>(in.base) + map.pairs[k].in[p] * in.row_stride,
+                    out.channels, row(out, o));
+          }
+        if (pooling != Pooling::kAverage) return;
+        for (std::int64_t o = first; o < last; ++o)
+          if (present[o] > 1)
+            for (std::int64_t c = 0; c < out.channels; ++c) row(out, o)[c] /= static_cast<float>(present[o]);
+      });
+      context.arena->rewind(mark);
     });
-    context.arena->rewind(mark);
   }
 
   void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
@@ -144,21 +152,23 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,
                      const RowView& out) const override {
-    auto* const pixels = static_cast<float*>(out.base);
-    parallel_ranges(context, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-      for (std::int64_t p = first; p < last; ++p) std::fill_n(pixels + p * out.row_stride, out.channels, 0.0f);
-    });
-    parallel_ranges(context, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-      std::int32_t coordinate[kMaxAxes];
-      for (std::int64_t i = first; i < last; ++i) {
-        level.layout.unpack(level.keys[i], coordinate);
-        std::int64_t z = 0;
-        const std::int64_t pixel = view.pixel(coordinate, z);
-        if (pixel < 0) continue;
-        const float* from = static_cast<const float*>(in.base) + i * in.row_stride;
-        float* to = pixels + pixel * out.row_stride + z;
-        for (std::int64_t c = 0; c < in.channels; ++c) to[c * view.depth] = from[c];
-      }
+    with_type<float>("bird_eye_view", in.dtype, [&](auto) {
+      auto* const pixels = static_cast<float*>(out.base);
+      parallel_ranges(context, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+        for (std::int64_t p = first; p < last; ++p) std::fill_n(pixels + p * out.row_stride, out.channels, 0.0f);
+      });
+      parallel_ranges(context, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+        std::int32_t coordinate[kMaxAxes];
+        for (std::int64_t i = first; i < last; ++i) {
+          level.layout.unpack(level.keys[i], coordinate);
+          std::int64_t z = 0;
+          const std::int64_t pixel = view.pixel(coordinate, z);
+          if (pixel < 0) continue;
+          const float* from = static_cast<const float*>(in.base) + i * in.row_stride;
+          float* to = pixels + pixel * out.row_stride + z;
+          for (std::int64_t c = 0; c < in.channels; ++c) to[c * view.depth] = from[c];
+        }
+      });
     });
   }
 

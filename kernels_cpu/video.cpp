@@ -2,6 +2,7 @@
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/video.h>
+#include <voxshift/kernels_cpu/with_type.h>
 
 namespace voxshift::cpu {
 namespace {
@@ -10,21 +11,26 @@ class CpuVideoKernels final : public VideoKernels {
  public:
   std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias,
                                                    std::int64_t kernel, std::int64_t in_channels,
-                                                   std::int64_t out_channels, DType) const override {
-    return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
+                                                   std::int64_t out_channels, DType dtype) const override {
+    return with_type<float>("conv2d", dtype, [&](auto) {
+      return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
+    });
   }
   std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
                                                       std::int64_t kernel, std::int64_t channels,
-                                                      DType) const override {
-    return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
+                                                      DType dtype) const override {
+    return with_type<float>("depthwise", dtype, [&](auto) {
+      return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
+    });
   }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
               const ConstRowView& residual, Pixels pixels, const RowView& out) const override {
-    cpu::conv2d(context, layer, in_extent, in, residual, pixels, out);
+    with_type<float>("conv2d", in.rows.dtype,
+                     [&](auto) { cpu::conv2d(context, layer, in_extent, in, residual, pixels, out); });
   }
   void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ConstRowView& in,
                  Pixels pixels, const RowView& out) const override {
-    cpu::depthwise(context, layer, in_extent, in, pixels, out);
+    with_type<float>("depthwise", in.dtype, [&](auto) { cpu::depthwise(context, layer, in_extent, in, pixels, out); });
   }
   void conv2d_input_gradient(const Context& context, const Window2d& window, Extent2d in_extent, std::int64_t images,
                              const ConstRowView& grad, const float* weight, const RowView& grad_in) const override {
@@ -45,26 +51,29 @@ class CpuVideoKernels final : public VideoKernels {
   }
   void fused_block(const Context& context, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,
                    const std::uint8_t* hidden, Pixels pixels, const RowView& out) const override {
-    cpu::fused_block(context, block, in, residual, hidden, pixels, out);
+    with_type<float>("fused_block", in.rows.dtype,
+                     [&](auto) { cpu::fused_block(context, block, in, residual, hidden, pixels, out); });
   }
   void max_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
                 Pixels pixels, const RowView& out) const override {
-    cpu::max_pool(context, window, in_extent, in, pixels, out);
+    with_type<float>("max_pool", in.dtype, [&](auto) { cpu::max_pool(context, window, in_extent, in, pixels, out); });
   }
   void avg_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
                 Pixels pixels, const RowView& out) const override {
-    cpu::avg_pool(context, window, in_extent, in, pixels, out);
+    with_type<float>("avg_pool", in.dtype, [&](auto) { cpu::avg_pool(context, window, in_extent, in, pixels, out); });
   }
   void mean_rows(const Context& context, const ConstRowView& in, const RowView& out) const override {
-    cpu::mean_rows(context, in, static_cast<float*>(out.base));
+    with_type<float>("mean_rows", in.dtype, [&](auto) { cpu::mean_rows(context, in, static_cast<float*>(out.base)); });
   }
   void spread_pixels(const Context& context, const ConstRowView& in, Extent2d in_extent, std::int64_t k,
                      const RowView& out) const override {
-    cpu::spread_pixels(context, in, in_extent, k, out);
+    with_type<float>("spread_pixels", in.dtype, [&](auto) { cpu::spread_pixels(context, in, in_extent, k, out); });
   }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
-                 const float* shift, Pixels pixels, void* out, DType, std::int64_t pitch) const override {
-    cpu::normalize(context, frame, extent, scale, shift, pixels, static_cast<float*>(out), pitch);
+                 const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const override {
+    with_type<float>("normalize", dtype, [&](auto) {
+      cpu::normalize(context, frame, extent, scale, shift, pixels, static_cast<float*>(out), pitch);
+    });
   }
   std::int64_t changed_pixels(const Context& context, const std::uint8_t* frame, std::uint8_t* kept,
                               std::int64_t pixels, const float* threshold, std::uint8_t* mask) const override {
@@ -88,7 +97,8 @@ class CpuVideoKernels final : public VideoKernels {
   }
   std::int64_t commit(const Context& context, const ConstRowView& values, Pixels pixels, float threshold,
                       const RowView& kept, std::uint8_t* mask) const override {
-    return cpu::commit(context, values, pixels, threshold, kept, mask);
+    return with_type<float>("commit", values.dtype,
+                            [&](auto) { return cpu::commit(context, values, pixels, threshold, kept, mask); });
   }
 };
 

@@ -24,10 +24,11 @@ std::int64_t border_of_input(const Plan& plan) {
 InputImage::InputImage(const Plan& plan, const FrameProfile& frames, Device device)
     : extent_(plan.domains[0].extent), frames_(frames), border_(border_of_input(plan)) {
   const std::int64_t channels = plan.value(plan.input).channels;
-  image_ = Array({extent_.height + 2 * border_, extent_.width + 2 * border_, channels}, plan.dtype, device);
+  image_ = Array({extent_.height + 2 * border_, extent_.width + 2 * border_, channels}, plan.value(plan.input).dtype,
+                 device);
   runtime(device).fill(device, image_.memory(), 0, image_.bytes());
   pitch_ = image_.dim(1) * channels;
-  const RowView pixels{image_.memory(), channels, image_.dim(0) * image_.dim(1), channels, plan.dtype};
+  const RowView pixels{image_.memory(), channels, image_.dim(0) * image_.dim(1), channels, image_.dtype()};
   first_ = pixels.rows(border_ * (image_.dim(1) + 1), 1).base;
 }
 
@@ -53,7 +54,7 @@ FrameMemory::FrameMemory(const Plan& plan, Keep keep, Device device) : plan_(pla
   std::vector<std::int64_t> bytes;
   for (Buffer& buffer : buffers) {
     bytes.push_back(plan.domains.rows_of_image(buffer.domain) * buffer.channels *
-                    static_cast<std::int64_t>(size_of(plan.dtype)));
+                    static_cast<std::int64_t>(size_of(buffer.dtype)));
     if (keep == Keep::kAll) buffer.first = 0, buffer.last = steps;
   }
   for (const int output : plan.outputs) buffers[static_cast<std::size_t>(plan.value(output).buffer)].last = steps;
@@ -65,7 +66,7 @@ RowView FrameMemory::rows(int value) const {
   const Value& v = plan_.value(value);
   const std::int64_t channels = plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
   auto* base = static_cast<std::byte*>(const_cast<Array&>(memory_).memory()) + places_.offset(v.buffer);
-  const RowView whole{base, channels, plan_.domains.rows_of_image(v.domain), channels, plan_.dtype};
+  const RowView whole{base, channels, plan_.domains.rows_of_image(v.domain), channels, v.dtype};
   return whole.columns(v.column, v.channels);
 }
 
@@ -82,7 +83,7 @@ FrameSteps::FrameSteps(const Plan& plan, const FrameProfile& frames, Device devi
     macs_.push_back(step->macs(geometry_.all(), step->pairs(context, geometry_.all()), in.channels,
                                plan.value(step->output).channels));
     const bool shifted = window != nullptr && window->shift();
-    caches_.push_back(shifted ? Array({window->in().pixels(), window->shift()->fold(in.channels)}, plan.dtype, device)
+    caches_.push_back(shifted ? Array({window->in().pixels(), window->shift()->fold(in.channels)}, in.dtype, device)
                               : Array());
   }
   reset();
@@ -112,7 +113,7 @@ ConstRowView FrameSteps::rows_of(int value, const FrameMemory& memory) const {
   if (value < 0) return {};
   if (value != plan_.input) return memory.rows(value);
   const ChannelRun run = input_.view().rows.runs[0];
-  return {run.base, run.row_stride, pixels(value), run.channels, plan_.dtype};
+  return {run.base, run.row_stride, pixels(value), run.channels, plan_.value(value).dtype};
 }
 
 void FrameSteps::run(const Context& context, std::size_t s, const FrameMemory& memory, const StepPixels& wanted,
