@@ -13,12 +13,13 @@
 // Frames to a label: streams that compute what changed, and whole clips.
 #include <voxshift/tasks/calibrate_skip.h>
 #include <voxshift/tasks/label_smoother.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/tasks/video_network.h>
-#include <voxshift/tasks/video_stream.h>
 
-// Any network: a graph of ops with named tensors, and what runs it.
+// Any network: a graph of ops with named tensors, and what runs it, input by input or frame after frame.
 #include <voxshift/engine/session.h>
 #include <voxshift/graph/network.h>
+#include <voxshift/streaming/frame_stream.h>
 
 // Operators, one by one: sparse convolution, points and voxels, video, rows of features.
 #include <voxshift/point_voxel/dense_grid.h>

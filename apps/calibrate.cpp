@@ -43,7 +43,7 @@ Array synthetic_clip(int index, Extent2d extent, std::int64_t max_frames) {
 void print_thresholds(const VideoNetwork& network, const SkipThresholds& thresholds) {
   std::printf("%-28s %9s\n", "layer", "threshold");
   std::printf("%-28s %9.4f\n", "frame", static_cast<double>(thresholds.frame));
-  for (const VideoLayer& layer : network.layers()) {
+  for (const FrameLayer& layer : network.layers()) {
     const auto found = thresholds.layers.find(layer.name);
     if (found != thresholds.layers.end())
       std::printf("%-28s %9.4f\n", layer.name.c_str(), static_cast<double>(found->second));

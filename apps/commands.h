@@ -2,7 +2,7 @@
 #pragma once
 
 #include <voxshift/tasks/model.h>
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/video/frame_source.h>
 
 #include <cstdint>

@@ -75,7 +75,7 @@ int video_info(const InfoOptions& options, const Model& model, const FrameProfil
   print_parameters(model);
   const VideoNetwork network = about(options.model, [&] { return VideoNetwork(model); });
   std::printf("\n%-28s %-26s %9s %5s %5s %10s %6s\n", "layer", "op", "out", "in", "out", "MMAC", "shift");
-  for (const VideoLayer& layer : network.layers()) {
+  for (const FrameLayer& layer : network.layers()) {
     const std::string out = std::to_string(layer.out.height) + "x" + std::to_string(layer.out.width);
     std::printf("%-28s %-26s %9s %5lld %5lld %10.2f %6s\n", layer.name.c_str(), layer.kind.c_str(), out.c_str(),
                 static_cast<long long>(layer.in_channels), static_cast<long long>(layer.out_channels),

@@ -33,7 +33,7 @@ class Results {
     if (!options.annotate.empty()) check_video_name(options.annotate);
   }
 
-  void add(const SourceFrame& frame, const FrameRecord& record, const VideoStream& stream, double frames_per_second) {
+  void add(const SourceFrame& frame, const FrameRecord& record, const Recognizer& stream, double frames_per_second) {
     json_.write(record);
     stats_.add(record);
     if (!options_.annotate.empty()) annotate(frame, record, stream, frames_per_second);
@@ -52,7 +52,7 @@ class Results {
   }
 
   /// `error` says what ended the work early, else it is empty.
-  void summarize(const VideoStream& stream, const std::string& error) {
+  void summarize(const Recognizer& stream, const std::string& error) {
     if (!options_.stats.empty()) stats_.write(options_.stats, options_.source, stream, options_.skip, error);
     if (options_.json == "-" || stats_.frames() == 0) return;
     std::printf("%s\n", stats_.summary().c_str());
@@ -63,7 +63,7 @@ class Results {
   RecognizeStats& stats() { return stats_; }
 
  private:
-  void annotate(const SourceFrame& frame, const FrameRecord& record, const VideoStream& stream,
+  void annotate(const SourceFrame& frame, const FrameRecord& record, const Recognizer& stream,
                 double frames_per_second) {
     const FrameCost& cost = record.cost;
     char note[128];
@@ -101,7 +101,7 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
                  options.model.string(),
                  ": --skip auto needs thresholds, and this model was not calibrated: run "
                  "`voxshift calibrate` on it once");
-  VideoStream stream = about(options.model, [&] { return VideoStream(network, stream_options); });
+  Recognizer stream = about(options.model, [&] { return Recognizer(network, stream_options); });
   LabelSmoother smoother(options.smooth);
   FrameSourceOptions frames = source_options(network);
   frames.latest = true;

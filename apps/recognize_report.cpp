@@ -107,7 +107,7 @@ std::string RecognizeStats::summary() const {
   return line;
 }
 
-void RecognizeStats::write(const std::filesystem::path& path, const std::string& source, const VideoStream& stream,
+void RecognizeStats::write(const std::filesystem::path& path, const std::string& source, const Recognizer& stream,
                            const std::string& skip, const std::string& error) const {
   const Model& model = stream.network().model();
   const Json stats{

@@ -1,7 +1,7 @@
 // What `voxshift recognize` says of every frame and of all of them.
 #pragma once
 
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/video/frame_source.h>
 
 #include <cstdint>
@@ -58,7 +58,7 @@ class RecognizeStats {
   std::string summary() const;
 
   /// Writes the document of --stats. `error` is what ended the work early, else empty. Throws IoError.
-  void write(const std::filesystem::path& path, const std::string& source, const VideoStream& stream,
+  void write(const std::filesystem::path& path, const std::string& source, const Recognizer& stream,
              const std::string& skip, const std::string& error) const;
 
   void set_missing(std::int64_t frames) { missing_ = frames; }

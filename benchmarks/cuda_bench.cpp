@@ -3,8 +3,8 @@
 //
 //   cuda_bench SCAN.bin [all|network|labels|layers|video]
 #include <voxshift/sparse_conv/conv.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/tasks/segmenter.h>
-#include <voxshift/tasks/video_stream.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <algorithm>
@@ -151,7 +151,7 @@ void layer(const SparseTensor& level, std::int64_t stride, std::int64_t channels
 void video(double width, DType dtype) {
   try {
     const VideoNetwork net(Model::create({"tsm-mobilenetv2", width, 27, 1}), kDevice, dtype);
-    VideoStream stream(net);
+    Recognizer stream(net);
     std::mt19937 random;
     Array frame({224, 224, 3}, DType::kU8);
     for (std::int64_t i = 0; i < frame.count(); ++i)

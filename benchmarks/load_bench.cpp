@@ -34,7 +34,7 @@ void add_frames(const Options& options, const std::string& name, const Model& mo
                 [&model, repeats = options.repeats, threads](benchmark::State& state) {
                   const VideoNetwork network(model);
                   const std::vector<Array> frames = synthetic_frames(model, 1, kFrames, true);
-                  VideoStream stream(network, {.threads = threads});
+                  Recognizer stream(network, {.threads = threads});
                   std::vector<double> seconds;
                   for (int i = -kFrames; i < repeats * kFramesPerRepeat; ++i) {
                     const Array& frame = frames[static_cast<std::size_t>(i + kFrames) % frames.size()];

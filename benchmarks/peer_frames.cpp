@@ -20,7 +20,7 @@ void write(const std::filesystem::path& path, const void* memory, std::size_t by
 void write_all(const std::string& arch, double width, const std::filesystem::path& out) {
   const Model model = bench::without_shift(bench::video_model(arch, width));
   const Array frame = bench::synthetic_frames(model, 1, 1, false)[0];
-  VideoStream stream{VideoNetwork(model)};
+  Recognizer stream{VideoNetwork(model)};
   const std::span<const float> logits = stream.push(frame).logits;
   model.save(out / "model.safetensors");
   write(out / "frame.u8", frame.memory(), frame.bytes());

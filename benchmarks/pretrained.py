@@ -76,7 +76,7 @@ def lidar_card(count):
 def video_results(model, skip, clips):
     """Share of clips right by the sum of their scores, of frames right from the 9th on, and mean MAC fraction."""
     size = model.profile["frames"]["height"]
-    stream = vs.VideoStream(model, skip=skip)
+    stream = vs.Recognizer(model, skip=skip)
     right, frames_right, macs = [], [], []
     for i in range(clips):
         frames, label = vs.synth_video(FIRST + i, height=size, width=size)

@@ -35,10 +35,10 @@ class Loop {
   }
 
   void push() { stream_.push(frames_[next_++ % frames_.size()]); }
-  const VideoStream& stream() const { return stream_; }
+  const Recognizer& stream() const { return stream_; }
 
  private:
-  VideoStream stream_;
+  Recognizer stream_;
   std::vector<Array> frames_;
   std::size_t next_ = 0;
 };
@@ -96,7 +96,7 @@ void add_masked(const Options& options, const Model& model, std::int64_t side, f
     const VideoNetwork network(model);
     StreamOptions masked = options_of(Skip::kAuto, threads);
     masked.thresholds = SkipThresholds{};
-    for (const VideoLayer& layer : network.layers()) masked.thresholds->layers[layer.name] = threshold;
+    for (const FrameLayer& layer : network.layers()) masked.thresholds->layers[layer.name] = threshold;
     const std::vector<Array> frames = frames_with_square(model, side);
     Loop some(network, masked, frames), all(network, options_of(Skip::kOff, threads), frames);
     for (int i = 0; i < kSettle; ++i) some.push();

@@ -59,7 +59,7 @@ void check_first_frame(const VideoNetwork& network, const Array& frame) {
     normalized.data<float>()[i] = (x - profile.mean[c]) / profile.std[c];
   }
   const Array expected = evaluate(model.graph(), model.parameters(), normalized);
-  VideoStream stream(network);
+  Recognizer stream(network);
   const std::span<const float> found = stream.push(frame).logits;
   const std::span<const float> values = expected.values<float>();
   check_close(model.arch(), {found.begin(), found.end()}, {values.begin(), values.end()}, 1e-4);

@@ -1,7 +1,7 @@
 // What the benchmarks of video run on.
 #pragma once
 
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 
 #include <cstdint>
 #include <string>

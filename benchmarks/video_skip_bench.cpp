@@ -97,7 +97,7 @@ struct Pass {
   double accuracy = 0;                                // of the clips, by the sum of their logits
 };
 
-Pass pass_over(VideoStream& stream, const ClipSet& set) {
+Pass pass_over(Recognizer& stream, const ClipSet& set) {
   Pass pass;
   for (const Clip& clip : set.clips) {
     stream.reset();
@@ -137,14 +137,14 @@ double agreement(const std::vector<int>& found, const std::vector<int>& dense) {
 }
 
 // Mean over all frames of the best seconds of each, of two streams that take turns.
-std::array<double, 2> seconds_per_frame(std::array<VideoStream*, 2> streams, const ClipSet& set, int repeats) {
+std::array<double, 2> seconds_per_frame(std::array<Recognizer*, 2> streams, const ClipSet& set, int repeats) {
   std::array<double, 2> sums{};
   for (const Clip& clip : set.clips) {
     const std::size_t count = clip.frames.size();
     std::array<std::vector<double>, 2> best;
     for (auto& seconds : best) seconds.assign(count, std::numeric_limits<double>::infinity());
     for (int repeat = 0; repeat < repeats; ++repeat) {
-      for (VideoStream* const stream : streams) stream->reset();
+      for (Recognizer* const stream : streams) stream->reset();
       for (std::size_t first = 0; first < count; first += kTurn)
         for (std::size_t s = 0; s < streams.size(); ++s)
           for (std::size_t f = first; f < std::min(first + kTurn, count); ++f)
@@ -162,7 +162,7 @@ void add_mode(const Options& options, const VideoNetwork& network, const ClipSet
     const auto pool = std::make_shared<ThreadPool>(threads);  // one: what disturbs it disturbs both
     StreamOptions with = mode.options, off;
     with.threads = off.threads = pool;
-    VideoStream skipping(network, with), dense(network, off);
+    Recognizer skipping(network, with), dense(network, off);
     const Pass pass = pass_over(skipping, set), whole = pass_over(dense, set);
     const auto [push, off_push] = seconds_per_frame({&skipping, &dense}, set, std::max(1, repeats / kRepeatsPerPass));
     state.counters["on_threads"] = threads;

@@ -29,7 +29,7 @@ DType LoadedModel::dtype() const {
 Segmenter& LoadedModel::segmenter(const char* op) {
   Segmenter* const found = std::get_if<Segmenter>(&runner_);
   check(found != nullptr, "[", op, "] expects a model for points or voxels, found \"", model_.arch(),
-        "\", which takes video: use VideoStream or Model.recognize");
+        "\", which takes video: use Recognizer or Model.recognize");
   return *found;
 }
 

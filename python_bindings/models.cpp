@@ -255,7 +255,7 @@ constexpr const char* kModelDoc = R"(A network with its weights, preprocessing a
 
 It pickles and copies as its file does, with its device, dtype and number of threads; a ThreadPool stays behind. It keeps
 its memory from run to run. Threads that call forward or segment of one model take turns; make one model per
-thread to run several at once. Any number of VideoStreams share one model. Make one with Model.load or Model.new.)";
+thread to run several at once. Any number of Recognizers share one model. Make one with Model.load or Model.new.)";
 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 

@@ -24,7 +24,7 @@ void DenseFrames::run(const Context& context, const std::uint8_t* frame) {
   has_run_ = true;
 }
 
-ConstRowView DenseFrames::output() const { return memory_.rows(steps_.plan().outputs.front()); }
+ConstRowView DenseFrames::output(std::size_t output) const { return memory_.rows(steps_.plan().outputs[output]); }
 
 void DenseFrames::run_steps(const Context& context) {
   for (std::size_t s = 0; s < steps_.size(); ++s) {

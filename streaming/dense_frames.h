@@ -18,8 +18,8 @@ class DenseFrames {
   /// else.
   void run(const Context& context, const std::uint8_t* frame);
 
-  /// The last frame's output, on the device, which stays until the next run().
-  ConstRowView output() const;
+  /// An output of the last frame, on the device, which stays until the next run().
+  ConstRowView output(std::size_t output) const;
 
   void reset() { steps_.reset(); }
 

@@ -180,8 +180,8 @@ void MaskedFrames::remember(const Context& context, std::size_t s) {
   previous_[s].copy(changed);
 }
 
-ConstRowView MaskedFrames::output() const {
-  return form_ == FrameForm::kDense ? dense_.output() : kept(plan_.outputs.front());
+ConstRowView MaskedFrames::output(std::size_t output) const {
+  return form_ == FrameForm::kDense ? dense_.output(output) : kept(plan_.outputs[output]);
 }
 
 std::int64_t MaskedFrames::run(const Context& context, const std::uint8_t* frame, bool key, double change) {

@@ -28,8 +28,8 @@ class MaskedFrames {
   /// How the last frame was computed. One that is dense has kept no values but those of the shift.
   FrameForm form() const { return form_; }
 
-  /// The last frame's output, on the device.
-  ConstRowView output() const;
+  /// An output of the last frame, on the device.
+  ConstRowView output(std::size_t output) const;
 
   /// Forgets all frames; the next one is changed everywhere.
   void reset();

@@ -76,7 +76,7 @@ class Calibrator {
  private:
   template <class Body>
   void for_each_frame(const StreamOptions& options, const Body& body) const {
-    VideoStream stream(network_, options);
+    Recognizer stream(network_, options);
     std::size_t number = 0;
     for (const Array& clip : clips_) {
       stream.reset();
@@ -126,7 +126,7 @@ SkipCalibration calibrate_skip(const VideoNetwork& network, const std::vector<Ar
   calibrator.measure(found);
   calibrator.raise(found, found.thresholds.frame, geometric(0.02f, 1.41f), share(done + 1));
   report(++done);
-  for (const VideoLayer& layer : network.layers()) {
+  for (const FrameLayer& layer : network.layers()) {
     calibrator.raise(found, found.thresholds.layers[layer.name], geometric(0.01f, 1.5f), share(done + 1));
     report(++done);
   }

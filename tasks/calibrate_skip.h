@@ -1,7 +1,7 @@
 // Finds what a stream may leave out at a given loss.
 #pragma once
 
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 
 #include <functional>
 #include <vector>

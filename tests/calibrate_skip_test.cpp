@@ -25,7 +25,7 @@ std::vector<std::vector<float>> logits_of(const StreamOptions& options, double& 
   std::vector<std::vector<float>> result;
   double macs = 0, dense = 0;
   for (const Array& clip : clips()) {
-    VideoStream stream(network(), options);
+    Recognizer stream(network(), options);
     for (std::int64_t t = 0; t < clip.dim(0); ++t) {
       Array frame({kSize, kSize, 3}, DType::kU8);
       std::copy_n(clip.data<std::uint8_t>() + t * frame.count(), frame.count(), frame.data<std::uint8_t>());
@@ -68,7 +68,7 @@ TEST(CalibrateSkip, StaysWithinTheBudget) {
     last_fraction = found.mac_fraction;
     whole_frame = std::max(whole_frame, found.thresholds.whole_frame);
     EXPECT_EQ(found.thresholds.layers.size(), network().layers().size());
-    for (const VideoLayer& layer : network().layers()) EXPECT_TRUE(found.thresholds.layers.contains(layer.name));
+    for (const FrameLayer& layer : network().layers()) EXPECT_TRUE(found.thresholds.layers.contains(layer.name));
     check_valid(found.thresholds);
   }
   EXPECT_LT(last_fraction, 0.7);
@@ -83,7 +83,7 @@ TEST(CalibrateSkip, AnyBudget) {
   // the last shift, where a threshold would save next to nothing.
   const std::set<std::string> brought{"a.project", "c.conv1", "c.conv2", "c.conv3", "d.filter", "classes"};
   double macs = static_cast<double>(network().dense_macs());
-  for (const VideoLayer& layer : network().layers())
+  for (const FrameLayer& layer : network().layers())
     if (brought.contains(layer.name)) macs += static_cast<double>(layer.macs);
   EXPECT_DOUBLE_EQ(all.mac_fraction, 2 * macs / static_cast<double>(13 * network().dense_macs()));
   const SkipCalibration nothing = calibrate_skip(network(), clips(), 1e-12, 1);

@@ -40,22 +40,44 @@ std::map<std::string, std::function<void(DType)>> entries() {
       {"spread_scores", [=, &rows](DType d) { rows.spread_scores(c, in(d), nullptr, nullptr, 1, nullptr); }},
       {"conv", [=, &conv](DType d) { conv.conv(c, in(d), {}, weights, {}, out(d)); }},
       {"pool", [=, &conv](DType d) { conv.pool(c, in(d), {}, Pooling::kMax, out(d)); }},
-      {"reduce",
-       [=](DType d) { cpu::coordinate_kernels().reduce(c, in(d), nullptr, Reduce::kMean, out(d)); }},
+      {"reduce", [=](DType d) { cpu::coordinate_kernels().reduce(c, in(d), nullptr, Reduce::kMean, out(d)); }},
       {"interpolate", [=, &points](DType d) { points.interpolate(c, in(d), nullptr, nullptr, 3, out(d)); }},
       {"group", [=, &points](DType d) { points.group(c, in(d), in(d), nullptr, 1, in(d), out(d)); }},
       {"gather_runs", [=](DType d) { cpu::temporal_shift_kernels().gather_runs(c, ChannelRuns(in(d)), out(d)); }},
       {"remember", [=](DType d) { cpu::temporal_shift_kernels().remember(c, in(d), nullptr, 1, out(d)); }},
-      {"conv2d", [=, &video](DType d) { video.conv2d(c, {}, {1, 1}, image(d), {}, {nullptr, 1}, out(d)); }},
-      {"depthwise", [=, &video](DType d) { video.depthwise(c, {}, {1, 1}, in(d), {nullptr, 1}, out(d)); }},
-      {"fused_block", [=, &video](DType d) { video.fused_block(c, {}, image(d), {}, nullptr, {nullptr, 1}, out(d)); }},
-      {"max_pool", [=, &video](DType d) { video.max_pool(c, {}, {1, 1}, in(d), {nullptr, 1}, out(d)); }},
-      {"avg_pool", [=, &video](DType d) { video.avg_pool(c, {}, {1, 1}, in(d), {nullptr, 1}, out(d)); }},
+      {"conv2d",
+       [=, &video](DType d) {
+         video.conv2d(c, {}, {1, 1}, image(d), {}, {nullptr, 1}, out(d));
+       }},
+      {"depthwise",
+       [=, &video](DType d) {
+         video.depthwise(c, {}, {1, 1}, in(d), {nullptr, 1}, out(d));
+       }},
+      {"fused_block",
+       [=, &video](DType d) {
+         video.fused_block(c, {}, image(d), {}, nullptr, {nullptr, 1}, out(d));
+       }},
+      {"max_pool",
+       [=, &video](DType d) {
+         video.max_pool(c, {}, {1, 1}, in(d), {nullptr, 1}, out(d));
+       }},
+      {"avg_pool",
+       [=, &video](DType d) {
+         video.avg_pool(c, {}, {1, 1}, in(d), {nullptr, 1}, out(d));
+       }},
       {"mean_rows", [=, &video](DType d) { video.mean_rows(c, in(d), out(d)); }},
-      {"spread_pixels", [=, &video](DType d) { video.spread_pixels(c, in(d), {1, 1}, 1, out(d)); }},
+      {"spread_pixels",
+       [=, &video](DType d) {
+         video.spread_pixels(c, in(d), {1, 1}, 1, out(d));
+       }},
       {"normalize",
-       [=, &video](DType d) { video.normalize(c, nullptr, {1, 1}, nullptr, nullptr, {nullptr, 1}, nullptr, d, 3); }},
-      {"commit", [=, &video](DType d) { video.commit(c, in(d), {nullptr, 1}, 0, out(d), nullptr); }},
+       [=, &video](DType d) {
+         video.normalize(c, nullptr, {1, 1}, nullptr, nullptr, {nullptr, 1}, nullptr, d, 3);
+       }},
+      {"commit",
+       [=, &video](DType d) {
+         video.commit(c, in(d), {nullptr, 1}, 0, out(d), nullptr);
+       }},
   };
 }
 

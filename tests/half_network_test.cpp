@@ -18,7 +18,7 @@ TEST_P(HalfNetworkTest, StreamsAgreeWithFloat) {
     SCOPED_TRACE(plain.graph.nodes.size());
     const VideoNetwork narrow = half(plain), network = wide(plain);
     EXPECT_EQ(narrow.dtype(), DType::kF16);
-    VideoStream stream(narrow), expected(network);
+    Recognizer stream(narrow), expected(network);
     EXPECT_EQ(2 * stream.state_bytes(), expected.state_bytes());
     const Clip clip = tiny_clip(2);
     for (std::size_t f = 0; f < clip.count(); ++f) {
@@ -43,8 +43,8 @@ TEST_P(HalfNetworkTest, ClipsAgreeWithFloat) {
 TEST_P(HalfNetworkTest, ExactIsTheDenseResult) {
   for (const Network& plain : {tiny_network(), mobilenet(0.25)}) {
     const VideoNetwork network = half(plain);
-    VideoStream off(network), exact(network, always(options_of(Skip::kExact)));
-    VideoStream zero(network, options_of(Skip::kThreshold, 0));
+    Recognizer off(network), exact(network, always(options_of(Skip::kExact)));
+    Recognizer zero(network, options_of(Skip::kThreshold, 0));
     const Clip clip = tiny_clip(6, 2);
     for (std::size_t f = 0; f < clip.count(); ++f) {
       SCOPED_TRACE("frame " + std::to_string(f));
@@ -61,7 +61,7 @@ TEST_P(HalfNetworkTest, ExactIsTheDenseResult) {
 TEST_P(HalfNetworkTest, StreamsKeepTheirSize) {
   const VideoNetwork network = half(tiny_network());
   for (const Skip skip : {Skip::kOff, Skip::kThreshold}) {
-    VideoStream stream(network, options_of(skip, 0.2f));
+    Recognizer stream(network, options_of(skip, 0.2f));
     const Clip clip = tiny_clip(4);
     push(stream, clip.frame(0));
     const std::size_t bytes = stream.bytes();
@@ -72,8 +72,8 @@ TEST_P(HalfNetworkTest, StreamsKeepTheirSize) {
 
 TEST_P(HalfNetworkTest, KeptValuesStayWithinTheThreshold) {
   const VideoNetwork network = half(tiny_network());
-  VideoStream exact(network, always(options_of(Skip::kExact)));
-  VideoStream loose(network, always(options_of(Skip::kThreshold, 0.2f)));
+  Recognizer exact(network, always(options_of(Skip::kExact)));
+  Recognizer loose(network, always(options_of(Skip::kThreshold, 0.2f)));
   const Clip clip = tiny_clip(4).add_noise(3);
   for (std::size_t f = 0; f < clip.count(); ++f) push(exact, clip.frame(f)), push(loose, clip.frame(f));
   EXPECT_LT(loose.cost().macs, exact.cost().macs);

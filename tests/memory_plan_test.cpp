@@ -8,7 +8,7 @@
 namespace voxshift {
 namespace {
 
-Buffer lifetime(int first, int last) { return {0, 1, first, last}; }
+Buffer lifetime(int first, int last) { return {0, 1, first, last, DType::kF32}; }
 
 /// Most bytes that are alive at one step: no plan can do with less.
 std::int64_t lower_bound(const std::vector<Buffer>& buffers, const std::vector<std::int64_t>& bytes) {

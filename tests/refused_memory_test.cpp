@@ -253,7 +253,7 @@ TEST_F(RefusedMemory, OfPointFiles) {
   }
 }
 
-Values pushed(VideoStream& stream, const std::vector<Array>& frames) {
+Values pushed(Recognizer& stream, const std::vector<Array>& frames) {
   Values values;
   values.reserve(100);
   for (const Array& frame : frames) {
@@ -275,7 +275,7 @@ TEST_F(RefusedMemory, OfAStream) {
   for (const Skip skip : {Skip::kOff, Skip::kExact}) {
     SCOPED_TRACE("skip " + std::to_string(static_cast<int>(skip)));
     refuse_each([&] {
-      VideoStream stream(VideoNetwork(model), options_of(skip, 0, 2));
+      Recognizer stream(VideoNetwork(model), options_of(skip, 0, 2));
       return pushed(stream, frames);
     });
   }
@@ -288,11 +288,11 @@ TEST_F(RefusedMemory, OfAFrameAfterWhichTheStreamStartsAnew) {
   const std::vector<Array> frames = frames_of(Clip(112, 112, 2));
   for (const Skip skip : {Skip::kOff, Skip::kExact}) {
     SCOPED_TRACE("skip " + std::to_string(static_cast<int>(skip)));
-    VideoStream whole(network, options_of(skip, 0, 2));
+    Recognizer whole(network, options_of(skip, 0, 2));
     const Values expected = pushed(whole, frames);
     long failures = 0;
     for (long n = 1, calls = n; n <= calls; ++n) {
-      VideoStream stream(network, options_of(skip, 0, 2));
+      Recognizer stream(network, options_of(skip, 0, 2));
       const Outcome outcome = refusing(n, 1, [&] {
         stream.push(frames[0]);
         return Values();

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/tasks/segmenter.h>
-#include <voxshift/tasks/video_stream.h>
 
 #include <atomic>
 #include <cstring>
@@ -52,7 +52,7 @@ Bytes logits_on(const Threads& threads, Skip skip) {
   StreamOptions options;
   options.skip = skip;
   options.threads = threads;
-  VideoStream stream(video_network(), options);
+  Recognizer stream(video_network(), options);
   Bytes all;
   for (int f = 0; f < 2; ++f) {
     Array frame({224, 224, 3}, DType::kU8);

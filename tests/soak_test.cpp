@@ -107,7 +107,7 @@ TEST(Soak, StreamsKeepMemoryBitsAndThresholds) {
   std::vector<Array> pictures;
   for (std::size_t f = 0; f < clip.count(); ++f) pictures.push_back(clip.frame(f));
 
-  std::vector<VideoStream> streams;
+  std::vector<Recognizer> streams;
   streams.emplace_back(network, options_of(Skip::kOff));
   streams.emplace_back(network, always(options_of(Skip::kExact)));
   streams.emplace_back(network, always(options_of(Skip::kThreshold, kThreshold)));

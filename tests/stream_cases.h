@@ -52,7 +52,7 @@ inline Clip brightening_clip(int frames, int still, int noise) {
 /// The same thresholds for all layers, as SkipThresholds.
 inline SkipThresholds thresholds_of(const VideoNetwork& network, float frame, float layers, float whole_frame) {
   SkipThresholds result{frame, {}, whole_frame};
-  for (const VideoLayer& layer : network.layers()) result.layers[layer.name] = layers;
+  for (const FrameLayer& layer : network.layers()) result.layers[layer.name] = layers;
   return result;
 }
 
@@ -68,7 +68,7 @@ struct Seen {
   FrameCost cost;
 };
 
-inline Seen push(VideoStream& stream, const Array& frame) {
+inline Seen push(Recognizer& stream, const Array& frame) {
   const FrameResult result = stream.push(frame);
   return {floats(result.logits), floats(result.scores), result.label, result.cost};
 }
@@ -87,7 +87,7 @@ inline void expect_same_cost(const FrameCost& a, const FrameCost& b) {
 }
 
 /// Pushes the frame so often that a stream over tiny() may skip whole frames from the next processed one on.
-inline void settle(VideoStream& stream, const Array& frame) {
+inline void settle(Recognizer& stream, const Array& frame) {
   for (int f = 0; f < kTinyShifts; ++f) EXPECT_FALSE(stream.push(frame).cost.skipped);
 }
 

@@ -101,7 +101,7 @@ TEST_P(StreamOpsTest, ClipsAndStreamsEqualThePlainNodes) {
     const VideoNetwork network = network_of(plain, 19, 22);
     const Array together = recognize_frames(network, clip.array(), 1);
     EXPECT_LE(relative_change(floats(together.values<float>()), floats(expected.values<float>())), 1e-5);
-    VideoStream stream(network, options_of(Skip::kOff));
+    Recognizer stream(network, options_of(Skip::kOff));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const float* row = expected.data<float>() + f * 5;
       EXPECT_LE(relative_change(push(stream, clip.frame(f)).logits, {row, row + 5}), 1e-5) << "frame " << f;
@@ -115,7 +115,7 @@ TEST_P(StreamOpsTest, ExactSkippingGivesTheBitsOfDenseFrames) {
     SCOPED_TRACE(c.name);
     const VideoNetwork network = network_of(plain_network(c), 40, 44);
     const Clip clip(40, 44, 6, 2);
-    VideoStream dense(network, options_of(Skip::kOff)), exact(network, always(options_of(Skip::kExact))),
+    Recognizer dense(network, options_of(Skip::kOff)), exact(network, always(options_of(Skip::kExact))),
         chosen(network, options_of(Skip::kExact));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       SCOPED_TRACE(f);
@@ -135,7 +135,7 @@ TEST_P(StreamOpsTest, ThresholdsAndThreadsGiveTheSameBits) {
     SCOPED_TRACE(c.name);
     const VideoNetwork network = network_of(plain_network(c), 24, 20);
     const Clip clip = Clip(24, 20, 4).add_noise(3);
-    VideoStream one(network, always(options_of(Skip::kThreshold, 0.05f, 1))),
+    Recognizer one(network, always(options_of(Skip::kThreshold, 0.05f, 1))),
         three(network, always(options_of(Skip::kThreshold, 0.05f, 3)));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const Seen expected = push(one, clip.frame(f)), seen = push(three, clip.frame(f));
@@ -143,7 +143,7 @@ TEST_P(StreamOpsTest, ThresholdsAndThreadsGiveTheSameBits) {
       EXPECT_EQ(seen.cost.macs, expected.cost.macs);
     }
     one.reset();
-    VideoStream fresh(network, always(options_of(Skip::kThreshold, 0.05f)));
+    Recognizer fresh(network, always(options_of(Skip::kThreshold, 0.05f)));
     expect_same(push(one, clip.frame(1)), push(fresh, clip.frame(1)));
   }
 }
@@ -176,6 +176,36 @@ TEST_P(StreamOpsTest, ASessionRunsFrames) {
   refuses(Array({3, 12, 10, 4}, DType::kF32), {"[run]", "[T, H, W, 3]", "[3, 12, 10, 4]"});
   refuses(Array({12, 10, 3}, DType::kF32), {"[run]", "[12, 10, 3]"});
   expect_throw([&] { session.run(PointSet{Array({3, 3}, DType::kF32), {}}); }, {"[run]", "takes frames, not points"});
+}
+
+// A stream knows nothing of classes: any outputs, images among them, skipping or not.
+TEST_P(StreamOpsTest, AStreamGivesEveryOutput) {
+  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  const std::string x = net.relu("r", net.conv2d("c", kGraphInput, 8, 3, 2));
+  Network network = net.take(net.linear("classes", net.add("mean", "avg_pool", {x}), 5));
+  network.graph.outputs = {"r", "classes"};
+  FrameProfile frames;
+  frames.height = 20, frames.width = 24;
+  const FrameNetwork ready(network, frames, device(), DType::kF32);
+  EXPECT_EQ(ready.outputs(), (std::vector<std::string>{"r", "classes"}));
+  const Clip clip(20, 24, 4);
+  FrameStream dense(ready), exact(ready, always(options_of(Skip::kExact)));
+  EXPECT_EQ(dense.output("classes").shape(), (Shape{5}));
+  for (std::size_t f = 0; f < clip.count(); ++f) {
+    dense.push(clip.frame(f));
+    exact.push(clip.frame(f));
+    Graph image = network.graph;
+    for (const char* name : {"r", "classes"}) {
+      image.outputs = {name};
+      const Array expected = evaluate(image, network.parameters, Clip(clip).only(f).normalized());
+      const Array found = dense.output(name);
+      EXPECT_LE(relative_change(floats(found.values<float>()), floats(expected.values<float>())), 1e-5);
+      expect_same_bits(exact.output(name), found);
+    }
+    EXPECT_EQ(dense.output("r").shape(), (Shape{10, 12, 8}));
+    EXPECT_EQ(dense.values(1).size(), 5U);
+  }
+  expect_throw([&] { dense.output("input"); }, {"[stream]", "no output \"input\""});
 }
 
 }  // namespace

@@ -38,12 +38,12 @@ TEST_P(VideoAllocation, NothingAfterTheFirstFrame) {
     clip.frames.insert(clip.frames.end(), noisy.frames.begin(), noisy.frames.end());
     clip.frames.insert(clip.frames.end(), 7, noisy.frames.back());
     SkipThresholds thresholds{0.2f, {}, 1};
-    for (const VideoLayer& layer : network.layers()) thresholds.layers[layer.name] = 0.2f;
+    for (const FrameLayer& layer : network.layers()) thresholds.layers[layer.name] = 0.2f;
     for (const Skip skip : {Skip::kOff, Skip::kExact, Skip::kThreshold, Skip::kAuto}) {
       SCOPED_TRACE(static_cast<int>(skip));
       StreamOptions options = options_of(skip, 0.2f, GetParam());
       options.thresholds = thresholds;
-      VideoStream stream(network, options);
+      Recognizer stream(network, options);
       int turns = 0;
       bool dense = true;
       for (std::size_t f = 0; f < clip.count(); ++f) {

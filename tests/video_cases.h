@@ -5,7 +5,7 @@
 #include <voxshift/engine/plan.h>
 #include <voxshift/networks/network_builder.h>
 #include <voxshift/networks/tsm.h>
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/tensor/runtime.h>
 
 #include <cmath>
@@ -116,6 +116,12 @@ struct Clip {
         const int noise = static_cast<int>(random() % static_cast<unsigned>(2 * most + 1)) - most;
         x = static_cast<std::uint8_t>(std::min(255, std::max(0, x + noise)));
       }
+    return *this;
+  }
+
+  /// Frame f alone.
+  Clip& only(std::size_t f) {
+    frames = {frames[f]};
     return *this;
   }
 

@@ -1,6 +1,6 @@
 // Real clips as a stream: what did not change may be left out without a trace.
 #include <gtest/gtest.h>
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 #include <voxshift/video/frame_source.h>
 
 #include <algorithm>
@@ -42,17 +42,17 @@ Model network_of(double width) {
   return Model::create(spec);
 }
 
-VideoStream stream_of(const VideoNetwork& network, Skip skip, int threads) {
+Recognizer stream_of(const VideoNetwork& network, Skip skip, int threads) {
   StreamOptions options;
   options.skip = skip;
   options.threads = threads;
-  return VideoStream(network, options);
+  return Recognizer(network, options);
 }
 
 // On another number of threads, too.
 TEST_P(VideoClips, exact_gives_the_bits_of_off_on_every_frame) {
   const VideoNetwork network(network_of(0.35));
-  VideoStream dense = stream_of(network, Skip::kOff, 2), exact = stream_of(network, Skip::kExact, 1);
+  Recognizer dense = stream_of(network, Skip::kOff, 2), exact = stream_of(network, Skip::kExact, 1);
   FrameSource source = open(network.model());
   std::int64_t frames = 0;
   float least = 0, most = 0;

@@ -189,11 +189,11 @@ TEST_P(VideoNetworkTest, FramesOfAClipAreThoseOfThePlainNodes) {
 TEST(VideoNetwork, LayersSayWhatTheyAre) {
   const VideoNetwork network(video_model(tiny_network(), 32, 32));
   std::vector<std::string> kinds;
-  for (const VideoLayer& layer : network.layers()) kinds.push_back(layer.kind);
+  for (const FrameLayer& layer : network.layers()) kinds.push_back(layer.kind);
   EXPECT_EQ(kinds, (std::vector<std::string>{"conv-depthwise-project", "expand-depthwise-project",
                                              "expand-depthwise-project", "pointwise", "conv 3x3 / 2", "conv 1x1 / 2",
                                              "pointwise", "depthwise 3x3", "max_pool 3x3 / 2", "mean", "linear"}));
-  const VideoLayer& first = network.layers()[0];
+  const FrameLayer& first = network.layers()[0];
   EXPECT_EQ(first.in_channels, 3);
   EXPECT_EQ(first.out_channels, 8);
   EXPECT_EQ(first.out, (Extent2d{16, 16}));

@@ -42,7 +42,7 @@ TEST_P(VideoRestTest, ExactIsOffThroughAllTransitions) {
   const Clip clip = restless_clip();
   for (const Network& plain : stream_networks(emulated())) {
     const VideoNetwork network = network_of(plain, kStreamHeight, kStreamWidth);
-    VideoStream off(network, options_of(Skip::kOff)), exact(network, options_of(Skip::kExact));
+    Recognizer off(network, options_of(Skip::kOff)), exact(network, options_of(Skip::kExact));
     int turns = 0;
     bool last = true;
     for (std::size_t f = 0; f < clip.count(); ++f) {
@@ -65,7 +65,7 @@ TEST_P(VideoRestTest, ExactIsOffThroughAllTransitions) {
 
 TEST_P(VideoRestTest, RestsOnNoiseAndComesBackInTime) {
   Clip clip = tiny_clip(0);
-  VideoStream stream(tiny(), options_of(Skip::kExact));
+  Recognizer stream(tiny(), options_of(Skip::kExact));
   add_noisy(clip, 100, 20, 1);
   int dense = 0;
   for (std::size_t f = 0; f < clip.count(); ++f) dense += push(stream, clip.frame(f)).cost.dense;
@@ -85,7 +85,7 @@ TEST_P(VideoRestTest, ThresholdsAreBoundsThroughAllTransitions) {
   clip.add_noise(1);
   for (const float threshold : {0.05f, 0.3f}) {
     SCOPED_TRACE(threshold);
-    VideoStream stream(tiny(), options_of(Skip::kThreshold, threshold));
+    Recognizer stream(tiny(), options_of(Skip::kThreshold, threshold));
     Images kept, last;
     std::vector<std::uint8_t> pixels(clip.frames[0].size());
     double worst = 0;
@@ -130,7 +130,7 @@ TEST_P(VideoRestTest, ThresholdsAreBoundsThroughAllTransitions) {
 // Once the shifts have seen as many dense frames as there are, nothing of what was left out before remains.
 TEST_P(VideoRestTest, DenseFramesAreThoseOfAStreamThatNeverSkips) {
   Clip clip = restless_clip();
-  VideoStream off(tiny(), options_of(Skip::kOff)), stream(tiny(), options_of(Skip::kThreshold, 0.3f));
+  Recognizer off(tiny(), options_of(Skip::kOff)), stream(tiny(), options_of(Skip::kThreshold, 0.3f));
   int dense = 0, same = 0;
   for (std::size_t f = 0; f < clip.count(); ++f) {
     const Seen expected = push(off, clip.frame(f)), seen = push(stream, clip.frame(f));
@@ -146,7 +146,7 @@ TEST_P(VideoRestTest, ThreadsDoNotMatter) {
   const Clip clip = restless_clip();
   for (const StreamOptions& options : {options_of(Skip::kExact), options_of(Skip::kThreshold, 0.2f),
                                        auto_options(thresholds_of(tiny(), 0.1f, 0.1f, 1))}) {
-    std::vector<VideoStream> streams;
+    std::vector<Recognizer> streams;
     for (const int threads : {1, 2, 3}) {
       StreamOptions with = options;
       with.threads = threads;
@@ -168,7 +168,7 @@ TEST_P(VideoRestTest, WholeFramesAreSkippedWhileItRests) {
   Clip clip = tiny_clip(0);
   add_noisy(clip, 20, 20, 1);
   const SkipThresholds thresholds = thresholds_of(tiny(), 0, 0, 0.5f);
-  VideoStream stream(tiny(), auto_options(thresholds)), off(tiny(), options_of(Skip::kOff));
+  Recognizer stream(tiny(), auto_options(thresholds)), off(tiny(), options_of(Skip::kOff));
   int skipped = 0;
   for (std::size_t f = 0; f < clip.count(); ++f) {
     const Seen seen = push(stream, clip.frame(f)), expected = push(off, clip.frame(f));
@@ -191,7 +191,7 @@ TEST_P(VideoRestTest, WholeFramesAreSkippedWhileItRests) {
 TEST_P(VideoRestTest, ResetWhileItRests) {
   const Clip clip = restless_clip();
   for (const StreamOptions& options : {options_of(Skip::kExact), options_of(Skip::kThreshold, 0.2f)}) {
-    VideoStream used(tiny(), options), fresh(tiny(), options);
+    Recognizer used(tiny(), options), fresh(tiny(), options);
     std::size_t rests = 1;
     push(used, clip.frame(0));
     while (!push(used, clip.frame(rests)).cost.dense) ASSERT_LT(++rests, 12U);
@@ -208,7 +208,7 @@ TEST_P(VideoRestTest, ResetWhileItRests) {
 TEST_P(VideoRestTest, LayersOfARestingStreamAreRefused) {
   const Clip clip = restless_clip();
   StreamOptions options = options_of(Skip::kExact);
-  VideoStream stream(tiny(), options);
+  Recognizer stream(tiny(), options);
   expect_throw([&] { stream.layer_output("classes"); }, {"[stream]", "kept"});
   push(stream, clip.frame(0));
   EXPECT_NO_THROW(stream.layer_output("classes"));
@@ -216,7 +216,7 @@ TEST_P(VideoRestTest, LayersOfARestingStreamAreRefused) {
   ASSERT_TRUE(stream.cost().dense);
   expect_throw([&] { stream.layer_output("classes"); }, {"[stream]", "kept"});
   options.always_compare = true;
-  VideoStream other(tiny(), options);
+  Recognizer other(tiny(), options);
   for (std::size_t f = 0; f < 12; ++f) {
     const Seen seen = push(other, clip.frame(f));
     EXPECT_EQ(seen.cost.dense, f == 0);
@@ -230,7 +230,7 @@ TEST_P(VideoRestTest, KeyFramesOfARestingStream) {
   add_noisy(clip, 30, 20, 1);
   StreamOptions options = options_of(Skip::kExact);
   options.key_frame_interval = 7;
-  VideoStream stream(tiny(), options), off(tiny(), options_of(Skip::kOff));
+  Recognizer stream(tiny(), options), off(tiny(), options_of(Skip::kOff));
   for (std::size_t f = 0; f < clip.count(); ++f) {
     const Seen seen = push(stream, clip.frame(f));
     expect_same(seen, push(off, clip.frame(f)));

@@ -36,7 +36,7 @@ class Watched {
     return cost;
   }
 
-  VideoStream stream;
+  Recognizer stream;
   Images kept, last;
   std::vector<std::uint8_t> frame_;
 };
@@ -72,7 +72,7 @@ TEST_P(VideoSkipTest, ExactIsTheDenseResult) {
     SCOPED_TRACE(c.name);
     for (const Network& plain : stream_networks(emulated())) {
       const VideoNetwork network = network_of(plain, kStreamHeight, kStreamWidth);
-      VideoStream off(network, options_of(Skip::kOff)), exact(network, options_of(Skip::kExact)),
+      Recognizer off(network, options_of(Skip::kOff)), exact(network, options_of(Skip::kExact)),
           zero(network, always(options_of(Skip::kThreshold, 0)));
       for (std::size_t f = 0; f < c.clip.count(); ++f) {
         const Seen dense = push(off, c.clip.frame(f)), masked = push(exact, c.clip.frame(f));
@@ -86,7 +86,7 @@ TEST_P(VideoSkipTest, ExactIsTheDenseResult) {
 
 // A still camera costs nothing once the shifts have passed the last change on.
 TEST_P(VideoSkipTest, StillFramesCostNothing) {
-  VideoStream stream(tiny(), always(options_of(Skip::kExact)));
+  Recognizer stream(tiny(), always(options_of(Skip::kExact)));
   const Clip clip = tiny_clip(6, 6);
   std::vector<std::int64_t> macs;
   for (std::size_t f = 0; f < clip.count(); ++f) macs.push_back(push(stream, clip.frame(f)).cost.macs);
@@ -101,7 +101,7 @@ TEST_P(VideoSkipTest, StillFramesCostNothing) {
 TEST_P(VideoSkipTest, ChangedPixels) {
   const float threshold = 0.1f;
   const StreamOptions options = always(auto_options({threshold, {}, 0}));
-  VideoStream stream(tiny(), options);
+  Recognizer stream(tiny(), options);
   Clip clip = tiny_clip(5).add_noise(7);
   const FrameProfile profile;
   std::vector<std::uint8_t> kept = clip.frames[0];
@@ -211,7 +211,7 @@ TEST_P(VideoSkipTest, MacsAreThoseOfTheChangedPixels) {
 TEST_P(VideoSkipTest, WholeFramesAreSkipped) {
   const Clip clip = brightening_clip(12, 3, 2);
   const SkipThresholds thresholds = thresholds_of(tiny(), 0, 0, 3);
-  VideoStream stream(tiny(), auto_options(thresholds)), exact(tiny(), options_of(Skip::kExact));
+  Recognizer stream(tiny(), auto_options(thresholds)), exact(tiny(), options_of(Skip::kExact));
   settle(stream, clip.frame(0)), settle(exact, clip.frame(0));
   Seen last;
   for (std::size_t f = 0; f < clip.count(); ++f) {
@@ -233,7 +233,7 @@ TEST_P(VideoSkipTest, WholeFramesAreSkipped) {
   }
   StreamOptions every = auto_options(thresholds);
   every.whole_frames = false;
-  VideoStream processed(tiny(), every);
+  Recognizer processed(tiny(), every);
   settle(processed, clip.frame(0));
   for (std::size_t f = 0; f < clip.count(); ++f) EXPECT_FALSE(push(processed, clip.frame(f)).cost.skipped);
 }
@@ -244,7 +244,7 @@ TEST_P(VideoSkipTest, NoneIsSkippedUntilTheSceneIsPastTheShifts) {
     SCOPED_TRACE(shifts);
     const VideoNetwork network = network_of(plain, kStreamHeight, kStreamWidth);
     const SkipThresholds thresholds = thresholds_of(network, 0, 0, 3);
-    VideoStream stream(network, auto_options(thresholds)), exact(network, options_of(Skip::kExact));
+    Recognizer stream(network, auto_options(thresholds)), exact(network, options_of(Skip::kExact));
     const auto expect_scene = [&, wait = shifts](const Array& frame) {
       Seen last;
       for (int f = 0; f <= wait; ++f) {
@@ -270,17 +270,17 @@ TEST_P(VideoSkipTest, NoneIsSkippedUntilTheSceneIsPastTheShifts) {
 
 // Compared with the last processed frame, not the last one received: a slow change is seen in the end.
 TEST_P(VideoSkipTest, SlowChangesAreSeen) {
-  VideoStream stream(tiny(), auto_options(thresholds_of(tiny(), 0, 0, 3)));
+  Recognizer stream(tiny(), auto_options(thresholds_of(tiny(), 0, 0, 3)));
   settle(stream, grey(100));
   for (int f = 0; f < 13; ++f)
     EXPECT_EQ(push(stream, grey(static_cast<std::uint8_t>(100 + f))).cost.skipped, f % 4 != 0) << "frame " << f;
 }
 
 TEST_P(VideoSkipTest, ACutIsAKeyFrame) {
-  const auto cut = static_cast<int>(VideoStream::kCutDifference);
+  const auto cut = static_cast<int>(Recognizer::kCutDifference);
   for (const StreamOptions& options :
        {options_of(Skip::kExact), options_of(Skip::kThreshold, 10), auto_options(thresholds_of(tiny(), 1, 1, 250))}) {
-    VideoStream stream(tiny(), options);
+    Recognizer stream(tiny(), options);
     EXPECT_TRUE(push(stream, grey(50)).cost.key_frame);
     settle(stream, grey(50));
     EXPECT_FALSE(push(stream, grey(static_cast<std::uint8_t>(50 + cut))).cost.key_frame);

@@ -369,7 +369,7 @@ class FrameResult:
     @property
     def cost(self) -> FrameCost: ...
 
-class VideoStream:
+class Recognizer:
     def __init__(
         self,
         model: Model,

@@ -3,7 +3,7 @@
 
 #include <voxshift/graph/product.h>
 #include <voxshift/tasks/segmenter.h>
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 
 #include <algorithm>
 #include <vector>
@@ -73,7 +73,7 @@ inline void run(const Model& model) {
     StreamOptions options;
     options.skip = Skip::kExact;
     options.threads = Threads(1);
-    VideoStream stream(network, options);
+    Recognizer stream(network, options);
     stream.push(frame);
     frame.data<std::uint8_t>()[0] = 0;
     stream.push(frame);

@@ -2,7 +2,7 @@
 // bits of the dense stream.
 #include <fuzzer/FuzzedDataProvider.h>
 #include <voxshift/networks/network_builder.h>
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 
 #include <algorithm>
 #include <bit>
@@ -72,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   FuzzedDataProvider input(data, size);
   fuzz::may_refuse([&] {
     const StreamOptions options = stream_options(input);
-    VideoStream stream(network, options), dense(network, {.threads = Threads(1)});
+    Recognizer stream(network, options), dense(network, {.threads = Threads(1)});
     std::vector<std::uint8_t> bytes(kHeight * kWidth * 3, 90);
     for (int frames = 0; frames < 8 && input.remaining_bytes() > 0; ++frames) {
       const auto change = input.ConsumeBytes<std::uint8_t>(input.ConsumeIntegral<std::uint8_t>());

@@ -52,11 +52,11 @@ def test_networks_on_video(tmp_path):
     with pytest.raises(RuntimeError, match="cpu runs networks in f32, not in f16"):
         vs.Model.new("tsm-mobilenetv2", width=0.25, dtype="f16")
     frame = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
-    expected = vs.VideoStream(model).push(frame).logits
+    expected = vs.Recognizer(model).push(frame).logits
     for dtype, of, tolerance in (("auto", "f16", 2e-2), ("f32", "f32", 1e-4)):
         found = on_cuda(path, dtype=dtype)
         assert found.dtype == of
         assert found.with_parameters(found.parameters()).dtype == of
-        logits = vs.VideoStream(found).push(frame).logits
+        logits = vs.Recognizer(found).push(frame).logits
         assert logits.dtype == np.float32
         assert np.linalg.norm(logits - expected) <= tolerance * np.linalg.norm(expected)

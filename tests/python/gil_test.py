@@ -47,7 +47,7 @@ DENSE = vs.to_dense(TENSOR)
 BYTES = np.zeros(1_000_000, np.uint8)
 WORDS = np.zeros(1_000_000, np.uint32)
 VIDEO = vs.Model.new("tsm-mobilenetv2", width=0.125)
-STREAM = vs.VideoStream(VIDEO)
+STREAM = vs.Recognizer(VIDEO)
 CLIP = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), np.uint8)
 IMAGE = np.ones((64, 64, 32), np.float32)
 FILTER = np.ones((32, 32, 3, 3), np.float32)
@@ -87,8 +87,8 @@ CALLS = {
     "Model.load": lambda folder: vs.Model.load(folder / "model.safetensors"),
     "Model.forward": lambda _: MODEL.forward(WIDE),
     "Model.segment": lambda _: MODEL.segment(POINTS),
-    "VideoStream": lambda _: vs.VideoStream(VIDEO),
-    "VideoStream.push": lambda _: STREAM.push(CLIP[0]),
+    "Recognizer": lambda _: vs.Recognizer(VIDEO),
+    "Recognizer.push": lambda _: STREAM.push(CLIP[0]),
     "Model.recognize": lambda _: VIDEO.recognize(CLIP),
     "Model.recognize_frames": lambda _: VIDEO.recognize_frames(CLIP),
     "conv2d": lambda _: vs.conv2d(IMAGE, FILTER),

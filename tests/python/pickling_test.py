@@ -63,7 +63,7 @@ def things(clip_model):
     matrix = vs.ConfusionMatrix(3)
     matrix.add(np.array([0, 1, 255, 2], np.uint8), np.array([0, 2, 1, 2], np.uint8))
     frame = np.zeros((128, 128, 3), np.uint8)
-    result = vs.VideoStream(clip_model).push(frame)
+    result = vs.Recognizer(clip_model).push(frame)
     return {
         "SparseTensor": vs.SparseTensor(coords[turned], feats[turned]),
         "SparseTensor with repeats": vs.SparseTensor(repeated, np.concatenate([feats, feats[:7]]), reduce="sum"),
@@ -83,7 +83,7 @@ def things(clip_model):
 
 DATA = {"SparseTensor", "Voxels", "NearestNeighbors", "RaggedNeighbors", "Interpolation", "ClassInfo", "ConfusionMatrix"}
 DATA |= {"FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
-REFUSED = {"ThreadPool", "VideoStream", "LabelSmoother", "StreamingShift", "MaskedLayer"}
+REFUSED = {"ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer"}
 
 
 def test_every_class_is_data_or_refused():
@@ -133,7 +133,7 @@ def test_what_cannot_be_pickled_says_why(clip_model, again):
     weight = np.zeros((1, 1, 1, 1), np.float32)
     refused = [
         vs.ThreadPool(1),
-        vs.VideoStream(clip_model),
+        vs.Recognizer(clip_model),
         vs.LabelSmoother(),
         vs.StreamingShift(),
         vs.MaskedLayer.conv2d(4, 4, weight),

@@ -54,7 +54,7 @@ def test_video_model_tells_motions_apart():
     wrong = []
     for label in range(len(names)):
         frames, _ = vs.synth_video(HELD_OUT + 1000 + label, height=size, width=size, label=label)
-        stream = vs.VideoStream(model)
+        stream = vs.Recognizer(model)
         scores = sum(stream.push(frame).scores for frame in frames)
         if int(np.argmax(scores)) != label:
             wrong.append(names[label])

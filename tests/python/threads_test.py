@@ -85,7 +85,7 @@ def test_a_stream_shares_a_pool():
     model = vs.Model.new("tsm-mobilenetv2", width=0.25, classes=5, seed=1, threads=1)
     frames = np.random.default_rng(0).integers(0, 256, (3, 224, 224, 3), np.uint8)
     pool = vs.ThreadPool(2)
-    streams = vs.VideoStream(model), vs.VideoStream(model, threads=pool), vs.VideoStream(model, threads=pool)
+    streams = vs.Recognizer(model), vs.Recognizer(model, threads=pool), vs.Recognizer(model, threads=pool)
     assert [stream.threads for stream in streams] == [1, 2, 2]
     for frame in frames:
         expected, *found = (stream.push(frame).logits for stream in streams)

@@ -44,7 +44,7 @@ def test_stream_of_40_frames(arch, width):
     reference = REFERENCES[arch](model.parameters(), Cached())
     expected = np.concatenate([reference.logits(frame[None]) for frame in pixels])
     assert np.abs(np.diff(expected, axis=0)).max() > 1e-2  # not one answer for all frames
-    stream = vs.VideoStream(model)
+    stream = vs.Recognizer(model)
     found = np.stack([stream.push(frame).logits for frame in pixels])
     assert relative_error(found, expected) < 1e-4
 
@@ -52,7 +52,7 @@ def test_stream_of_40_frames(arch, width):
 @pytest.mark.parametrize("arch, width", [("tsm-mobilenetv2", 0.35), ("tsm-resnet50", 0.125)])
 def test_after_a_reset_the_cache_is_zero(arch, width):
     model, pixels = model_of(arch, width), clip(6)
-    stream = vs.VideoStream(model)
+    stream = vs.Recognizer(model)
     for frame in pixels[:3]:
         stream.push(frame)
     stream.reset()

@@ -63,12 +63,12 @@ def test_layers_are_those_of_the_network(model):
     layers = model.video_layers
     assert sum(layer["shifted"] for layer in layers) == 10
     assert layers[-1]["out_channels"] == 27 and layers[0]["in_channels"] == 3
-    cost = vs.VideoStream(model).push(np.zeros((*SIZE, 3), np.uint8)).cost
+    cost = vs.Recognizer(model).push(np.zeros((*SIZE, 3), np.uint8)).cost
     assert sum(layer["macs"] for layer in layers) == cost.macs
 
 
 def test_result_of_a_frame(model, pixels):
-    stream = vs.VideoStream(model)
+    stream = vs.Recognizer(model)
     result = stream.push(pixels[0])
     assert result.logits.shape == result.scores.shape == (27,)
     assert result.logits.dtype == result.scores.dtype == np.float32
@@ -79,12 +79,12 @@ def test_result_of_a_frame(model, pixels):
     assert cost.key_frame and not cost.skipped and cost.seconds > 0
     assert cost.macs == cost.dense_macs > 0 and cost.mac_fraction == 1
     assert (stream.cost.macs, stream.cost.seconds) == (cost.macs, cost.seconds)
-    assert stream.threads == 1 and vs.VideoStream(model, threads=2).threads == 2
+    assert stream.threads == 1 and vs.Recognizer(model, threads=2).threads == 2
     assert "FrameCost(" in repr(result)
 
 
 def test_results_outlive_the_stream(model, pixels):
-    stream = vs.VideoStream(model)
+    stream = vs.Recognizer(model)
     first = stream.push(pixels[0])
     kept = first.logits.copy()
     stream.push(pixels[9])
@@ -98,7 +98,7 @@ def test_results_outlive_the_stream(model, pixels):
 def test_stream_is_the_clip_frame_by_frame(model, pixels):
     expected = model.recognize_frames(pixels)
     assert np.ptp(expected, axis=0).max() > 1e-3  # not one answer for all frames
-    np.testing.assert_allclose(logits_of(vs.VideoStream(model), pixels), expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(logits_of(vs.Recognizer(model), pixels), expected, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(model.recognize(pixels), expected.mean(axis=0), rtol=1e-4, atol=1e-4)
 
 
@@ -109,7 +109,7 @@ def test_offline_model_sees_the_next_frame(pixels):
     changed[2] = 255 - changed[2]
     assert not np.allclose(model.recognize_frames(changed)[1], first[1])
     with pytest.raises(ValueError, match="next frame|offline|bidirectional"):
-        vs.VideoStream(model)
+        vs.Recognizer(model)
 
 
 def test_exact_is_off_and_says_what_changed(model, pixels):
@@ -117,7 +117,7 @@ def test_exact_is_off_and_says_what_changed(model, pixels):
     for i in range(1, 6):
         frames.append(frames[-1].copy())
         frames[-1][40 : 40 + 8 * i, 60:70] ^= 85
-    off, exact = vs.VideoStream(model), vs.VideoStream(model, skip="exact")
+    off, exact = vs.Recognizer(model), vs.Recognizer(model, skip="exact")
     for i, frame in enumerate(frames):
         expected, found = off.push(frame), exact.push(frame)
         np.testing.assert_array_equal(found.logits, expected.logits)
@@ -131,7 +131,7 @@ def test_exact_is_off_and_says_what_changed(model, pixels):
 
 def test_threshold_bounds_the_frame(model, pixels):
     frame = pixels[0].copy()
-    stream = vs.VideoStream(model, skip=0.3)
+    stream = vs.Recognizer(model, skip=0.3)
     stream.push(frame)
     frame[10, 20, 1] += 15 if frame[10, 20, 1] < 128 else -15  # 15 / 255 / 0.224 is below 0.3
     frame[90, 30, 1] += 20 if frame[90, 30, 1] < 128 else -20  # 20 / 255 / 0.224 is above
@@ -140,7 +140,7 @@ def test_threshold_bounds_the_frame(model, pixels):
 
 
 def test_layer_outputs(model, pixels):
-    stream = vs.VideoStream(model, skip="exact")
+    stream = vs.Recognizer(model, skip="exact")
     stream.push(pixels[0])
     layers = {layer["name"]: layer for layer in model.video_layers}
     for name, layer in layers.items():
@@ -153,7 +153,7 @@ def test_layer_outputs(model, pixels):
     with pytest.raises(ValueError):
         stream.layer_output("no such layer")
     with pytest.raises(ValueError):
-        vs.VideoStream(model).layer_output(next(iter(layers)))
+        vs.Recognizer(model).layer_output(next(iter(layers)))
 
 
 def test_calibration(calibrated, model, pixels, tmp_path):
@@ -168,13 +168,13 @@ def test_calibration(calibrated, model, pixels, tmp_path):
     loaded = vs.Model.load(tmp_path / "auto.safetensors")
     assert loaded.skip_thresholds == thresholds
     np.testing.assert_array_equal(
-        logits_of(vs.VideoStream(loaded, skip="auto"), pixels), logits_of(vs.VideoStream(auto, skip="auto"), pixels)
+        logits_of(vs.Recognizer(loaded, skip="auto"), pixels), logits_of(vs.Recognizer(auto, skip="auto"), pixels)
     )
 
 
 def test_whole_frames_are_skipped_only_when_wanted(model_that_skips, pixels):
-    whole = vs.VideoStream(model_that_skips, skip="auto")
-    never = vs.VideoStream(model_that_skips, skip="auto", whole_frames=False)
+    whole = vs.Recognizer(model_that_skips, skip="auto")
+    never = vs.Recognizer(model_that_skips, skip="auto", whole_frames=False)
     shifts = sum(layer["shifted"] for layer in model_that_skips.video_layers)
     for frame in (pixels[0], 255 - pixels[0]):  # a cut
         for _ in range(shifts + 1):
@@ -190,7 +190,7 @@ def test_whole_frames_are_skipped_only_when_wanted(model_that_skips, pixels):
 
 
 def test_key_frames_by_interval(model, pixels):
-    stream = vs.VideoStream(model, skip="exact", key_frame_interval=3)
+    stream = vs.Recognizer(model, skip="exact", key_frame_interval=3)
     assert [stream.push(pixels[0]).cost.key_frame for _ in range(7)] == [True, False, False, True, False, False, True]
 
 
@@ -198,7 +198,7 @@ def test_key_frames_by_interval(model, pixels):
 
 
 def test_reset_is_a_new_stream(model, pixels):
-    stream = vs.VideoStream(model, skip="exact")
+    stream = vs.Recognizer(model, skip="exact")
     expected = logits_of(stream, pixels[:4])
     assert not np.array_equal(logits_of(stream, pixels[:4]), expected)
     stream.reset()
@@ -207,8 +207,8 @@ def test_reset_is_a_new_stream(model, pixels):
 
 
 def test_streams_share_the_model_and_nothing_else(model, pixels):
-    expected = [logits_of(vs.VideoStream(model), clip) for clip in (pixels, pixels[::-1])]
-    streams = [vs.VideoStream(model), vs.VideoStream(model)]
+    expected = [logits_of(vs.Recognizer(model), clip) for clip in (pixels, pixels[::-1])]
+    streams = [vs.Recognizer(model), vs.Recognizer(model)]
     found = [[], []]
     for frames in zip(pixels, pixels[::-1]):
         for stream, frame, results in zip(streams, frames, found):
@@ -220,18 +220,18 @@ def test_streams_share_the_model_and_nothing_else(model, pixels):
 
 def test_streams_outlive_the_model(pixels):
     model = vs.Model.new("tsm-mobilenetv2", width=0.125, seed=2)
-    expected = logits_of(vs.VideoStream(model), pixels[:3])
-    stream = vs.VideoStream(model)
+    expected = logits_of(vs.Recognizer(model), pixels[:3])
+    stream = vs.Recognizer(model)
     del model
     np.testing.assert_array_equal(logits_of(stream, pixels[:3]), expected)
 
 
 def test_streams_on_threads(model, pixels):
-    expected, wrong = logits_of(vs.VideoStream(model), pixels), []
+    expected, wrong = logits_of(vs.Recognizer(model), pixels), []
 
     def run(threads):
         for _ in range(2):
-            if not np.array_equal(logits_of(vs.VideoStream(model, threads=threads), pixels), expected):
+            if not np.array_equal(logits_of(vs.Recognizer(model, threads=threads), pixels), expected):
                 wrong.append(threads)
 
     threads = [threading.Thread(target=run, args=(count,)) for count in (1, 1, 2)]
@@ -243,7 +243,7 @@ def test_streams_on_threads(model, pixels):
 
 
 def test_threads_that_share_a_stream_take_turns(model, pixels):
-    stream, alone = vs.VideoStream(model), vs.VideoStream(model)
+    stream, alone = vs.Recognizer(model), vs.Recognizer(model)
 
     def run():
         for _ in range(10):
@@ -276,15 +276,15 @@ def test_synth_video():
 
 
 def test_frames_of_any_layout(model, pixels):
-    expected = vs.VideoStream(model).push(pixels[0]).logits
+    expected = vs.Recognizer(model).push(pixels[0]).logits
     bgr = np.ascontiguousarray(pixels[0, :, :, ::-1])
-    np.testing.assert_array_equal(vs.VideoStream(model).push(bgr[:, :, ::-1]).logits, expected)
+    np.testing.assert_array_equal(vs.Recognizer(model).push(bgr[:, :, ::-1]).logits, expected)
 
 
 def test_before_the_first_frame(model):
-    stream = vs.VideoStream(model)
+    stream = vs.Recognizer(model)
     assert stream.changed_pixels.shape == SIZE and stream.cost.macs == 0
-    assert not vs.VideoStream(model, skip="exact").changed_pixels.any()
+    assert not vs.Recognizer(model, skip="exact").changed_pixels.any()
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_before_the_first_frame(model):
     ids=lambda frame: f"{frame.dtype}{frame.shape}",
 )
 def test_a_frame_of_another_kind_leaves_the_stream(model, pixels, frame):
-    stream, expected = vs.VideoStream(model), logits_of(vs.VideoStream(model), pixels[:2])
+    stream, expected = vs.Recognizer(model), logits_of(vs.Recognizer(model), pixels[:2])
     np.testing.assert_array_equal(stream.push(pixels[0]).logits, expected[0])
     with pytest.raises(ValueError, match=r"\[.*(224|uint8|u8)"):
         stream.push(frame)
@@ -311,13 +311,13 @@ def test_a_frame_of_another_kind_leaves_the_stream(model, pixels, frame):
 @pytest.mark.parametrize("skip", ["sometimes", "", -0.1, float("nan"), float("inf"), "auto"])
 def test_bad_modes(model, skip):
     with pytest.raises(ValueError, match=r"\[.*(skip|threshold)"):
-        vs.VideoStream(model, skip=skip)
+        vs.Recognizer(model, skip=skip)
 
 
 @pytest.mark.parametrize("options", [{"key_frame_interval": -1}, {"threads": 0}, {"threads": 5000}])
 def test_bad_options(model, options):
     with pytest.raises(ValueError):
-        vs.VideoStream(model, **options)
+        vs.Recognizer(model, **options)
 
 
 @pytest.mark.parametrize("shape", [(0, 224, 224, 3), (224, 224, 3), (2, 224, 224, 1), (2, 100, 100, 3)])
@@ -346,7 +346,7 @@ def test_progress_may_stop_a_calibration(model, pixels):
 
 def test_models_are_told_apart(model, small_model, synthetic_points, pixels):
     for call in (
-        lambda: vs.VideoStream(small_model),
+        lambda: vs.Recognizer(small_model),
         lambda: small_model.recognize(pixels),
         lambda: small_model.recognize_frames(pixels),
         lambda: vs.calibrate_skip(small_model, [pixels]),

@@ -77,7 +77,7 @@ def accuracy(model, clips, frames=32):
     right = seen = right_frames = 0
     for i in range(clips):
         clip, label = vs.synth_video(HELD_OUT + i, frames=frames, height=size, width=size)
-        stream = vs.VideoStream(model, skip="off")
+        stream = vs.Recognizer(model, skip="off")
         results = [stream.push(frame) for frame in clip]
         right += int(np.argmax(sum(r.scores for r in results))) == label
         right_frames += sum(int(np.argmax(r.scores)) == label for r in results)

@@ -1,13 +1,16 @@
-// A video network frame by frame: the streaming shift, and computing only what changed.
+// A network frame by frame: the streaming shift, and computing only what changed.
 #pragma once
 
-#include <voxshift/tasks/video_network.h>
+#include <voxshift/streaming/frame_network.h>
+#include <voxshift/streaming/skip_thresholds.h>
+#include <voxshift/tensor/array.h>
 #include <voxshift/tensor/thread_pool.h>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 
 namespace voxshift {
 
@@ -16,14 +19,14 @@ enum class Skip {
   kOff,        ///< nothing: every frame is dense
   kExact,      ///< what did not change at all: the same bits as kOff
   kThreshold,  ///< what changed by at most `threshold`, at the frame and at every layer
-  kAuto,       ///< by the model's calibrated thresholds, and whole frames like the last processed one, once as many
+  kAuto,       ///< by calibrated thresholds, and whole frames like the last processed one, once as many
                ///< frames as the network has shifts have been processed after the first one or a cut
 };
 
 struct StreamOptions {
   Skip skip = Skip::kOff;
   float threshold = 0;                            ///< kThreshold: as SkipThresholds::frame and ::layers
-  std::optional<SkipThresholds> thresholds = {};  ///< kAuto: in place of the model's
+  std::optional<SkipThresholds> thresholds = {};  ///< kAuto; a Recognizer takes the model's where there are none
   bool whole_frames = true;                       ///< kAuto: also skip whole frames
   bool always_compare = false;                    ///< compare and leave out also where that costs more than it saves:
                                                   ///< for measuring thresholds, and layer_output() of every frame
@@ -43,30 +46,31 @@ struct FrameCost {
   double mac_fraction() const { return static_cast<double>(macs) / static_cast<double>(dense_macs); }
 };
 
-/// The views stay valid until the next push or reset.
-struct FrameResult {
-  int label = 0;                          ///< the lowest class of the highest logit
-  std::span<const float> logits, scores;  ///< [classes]; scores are the softmax of the logits
-  FrameCost cost;
-};
-
 /// One stream of frames. Not for several threads at once; streams of one network share its weights and nothing else.
 /// After the first frame nothing is allocated.
-class VideoStream {
+class FrameStream {
  public:
   /// Throws InvalidArgument for a network whose shift looks at the next frame, for a threshold that is negative,
-  /// infinite or not a number, or of a layer that the network has not, for a negative interval, and for kAuto on a
-  /// model without thresholds.
-  explicit VideoStream(const VideoNetwork& network, const StreamOptions& options = {});
-  ~VideoStream();
-  VideoStream(VideoStream&&) noexcept;
-  VideoStream& operator=(VideoStream&&) noexcept;
+  /// infinite or not a number, or of a layer that the network has not, for a negative interval, and for kAuto without
+  /// thresholds.
+  explicit FrameStream(const FrameNetwork& network, const StreamOptions& options = {});
+  ~FrameStream();
+  FrameStream(FrameStream&&) noexcept;
+  FrameStream& operator=(FrameStream&&) noexcept;
 
-  /// Recognises the next frame: u8 [height, width, 3], RGB, of the size the model takes, on the CPU. A change of more
-  /// than kCutDifference grey levels on average is a cut of the camera, whose frame is dense. Throws InvalidArgument
-  /// for another shape or dtype and leaves the stream as it was; OutOfMemory, std::bad_alloc or DeviceError while it
-  /// computes, and the next frame is the first of a new stream, as after reset().
-  FrameResult push(const Array& frame);
+  /// Runs the network on the next frame: u8 [height, width, 3], RGB, of the size the network takes, on the CPU. A
+  /// change of more than kCutDifference grey levels on average is a cut of the camera, whose frame is dense. Throws
+  /// InvalidArgument for another shape or dtype and leaves the stream as it was; OutOfMemory, std::bad_alloc or
+  /// DeviceError while it computes, and the next frame is the first of a new stream, as after reset().
+  const FrameCost& push(const Array& frame);
+
+  /// The values of an output after the last frame, in the order of the network's outputs; zeros before the first. The
+  /// view stays valid until the next push.
+  std::span<const float> values(std::size_t output = 0) const;
+
+  /// A copy by the output's name: f32 [channels], of images [height, width, channels]. Throws InvalidArgument for
+  /// another name.
+  Array output(const std::string& name) const;
 
   /// Forgets all frames, as if newly made.
   void reset();
@@ -85,7 +89,7 @@ class VideoStream {
   /// Bytes that this stream holds in all, without the shared weights.
   std::size_t bytes() const;
 
-  const VideoNetwork& network() const;
+  const FrameNetwork& network() const;
   int threads() const;
 
   /// A layer's kept output, f32 [height, width, channels], for the layer of that name; for tests and for looking into a

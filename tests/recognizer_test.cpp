@@ -9,24 +9,24 @@
 namespace voxshift {
 namespace {
 
-class VideoStreamTest : public StreamTest {};
-VOXSHIFT_FOR_EACH_DEVICE(VideoStreamTest);
+class RecognizerTest : public StreamTest {};
+VOXSHIFT_FOR_EACH_DEVICE(RecognizerTest);
 
 // Structure
 
-TEST_P(VideoStreamTest, State) {
+TEST_P(RecognizerTest, State) {
   const VideoNetwork network = network_of(make_tsm_mobilenetv2({1.0, 27, {}}, 1), 224, 224);
-  const VideoStream off(network), exact(network, options_of(Skip::kExact));
+  const Recognizer off(network), exact(network, options_of(Skip::kExact));
   EXPECT_EQ(off.state_bytes(), 27048U * 4);
   EXPECT_GT(exact.state_bytes(), 2'500'000U);
   EXPECT_LE(exact.state_bytes(), 3'000'000U);
   EXPECT_GT(exact.bytes(), exact.state_bytes());
-  EXPECT_EQ(VideoStream(network, options_of(Skip::kOff, 0, 3)).threads(), 3);
+  EXPECT_EQ(Recognizer(network, options_of(Skip::kOff, 0, 3)).threads(), 3);
   EXPECT_EQ(off.network().dense_macs(), network.dense_macs());
 }
 
-TEST_P(VideoStreamTest, ResultOfAFrame) {
-  VideoStream stream(tiny());
+TEST_P(RecognizerTest, ResultOfAFrame) {
+  Recognizer stream(tiny());
   const Seen seen = push(stream, tiny_clip(1).frame(0));
   ASSERT_EQ(seen.logits.size(), 5U);
   std::size_t highest = 0;
@@ -59,14 +59,14 @@ std::vector<Case> cases() {
 
 // Value
 
-TEST_P(VideoStreamTest, FramesAreThoseOfTheClip) {
+TEST_P(RecognizerTest, FramesAreThoseOfTheClip) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     const OneThread small_ops;
     const Clip clip(c.height, c.width, emulated() ? 12 : 40);
     const Array expected = evaluate(c.network.graph, c.network.parameters, clip.normalized());
     const VideoNetwork network = network_of(c.network, c.height, c.width);
-    VideoStream stream(network, options_of(Skip::kOff));
+    Recognizer stream(network, options_of(Skip::kOff));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const float* row = expected.data<float>() + f * 5;
       EXPECT_LE(relative_change(push(stream, clip.frame(f)).logits, {row, row + 5}), 1e-5) << "frame " << f;
@@ -76,12 +76,12 @@ TEST_P(VideoStreamTest, FramesAreThoseOfTheClip) {
 
 // Identities
 
-TEST_P(VideoStreamTest, ResetIsANewStream) {
+TEST_P(RecognizerTest, ResetIsANewStream) {
   const Clip clip = tiny_clip(4).add_noise(4);
   for (const StreamOptions& options :
        {options_of(Skip::kOff), options_of(Skip::kExact), options_of(Skip::kThreshold, 0.3f),
         auto_options(thresholds_of(tiny(), 0.1f, 0.1f, 2))}) {
-    VideoStream used(tiny(), options), fresh(tiny(), options);
+    Recognizer used(tiny(), options), fresh(tiny(), options);
     for (std::size_t f = 0; f < clip.count(); ++f) push(used, clip.frame(clip.count() - 1 - f));
     used.reset();
     expect_same_cost(used.cost(), fresh.cost());
@@ -94,14 +94,14 @@ TEST_P(VideoStreamTest, ResetIsANewStream) {
   }
 }
 
-TEST_P(VideoStreamTest, ThreadsDoNotMatter) {
+TEST_P(RecognizerTest, ThreadsDoNotMatter) {
   const Clip clip = tiny_clip(5).add_noise(4);
   for (const Skip skip : {Skip::kOff, Skip::kExact, Skip::kThreshold}) {
     const auto on_threads = [&](int threads) { return always(options_of(skip, 0.2f, threads)); };
-    VideoStream one(tiny(), on_threads(1)), two(tiny(), on_threads(2)), three(tiny(), on_threads(3));
+    Recognizer one(tiny(), on_threads(1)), two(tiny(), on_threads(2)), three(tiny(), on_threads(3));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const Seen expected = push(one, clip.frame(f));
-      for (VideoStream* stream : {&two, &three}) {
+      for (Recognizer* stream : {&two, &three}) {
         const Seen seen = push(*stream, clip.frame(f));
         expect_same(seen, expected);
         expect_same_cost(seen.cost, expected.cost);
@@ -110,7 +110,7 @@ TEST_P(VideoStreamTest, ThreadsDoNotMatter) {
   }
 }
 
-TEST_P(VideoStreamTest, StreamsOfOneNetworkDoNotMeet) {
+TEST_P(RecognizerTest, StreamsOfOneNetworkDoNotMeet) {
   std::vector<Clip> clips;
   std::vector<StreamOptions> options;
   for (unsigned s = 0; s < 6; ++s) {
@@ -120,10 +120,10 @@ TEST_P(VideoStreamTest, StreamsOfOneNetworkDoNotMeet) {
   }
   std::vector<std::vector<Seen>> alone(clips.size());
   for (std::size_t s = 0; s < clips.size(); ++s) {
-    VideoStream stream(tiny(), options[s]);
+    Recognizer stream(tiny(), options[s]);
     for (std::size_t f = 0; f < clips[s].count(); ++f) alone[s].push_back(push(stream, clips[s].frame(f)));
   }
-  std::vector<VideoStream> streams;
+  std::vector<Recognizer> streams;
   {
     const VideoNetwork copy = tiny();  // streams outlive the network they were made of
     for (const StreamOptions& o : options) streams.emplace_back(copy, o);
@@ -137,11 +137,11 @@ TEST_P(VideoStreamTest, StreamsOfOneNetworkDoNotMeet) {
 }
 
 // Where dense frames are recorded and replayed, exact ones are not, and have the same bits.
-TEST_P(VideoStreamTest, RecordedFramesAreThoseOfStreamsThatDoNotRecord) {
+TEST_P(RecognizerTest, RecordedFramesAreThoseOfStreamsThatDoNotRecord) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     const VideoNetwork network = network_of(c.network, c.height, c.width);
-    std::vector<VideoStream> dense, exact;
+    std::vector<Recognizer> dense, exact;
     std::vector<Clip> clips;
     for (const unsigned s : {1u, 2u}) {
       dense.emplace_back(network, options_of(Skip::kOff));
@@ -159,10 +159,10 @@ TEST_P(VideoStreamTest, RecordedFramesAreThoseOfStreamsThatDoNotRecord) {
 
 // Errors
 
-TEST_P(VideoStreamTest, ABadFrameLeavesTheStreamAsItWas) {
+TEST_P(RecognizerTest, ABadFrameLeavesTheStreamAsItWas) {
   const Clip clip = tiny_clip(4);
   for (const Skip skip : {Skip::kOff, Skip::kExact}) {
-    VideoStream stream(tiny(), options_of(skip)), other(tiny(), options_of(skip));
+    Recognizer stream(tiny(), options_of(skip)), other(tiny(), options_of(skip));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       for (const Array& bad :
            {Array({kStreamHeight, kStreamWidth, 3}, DType::kF32), Array({kStreamHeight, kStreamWidth, 1}, DType::kU8),
@@ -177,24 +177,24 @@ TEST_P(VideoStreamTest, ABadFrameLeavesTheStreamAsItWas) {
   }
 }
 
-TEST_P(VideoStreamTest, BadOptions) {
+TEST_P(RecognizerTest, BadOptions) {
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float bad : {-0.1f, infinity, -infinity, std::nanf("")})
-    expect_throw([&] { VideoStream(tiny(), options_of(Skip::kThreshold, bad)); }, {"[skip]", "finite"});
+    expect_throw([&] { Recognizer(tiny(), options_of(Skip::kThreshold, bad)); }, {"[skip]", "finite"});
   for (const SkipThresholds& bad :
        {SkipThresholds{-1, {}, 0}, SkipThresholds{0, {}, std::nanf("")}, SkipThresholds{0, {{"classes", infinity}}, 0}})
-    expect_throw([&] { VideoStream(tiny(), auto_options(bad)); }, {"[skip]", "finite"});
-  expect_throw([&] { VideoStream(tiny(), auto_options({0, {{"nowhere", 1.0f}}, 0})); }, {"[skip]", "\"nowhere\""});
-  expect_throw([&] { VideoStream(tiny(), options_of(Skip::kAuto)); }, {"[skip]", "no thresholds"});
+    expect_throw([&] { Recognizer(tiny(), auto_options(bad)); }, {"[skip]", "finite"});
+  expect_throw([&] { Recognizer(tiny(), auto_options({0, {{"nowhere", 1.0f}}, 0})); }, {"[skip]", "\"nowhere\""});
+  expect_throw([&] { Recognizer(tiny(), options_of(Skip::kAuto)); }, {"[skip]", "no thresholds"});
   StreamOptions interval;
   interval.key_frame_interval = -1;
-  expect_throw([&] { VideoStream(tiny(), interval); }, {"key_frame_interval", "-1"});
+  expect_throw([&] { Recognizer(tiny(), interval); }, {"key_frame_interval", "-1"});
   const VideoNetwork clips = network_of(tiny_network({4, true}), kStreamHeight, kStreamWidth);
-  expect_throw([&] { VideoStream stream(clips); }, {"[stream]", "next frame"});
+  expect_throw([&] { Recognizer stream(clips); }, {"[stream]", "next frame"});
 }
 
-TEST_P(VideoStreamTest, LayerOutput) {
-  VideoStream off(tiny()), exact(tiny(), options_of(Skip::kExact));
+TEST_P(RecognizerTest, LayerOutput) {
+  Recognizer off(tiny()), exact(tiny(), options_of(Skip::kExact));
   expect_throw([&] { off.layer_output("classes"); }, {"[stream]", "dense"});
   expect_throw([&] { exact.layer_output("nowhere"); }, {"[stream]", "\"nowhere\""});
   const Seen seen = push(exact, tiny_clip(1).frame(0));
@@ -205,9 +205,9 @@ TEST_P(VideoStreamTest, LayerOutput) {
 }
 
 // The model's own thresholds are used unless others are given.
-TEST_P(VideoStreamTest, ThresholdsOfTheModel) {
+TEST_P(RecognizerTest, ThresholdsOfTheModel) {
   const Model model = tiny().model().with_skip_thresholds(thresholds_of(tiny(), 0.2f, 0.2f, 2));
-  VideoStream own(VideoNetwork(model, device(), DType::kF32), options_of(Skip::kAuto)),
+  Recognizer own(VideoNetwork(model, device(), DType::kF32), options_of(Skip::kAuto)),
       given(tiny(), auto_options(*model.skip_thresholds()));
   const Clip clip = brightening_clip(6, 2, 1);
   settle(own, clip.frame(0)), settle(given, clip.frame(0));

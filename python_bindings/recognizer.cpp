@@ -1,9 +1,9 @@
-// VideoStream: frames one by one. Calibration of what it may leave out; smoothed labels.
+// Recognizer: frames one by one. Calibration of what it may leave out; smoothed labels.
 #include <pybind11/functional.h>
 #include <pybind11/stl.h>
 #include <voxshift/tasks/calibrate_skip.h>
 #include <voxshift/tasks/label_smoother.h>
-#include <voxshift/tasks/video_stream.h>
+#include <voxshift/tasks/recognizer.h>
 
 #include <algorithm>
 #include <memory>
@@ -22,7 +22,7 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-using Stream = Guarded<VideoStream>;
+using Stream = Guarded<Recognizer>;
 using Smoother = Guarded<LabelSmoother>;
 using SkipMode = std::variant<std::string, float>;
 
@@ -42,7 +42,7 @@ void set_skip(StreamOptions& options, const SkipMode& skip) {
   }
   const std::string& word = std::get<std::string>(skip);
   check(word == "off" || word == "exact" || word == "auto",
-        "[VideoStream] skip expects \"off\", \"exact\", \"auto\" or a threshold, found \"", word, "\"");
+        "[Recognizer] skip expects \"off\", \"exact\", \"auto\" or a threshold, found \"", word, "\"");
   options.skip = word == "off" ? Skip::kOff : word == "exact" ? Skip::kExact : Skip::kAuto;
 }
 
@@ -54,14 +54,14 @@ std::unique_ptr<Stream> make_stream(const LoadedModel& model, const SkipMode& sk
   options.whole_frames = whole_frames;
   options.always_compare = always_compare;
   options.key_frame_interval = key_frame_interval;
-  options.threads = threads_of("VideoStream", threads, model.pool()->threads());
-  return std::make_unique<Stream>(VideoStream(model.video_network("VideoStream"), options));
+  options.threads = threads_of("Recognizer", threads, model.pool()->threads());
+  return std::make_unique<Stream>(Recognizer(model.video_network("Recognizer"), options));
 }
 
 Array copy_of(std::span<const float> values) { return Array::from(values, {static_cast<std::int64_t>(values.size())}); }
 
 KeptResult push(Stream& stream, const Array& frame) {
-  return stream.use([&](VideoStream& s) {
+  return stream.use([&](Recognizer& s) {
     const FrameResult result = s.push(frame);
     const auto& classes = s.network().model().classes();
     return KeptResult{result.label, classes.at(static_cast<std::size_t>(result.label)).name, copy_of(result.logits),
@@ -74,7 +74,7 @@ py::object changed_pixels(Stream& stream) {
   Array mask;
   {
     const py::gil_scoped_release without_gil;
-    mask = stream.use([](VideoStream& s) {
+    mask = stream.use([](Recognizer& s) {
       const FrameProfile& frames = *s.network().model().profile().frames;
       Array copy({frames.height, frames.width}, DType::kU8);
       std::fill_n(copy.data<std::uint8_t>(), copy.count(), std::uint8_t{0});
@@ -93,7 +93,7 @@ auto read(Stream& stream, const Get& get) {
 
 py::list layers(const LoadedModel& model) {
   py::list list;
-  for (const VideoLayer& layer : model.video_network("video_layers").layers())
+  for (const FrameLayer& layer : model.video_network("video_layers").layers())
     list.append(py::dict("name"_a = layer.name, "kind"_a = layer.kind, "height"_a = layer.out.height,
                          "width"_a = layer.out.width, "in_channels"_a = layer.in_channels,
                          "out_channels"_a = layer.out_channels, "macs"_a = layer.macs, "shifted"_a = layer.shifted));
@@ -187,39 +187,39 @@ void bind_results(py::module_& m) {
 }
 
 void bind_stream(py::module_& m) {
-  py::class_<Stream> type(m, "VideoStream", kStreamDoc);
+  py::class_<Stream> type(m, "Recognizer", kStreamDoc);
   refuse_pickling(type, kInAStream);
   type.def(py::init(&make_stream), "model"_a, "skip"_a = "off", "whole_frames"_a = true, "key_frame_interval"_a = 0,
            "threads"_a = py::none(), "always_compare"_a = false, WithoutGil())
       .def("push", &push, "frame"_a, WithoutGil(), kPushDoc)
       .def(
-          "reset", [](Stream& stream) { stream.use([](VideoStream& s) { s.reset(); }); }, WithoutGil(),
+          "reset", [](Stream& stream) { stream.use([](Recognizer& s) { s.reset(); }); }, WithoutGil(),
           "Forgets all frames, as if newly made.")
       .def(
           "layer_output",
           [](Stream& stream, const std::string& layer) {
-            return stream.use([&](VideoStream& s) {
+            return stream.use([&](Recognizer& s) {
               const Array output = s.layer_output(layer).to(Device::cpu());
               return Array::from(output.values<float>(), output.shape());
             });
           },
           "layer"_a, WithoutGil(), kLayerOutputDoc)
       .def_property_readonly(
-          "cost", [](Stream& stream) { return read(stream, [](VideoStream& s) { return s.cost(); }); },
+          "cost", [](Stream& stream) { return read(stream, [](Recognizer& s) { return s.cost(); }); },
           "FrameCost of the last frame.")
       .def_property_readonly("changed_pixels", &changed_pixels,
                              "bool [H, W]: the pixels of the last frame that were taken as changed.")
       .def_property_readonly(
-          "state_bytes", [](Stream& stream) { return read(stream, [](VideoStream& s) { return s.state_bytes(); }); },
+          "state_bytes", [](Stream& stream) { return read(stream, [](Recognizer& s) { return s.state_bytes(); }); },
           "Bytes that frames leave for the next: kept values, caches of the shift, the last frame.")
       .def_property_readonly(
-          "threads", [](Stream& stream) { return read(stream, [](VideoStream& s) { return s.threads(); }); },
+          "threads", [](Stream& stream) { return read(stream, [](Recognizer& s) { return s.threads(); }); },
           "Threads of the CPU that a frame uses.");
 }
 
 }  // namespace
 
-void bind_video_streams(py::module_& m) {
+void bind_recognizer(py::module_& m) {
   bind_results(m);
   bind_stream(m);
   auto model = py::reinterpret_borrow<py::class_<LoadedModel>>(m.attr("Model"));

@@ -1,13 +1,13 @@
 #include <voxshift/engine/plan.h>
 #include <voxshift/graph/half.h>
 #include <voxshift/rows/kernels.h>
+#include <voxshift/streaming/frame_stream.h>
 #include <voxshift/streaming/masked_frames.h>
-#include <voxshift/tasks/video_stream.h>
-#include <voxshift/tensor/softmax.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 #include <utility>
 
 namespace voxshift {
@@ -16,53 +16,52 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 // The thresholds that the options ask for.
-SkipThresholds thresholds_of(const VideoNetwork& network, const StreamOptions& options) {
+SkipThresholds thresholds_of(const FrameNetwork& network, const StreamOptions& options) {
   SkipThresholds thresholds;
   if (options.skip == Skip::kThreshold) {
     thresholds.frame = options.threshold;
-    for (const VideoLayer& layer : network.layers()) thresholds.layers[layer.name] = options.threshold;
+    for (const FrameLayer& layer : network.layers()) thresholds.layers[layer.name] = options.threshold;
   }
   if (options.skip == Skip::kAuto) {
-    check(options.thresholds || network.model().skip_thresholds(),
-          "[skip] the model has no thresholds, calibrate it first");
-    thresholds = options.thresholds ? *options.thresholds : *network.model().skip_thresholds();
+    check(options.thresholds.has_value(), "[skip] the model has no thresholds, calibrate it first");
+    thresholds = *options.thresholds;
     if (!options.whole_frames) thresholds.whole_frame = 0;
   }
   check_valid(thresholds);
   return thresholds;
 }
 
-std::vector<float> by_step(const SkipThresholds& thresholds, const std::vector<VideoLayer>& layers) {
+std::vector<float> by_step(const SkipThresholds& thresholds, const std::vector<FrameLayer>& layers) {
   std::vector<float> result;
-  for (const VideoLayer& layer : layers) {
+  for (const FrameLayer& layer : layers) {
     const auto found = thresholds.layers.find(layer.name);
     result.push_back(found != thresholds.layers.end() ? found->second : 0.0f);
   }
   for (const auto& [layer, threshold] : thresholds.layers)
-    check(std::any_of(layers.begin(), layers.end(), [&name = layer](const VideoLayer& l) { return l.name == name; }),
+    check(std::any_of(layers.begin(), layers.end(), [&name = layer](const FrameLayer& l) { return l.name == name; }),
           "[skip] the network has no layer \"", layer, "\"");
   return result;
 }
 
 }  // namespace
 
-struct VideoStream::Impl {
-  Impl(const VideoNetwork& n, const StreamOptions& o)
+struct FrameStream::Impl {
+  Impl(const FrameNetwork& n, const StreamOptions& o)
       : network(n), interval(o.key_frame_interval), pool(o.threads.pool()), whole_frame(0), arena(n.device()) {
     check(!n.bidirectional(), "[stream] the network's shift looks at the next frame: it takes clips, not streams");
     check(interval >= 0, "[stream] key_frame_interval expects 0 or more, found ", interval);
     const SkipThresholds thresholds = thresholds_of(n, o);
-    const FrameProfile& frames = *n.model().profile().frames;
-    const auto classes = static_cast<std::size_t>(n.classes());
-    logits.resize(classes);
-    scores.resize(classes);
     cost.dense_macs = n.dense_macs();
+    for (const int output : n.plan()->outputs) {
+      const Value& value = n.plan()->value(output);
+      outputs.emplace_back(static_cast<std::size_t>(n.plan()->domains.rows_of_image(value.domain) * value.channels));
+    }
     if (o.skip == Skip::kOff) {
-      dense = std::make_unique<DenseFrames>(*n.plan(), frames, n.device());
+      dense = std::make_unique<DenseFrames>(*n.plan(), n.frames(), n.device());
       changed.assign(static_cast<std::size_t>(extent().pixels()), 1);
     } else {
       whole_frame = thresholds.whole_frame;
-      masked = std::make_unique<MaskedFrames>(*n.plan(), frames, n.device(), thresholds.frame,
+      masked = std::make_unique<MaskedFrames>(*n.plan(), n.frames(), n.device(), thresholds.frame,
                                               by_step(thresholds, n.layers()), o.always_compare);
       if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
       changed.resize(static_cast<std::size_t>(extent().pixels()));
@@ -99,24 +98,23 @@ struct VideoStream::Impl {
 
   void run(const std::uint8_t* frame);
 
-  VideoNetwork network;
+  FrameNetwork network;
   std::int64_t interval;
   std::shared_ptr<ThreadPool> pool;
   float whole_frame;
   Arena arena;
   std::unique_ptr<DenseFrames> dense;  // one of the two
   std::unique_ptr<MaskedFrames> masked;
-  Array uploaded;                     // the frame, where the network is not on the CPU
-  Array last_frame;                   // where the frame has a threshold: the last one processed
-  std::int64_t since_key = -1;        // processed frames since the last key frame; -1: no frame yet
-  std::int64_t since_cut = 0;         // processed frames since the last reset or cut
-  std::vector<std::uint8_t> changed;  // what changed_pixels() gives
-  std::vector<float> logits, scores;
-  int label = 0;
+  Array uploaded;                           // the frame, where the network is not on the CPU
+  Array last_frame;                         // where the frame has a threshold: the last one processed
+  std::int64_t since_key = -1;              // processed frames since the last key frame; -1: no frame yet
+  std::int64_t since_cut = 0;               // processed frames since the last reset or cut
+  std::vector<std::uint8_t> changed;        // what changed_pixels() gives
+  std::vector<std::vector<float>> outputs;  // after the last frame
   FrameCost cost;
 };
 
-void VideoStream::Impl::run(const std::uint8_t* frame) {
+void FrameStream::Impl::run(const std::uint8_t* frame) {
   const std::int64_t dense_macs = cost.dense_macs;
   cost = {};
   cost.dense_macs = dense_macs;
@@ -143,20 +141,19 @@ void VideoStream::Impl::run(const std::uint8_t* frame) {
     if (last_frame.count() > 0) memory().copy(network.device(), last_frame.memory(), frame, last_frame.bytes());
     since_key = cost.key_frame ? 0 : since_key + 1;
   }
-  const ConstRowView result = dense ? dense->output() : masked->output();
-  copy_floats_to_host(network.device(), logits.data(), result.base, network.dtype(),
-                      static_cast<std::int64_t>(logits.size()));
-  softmax(logits, scores);
-  label = static_cast<int>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  for (std::size_t o = 0; o < outputs.size(); ++o) {
+    const ConstRowView rows = dense ? dense->output(o) : masked->output(o);
+    copy_floats_to_host(network.device(), outputs[o].data(), rows.base, rows.dtype, rows.count * rows.channels);
+  }
 }
 
-VideoStream::VideoStream(const VideoNetwork& network, const StreamOptions& options)
+FrameStream::FrameStream(const FrameNetwork& network, const StreamOptions& options)
     : impl_(std::make_unique<Impl>(network, options)) {}
-VideoStream::~VideoStream() = default;
-VideoStream::VideoStream(VideoStream&&) noexcept = default;
-VideoStream& VideoStream::operator=(VideoStream&&) noexcept = default;
+FrameStream::~FrameStream() = default;
+FrameStream::FrameStream(FrameStream&&) noexcept = default;
+FrameStream& FrameStream::operator=(FrameStream&&) noexcept = default;
 
-FrameResult VideoStream::push(const Array& frame) {
+const FrameCost& FrameStream::push(const Array& frame) {
   Impl& s = *impl_;
   s.check_frame(frame);
   const auto start = Clock::now();
@@ -169,10 +166,24 @@ FrameResult VideoStream::push(const Array& frame) {
     throw;
   }
   s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  return {s.label, s.logits, s.scores, s.cost};
+  return s.cost;
 }
 
-void VideoStream::reset() {
+std::span<const float> FrameStream::values(std::size_t output) const { return impl_->outputs[output]; }
+
+Array FrameStream::output(const std::string& name) const {
+  const std::vector<std::string>& names = impl_->network.outputs();
+  const auto found = std::find(names.begin(), names.end(), name);
+  check(found != names.end(), "[stream] the network has no output \"", name, "\"");
+  const auto o = static_cast<std::size_t>(found - names.begin());
+  const Plan& plan = *impl_->network.plan();
+  const Value& value = plan.value(plan.outputs[o]);
+  const Extent2d extent = plan.domains[value.domain].extent;
+  return Array::from(impl_->outputs[o],
+                     extent.pixels() > 0 ? Shape{extent.height, extent.width, value.channels} : Shape{value.channels});
+}
+
+void FrameStream::reset() {
   Impl& s = *impl_;
   if (s.dense) s.dense->reset();
   if (s.masked) s.masked->reset();
@@ -181,7 +192,7 @@ void VideoStream::reset() {
   s.cost = {.dense_macs = s.cost.dense_macs};
 }
 
-std::span<const std::uint8_t> VideoStream::changed_pixels() const {
+std::span<const std::uint8_t> FrameStream::changed_pixels() const {
   Impl& s = *impl_;
   if (s.dense) return s.changed;
   if (s.cost.skipped) {
@@ -192,28 +203,29 @@ std::span<const std::uint8_t> VideoStream::changed_pixels() const {
   return s.changed;
 }
 
-const FrameCost& VideoStream::cost() const { return impl_->cost; }
+const FrameCost& FrameStream::cost() const { return impl_->cost; }
 
-std::size_t VideoStream::state_bytes() const {
+std::size_t FrameStream::state_bytes() const {
   const Impl& s = *impl_;
   return s.dense ? s.dense->state_bytes() : s.masked->state_bytes() + s.last_frame.bytes();
 }
 
-std::size_t VideoStream::bytes() const {
+std::size_t FrameStream::bytes() const {
   const Impl& s = *impl_;
   const std::size_t frames = s.dense ? s.dense->bytes() : s.masked->bytes() + s.last_frame.bytes();
   return frames + s.arena.bytes() + s.uploaded.bytes() + s.changed.size() +
-         (s.logits.size() + s.scores.size()) * sizeof(float);
+         std::accumulate(s.outputs.begin(), s.outputs.end(), std::size_t{0},
+                         [](std::size_t sum, const auto& values) { return sum + values.size() * sizeof(float); });
 }
 
-const VideoNetwork& VideoStream::network() const { return impl_->network; }
-int VideoStream::threads() const { return impl_->pool->threads(); }
+const FrameNetwork& FrameStream::network() const { return impl_->network; }
+int FrameStream::threads() const { return impl_->pool->threads(); }
 
-Array VideoStream::layer_output(const std::string& layer) const {
+Array FrameStream::layer_output(const std::string& layer) const {
   const Impl& s = *impl_;
   check(s.masked != nullptr, "[stream] layers of a dense stream share memory, their outputs are not kept");
-  const std::vector<VideoLayer>& layers = s.network.layers();
-  const auto found = std::find_if(layers.begin(), layers.end(), [&](const VideoLayer& l) { return l.name == layer; });
+  const std::vector<FrameLayer>& layers = s.network.layers();
+  const auto found = std::find_if(layers.begin(), layers.end(), [&](const FrameLayer& l) { return l.name == layer; });
   check(found != layers.end(), "[stream] the network has no layer \"", layer, "\"");
   check(s.masked->form() != FrameForm::kDense,
         "[stream] no outputs of layers were kept: there was no frame yet, or comparing did not pay for the last one");

@@ -1,0 +1,52 @@
+#include <voxshift/engine/network_dtype.h>
+#include <voxshift/engine/plan.h>
+#include <voxshift/graph/window_step.h>
+#include <voxshift/streaming/frame_network.h>
+
+#include <algorithm>
+
+namespace voxshift {
+namespace {
+
+FrameLayer layer_of(const Plan& plan, const Step& step) {
+  const Value &in = plan.value(step.input), &out = plan.value(step.output);
+  // What was pooled over an image is an image of one pixel.
+  const Extent2d extent = plan.domains.is_images(out.domain) ? plan.domains[out.domain].extent : Extent2d{1, 1};
+  FrameLayer layer{step.name, step.kind(), extent, in.channels, out.channels, 0, false};
+  if (const auto* window = dynamic_cast<const WindowStep*>(&step); window != nullptr) {
+    layer.macs = window->dense_macs();
+    layer.shifted = window->shift().has_value();
+  }
+  return layer;
+}
+
+}  // namespace
+
+FrameNetwork::FrameNetwork(const Network& network, const FrameProfile& frames, Device device,
+                           std::optional<DType> dtype)
+    : device_(device), frames_(frames), outputs_(network.graph.outputs) {
+  check(network.graph.input == GraphInput::kFrames, "[video] the network does not take frames");
+  check(network.graph.in_channels == 3, "[video] frames have 3 channels, the network takes ",
+        network.graph.in_channels);
+  plan_ = std::make_shared<const Plan>(make_plan(network.graph, network.parameters, device,
+                                                 network_dtype("video", device, dtype), Passes::kAll, extent()));
+  for (const auto& step : plan_->steps) {
+    layers_.push_back(layer_of(*plan_, *step));
+    const auto* window = dynamic_cast<const WindowStep*>(step.get());
+    bidirectional_ |= window != nullptr && window->shift() && window->shift()->bidirectional;
+  }
+}
+
+DType FrameNetwork::dtype() const { return plan_->dtype; }
+
+std::int64_t FrameNetwork::dense_macs() const {
+  std::int64_t sum = 0;
+  for (const FrameLayer& layer : layers_) sum += layer.macs;
+  return sum;
+}
+
+std::int64_t FrameNetwork::shifts() const {
+  return std::count_if(layers_.begin(), layers_.end(), [](const FrameLayer& layer) { return layer.shifted; });
+}
+
+}  // namespace voxshift
