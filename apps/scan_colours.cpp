@@ -28,7 +28,7 @@ std::vector<std::uint8_t> spread_over_scale(const std::vector<float>& values) {
   std::vector<float> finite;
   std::ranges::copy_if(values, std::back_inserter(finite), [](float value) { return std::isfinite(value); });
   if (finite.empty()) finite = {0};
-  const auto low = static_cast<float>(quantile(finite, 0.01)), high = static_cast<float>(quantile(finite, 0.98));
+  const float low = quantile(finite, 0.01), high = quantile(finite, 0.98);
   std::vector<std::uint8_t> rgb;
   rgb.reserve(3 * values.size());
   for (const float value : values) {

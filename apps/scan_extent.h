@@ -1,6 +1,8 @@
 // The square of ground that a picture of a scan shows, stray points left out.
 #pragma once
 
+#include <voxshift/tasks/quantile.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -14,12 +16,6 @@ struct ScanExtent {
   double half = 50;
   bool has_sensor = true;
 };
-
-inline double quantile(std::vector<float>& values, double q) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
 
 /// Around the sensor to the 99 % farthest point, at most 50 m; around the points where the sensor is not among them.
 /// Of finite coordinates.

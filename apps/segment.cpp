@@ -3,9 +3,9 @@
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/files/atomic_file.h>
 #include <voxshift/tasks/segmenter.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <future>
 #include <iterator>
@@ -29,9 +29,6 @@ namespace voxshift {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // A scan on its way from file to file.
 struct Job {

@@ -1,4 +1,5 @@
 #include <voxshift/tasks/prepare_points.h>
+#include <voxshift/tasks/quantile.h>
 
 #include <algorithm>
 #include <cmath>
@@ -20,14 +21,6 @@ std::string note_of(const Parts&... parts) {
 
 bool is_finite(const float* point) {
   return std::isfinite(point[0]) && std::isfinite(point[1]) && std::isfinite(point[2]);
-}
-
-/// The value below which `share` of all lie; 0 where there is none.
-float quantile(std::vector<float>& values, double share) {
-  if (values.empty()) return 0;
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
 }
 
 /// function(point) for every finite point.

@@ -2,21 +2,14 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tasks/cloud_blocks.h>
 #include <voxshift/tasks/segmenter.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <span>
 #include <utility>
 
 namespace voxshift {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_from(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-}  // namespace
 
 struct Segmenter::Impl {
   Impl(const Model& m, Device device, const Threads& threads, std::optional<DType> dtype)
@@ -130,7 +123,7 @@ void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) 
   const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
   rows.affine(executor.context(), input, std::as_const(scale).data<float>(), nullptr, {}, {}, input);
   report.dropped_points = n - voxels.points;
-  report.voxelize_seconds = seconds_from(start);
+  report.voxelize_seconds = seconds_since(start);
 
   executor.build();
   const RowView logits = executor.output_memory();
@@ -138,7 +131,7 @@ void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) 
   const auto labelling = Clock::now();
   write(logits, voxels.kept, voxels.inverse, voxels.points, result);
   report.RunReport::operator=(executor.report());
-  report.network_seconds += seconds_from(labelling);
+  report.network_seconds += seconds_since(labelling);
 }
 
 void Segmenter::Impl::segment_blocks(const Array& points, Segmentation& result) {
@@ -149,7 +142,7 @@ void Segmenter::Impl::segment_blocks(const Array& points, Segmentation& result) 
   if (device != Device::cpu()) host = points.to(Device::cpu());
   blocks.cut(rows_of(host ? std::as_const(*host) : points), profile.scale, *profile.blocks);
   report.dropped_points = blocks.dropped();
-  report.voxelize_seconds = seconds_from(start);
+  report.voxelize_seconds = seconds_since(start);
   report.RunReport::operator=(executor.report());
   report.voxels = report.macs = 0;
   report.maps_seconds = report.network_seconds = 0;
@@ -172,7 +165,7 @@ void Segmenter::Impl::segment_blocks(const Array& points, Segmentation& result) 
     executor.run(input, std::array{logits.base});
     const auto labelling = Clock::now();
     write(logits, rows, nullptr, count, result);
-    report.network_seconds += seconds_from(labelling);
+    report.network_seconds += seconds_since(labelling);
     report.add(executor.report());
   }
 }

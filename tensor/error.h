@@ -12,7 +12,7 @@ namespace voxshift {
 /// The text with '?' for control characters: a name that a file gives would end the line, or steer a terminal.
 inline std::string one_line(std::string text) {
   for (char& c : text)
-    if ((c >= 0 && c < ' ') || c == '\x7F') c = '?';
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7F') c = '?';
   return text;
 }
 

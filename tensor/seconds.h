@@ -1,0 +1,14 @@
+// How long work took.
+#pragma once
+
+#include <chrono>
+
+namespace voxshift {
+
+using Clock = std::chrono::steady_clock;
+
+inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace voxshift
