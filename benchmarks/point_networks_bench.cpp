@@ -3,6 +3,9 @@
 #include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "input.h"
 #include "limits.h"
@@ -53,48 +56,30 @@ double nominal_macs(const RunReport& report) {
   return macs;
 }
 
-void add_beside_minkunet(const Options& options, const Array& points, const Model& minkunet, int threads) {
-  add_benchmark("spvcnn/threads:" + std::to_string(threads), [&points, &minkunet, repeats = options.repeats,
-                                                              threads](benchmark::State& state) {
-    Segmenter segmenter(model_of("spvcnn"), Device::cpu(), threads), other(minkunet, Device::cpu(), threads);
+/// Points to labels by a network; by MinkUNet, too, in turn, where it is given.
+void add_segment(const Options& options, const Array& points, const char* arch, const Model* minkunet, int threads) {
+  const auto run = [&points, arch, minkunet, repeats = options.repeats, threads](benchmark::State& state) {
+    Segmenter segmenter(model_of(arch), Device::cpu(), threads);
+    std::optional<Segmenter> other;
+    if (minkunet != nullptr) other.emplace(*minkunet, Device::cpu(), threads);
     const SparseTensor x = voxels_of(points, segmenter.model().profile());
     check_logits(segmenter.model(), x, segmenter.session().forward(x));
     const SegmentReport& report = segmenter.report();
     const Measurement result = measure(
         repeats, [&] { return fma_peak(threads); },
         [&] {
-          const double ours = seconds_of([&] { segmenter.segment(points); });
-          const double minkunets = seconds_of([&] { other.segment(points); });
-          return std::vector<double>{ours, minkunets, report.network_seconds};
+          std::vector<double> seconds{seconds_of([&] { segmenter.segment(points); }), report.network_seconds};
+          if (other) seconds.push_back(seconds_of([&] { other->segment(points); }));
+          return seconds;
         });
     state.counters["on_threads"] = threads;
     report_time(state, "segment", result.timings[0]);
-    report_time(state, "minkunet", result.timings[1]);
-    report_time(state, "network", result.timings[2]);
-    report_fraction(state, result, result.timings[2], static_cast<double>(report.macs));
+    report_time(state, "network", result.timings[1]);
+    if (other) report_time(state, "minkunet", result.timings[2]);
+    report_fraction(state, result, result.timings[1], static_cast<double>(report.macs));
     return result.timings[0].median;
-  });
-}
-
-void add_spvnas(const Options& options, const Array& points, int threads) {
-  add_benchmark("spvnas/threads:" + std::to_string(threads),
-                [&points, repeats = options.repeats, threads](benchmark::State& state) {
-                  Segmenter segmenter(model_of("spvnas"), Device::cpu(), threads);
-                  const SparseTensor x = voxels_of(points, segmenter.model().profile());
-                  check_logits(segmenter.model(), x, segmenter.session().forward(x));
-                  const SegmentReport& report = segmenter.report();
-                  const Measurement result = measure(
-                      repeats, [&] { return fma_peak(threads); },
-                      [&] {
-                        const double seconds = seconds_of([&] { segmenter.segment(points); });
-                        return std::vector<double>{seconds, report.network_seconds};
-                      });
-                  state.counters["on_threads"] = threads;
-                  report_time(state, "segment", result.timings[0]);
-                  report_time(state, "network", result.timings[1]);
-                  report_fraction(state, result, result.timings[1], static_cast<double>(report.macs));
-                  return result.timings[0].median;
-                });
+  };
+  add_benchmark(arch + ("/threads:" + std::to_string(threads)), run);
 }
 
 void add_pvcnn(const Options& options, const PointSet& block, int threads) {
@@ -119,8 +104,8 @@ void add(const Options& options) {
   static const Model minkunet = load_model(options.model);
   static const PointSet block = block_of(points);
   for (const int threads : options.threads) {
-    add_beside_minkunet(options, points, minkunet, threads);
-    add_spvnas(options, points, threads);
+    add_segment(options, points, "spvcnn", &minkunet, threads);
+    add_segment(options, points, "spvnas", nullptr, threads);
     add_pvcnn(options, block, threads);
   }
 }
