@@ -92,15 +92,19 @@ int video_info(const InfoOptions& options, const Model& model, const FrameProfil
 int info(const InfoOptions& options) {
   if (options.profile) {
     const bool is_model = options.model.extension() == ".safetensors";
-    const Profile profile = is_model ? Model::load(options.model).profile() : find_profile(options.model.string());
-    std::printf("%s\n", to_text(profile).c_str());
+    const std::optional<Profile> profile =
+        is_model ? Model::load(options.model).own_profile() : find_profile(options.model.string());
+    check<IoError>(profile.has_value(), options.model.string(), ": is a model without a profile");
+    std::printf("%s\n", to_text(*profile).c_str());
     return 0;
   }
   const Model model = Model::load(options.model);
   const Profile& profile = model.profile();
   if (profile.frames) return video_info(options, model, *profile.frames);
   char cells[64];
-  if (profile.blocks) {
+  if (!model.own_profile()) {
+    std::snprintf(cells, sizeof(cells), "the input as it is");
+  } else if (profile.blocks) {
     std::snprintf(cells, sizeof(cells), "blocks of %.3g m, %lld points", static_cast<double>(profile.blocks->size),
                   static_cast<long long>(profile.blocks->points));
   } else {
@@ -111,7 +115,7 @@ int info(const InfoOptions& options) {
               profile.name.c_str(), cells);
   print_parameters(model);
 
-  if (model.classes().empty() || model.graph().outputs.size() > 1) {
+  if (model.classes().empty() || model.graph().outputs.size() > 1 || !model.own_profile()) {
     std::printf("\nOutputs:");
     for (const std::string& output : model.graph().outputs) std::printf(" %s", output.c_str());
     std::printf("\nNo labels of points: `voxshift run --layers` runs it on arrays, and shows its layers.\n");

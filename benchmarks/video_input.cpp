@@ -26,7 +26,7 @@ Model without_shift(const Model& model) {
   for (Node& node : graph.nodes)
     for (std::string& input : node.inputs)
       if (const auto found = unshifted.find(input); found != unshifted.end()) input = found->second;
-  return {model.arch(), std::move(graph), model.parameters(), model.profile(), model.classes()};
+  return {model.arch(), std::move(graph), model.parameters(), model.own_profile(), model.classes()};
 }
 
 std::vector<Array> frames_of(const Array& clip) {

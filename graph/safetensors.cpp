@@ -17,6 +17,7 @@ using nlohmann::json;
 
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr std::uint64_t kMostHeaderBytes = 100'000'000;  // the limit of the reference implementation
+constexpr const char* kMetadata = "__metadata__";
 constexpr std::pair<const char*, DType> kDTypes[] = {{"F32", DType::kF32}, {"F16", DType::kF16}, {"BF16", DType::kBF16},
                                                      {"I64", DType::kI64}, {"I32", DType::kI32}, {"I8", DType::kI8},
                                                      {"U8", DType::kU8}};
@@ -106,7 +107,7 @@ SafeTensors read(const std::filesystem::path& path) {
   std::vector<Entry> entries;
   const std::uint64_t data_start = kLengthBytes + length;
   for (const auto& [key, entry] : header.items()) {
-    if (key == "__metadata__") {
+    if (key == kMetadata) {
       content.metadata = entry.get<std::map<std::string, std::string>>();
     } else {
       entries.push_back(parse_entry(key, entry, file_bytes - data_start));
@@ -132,7 +133,8 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
 }
 
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& content) {
-  json header{{"__metadata__", content.metadata}};
+  check(!content.tensors.contains(kMetadata), "[save] no tensor of a file can be called ", kMetadata);
+  json header{{kMetadata, content.metadata}};
   std::uint64_t offset = 0;
   for (const auto& [tensor, array] : content.tensors) {
     header[tensor] = {{"dtype", word_of(array.dtype())},
@@ -141,6 +143,8 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
     offset += array.bytes();
   }
   std::string text = header.dump();
+  check(text.size() < kMostHeaderBytes, "[save] the header has ", text.size(), " bytes, at most ", kMostHeaderBytes,
+        " can be read");
   text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');  // data starts aligned
   write_atomically(path, [&](std::ostream& file) {
     for (std::uint64_t b = 0; b < kLengthBytes; ++b) file.put(static_cast<char>(text.size() >> (8 * b) & 0xff));

@@ -9,7 +9,7 @@ namespace {
 
 std::variant<Segmenter, VideoNetwork> runner_of(const Model& model, Device device, const Threads& threads,
                                                 std::optional<DType> dtype) {
-  if (model.profile().frames) return VideoNetwork(model, device, dtype);
+  if (model.graph().input == GraphInput::kFrames) return VideoNetwork(model, device, dtype);
   return Segmenter(model, device, threads, dtype);
 }
 

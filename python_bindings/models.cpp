@@ -14,6 +14,7 @@
 #include "loaded_model.h"
 #include "options.h"
 #include "pickling.h"
+#include "profiles.h"
 #include "threads.h"
 
 namespace py = pybind11;
@@ -63,36 +64,33 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
                                        dtype);
 }
 
-using ClassTable = std::vector<std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>>;
+using ClassTuple = std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>;
+using ClassTable = std::vector<std::variant<ClassTuple, ClassInfo>>;
 
 std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& classes, bool video) {
   if (const auto* count = std::get_if<std::size_t>(&classes)) return classes_for(*count, video);
   std::vector<ClassInfo> table;
-  for (const auto& [name, raw_id, rgb] : std::get<ClassTable>(classes)) table.push_back({name, raw_id, rgb});
+  for (const auto& entry : std::get<ClassTable>(classes)) {
+    if (const auto* info = std::get_if<ClassInfo>(&entry)) {
+      table.push_back(*info);
+    } else {
+      const auto& [name, raw_id, rgb] = std::get<ClassTuple>(entry);
+      table.push_back({name, raw_id, rgb});
+    }
+  }
   return table;
 }
 
-/// What prepares nothing: voxels, points or frames are the network's input as they are given.
-Profile no_preparation(const Graph& graph) {
-  Profile profile;
-  profile.name = "none";
-  if (graph.input == GraphInput::kFrames) {
-    profile.frames.emplace();
-    return profile;
-  }
-  profile.scale.assign(static_cast<std::size_t>(std::max<std::int64_t>(graph.in_channels, 0)), 1.0f);
-  if (graph.input == GraphInput::kPoints) profile.blocks = BlockOptions{0, std::int64_t{1} << 20, false};
-  return profile;
-}
-
-std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters, const Word& profile,
+std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters,
+                                        const std::optional<AnyProfile>& profile,
                                         const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
                                         const std::string& device, const AnyNumber& threads, const std::string& dtype) {
   const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
+  std::optional<Profile> preparation;
+  if (profile) preparation = profile_of(*profile);
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
-  const Model model(arch, network, on_cpu("from_graph", parameters),
-                    profile ? find_profile(*profile) : no_preparation(network),
+  const Model model(arch, network, on_cpu("from_graph", parameters), preparation,
                     class_table(classes, network.input == GraphInput::kFrames));
   return std::make_unique<LoadedModel>(model, parse_device(device), threads_of("Model", threads, {}), dtype);
 }
@@ -157,23 +155,10 @@ py::object segment(LoadedModel& model, const Array& given, bool scores, const Wo
   return py::make_tuple(array_to(result.labels), array_to(result.scores));
 }
 
-/// What of a profile, as Model.profile has it, decides how points are prepared.
-Profile profile_of(const py::dict& given) {
-  Profile profile;
-  profile.scale = given["scale"].cast<std::vector<float>>();
-  if (given.contains("blocks")) profile.blocks.emplace();
-  if (!given.contains("voxel_size")) return profile;
-  profile.voxelize.voxel_size = given["voxel_size"].cast<float>();
-  if (!given["range"].is_none()) profile.voxelize.range.emplace();
-  const bool is_tile = given["relative_to"].cast<std::string>() == "tile";
-  profile.relative_to = is_tile ? RelativeTo::kTile : RelativeTo::kSensor;
-  return profile;
-}
-
 Array prepare_points(const Array& points, const py::dict& profile, const Word& sensor,
                      std::optional<float> remission_scale, const std::optional<Origin>& origin) {
   const PrepareOptions options = prepare_options(sensor, remission_scale, origin);
-  const Profile wanted = profile_of(profile);
+  const Profile wanted = profile_of(AnyProfile(profile));
   python::on_cpu("prepare_points", points);
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= 3,
         "[prepare_points] points expects f32 [N, C] with C >= 3, found ", name(points.dtype()), " ", points.shape());
@@ -191,29 +176,6 @@ py::dict parameters(const LoadedModel& model) {
   for (const auto& [name, array] : model.model().parameters())
     arrays[py::str(name)] = array_to(array, Access::kReadOnly);
   return arrays;
-}
-
-py::dict profile(const LoadedModel& model) {
-  const Profile& profile = model.model().profile();
-  if (profile.frames) {
-    const FrameProfile& f = *profile.frames;
-    return py::dict("name"_a = profile.name,
-                    "frames"_a = py::dict("height"_a = f.height, "width"_a = f.width, "resize"_a = f.resize,
-                                          "mean"_a = f.mean, "std"_a = f.std, "segments"_a = f.segments));
-  }
-  if (profile.blocks) {
-    const BlockOptions& b = *profile.blocks;
-    return py::dict(
-        "name"_a = profile.name, "scale"_a = profile.scale,
-        "blocks"_a = py::dict("size"_a = b.size, "points"_a = b.points, "room_coordinates"_a = b.room_coordinates));
-  }
-  const VoxelizeOptions& v = profile.voxelize;
-  py::object range = py::none();
-  if (v.range) range = py::make_tuple(v.range->lowest, v.range->highest);
-  return py::dict("name"_a = profile.name, "voxel_size"_a = v.voxel_size, "rounding"_a = word_of(v.rounding),
-                  "range"_a = range, "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest),
-                  "scale"_a = profile.scale,
-                  "relative_to"_a = profile.relative_to == RelativeTo::kTile ? "tile" : "sensor");
 }
 
 py::dict report(LoadedModel& model) {
@@ -280,9 +242,10 @@ ValueError for others, OSError for a bad file, RuntimeError as load.)";
 
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
 
-graph: dict {input, dims, in_channels, nodes, outputs}, docs/graph.md. parameters: {name: float32 array}. profile: preprocessing, a known
-name or the path of a JSON file; None for a network that only forward and run are given. classes: their number, or a list of (name, raw_id, (r, g, b)) in the order of the logits;
-0 for a network that gives no logits, which Model.run runs.
+graph: dict {input, dims, in_channels, nodes, outputs}, docs/graph.md. parameters: {name: float32 array}. profile:
+preprocessing, a known name, the path of a JSON file or a dict like Model.profile; None for a network that only forward and
+run are given, and whose file has none. classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the
+order of the logits; 0 for a network that gives no logits, which Model.run runs.
 arch: any name. device, threads, dtype: as of load. Raises ValueError for a graph that does not fit the tensors, OSError
 for a bad file, RuntimeError as load.)";
 
@@ -369,8 +332,13 @@ void bind_models(py::module_& m) {
       .def_property_readonly(
           "arch", [](const LoadedModel& model) { return model.model().arch(); }, "Such as \"minkunet\".")
       .def_property_readonly(
-          "profile", &profile,
-          "Preprocessing: {name, voxel_size, rounding, range, reduce, origin} as voxelize takes\n"
+          "profile",
+          [](const LoadedModel& model) {
+            const auto profile = model.model().own_profile();
+            return profile ? std::optional(to_python(*profile)) : std::nullopt;
+          },
+          "Preprocessing, None of a model without: {name, voxel_size, rounding, range, reduce, origin} as voxelize "
+          "takes\n"
           "them, scale, the factor of each of the points' columns, and relative_to, what the points' zero is. Of "
           "networks on points {name,\n"
           "scale, blocks: {size, points, room_coordinates}}, of networks on video {name, frames: {height,\n"

@@ -26,6 +26,7 @@ constexpr const char* kFormat = "1";
 constexpr std::uint32_t kHighestId = 65535;     // the lower half of a .label's word; the upper one is the instance
 constexpr std::size_t kMostPointClasses = 255;  // of points; 255 itself marks unlabelled ones
 constexpr std::size_t kMostVideoClasses = 8192;
+constexpr const char* kProfileKey = "voxshift.profile";
 constexpr const char* kSkipKey = "voxshift.skip";
 
 json to_json(const std::vector<ClassInfo>& classes) {
@@ -61,6 +62,19 @@ JsonDocument metadata(const SafeTensors& file, const std::string& key) {
 }
 
 bool on_frames(const Graph& graph) { return graph.input == GraphInput::kFrames; }
+
+// Voxels, points or frames are the network's input as they are given.
+Profile no_preparation(const Graph& graph) {
+  Profile profile;
+  profile.name = "none";
+  if (on_frames(graph)) {
+    profile.frames.emplace();
+    return profile;
+  }
+  profile.scale.assign(static_cast<std::size_t>(std::max<std::int64_t>(graph.in_channels, 0)), 1.0f);
+  if (graph.input == GraphInput::kPoints) profile.blocks = BlockOptions{0, std::int64_t{1} << 20, false};
+  return profile;
+}
 
 // An architecture by name, and what it is made of where the spec does not say.
 struct Architecture {
@@ -135,8 +149,7 @@ void check_profile(const Graph& graph, const Profile& profile) {
                                             : GraphInput::kVoxels;
   check(given == graph.input, "[model] the network takes ", name(graph.input), ", the profile \"", profile.name,
         "\" gives ", name(given));
-  if (profile.frames) check_valid(*profile.frames);
-  if (profile.voxelize.range) check_valid(*profile.voxelize.range, "profile");
+  profile_from_json(to_json(profile));  // what can be made can be read again
   check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
         " channels, the network takes ", graph.in_channels);
 }
@@ -185,15 +198,17 @@ std::vector<std::string> architecture_names() {
   return names;
 }
 
-Model::Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
-             std::optional<SkipThresholds> skip_thresholds)
+Model::Model(std::string arch, Graph graph, Parameters parameters, std::optional<Profile> profile,
+             std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds)
     : arch_(std::move(arch)),
       network_{std::move(graph), std::move(parameters)},
-      profile_(std::move(profile)),
+      has_profile_(profile.has_value()),
+      profile_(profile ? *std::move(profile) : no_preparation(network_.graph)),
       classes_(std::move(classes)),
       skip_thresholds_(std::move(skip_thresholds)),
       values_(check_graph(network_.graph, network_.parameters)) {
-  check_profile(network_.graph, profile_);
+  if (has_profile_) check_profile(network_.graph, profile_);
+  classes_from_json(to_json(classes_));
   const std::int64_t logits = values_.channels(network_.graph.output());
   check(classes_.empty() || static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
@@ -244,8 +259,8 @@ SafeTensors Model::content(DType dtype) const {
                    {{"voxshift.format", kFormat},
                     {"voxshift.arch", arch_},
                     {"voxshift.graph", voxshift::to_json(graph()).dump()},
-                    {"voxshift.profile", voxshift::to_json(profile_).dump()},
                     {"voxshift.classes", to_json(classes_).dump()}}};
+  if (has_profile_) file.metadata[kProfileKey] = voxshift::to_json(profile_).dump();
   if (skip_thresholds_) file.metadata[kSkipKey] = voxshift::to_json(*skip_thresholds_).dump();
   return file;
 }
@@ -256,12 +271,14 @@ Model Model::from_content(const SafeTensors& file) {
   check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
   const JsonDocument graph = metadata(file, "voxshift.graph");
   const auto arch = file.metadata.find("voxshift.arch");
+  std::optional<Profile> profile;
+  if (file.metadata.contains(kProfileKey)) profile = profile_from_json(metadata(file, kProfileKey).value);
   std::optional<SkipThresholds> skip;
   if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey).value);
   return {arch == file.metadata.end() ? "custom" : arch->second,
           graph_from_json(graph.value),
           widened(file.tensors),
-          profile_from_json(metadata(file, "voxshift.profile").value),
+          std::move(profile),
           classes_from_json(metadata(file, "voxshift.classes").value),
           std::move(skip)};
 }
@@ -275,7 +292,7 @@ std::int64_t Model::parameter_count() const {
 }
 
 Model Model::with_parameters(Parameters parameters) const {
-  return {arch_, graph(), std::move(parameters), profile_, classes_, skip_thresholds_};
+  return {arch_, graph(), std::move(parameters), own_profile(), classes_, skip_thresholds_};
 }
 
 Model Model::with_profile(Profile profile) const {
@@ -283,7 +300,7 @@ Model Model::with_profile(Profile profile) const {
 }
 
 Model Model::with_skip_thresholds(SkipThresholds thresholds) const {
-  return {arch_, graph(), parameters(), profile_, classes_, std::move(thresholds)};
+  return {arch_, graph(), parameters(), own_profile(), classes_, std::move(thresholds)};
 }
 
 }  // namespace voxshift

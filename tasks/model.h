@@ -39,10 +39,11 @@ struct ModelSpec {
 /// Immutable; copies share the parameters. Safe to use from many threads.
 class Model {
  public:
-  /// Checks the graph against the parameters, and all else against the graph. Without classes the network gives no
-  /// logits: a Session runs it, a Segmenter does not. Throws InvalidArgument.
-  Model(std::string arch, Graph graph, Parameters parameters, Profile profile, std::vector<ClassInfo> classes,
-        std::optional<SkipThresholds> skip_thresholds = {});
+  /// Checks the graph against the parameters, and all else against the graph and the rules of files. Without classes
+  /// the network gives no logits, without a profile its input is given as it takes it: a Session runs such a network, a
+  /// Segmenter does not. Throws InvalidArgument.
+  Model(std::string arch, Graph graph, Parameters parameters, std::optional<Profile> profile,
+        std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds = {});
 
   /// Reads a `.safetensors` file with voxshift's metadata and f32 or f16 tensors. Throws IoError "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
@@ -66,8 +67,12 @@ class Model {
   const Network& network() const { return network_; }
   const Graph& graph() const { return network_.graph; }
   const Parameters& parameters() const { return network_.parameters; }
-  const Profile& profile() const { return profile_; }
   const std::vector<ClassInfo>& classes() const { return classes_; }
+
+  /// Preprocessing: the model's own where it has one, else what leaves points and voxels as they are, and
+  /// FrameProfile's defaults for frames.
+  const Profile& profile() const { return profile_; }
+  std::optional<Profile> own_profile() const { return has_profile_ ? std::optional(profile_) : std::nullopt; }
 
   /// What streams of a network on video may leave out, where it was calibrated.
   const std::optional<SkipThresholds>& skip_thresholds() const { return skip_thresholds_; }
@@ -92,6 +97,7 @@ class Model {
  private:
   std::string arch_;
   Network network_;
+  bool has_profile_;
   Profile profile_;
   std::vector<ClassInfo> classes_;
   std::optional<SkipThresholds> skip_thresholds_;

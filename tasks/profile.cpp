@@ -1,12 +1,9 @@
 #include <voxshift/files/read_bytes.h>
-#include <voxshift/graph/json_text.h>
 #include <voxshift/tasks/profile.h>
-#include <voxshift/tasks/profile_json.h>
 
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <system_error>
 
 namespace voxshift {
@@ -112,10 +109,9 @@ Profile find_profile(const std::string& name_or_path) {
   std::error_code ignored;
   check(std::filesystem::is_regular_file(name_or_path, ignored), "[profile] expected ", known,
         "or a JSON file, found \"", name_or_path, "\"");
-  const JsonDocument document = parse_json(read_bytes(name_or_path, "a preprocessing profile"));
-  check<IoError>(!document.value.is_discarded(), name_or_path, ": is not JSON, expected a preprocessing profile");
+  const std::string text = read_bytes(name_or_path, "a preprocessing profile");
   try {
-    return profile_from_json(document.value);
+    return profile_from_text(text);
   } catch (const InvalidArgument& error) {
     throw IoError(name_or_path + ": " + error.what());
   }

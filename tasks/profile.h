@@ -50,6 +50,9 @@ void check_valid(const FrameProfile& frames);
 /// The profile as the JSON that find_profile() reads from a file, indented.
 std::string to_text(const Profile& profile);
 
+/// The profile of such JSON. Throws InvalidArgument.
+Profile profile_from_text(const std::string& text);
+
 /// A known profile by name, or one from a JSON file. Throws InvalidArgument when it is neither, IoError for a bad file.
 Profile find_profile(const std::string& name_or_path);
 

@@ -193,6 +193,12 @@ std::string to_text(const Profile& profile) {
   return to_json(profile).dump(2, ' ', false, json::error_handler_t::replace);
 }
 
+Profile profile_from_text(const std::string& text) {
+  const JsonDocument document = parse_json(text);
+  check(!document.value.is_discarded(), "[profile] is not JSON, expected a preprocessing profile");
+  return profile_from_json(document.value);
+}
+
 Profile profile_from_json(const json& given) {
   ProfileObject document(given, ProfileObject::kProfile);
   Profile profile;

@@ -53,6 +53,8 @@ Segmenter& Segmenter::operator=(Segmenter&&) noexcept = default;
 
 Segmentation Segmenter::segment(const Array& given, bool with_scores, const PrepareOptions& options) {
   Impl& s = *impl_;
+  check(s.model.own_profile().has_value(),
+        "[segment] expects a model with a profile, which says how points become its input; found one without");
   const Profile& profile = s.model.profile();
   check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
   const std::int64_t least_columns = profile.columns() == 4 ? 3 : std::max<std::int64_t>(3, profile.columns());

@@ -5,6 +5,7 @@
 #include <voxshift/networks/minkunet.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/tasks/model.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <cmath>
 
@@ -139,6 +140,19 @@ TEST(Model, WhatDoesNotFitTogether) {
   swapped.voxelize.range = Range{{1, 0, 0}, {0, 1, 1}};
   expect_throw([&] { good.with_profile(swapped); }, {"[profile]", "range", "1 to 0 along x"});
   EXPECT_EQ(good.with_profile(known_profiles()[1]).profile().name, "pointcept");
+  for (const float size : {0.0f, -1.0f, std::nanf("")}) {  // what a file could not hold
+    Profile bad = good.profile();
+    bad.voxelize.voxel_size = size;
+    expect_throw([&] { good.with_profile(bad); }, {"[profile]", "voxel_size expects metres above 0"});
+  }
+  NetworkWriter narrow(2);
+  const Model two = narrow.model(narrow.linear(kGraphInput, 1));
+  expect_throw([&] { two.with_profile({"p", {}, {1, 1}, {}}); }, {"[profile]", "scale expects 3 to 1024"});
+  expect_throw(
+      [&] {
+        Model("test", two.graph(), two.parameters(), {}, {{"a", 65536, {}}});
+      },
+      {"[classes]", "0 to 65535", "65536"});
   NetworkWriter wide(4);
   const std::string many = wide.linear(kGraphInput, 256);
   expect_throw([&] { wide.model(many); }, {"255 classes", "256"});
@@ -246,7 +260,7 @@ TEST_F(ModelFile, AnOldFileStaysWhenWritingFails) {
 
 TEST_F(ModelFile, Metadata) {
   EXPECT_SAYS(refusal_of("voxshift.format", "2"), "format \"2\" is unknown");
-  for (const char* key : {"voxshift.format", "voxshift.graph", "voxshift.profile", "voxshift.classes"}) {
+  for (const char* key : {"voxshift.format", "voxshift.graph", "voxshift.classes"}) {
     const std::string missing = refusal([&](SafeTensors& file) { file.metadata.erase(key); });
     EXPECT_SAYS(missing, key);
     EXPECT_SAYS(missing, "missing");
@@ -262,6 +276,25 @@ TEST_F(ModelFile, Metadata) {
     EXPECT_FALSE(refusal_of(key, "{}").empty()) << key;
     EXPECT_FALSE(refusal_of(key, "null").empty()) << key;
     EXPECT_FALSE(refusal_of(key, "3").empty()) << key;
+  }
+}
+
+TEST_F(ModelFile, WithoutAProfile) {
+  for (const int channels : {1, 2, 5, 1025}) {
+    NetworkWriter b(channels);
+    const std::string out = b.linear(kGraphInput, 3);
+    const Model whole = b.model(out);
+    const Model model("test", whole.graph(), whole.parameters(), {}, whole.classes());
+    const fs::path path = folder_ / "plain.safetensors";
+    model.save(path);
+    EXPECT_FALSE(read_safetensors(path).metadata.contains("voxshift.profile"));
+    const Model read = Model::load(path);
+    for (const Model& same : {model, read, read.with_parameters(read.parameters())}) {
+      EXPECT_FALSE(same.own_profile().has_value());
+      EXPECT_EQ(same.profile().channels(), channels);
+    }
+    const Array points({2, std::max(channels, 3)}, DType::kF32);
+    expect_throw([&] { Segmenter(read).segment(points); }, {"[segment]", "with a profile"});
   }
 }
 

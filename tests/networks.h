@@ -94,12 +94,13 @@ class NetworkWriter {
     return add_node("cat", parts, channels).name;
   }
 
-  /// The network whose output is `output`, behind a profile of as many columns as it has channels.
+  /// The network whose output is `output`, behind a profile of as many columns as it has channels, if points have so
+  /// few.
   Model model(const std::string& output) {
     graph.outputs = {output};
-    Profile profile;
-    profile.name = "plain";
-    profile.scale.assign(static_cast<std::size_t>(graph.in_channels), 1.0f);
+    std::optional<Profile> profile;
+    if (graph.in_channels >= 3)
+      profile = Profile{"plain", {}, std::vector(static_cast<std::size_t>(graph.in_channels), 1.0f), {}};
     std::vector<ClassInfo> classes;
     for (std::int64_t c = 0; c < channels_.at(output); ++c)
       classes.push_back({"class " + std::to_string(c), static_cast<std::uint32_t>(c + 1), {1, 2, 3}});

@@ -197,6 +197,14 @@ TEST_F(SafeTensorsFile, AnyByteChanged) {
     }
 }
 
+TEST_F(SafeTensorsFile, ATensorCalledAsTheMetadata) {
+  const fs::path path = folder_ / "a.safetensors";
+  SafeTensors content;
+  content.tensors.emplace("__metadata__", Array({1}, DType::kF32));
+  EXPECT_THROW(write_safetensors(path, content), InvalidArgument);
+  EXPECT_FALSE(fs::exists(path));
+}
+
 TEST_F(SafeTensorsFile, WritingFailsWhole) {
   SafeTensors content;
   content.tensors.emplace("a", Array::from(std::vector<float>{1}, {1}));

@@ -114,7 +114,7 @@ TEST_P(SessionTest, ShuffledNodesGiveTheSame) {
     const Model model = model_of(network);
     Graph shuffled = model.graph();
     std::shuffle(shuffled.nodes.begin(), shuffled.nodes.end(), random);
-    const Model other("test", shuffled, model.parameters(), model.profile(), model.classes());
+    const Model other("test", shuffled, model.parameters(), model.own_profile(), model.classes());
     const SparseTensor x = whole_tensor(network.dims, emulated() ? 100 : 400, kChannels, 4, network.with_shape);
     Session a(model.network(), device(), 1, DType::kF32), b(other.network(), device(), 1, DType::kF32);
     expect_same_bits(a.forward(on_device(x)), b.forward(on_device(x)));

@@ -26,14 +26,15 @@ Array tensor_of(const std::string& name) {
   return tensor;
 }
 
-Profile profile_for(const Graph& graph) {
+std::optional<Profile> profile_for(const Graph& graph) {
   Profile profile;
   profile.name = "plain";
   if (graph.input == GraphInput::kFrames) {
     profile.frames.emplace();
     profile.frames->height = 12;
     profile.frames->width = 8;
-  } else if (graph.in_channels <= 64) {
+  } else {
+    if (graph.in_channels < 3 || graph.in_channels > 64) return {};
     profile.scale.assign(static_cast<std::size_t>(graph.in_channels), 1.0f);
   }
   if (graph.input == GraphInput::kPoints) profile.blocks = BlockOptions{8, 8, false};

@@ -1,5 +1,6 @@
 """The table of ops: complete, and what its page says."""
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -171,13 +172,63 @@ def test_run_gives_every_output():
         model.segment(np.zeros((5, 4), np.float32))
 
 
-def test_networks_without_a_profile(tmp_path):
-    graph = {"input": "voxels", "dims": 2, "in_channels": 7, "outputs": ["y"], "nodes": [{"name": "y", "op": "tanh", "inputs": ["input"]}]}
-    x = vs.SparseTensor(np.array([[0, 1, 2], [1, 0, 0]], np.int32), np.ones((2, 7), np.float32))
-    model = vs.Model.from_graph(graph, {}, profile=None, classes=0)
-    np.testing.assert_allclose(model.forward(x), np.tanh(x.features), rtol=1e-6)
+def tanh_network(takes, channels, **options):
+    nodes = [{"name": "y", "op": "tanh", "inputs": ["input"]}]
+    graph = {"input": takes, "dims": 3, "in_channels": channels, "outputs": ["y"], "nodes": nodes}
+    return vs.Model.from_graph(graph, {}, **{"classes": 0, "profile": None, **options})
+
+
+@pytest.mark.parametrize("takes", ["voxels", "points"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 7, 1024, 1025])
+def test_networks_without_a_profile(tmp_path, takes, channels):
+    if takes == "points" and channels < 3:
+        pytest.skip("points have three places")
+    features = np.linspace(-1, 1, 2 * channels, dtype=np.float32).reshape(2, channels)
+    x = features if takes == "points" else vs.SparseTensor(np.array([[0, 1, 2, 3], [1, 0, 0, 0]], np.int32), features)
+    model = tanh_network(takes, channels)
+    np.testing.assert_allclose(model.forward(x), np.tanh(features), rtol=1e-6)
     model.save(tmp_path / "plain.safetensors")
-    np.testing.assert_array_equal(vs.Model.load(tmp_path / "plain.safetensors").forward(x), model.forward(x))
+    assert b"voxshift.profile" not in (tmp_path / "plain.safetensors").read_bytes()
+    loaded = vs.Model.load(tmp_path / "plain.safetensors")
+    for again in (model, loaded, pickle.loads(pickle.dumps(model)), model.with_parameters({})):
+        assert again.profile is None and again.graph == model.graph
+        np.testing.assert_array_equal(again.forward(x), model.forward(x))
+    with pytest.raises(ValueError, match=r"^\[segment\] expects a model with a profile"):
+        loaded.segment(np.zeros((5, channels), np.float32))
+
+
+def test_frames_without_a_profile_have_the_usual_one(tmp_path):
+    path = tmp_path / "film.safetensors"
+    video = vs.Model.pretrained("tsm-mobilenetv2-motions")
+    vs.Model.from_graph(video.graph, video.parameters(), None, video.classes).save(path)
+    loaded = vs.Model.load(path)
+    assert loaded.profile is None
+    assert loaded.recognize(np.zeros((8, 224, 224, 3), np.uint8)).shape == (len(video.classes),)
+
+
+def test_what_a_file_could_not_hold_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"\[classes\] expected a whole number of 0 to 65535, found 65536"):
+        tanh_network("voxels", 1, classes=[("a", 65536, (1, 2, 3))])
+    node = {"name": "y", "op": "linear", "inputs": ["input"], "parameters": {"weight": "__metadata__"}}
+    graph = {"input": "voxels", "dims": 3, "in_channels": 4, "nodes": [node], "outputs": ["y"]}
+    model = vs.Model.from_graph(graph, {"__metadata__": np.ones((2, 4), np.float32)}, classes=0)
+    with pytest.raises(ValueError, match=r"\[save\] no tensor of a file can be called __metadata__"):
+        model.save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_profiles_and_classes_as_models_give_them():
+    """What Model.profile and Model.classes give is what from_graph takes, and no file is written."""
+    for name, takes in [("nuscenes", "voxels"), ("pointcept", "voxels"), ("kitti-blocks", "points")]:
+        channels = 7 if takes == "points" else 4
+        model = tanh_network(takes, channels, profile=name, classes=[(f"c{i}", i, (i, 2, 3)) for i in range(channels)])
+        again = tanh_network(takes, channels, profile=model.profile, classes=model.classes)
+        assert again.profile == model.profile and again.profile["name"] == name
+        assert [(c.name, c.raw_id, c.rgb) for c in again.classes] == [(f"c{i}", i, (i, 2, 3)) for i in range(channels)]
+    with pytest.raises(ValueError, match="unknown key .*voxel"):
+        tanh_network("voxels", 4, profile={**tanh_network("voxels", 4, profile="waymo").profile, "voxel": 1})
+    with pytest.raises(ValueError, match=r"\[profile\] voxel_size is missing"):
+        tanh_network("voxels", 4, profile={"name": "short", "scale": [1, 1, 1, 1]})
 
 
 def gated_network():

@@ -83,7 +83,7 @@ def evaluation(validation, count, classes, report=None):
 def run(options):
     torch.manual_seed(options.seed)
     network = new_network(options)
-    profile = network.model.profile
+    profile = network.model.profile or {}
     if "voxel_size" not in profile or len(profile["scale"]) != 4 or not profile["scale"][3]:
         raise loop.Failure(f"{options.init}: a network on voxels with x, y, z and remission is wanted")
     choose_trainable(network, options)
