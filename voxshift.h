@@ -40,8 +40,9 @@
 #include <voxshift/video/masked_layer.h>
 #include <voxshift/video/pool2d.h>
 
-// What all of it works on: arrays, sparse tensors, devices, threads, errors.
+// What all of it works on: arrays, coordinates, sparse tensors, devices, threads, errors.
 #include <voxshift/tensor/array.h>
+#include <voxshift/tensor/coordinates.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>

@@ -62,7 +62,7 @@ void check_interpolation(const char* op, const Interpolation& interpolation, con
 
 }  // namespace
 
-Interpolation trilinear(const SparseTensor& voxels, const Array& points, Trilinear mode) {
+Interpolation trilinear(const Coordinates& voxels, const Array& points, Trilinear mode) {
   check(voxels.dims() == 3, "[trilinear] voxels must have 3 dimensions, found ", voxels.dims());
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) == 4,
         "[trilinear] points expects f32 [N, 4] (batch, x, y, z), found ", name(points.dtype()), " ", points.shape());
@@ -86,7 +86,7 @@ Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode
   return mixed(voxels.features(), trilinear(voxels, points, mode));
 }
 
-Array devoxelize_backward(const SparseTensor& voxels, const Array& points, const Array& grad, Trilinear mode) {
+Array devoxelize_backward(const Coordinates& voxels, const Array& points, const Array& grad, Trilinear mode) {
   check_entries("devoxelize_backward", {points.dim(0), 8});
   const Interpolation interpolation = trilinear(voxels, points, mode);
   check_grad("devoxelize_backward", grad, points.dim(0), points.device());

@@ -24,14 +24,14 @@ enum class Trilinear {
 /// they are divided by voxels.stride(). Absent corners, and those of points that are not finite or whose batch is no
 /// whole number, have index -1 and weight 0; a present corner keeps its index where its weight is 0. 3-D tensors only.
 /// Sources: torchsparse's calc_ti_weights, MinkowskiEngine's features_at_coordinates.
-Interpolation trilinear(const SparseTensor& voxels, const Array& points, Trilinear mode = Trilinear::kRenormalized);
+Interpolation trilinear(const Coordinates& voxels, const Array& points, Trilinear mode = Trilinear::kRenormalized);
 
 /// Features of the voxels at the points, f32 [N, C]: interpolate(voxels.features(), trilinear(voxels, points, mode)).
 Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode = Trilinear::kRenormalized);
 
 /// Gradient f32 [V, C] of the voxels' features, not of where the points lie, for grad f32 [N, C], that of
 /// devoxelize(voxels, points, mode): interpolate_backward(trilinear(voxels, points, mode), grad).
-Array devoxelize_backward(const SparseTensor& voxels, const Array& points, const Array& grad,
+Array devoxelize_backward(const Coordinates& voxels, const Array& points, const Array& grad,
                           Trilinear mode = Trilinear::kRenormalized);
 
 /// The three nearest centers of each point by (squared distance, index) with weights in proportion to 1 / d^2, d^2

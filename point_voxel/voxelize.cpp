@@ -112,7 +112,9 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
   runtime(device).copy(device, keys, level.keys, static_cast<std::size_t>(level.count) * sizeof(*keys));
   level.keys = keys;
   const auto map = std::make_shared<const CoordinateMap>(std::move(keep), level);
-  return {{map, std::make_shared<CoordinateCache>(), features, {1, 1, 1, 1}, std::nullopt}, inverse, n - cells.points};
+  return {{Coordinates(map, std::make_shared<CoordinateCache>(), Coordinates::kUnitStride, {}), features},
+          inverse,
+          n - cells.points};
 }
 
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels, Reduce reduce) {

@@ -109,7 +109,7 @@ Arguments as in conv, semantics "floor" only (MinkowskiGenerativeConvolutionTran
 constexpr const char* kKernelMapDoc =
     R"(The pairs that conv with these options uses: int32 [P, 3] = (offset, input row, output row).
 
-Sorted by offset, then output row. Arguments as in conv.)";
+x: Coordinates, or a tensor on them. Sorted by offset, then output row. Other arguments as in conv.)";
 
 constexpr const char* kSelectDoc =
     R"(The rows i with mask[i] != 0, in order (MinkowskiPruning). mask: bool or uint8 [N].
@@ -189,12 +189,13 @@ void bind_sparse_conv(py::module_& m) {
                      "Gradients of generative_conv_transpose, as those of conv_backward.");
   m.def(
       "kernel_map",
-      [](const SparseTensor& x, const Axes& kernel_size, const Axes& stride, const Axes& dilation, const Axes& padding,
-         const std::string& semantics) {
-        return kernel_map(x, window_options("kernel_map", kernel_size, stride, dilation, padding, semantics));
+      [](const AnyCoordinates& x, const Axes& kernel_size, const Axes& stride, const Axes& dilation,
+         const Axes& padding, const std::string& semantics) {
+        return kernel_map(coordinates_of(x),
+                          window_options("kernel_map", kernel_size, stride, dilation, padding, semantics));
       },
-      "x"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0, "semantics"_a = "floor",
-      WithoutGil(), kKernelMapDoc);
+      "x"_a.none(false), "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
+      "semantics"_a = "floor", WithoutGil(), kKernelMapDoc);
   bind_pool(m, "max_pool", Pooling::kMax,
             "Maximum of the inputs present in each window; coordinates and options as in conv.");
   bind_pool(m, "avg_pool", Pooling::kAverage,

@@ -24,6 +24,13 @@ std::vector<std::int32_t> list_of(const Axes& axes);
 /// Extents of `dims` axes, 1 on the others. Throws InvalidArgument when the number of values is neither 1 nor `dims`.
 SparseTensor::Extents extents_of(const char* op, const char* what, const Axes& axes, int dims);
 
+/// What ops take that need no features: coordinates, or a tensor in their place.
+using AnyCoordinates = std::variant<const Coordinates*, const SparseTensor*>;
+
+inline const Coordinates& coordinates_of(const AnyCoordinates& x) {
+  return std::visit([](const auto* given) -> const Coordinates& { return *given; }, x);
+}
+
 /// The clouds of an op's arguments; row_splits i32 or i64.
 PointSet point_set(const Array& points, const std::optional<Array>& row_splits);
 

@@ -68,7 +68,7 @@ When all are chosen the rule repeats its first; a cloud without points gives -1.
 
 constexpr const char* kTrilinearDoc = R"(The 8 voxels around each point and their trilinear weights.
 
-points float32 [N, 4]: batch, x, y, z in cells of the network's input, divided by voxels.stride. mode: "renormalized"
+voxels: Coordinates in 3 dimensions, or a tensor on them. points float32 [N, 4]: batch, x, y, z in cells of the network's input, divided by voxels.stride. mode: "renormalized"
 over the voxels that are present (torchsparse's calc_ti_weights) or "raw" (MinkowskiEngine). Use the result again with
 interpolate. Raises ValueError.)";
 
@@ -114,7 +114,7 @@ float32 [N, C] or None (PointNet++'s QueryAndGroup). Raises ValueError.)";
 constexpr const char* kDevoxelizeBackwardDoc =
     R"(Gradient float32 [V, C] of the voxels' features for grad float32 [N, C], that of devoxelize.
 
-As interpolate_backward(trilinear(voxels, points, mode), grad); none of the points' places. Raises ValueError.)";
+voxels: Coordinates, or a tensor on them. As interpolate_backward(trilinear(voxels, points, mode), grad); none of the points' places. Raises ValueError.)";
 
 constexpr const char* kInterpolateBackwardDoc =
     R"(Gradient float32 [rows, C] of the features for grad float32 [N, C], that of interpolate.
@@ -201,10 +201,10 @@ void bind_interpolation(py::module_& m) {
   pickle_by_fields(interpolation, &Interpolation::indices, &Interpolation::weights, &Interpolation::rows);
   m.def(
       "trilinear",
-      [](const SparseTensor& voxels, const Array& points, const std::string& mode) {
-        return trilinear(voxels, points, trilinear_of("trilinear", mode));
+      [](const AnyCoordinates& voxels, const Array& points, const std::string& mode) {
+        return trilinear(coordinates_of(voxels), points, trilinear_of("trilinear", mode));
       },
-      "voxels"_a, "points"_a, "mode"_a = "renormalized", WithoutGil(), kTrilinearDoc);
+      "voxels"_a.none(false), "points"_a, "mode"_a = "renormalized", WithoutGil(), kTrilinearDoc);
   m.def(
       "devoxelize",
       [](const SparseTensor& voxels, const Array& points, const std::string& mode) {
@@ -221,10 +221,10 @@ void bind_interpolation(py::module_& m) {
   m.def("interpolate", &interpolate, "features"_a, "interpolation"_a, WithoutGil(), kInterpolateDoc);
   m.def(
       "devoxelize_backward",
-      [](const SparseTensor& voxels, const Array& points, const Array& grad, const std::string& mode) {
-        return devoxelize_backward(voxels, points, grad, trilinear_of("devoxelize_backward", mode));
+      [](const AnyCoordinates& voxels, const Array& points, const Array& grad, const std::string& mode) {
+        return devoxelize_backward(coordinates_of(voxels), points, grad, trilinear_of("devoxelize_backward", mode));
       },
-      "voxels"_a, "points"_a, "grad"_a, "mode"_a = "renormalized", WithoutGil(), kDevoxelizeBackwardDoc);
+      "voxels"_a.none(false), "points"_a, "grad"_a, "mode"_a = "renormalized", WithoutGil(), kDevoxelizeBackwardDoc);
   m.def("interpolate_backward", &interpolate_backward, "interpolation"_a, "grad"_a, WithoutGil(),
         kInterpolateBackwardDoc);
 }

@@ -30,14 +30,14 @@ Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t ch
 SparseTensor run(const char* op, const ConvPlan& plan, const SparseTensor& x, const Array& weight,
                  const ConvOptions& options) {
   const auto& kernels = sparse_conv_kernels(x.device());
-  const Epilogue epilogue = epilogue_of(op, options, weight.dim(2), plan.out);
+  const Epilogue epilogue = epilogue_of(op, options, weight.dim(2), plan.out.map());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   const auto packed =
       kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), weight.dim(2), DType::kF32);
-  Array out({plan.out->size(), weight.dim(2)}, DType::kF32, x.device());
+  Array out({plan.out.size(), weight.dim(2)}, DType::kF32, x.device());
   kernels.conv(context, rows_of(x.features()), plan.forward(), *packed, epilogue, rows_of(out));
-  return {plan.out, x.cache(), out, plan.stride, plan.shape};
+  return {plan.out, out};
 }
 
 }  // namespace
@@ -56,7 +56,7 @@ SparseTensor generative_conv_transpose(const SparseTensor& x, const Array& weigh
   return run(kOp, plan_generative_conv_transpose(kOp, x, weight, options), x, weight, options);
 }
 
-Array kernel_map(const SparseTensor& x, const ConvOptions& options) {
+Array kernel_map(const Coordinates& x, const ConvOptions& options) {
   const Window window = make_window("kernel_map", x.dims(), options);
   const auto out = x.cache()->coarser(x.map(), window, x.shape());
   return x.cache()->kernel_map(x.map(), out, window)->pairs();

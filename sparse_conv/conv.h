@@ -24,15 +24,8 @@ struct ConvOptions {
 /// The window of these options on D axes. Throws InvalidArgument with `op` in front.
 Window make_window(const char* op, int dims, const ConvOptions& options);
 
-/// Where the output of a window lies.
-struct OutputGrid {
-  std::shared_ptr<const CoordinateMap> map;
-  Window::Extents stride;
-  std::optional<Window::Extents> shape;
-};
-
-/// Coordinates, stride and shape of conv(x) or pool(x) with this window.
-OutputGrid output_grid(const SparseTensor& x, const Window& window);
+/// Coordinates of conv(x) or pool(x) with this window, for tensors on `x`.
+Coordinates output_coordinates(const Coordinates& x, const Window& window);
 
 /// out[o] = act(sum_k x[i] W[k] + bias + residual[o]) over the pairs with i = o * stride + offset_k, correlation as in
 /// all peers. weight f32 [K, Cin, Cout], offsets row-major with the last axis fastest, odd sizes centred, even sizes
@@ -55,6 +48,6 @@ SparseTensor generative_conv_transpose(const SparseTensor& x, const Array& weigh
 
 /// The pairs that conv() with these options uses: int32 [P, 3] = (offset, input row, output row), by offset, then
 /// output row.
-Array kernel_map(const SparseTensor& x, const ConvOptions& options);
+Array kernel_map(const Coordinates& x, const ConvOptions& options);
 
 }  // namespace voxshift

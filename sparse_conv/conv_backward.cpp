@@ -14,7 +14,7 @@ void check_operand(const char* op, const char* what, const Array& array, const S
 
 ConvGradients run(const char* op, const ConvPlan& plan, const SparseTensor& x, const Array& weight, const Array& grad,
                   WantedGradients wanted, const std::optional<Array>& added) {
-  check_operand(op, "grad", grad, {plan.out->size(), weight.dim(2)}, x.device());
+  check_operand(op, "grad", grad, {plan.out.size(), weight.dim(2)}, x.device());
   if (added) check_operand(op, "added", *added, {x.size(), x.channels()}, x.device());
   const auto& kernels = sparse_conv_kernels(x.device());
   Arena scratch(x.device());

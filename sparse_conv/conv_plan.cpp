@@ -25,7 +25,7 @@ void check_operands(const char* op, const SparseTensor& x, const Array& weight, 
         name(x.device()));
 }
 
-Window::Extents finer_stride(const char* op, const SparseTensor& x, const Window& window) {
+Window::Extents finer_stride(const char* op, const Coordinates& x, const Window& window) {
   Window::Extents stride = x.stride();
   for (std::size_t d = 0; d < static_cast<std::size_t>(x.dims()); ++d) {
     check(stride[d] % window.stride[d] == 0, "[", op, "] a tensor of stride ", stride[d], " on axis ", d,
@@ -52,7 +52,7 @@ Window make_window(const char* op, int dims, const ConvOptions& options) {
   return window;
 }
 
-OutputGrid output_grid(const SparseTensor& x, const Window& window) {
+Coordinates output_coordinates(const Coordinates& x, const Window& window) {
   Window::Extents stride = x.stride();
   std::optional<Window::Extents> shape = x.shape();
   for (std::size_t d = 0; d < static_cast<std::size_t>(x.dims()); ++d) {
@@ -63,14 +63,14 @@ OutputGrid output_grid(const SparseTensor& x, const Window& window) {
       (*shape)[d] = static_cast<std::int32_t>((std::int64_t{(*shape)[d]} + window.stride[d] - 1) / window.stride[d]);
   }
   if (shape && window.semantics == Semantics::kBounded) shape = bounded_shape(*shape, window);
-  return {x.cache()->coarser(x.map(), window, x.shape()), stride, shape};
+  return {x.cache()->coarser(x.map(), window, x.shape()), x.cache(), stride, shape};
 }
 
 ConvPlan plan_conv(const char* op, const SparseTensor& x, const Array& weight, const ConvOptions& options) {
   const Window window = make_window(op, x.dims(), options);
   check_operands(op, x, weight, window);
-  const OutputGrid grid = output_grid(x, window);
-  return {grid.map, grid.stride, grid.shape, x.cache()->kernel_map(x.map(), grid.map, window), false};
+  const Coordinates out = output_coordinates(x, window);
+  return {out, x.cache()->kernel_map(x.map(), out.map(), window), false};
 }
 
 ConvPlan plan_conv_transpose(const char* op, const SparseTensor& x, const Array& weight, const ConvOptions& options) {
@@ -78,7 +78,7 @@ ConvPlan plan_conv_transpose(const char* op, const SparseTensor& x, const Array&
   check_operands(op, x, weight, window);
   const auto stride = finer_stride(op, x, window);
   const auto [out, shape] = x.cache()->origin(x.map(), window, x.shape());
-  return {out, stride, shape, x.cache()->kernel_map(out, x.map(), window), true};
+  return {{out, x.cache(), stride, shape}, x.cache()->kernel_map(out, x.map(), window), true};
 }
 
 ConvPlan plan_generative_conv_transpose(const char* op, const SparseTensor& x, const Array& weight,
@@ -88,7 +88,7 @@ ConvPlan plan_generative_conv_transpose(const char* op, const SparseTensor& x, c
   check_operands(op, x, weight, window);
   const auto stride = finer_stride(op, x, window);
   const auto out = x.cache()->generated(x.map(), window);
-  return {out, stride, std::nullopt, x.cache()->kernel_map(out, x.map(), window), true};
+  return {{out, x.cache(), stride, {}}, x.cache()->kernel_map(out, x.map(), window), true};
 }
 
 }  // namespace voxshift

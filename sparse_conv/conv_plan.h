@@ -11,9 +11,7 @@ namespace voxshift {
 
 /// One convolution of a tensor: of any kind, as the plan function chosen says.
 struct ConvPlan {
-  std::shared_ptr<const CoordinateMap> out;  ///< coordinates of the result
-  Window::Extents stride;
-  std::optional<Window::Extents> shape;
+  Coordinates out;  ///< of the result
   std::shared_ptr<const KernelMap> map;
   bool transposed;  ///< the map goes from the result's coordinates to x's
 

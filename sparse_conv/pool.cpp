@@ -45,20 +45,20 @@ void check_grad(const char* op, const SparseTensor& x, const Array& grad, std::i
 
 SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& options) {
   const Window window = make_window("pool", x.dims(), options);
-  const OutputGrid grid = output_grid(x, window);
-  const auto map = x.cache()->kernel_map(x.map(), grid.map, window);
-  Array out({grid.map->size(), x.channels()}, DType::kF32, x.device());
+  const Coordinates coarse = output_coordinates(x, window);
+  const auto map = x.cache()->kernel_map(x.map(), coarse.map(), window);
+  Array out({coarse.size(), x.channels()}, DType::kF32, x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   sparse_conv_kernels(x.device()).pool(context, rows_of(x.features()), map->forward(), pooling, rows_of(out));
-  return {grid.map, x.cache(), out, grid.stride, grid.shape};
+  return {coarse, out};
 }
 
 Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, const ConvOptions& options) {
   const Window window = make_window("pool_backward", x.dims(), options);
-  const OutputGrid grid = output_grid(x, window);
-  check_grad("pool_backward", x, grad, grid.map->size());
-  const auto map = x.cache()->kernel_map(x.map(), grid.map, window);
+  const Coordinates coarse = output_coordinates(x, window);
+  check_grad("pool_backward", x, grad, coarse.size());
+  const auto map = x.cache()->kernel_map(x.map(), coarse.map(), window);
   Array out({x.size(), x.channels()}, DType::kF32, x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};

@@ -51,8 +51,8 @@ class KernelMapTest : public DeviceTest {
     const ConvOptions options = options_of(w);
     const auto outputs = oracle::outputs(coords, w, shape);
     const Window window = make_window("test", x.dims(), options);
-    const OutputGrid grid = output_grid(x, window);
-    ASSERT_EQ(coords_of(grid.map->coords()), outputs);
+    const Coordinates grid = output_coordinates(x, window);
+    ASSERT_EQ(coords_of(grid.map()->coords()), outputs);
     const auto flat = host<std::int32_t>(kernel_map(x, options));
     std::vector<oracle::Pair> pairs;
     for (std::size_t i = 0; i < flat.size(); i += 3)
@@ -152,8 +152,8 @@ TEST_P(KernelMapTest, CloudsAtTheEdgesOfTheKey) {
 
 TEST_P(KernelMapTest, NegativeCoordinatesRoundDown) {
   const auto x = cloud({{0, -4}, {0, -3}, {0, -1}, {0, 0}, {0, 3}});
-  const auto grid = output_grid(x, make_window("test", 1, options_of(test_data::cube(1, 3, 3))));
-  EXPECT_EQ(coords_of(grid.map->coords()), (oracle::Coords{{0, -2}, {0, -1}, {0, 0}, {0, 1}}));
+  const auto grid = output_coordinates(x, make_window("test", 1, options_of(test_data::cube(1, 3, 3))));
+  EXPECT_EQ(coords_of(grid.map()->coords()), (oracle::Coords{{0, -2}, {0, -1}, {0, 0}, {0, 1}}));
 }
 
 TEST_P(KernelMapTest, SplitsAreTheFirstPairsOfEverySplit) {
@@ -162,11 +162,11 @@ TEST_P(KernelMapTest, SplitsAreTheFirstPairsOfEverySplit) {
   for (const auto& w : {test_data::cube(3, 3), test_data::cube(3, 2, 2), test_data::cube(3, 3, 2)}) {
     const SparseTensor x = cloud(coords);
     const Window window = make_window("test", 3, options_of(w));
-    const OutputGrid grid = output_grid(x, window);
-    const auto map = x.cache()->kernel_map(x.map(), grid.map, window);
+    const Coordinates grid = output_coordinates(x, window);
+    const auto map = x.cache()->kernel_map(x.map(), grid.map(), window);
     EXPECT_EQ(map->forward().in_rows, x.size());
-    EXPECT_EQ(map->forward().out_rows, grid.map->size());
-    EXPECT_EQ(map->transposed().in_rows, grid.map->size());
+    EXPECT_EQ(map->forward().out_rows, grid.map()->size());
+    EXPECT_EQ(map->transposed().in_rows, grid.map()->size());
     EXPECT_EQ(map->transposed().out_rows, x.size());
     for (const KernelMapView& view : {map->forward(), map->transposed()})
       for (int k = 0; k < view.volume; ++k)
@@ -205,16 +205,17 @@ TEST_P(KernelMapTest, LayersShareMapsAndCoordinates) {
   const auto fine = make_window("test", 3, options_of(test_data::cube(3, 3)));
   const auto down = make_window("test", 3, options_of(test_data::cube(3, 2, 2)));
   const auto wide = make_window("test", 3, options_of(test_data::cube(3, 3, 2)));
-  EXPECT_EQ(output_grid(x, fine).map, x.map()) << "a submanifold convolution keeps the coordinates";
-  EXPECT_EQ(output_grid(x, down).map, output_grid(x, down).map);
-  EXPECT_EQ(output_grid(x, down).map, output_grid(x, wide).map) << "with floor the stride alone decides";
+  EXPECT_EQ(output_coordinates(x, fine).map(), x.map()) << "a submanifold convolution keeps the coordinates";
+  EXPECT_EQ(output_coordinates(x, down).map(), output_coordinates(x, down).map());
+  EXPECT_EQ(output_coordinates(x, down).map(), output_coordinates(x, wide).map())
+      << "with floor the stride alone decides";
   const auto third = test_data::cube(3, 2, 3);
-  EXPECT_EQ(coords_of(output_grid(x, make_window("test", 3, options_of(third))).map->coords()),
+  EXPECT_EQ(coords_of(output_coordinates(x, make_window("test", 3, options_of(third))).map()->coords()),
             oracle::floor_outputs(coords_of(x.coords()), third))
       << "another stride has other coordinates";
   EXPECT_EQ(x.cache()->kernel_map(x.map(), x.map(), fine), x.cache()->kernel_map(x.map(), x.map(), fine));
-  EXPECT_NE(x.cache()->kernel_map(x.map(), output_grid(x, down).map, down),
-            x.cache()->kernel_map(x.map(), output_grid(x, down).map, wide));
+  EXPECT_NE(x.cache()->kernel_map(x.map(), output_coordinates(x, down).map(), down),
+            x.cache()->kernel_map(x.map(), output_coordinates(x, down).map(), wide));
 }
 
 TEST_P(KernelMapTest, EmptyCloud) {
@@ -238,9 +239,9 @@ TEST_P(KernelMapTest, CoordinatesThatLeave32BitsAreRefused) {
 TEST_P(KernelMapTest, ShapesThatLeave32BitsAreRefused) {
   const SparseTensor x = tensor({{0, 0}}, oracle::Matrix(1, 1), {.shape = extents({INT32_MAX})});
   Window window = make_window("test", 1, options_of(test_data::bounded(test_data::cube(1, 1), 0)));
-  EXPECT_EQ((*output_grid(x, window).shape)[0], INT32_MAX);
+  EXPECT_EQ((*output_coordinates(x, window).shape())[0], INT32_MAX);
   window.pad[0] = 1;
-  expect_throw([&] { output_grid(x, window); }, {"[conv]", "axis 0", "padding 1", "2^31 - 1"});
+  expect_throw([&] { output_coordinates(x, window); }, {"[conv]", "axis 0", "padding 1", "2^31 - 1"});
 }
 
 TEST_P(KernelMapTest, WrongWindowsAreRefused) {

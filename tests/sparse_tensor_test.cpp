@@ -139,6 +139,24 @@ TEST_P(SparseTensorTest, EdgesOfCoordinates) {
   EXPECT_EQ(none.inverse().shape(), (Shape{0}));
 }
 
+TEST_P(SparseTensorTest, CoordinatesAreASetThatTensorsShare) {
+  const Coords given{{1, 5, -2}, {0, 3, 1}, {1, 5, -2}, {0, -4, 9}};
+  const Coordinates cells(array(given, 2), extents({2, 4}));
+  EXPECT_EQ(coords_of(cells.coords()), (Coords{{0, -4, 9}, {0, 3, 1}, {1, 5, -2}}));
+  EXPECT_EQ(host<std::int32_t>(cells.inverse()), (std::vector<std::int32_t>{2, 1, 2, 0}));
+  EXPECT_EQ(cells.size(), 3);
+  EXPECT_EQ(cells.device(), device());
+  const Array features = array(test_data::whole(3, 2, 1));
+  const SparseTensor x(cells, features);
+  EXPECT_EQ(x.features().memory(), features.memory());
+  EXPECT_EQ(x.map(), cells.map());
+  EXPECT_EQ(x.cache(), cells.cache());
+  EXPECT_EQ(x.stride(), extents({2, 4}));
+  EXPECT_EQ(x.inverse().count(), 0);
+  EXPECT_EQ(x.coordinates().to(device()).map(), cells.map());
+  expect_throw([&] { SparseTensor(cells, array(Matrix(4, 2))); }, {"[SparseTensor]", "f32 [3, C]", "[4, 2]"});
+}
+
 TEST_P(SparseTensorTest, WrongArgumentsAreRefused) {
   const Array one = array({{0, 1, 2}}, 2), row = array(Matrix(1, 2));
   const auto refused = [&](const Array& coords, const Array& features, const std::vector<std::string>& parts,
@@ -147,24 +165,31 @@ TEST_P(SparseTensorTest, WrongArgumentsAreRefused) {
     with_op.emplace_back("[SparseTensor]");
     expect_throw([&] { SparseTensor(coords, features, options); }, with_op);
   };
-  refused(array(Matrix(1, 3)), row, {"i32", "f32"});
-  refused(one.reshaped({3}), row, {"[N, 1 + D]", "[3]"});
-  refused(array({{0}}, 0), row, {"D = 1..4", "[1, 1]"});
-  refused(array({{0, 1, 2, 3, 4, 5}}, 5), row, {"D = 1..4", "[1, 6]"});
+  const auto bad_coordinates = [&](const Array& coords, const std::vector<std::string>& parts,
+                                   const SparseTensor::Options& options = {}) {
+    auto with_op = parts;
+    with_op.emplace_back("[Coordinates]");
+    expect_throw([&] { SparseTensor(coords, Array({coords.dim(0), 2}, DType::kF32, device()), options); }, with_op);
+    expect_throw([&] { Coordinates(coords, options.stride, options.shape); }, with_op);
+  };
+  bad_coordinates(array(Matrix(1, 3)), {"i32", "f32"});
+  bad_coordinates(one.reshaped({3}), {"[N, 1 + D]", "[3]"});
+  bad_coordinates(array({{0}}, 0), {"D = 1..4", "[1, 1]"});
+  bad_coordinates(array({{0, 1, 2, 3, 4, 5}}, 5), {"D = 1..4", "[1, 6]"});
   refused(one, array(Matrix(1, 2), {2}), {"features", "[2]"});
   refused(one, Array({1, 2}, DType::kI32, device()), {"features", "i32"});
   refused(one, array(Matrix(2, 2)), {"1 rows", "2"});
-  refused(array({{-1, 0, 0}}, 2), row, {"batch", "-1"});
+  bad_coordinates(array({{-1, 0, 0}}, 2), {"batch", "-1"});
   refused(array({{0, 0, 0}, {0, 0, 0}, {0, 1, 0}}, 2), array(Matrix(3, 1)), {"1 repeated", "reduce="});
   SparseTensor::Options options;
   options.stride = extents({1, 0});
-  refused(one, row, {"stride of axis 1", "0"}, options);
+  bad_coordinates(one, {"stride of axis 1", "0"}, options);
   options = {};
   options.shape = extents({1, 3});
-  refused(one, row, {"axis 0", "0..0"}, options);
-  refused(array({{0, 0, -1}}, 2), row, {"axis 1", "-1"}, options);
+  bad_coordinates(one, {"axis 0", "0..0"}, options);
+  bad_coordinates(array({{0, 0, -1}}, 2), {"axis 1", "-1"}, options);
   options.shape = extents({1, -3});
-  refused(array(Coords{}, 2), array(Matrix(), {0, 2}), {"shape", "axis 1"}, options);
+  bad_coordinates(array(Coords{}, 2), {"shape", "axis 1"}, options);
 
   const SparseTensor x(one, row);
   expect_throw([&] { x.with_features(array(Matrix(2, 2))); }, {"[with_features]", "f32 [1, C]", "[2, 2]"});

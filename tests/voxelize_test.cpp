@@ -268,7 +268,7 @@ TEST_P(VoxelizeTest, CellsCountedFromTheLowestOfEachAxis) {
   EXPECT_EQ(host<std::int32_t>(moved.inverse), host<std::int32_t>(plain.inverse));
   expect_same_bits(moved.tensor.features(), plain.tensor.features());
   const oracle::Window down = test_data::cube(3, 2, 2);
-  EXPECT_EQ(coords_of(output_grid(moved.tensor, make_window("test", 3, options_of(down))).map->coords()),
+  EXPECT_EQ(coords_of(output_coordinates(moved.tensor, make_window("test", 3, options_of(down))).map()->coords()),
             oracle::floor_outputs(expected, down));
 }
 
@@ -346,8 +346,8 @@ TEST_P(RealScanTest, LevelsAndPairs) {
   for (const auto& [voxels, pairs] : voxels_and_pairs) {
     EXPECT_EQ(x.size(), voxels);
     EXPECT_EQ(kernel_map(x, options_of(test_data::cube(3, 3))).dim(0), pairs);
-    const auto grid = output_grid(x, make_window("test", 3, down));
-    x = SparseTensor(grid.map, x.cache(), Array({grid.map->size(), 1}, DType::kF32, device()), grid.stride, grid.shape);
+    const auto grid = output_coordinates(x, make_window("test", 3, down));
+    x = SparseTensor(grid, Array({grid.size(), 1}, DType::kF32, device()));
   }
 }
 

@@ -113,6 +113,7 @@ class Arguments:
         makers = {
             "NDArray": lambda: self.array(argument),
             "SparseTensor": self.sparse_tensor,
+            "Coordinates": lambda: self.sparse_tensor().coordinates,
             "_Profile": lambda: self.pick(MODELS).profile,
             "int": lambda: self.pick(INTS),
             "float": lambda: self.pick(FLOATS),
@@ -178,7 +179,7 @@ def call(arguments):
         given["threads"] = 1
     result = target(**given)
     for part in result if isinstance(result, tuple) else [result]:
-        arguments.results += [part] + [getattr(part, field) for field in ("indices", "tensor", "coords") if hasattr(part, field)]
+        arguments.results += [part] + [getattr(part, field) for field in ("indices", "tensor", "coords", "coordinates") if hasattr(part, field)]
 
 
 def test_one_input(data):

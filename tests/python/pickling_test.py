@@ -65,6 +65,9 @@ def things(clip_model):
     frame = np.zeros((128, 128, 3), np.uint8)
     result = vs.Recognizer(clip_model).push(frame)
     return {
+        "Coordinates": vs.Coordinates(repeated[::-1], stride=(1, 2, 3), shape=9),
+        "Coordinates of an op": vs.max_pool(x, 2, stride=2).coordinates,
+        "Coordinates without rows": vs.Coordinates(coords[:0]),
         "SparseTensor": vs.SparseTensor(coords[turned], feats[turned]),
         "SparseTensor with repeats": vs.SparseTensor(repeated, np.concatenate([feats, feats[:7]]), reduce="sum"),
         "SparseTensor of an op": vs.max_pool(x, 2, stride=2),
@@ -82,7 +85,7 @@ def things(clip_model):
 
 
 DATA = {"SparseTensor", "Voxels", "NearestNeighbors", "RaggedNeighbors", "Interpolation", "ClassInfo", "ConfusionMatrix"}
-DATA |= {"FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
+DATA |= {"Coordinates", "FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
 REFUSED = {"ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer"}
 
 
