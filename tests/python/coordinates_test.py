@@ -86,3 +86,23 @@ def test_nothing_stands_for_coordinates():
     for call in (vs.kernel_map, vs.Coordinates(CELLS).same_coordinates):
         with pytest.raises(TypeError):
             call(None)
+
+
+def test_torch_tensors_lie_on_them(random):
+    torch = pytest.importorskip("torch", reason="voxshift.torch needs PyTorch")
+    import voxshift.torch as vst
+
+    coords, feats = random_cloud(random, 70, 3, 6)
+    cells = vs.Coordinates(coords, stride=2)
+    x = vst.SparseTensor(torch.from_numpy(feats), cells)
+    assert x.coordinates is cells and x.stride == (2, 2, 2)
+    y = vst.SparseTensor(torch.from_numpy(feats[::-1].copy()), coords[::-1].copy(), stride=2)
+    assert torch.equal((x + y).feats, 2 * x.feats)
+    coarse = vst.max_pool(x)
+    assert isinstance(coarse.coordinates, vs.Coordinates) and coarse.coordinates.stride == (4, 4, 4)
+    with pytest.raises(ValueError, match="coordinates, but 3 rows of feats"):
+        vst.SparseTensor(torch.ones(3, 2), cells)
+    with pytest.raises(ValueError, match="those of the Coordinates"):
+        vst.SparseTensor(torch.from_numpy(feats), cells, stride=2)
+    with pytest.raises(ValueError, match="1 repeated coordinates"):
+        vst.SparseTensor(torch.ones(3, 2), np.array([[0, 1, 1, 1], [0, 1, 1, 1], [0, 2, 1, 1]], np.int32))

@@ -166,7 +166,7 @@ def test_voxelize_features(random, how):
 def test_devoxelize_at_points(random, mode):
     x = cloud(random, extent=6)
     points = np.concatenate([random.integers(0, 2, (700, 1)), random.uniform(-1, 6, (700, 3))], 1).astype(np.float32)
-    corners = vs.trilinear(x.base, points, mode)
+    corners = vs.trilinear(x.coordinates, points, mode)
     check_gradients(
         lambda f: vst.devoxelize(x.with_feats(f), torch.from_numpy(points), mode),
         lambda f: torch_oracle.mixed(f, corners.indices, corners.weights),
@@ -179,14 +179,14 @@ def test_between_two_levels(random):
     fine = cloud(random, 800, extent=9)
     coarse = vst.max_pool(fine, 2, 4)
     coarse = coarse.with_feats(coarse.feats.detach().requires_grad_())
-    parents = coarse.base.find(np.floor_divide(fine.coords.numpy(), (1, 4, 4, 4)))
+    parents = coarse.coordinates.find(np.floor_divide(fine.coords.numpy(), (1, 4, 4, 4)))
     check_gradients(
         lambda f: vst.voxelize(fine.with_feats(f), coarse).feats,
         lambda f: torch_oracle.reduced(f, parents, len(coarse), "mean"),
         [fine.feats],
         random,
     )
-    corners = vs.trilinear(coarse.base, fine.coords.numpy().astype(np.float32))
+    corners = vs.trilinear(coarse.coordinates, fine.coords.numpy().astype(np.float32))
     check_gradients(
         lambda f: vst.devoxelize(coarse.with_feats(f), fine).feats,
         lambda f: torch_oracle.mixed(f, corners.indices, corners.weights),

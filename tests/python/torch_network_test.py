@@ -42,7 +42,7 @@ def test_logits_are_those_of_the_runtime(random, arch):
     network, x = trained(arch, random)
     with torch.no_grad():
         logits = network(x).numpy()
-    runtime = network.to_model().forward(x.base.with_features(x.feats.numpy()))
+    runtime = network.to_model().forward(vs.SparseTensor(x.coordinates, x.feats.numpy()))
     assert oracle.relative_error(runtime, logits) < 1e-5
     assert logits.std() > 1e-3
     assert set(network.state_dict()) == set(network.model.parameters())
@@ -198,7 +198,7 @@ def test_clips_do_not_see_each_other(random):
 
 
 def logits_of(path, x):
-    return vs.Model.load(path).forward(x.base.with_features(x.feats.detach().numpy()))
+    return vs.Model.load(path).forward(vs.SparseTensor(x.coordinates, x.feats.detach().numpy()))
 
 
 @pytest.mark.parametrize("arch", NETWORKS)

@@ -4,6 +4,7 @@ Each runs the voxshift operator of its name and, going back, its `_backward`; me
 gradients are not defined.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.gradients import OPS, gradient, gradient_of
 
 if TYPE_CHECKING:
     from voxshift.torch.sparse_tensor import SparseTensor
@@ -46,13 +48,13 @@ class _Conv(Function):
     """Gives feats back as well: its gradient from other uses is added where that by this one is made."""
 
     @staticmethod
-    def forward(ctx, feats, weight, bias, base, op, options):
-        x = base.with_features(array(op, "feats", feats))
+    def forward(ctx, feats, weight, bias, coordinates, op, options):
+        x = vs.SparseTensor(coordinates, array(op, "feats", feats))
         y = _CONVS[op][0](x, array(op, "weight", weight), bias=array(op, "bias", bias), **options)
         ctx.save_for_backward(feats, weight)
         ctx.set_materialize_grads(False)
-        ctx.base, ctx.op, ctx.options = base, op, options
-        return tensor_of(y.feats), y.with_features(y.feats[:, :0]), feats
+        ctx.coordinates, ctx.op, ctx.options = coordinates, op, options
+        return tensor_of(y.feats), y.coordinates, feats
 
     @staticmethod
     @once_differentiable
@@ -64,7 +66,7 @@ class _Conv(Function):
         gradient = array(ctx.op, "grad", grad)
         of_feats, of_weight = None, None
         if needs_feats or needs_weight:
-            x = ctx.base.with_features(array(ctx.op, "feats", feats))
+            x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", feats))
             of_feats, of_weight = _CONVS[ctx.op][1](
                 x,
                 array(ctx.op, "weight", weight),
@@ -94,32 +96,27 @@ def conv3d(
     weight: float32 [K, Cin, Cout], or [Cin, Cout] where K is 1. bias: float32 [Cout]. In any number of dimensions, as
     the other arguments and the result are voxshift's. Raises ValueError for wrong shapes, dtypes or options.
     """
-    return conv3d_and_input(x, weight, bias, kernel_size, stride, dilation, padding, semantics, op)[0]
+    options = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
+    return conv3d_and_input(x, weight, bias, **options, semantics=semantics, op=op)[0]
 
 
 def conv3d_and_input(
-    x: "SparseTensor", weight, bias, kernel_size, stride, dilation, padding, semantics, op
+    x: "SparseTensor", weight, bias=None, *, kernel_size, stride, dilation, padding, semantics, op
 ) -> Tuple["SparseTensor", "SparseTensor"]:
     """conv3d's result, and x for its later uses: their gradient is added to conv3d's own without a pass for the sum."""
     given = weight
     if weight.dim() == 2:
         weight = weight.unsqueeze(0)
-    options = {
-        "kernel_size": kernel_size,
-        "stride": stride,
-        "dilation": dilation,
-        "padding": padding,
-        "semantics": semantics,
-    }
-    feats, base, again = _Conv.apply(x.feats, weight, bias, x.base, op, options)
-    if op != "generative_conv_transpose":
-        axes = {key: per_axis(options[key], x.base.dims) for key in ("kernel_size", "stride", "dilation", "padding")}
-        if semantics == "floor":
-            del axes["padding"]
-        recording.note(op, (x.feats,), feats, {"weight": given, "bias": bias}, semantics=semantics, **axes)
-    else:
-        recording.refuse(op, feats)
-    return x.on(base, feats), x.with_feats(again) if x.feats.requires_grad else x
+    window = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
+    options = {**window, "semantics": semantics}
+    feats, coordinates, again = _Conv.apply(x.feats, weight, bias, x.coordinates, op, options)
+    axes = {key: per_axis(value, x.coordinates.dims) for key, value in window.items()}
+    recording.note(op, (x.feats,), feats, weight=given, bias=bias, semantics=semantics, **axes)
+    return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
+
+
+for _op in ("conv", "conv_transpose"):
+    gradient(_op, of="voxels")(partial(conv3d_and_input, op=_op))
 
 
 def per_axis(value: Axes, dims: int) -> List[int]:
@@ -129,9 +126,9 @@ def per_axis(value: Axes, dims: int) -> List[int]:
 
 class _Cat(Function):
     @staticmethod
-    def forward(ctx, base, *feats):
+    def forward(ctx, coordinates, *feats):
         ctx.channels = [f.shape[1] for f in feats]
-        return tensor_of(vs.cat([base.with_features(array("cat", "feats", f)) for f in feats]).feats)
+        return tensor_of(vs.cat([vs.SparseTensor(coordinates, array("cat", "feats", f)) for f in feats]).feats)
 
     @staticmethod
     @once_differentiable
@@ -139,10 +136,10 @@ class _Cat(Function):
         return (None, *grad.split(ctx.channels, dim=1))
 
 
-def cat(feats: Sequence[torch.Tensor], base: vs.SparseTensor) -> torch.Tensor:
-    """Channels side by side, float32 [N, sum C], of features float32 [N, C] that all belong to base's coordinates."""
-    out = _Cat.apply(base, *feats)
-    recording.note("cat", tuple(feats), out, {})
+def cat(feats: Sequence[torch.Tensor], coordinates: vs.Coordinates) -> torch.Tensor:
+    """Channels side by side, float32 [N, sum C], of features float32 [N, C] that all belong to the coordinates."""
+    out = _Cat.apply(coordinates, *feats)
+    recording.note("cat", tuple(feats), out)
     return out
 
 
@@ -172,10 +169,11 @@ class _Linear(Function):
         return tensor_of(of_x), None if of_weight is None else tensor_of(of_weight).t(), tensor_of(of_bias)
 
 
+@gradient("linear", of="rows")
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] = None) -> torch.Tensor:
     """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]."""
     out = _Linear.apply(x, weight, bias)
-    recording.note("linear", (x,), out, {"weight": weight, "bias": bias})
+    recording.note("linear", (x,), out, weight=weight, bias=bias)
     return out
 
 
@@ -259,26 +257,38 @@ def batch_norm(
     out = torch.addcmul(bias - running_mean * scale, x, scale)
     if residual is not None:
         out = out + residual
-    out = _ACTIVATIONS[activation](out, negative_slope)
+    out = activate(out, activation, negative_slope)
     roles = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
     last = out if residual is None and activation is None else None
-    name = recording.note("batch_norm", (x,), last, roles, eps=eps)
+    name = recording.note("batch_norm", (x,), last, **roles, eps=eps)
     if residual is not None:
         name = recording.note("add", (name, residual), None if activation else out)
     if activation is not None:
-        slope = {"slope": negative_slope} if activation == "leaky_relu" else {}
-        recording.note(activation, (name,), out, **slope)
+        recording.note(activation, (name,), out, **_slope_of(activation, negative_slope))
     return out
 
 
-_ACTIVATIONS = {
-    None: lambda x, slope: x,
-    "relu": lambda x, slope: torch.relu(x),
-    "relu6": lambda x, slope: torch.nn.functional.relu6(x),
-    "leaky_relu": lambda x, slope: torch.nn.functional.leaky_relu(x, slope),
-}
+@gradient("batch_norm", of="rows")
+def _batch_norm_and_sum(x, residual=None, **options):
+    return batch_norm(x, residual=residual, **options)
 
 
-def activate(x: torch.Tensor, activation: Optional[str], negative_slope: float = 0.01) -> torch.Tensor:
+ACTIVATIONS = ("relu", "relu6", "leaky_relu")  # those that batch_norm applies in the same pass
+
+gradient("relu", of="rows")(lambda x: torch.relu(x))
+gradient("relu6", of="rows")(lambda x: torch.nn.functional.relu6(x))
+gradient("leaky_relu", of="rows")(lambda x, slope: torch.nn.functional.leaky_relu(x, slope))
+gradient("sigmoid", of="rows")(lambda x: torch.sigmoid(x))
+gradient("add", of="rows")(lambda a, b: a + b)
+gradient("columns", of="rows")(lambda x, first, count: x[:, first : first + count])
+
+
+def _slope_of(activation, negative_slope):
+    return {"slope": negative_slope} if "slope" in OPS[activation]["attributes"] else {}
+
+
+def activate(x: torch.Tensor, activation: Optional[str], negative_slope: float) -> torch.Tensor:
     """The activation of this name; None is the identity."""
-    return _ACTIVATIONS[activation](x, negative_slope)
+    if activation is None:
+        return x
+    return gradient_of(activation).function(x, **_slope_of(activation, negative_slope))

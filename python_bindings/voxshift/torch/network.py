@@ -7,13 +7,12 @@ import torch
 from torch import nn
 
 import voxshift as vs
-from voxshift.torch import functional, points, recording, video
-from voxshift.torch.sparse_tensor import SparseTensor, cat, check_together
+from voxshift.torch import functional, recording, video
+from voxshift.torch.gradients import OPS, gradient_of
+from voxshift.torch.sparse_tensor import SparseTensor, check_together
 
 Classes = Union[int, Sequence, None]
 Profile = Union[str, dict, None]
-
-_ACTIVATIONS = {"relu": "relu", "relu6": "relu6", "leaky_relu": "leaky_relu"}
 
 
 class _Step:
@@ -22,8 +21,7 @@ class _Step:
     def __init__(self, node):
         self.op, self.inputs, self.output = node["op"], list(node["inputs"]), node["name"]
         self.node, self.parameters = node, node.get("parameters", {})
-        self.activation, self.slope = None, 0.01
-        self.residual = None
+        self.attributes = {name: node[name] for name in OPS[self.op]["attributes"]}
         self.last_used = []  # values that no later step reads
 
 
@@ -44,13 +42,14 @@ def _fuse(nodes, output):
             if following and following["name"] in fused:  # the other term of a sum
                 following = None
             after = following and only_user.get(following["name"])
-            if following and following["op"] == "add" and after and after["op"] in _ACTIVATIONS:
-                step.residual = next(value for value in following["inputs"] if value != node["name"])
-                step.inputs.append(step.residual)
+            if following and following["op"] == "add" and after and after["op"] in functional.ACTIVATIONS:
+                step.inputs.append(next(value for value in following["inputs"] if value != node["name"]))
                 fused.add(following["name"])
                 following = after
-            if following and following["op"] in _ACTIVATIONS:
-                step.activation, step.slope = following["op"], following.get("slope", 0.01)
+            if following and following["op"] in functional.ACTIVATIONS:
+                step.attributes["activation"] = following["op"]
+                if "slope" in following:
+                    step.attributes["negative_slope"] = following["slope"]
                 step.output = following["name"]
                 fused.add(following["name"])
         steps[step.output] = step
@@ -122,12 +121,30 @@ class Network(nn.Module):
         values = {"input": video.Frames.of(x, n_segment) if isinstance(x, torch.Tensor) else x}
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
-            roles = {role: self.tensor(name) for role, name in step.parameters.items()}
-            values[step.output] = _RUN.get(step.op, _through_the_library)(self, step, inputs, roles)
+            values[step.output] = self._run(step, inputs)
             values.update(zip(step.inputs, inputs))
             for name in step.last_used:
                 del values[name]
         return values[self.output].feats
+
+    def _run(self, step, inputs):
+        """The value of a step; an input that later steps shall take instead is changed in the list."""
+        tensors = {role: self.tensor(name) for role, name in step.parameters.items()}
+        on_voxels = all(isinstance(x, SparseTensor) for x in inputs)
+        found = gradient_of(step.op, "voxels" if on_voxels else "frames")
+        if found is None:
+            return _through_the_library(step, inputs, tensors)
+        named = {**tensors, **step.attributes}
+        if step.op == "batch_norm":
+            named["training"] = self.training and tensors["weight"].requires_grad
+        if found.of == "rows":
+            if on_voxels:
+                check_together(step.op, inputs)
+            return inputs[0].with_feats(found.function(*(x.feats for x in inputs), **named))
+        value = found.function(*inputs, **named)
+        if isinstance(value, tuple):
+            value, inputs[0] = value
+        return value
 
     def to_model(self) -> vs.Model:
         """A voxshift.Model with the present weights."""
@@ -147,7 +164,7 @@ class _WithoutGradient(torch.autograd.Function):
         raise vs.InvalidArgument(f"[Network] node {ctx.node}: {ctx.op} has no gradient here")
 
 
-def _through_the_library(net, step, inputs, roles):
+def _through_the_library(step, inputs, roles):
     """An op that has no autograd function: a graph of this node alone, whose inputs lie side by side in one tensor."""
     if not all(isinstance(x, SparseTensor) for x in inputs):
         raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op} runs here on voxels only")
@@ -159,83 +176,14 @@ def _through_the_library(net, step, inputs, roles):
         first += x.feats.shape[1]
     names = {role: role for role in roles}
     nodes.append({**step.node, "name": "y", "inputs": [node["name"] for node in nodes], "parameters": names})
-    graph = {"input": "voxels", "dims": inputs[0].base.dims, "in_channels": first, "nodes": nodes, "outputs": ["y"]}
+    graph = {"input": "voxels", "dims": inputs[0].coordinates.dims, "in_channels": first, "nodes": nodes, "outputs": ["y"]}
     tensors = {role: functional.array(step.op, role, tensor) for role, tensor in roles.items()}
     model = vs.Model.from_graph(graph, tensors, None, 0)
     feats = torch.cat([x.feats for x in inputs], 1)
-    found = model.forward(inputs[0].base.with_features(functional.array(step.op, "feats", feats)))
+    found = model.forward(vs.SparseTensor(inputs[0].coordinates, functional.array(step.op, "feats", feats)))
     if len(found) != len(feats):
         raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op}, which makes other rows, does not run here")
     return inputs[0].with_feats(_WithoutGradient.apply(step.op, step.output, torch.from_numpy(found), feats, *roles.values()))
-
-
-def _conv(op):
-    def run(net, step, inputs, roles):
-        node = step.node
-        y, inputs[0] = functional.conv3d_and_input(
-            inputs[0],
-            roles["weight"],
-            roles.get("bias"),
-            kernel_size=node["kernel_size"],
-            stride=node["stride"],
-            dilation=node["dilation"],
-            padding=node.get("padding", 0),
-            semantics=node.get("semantics", "floor"),
-            op=op,
-        )
-        return y
-
-    return run
-
-
-def _batch_norm(net, step, inputs, roles):
-    if step.residual and isinstance(inputs[0], SparseTensor):
-        check_together("batch_norm", inputs)
-    residual = inputs[1].feats if step.residual else None
-    out = functional.batch_norm(
-        inputs[0].feats,
-        roles["running_mean"],
-        roles["running_var"],
-        roles["weight"],
-        roles["bias"],
-        training=net.training and roles["weight"].requires_grad,
-        eps=step.node["eps"],
-        residual=residual,
-        activation=step.activation,
-        negative_slope=step.slope,
-    )
-    return inputs[0].with_feats(out)
-
-
-def _linear(net, step, inputs, roles):
-    return inputs[0].with_feats(functional.linear(inputs[0].feats, roles["weight"], roles.get("bias")))
-
-
-def _activation(name):
-    def run(net, step, inputs, roles):
-        return inputs[0].with_feats(functional.activate(inputs[0].feats, name, step.node.get("slope", 0.01)))
-
-    return run
-
-
-def _columns(feats, node):
-    return feats[:, node["first"] : node["first"] + node["count"]]
-
-
-_RUN = {
-    "conv": _conv("conv"),
-    "conv_transpose": _conv("conv_transpose"),
-    "batch_norm": _batch_norm,
-    "linear": _linear,
-    "add": lambda net, step, inputs, roles: inputs[0] + inputs[1],
-    "cat": lambda net, step, inputs, roles: cat(inputs),
-    "columns": lambda net, step, inputs, roles: inputs[0].with_feats(_columns(inputs[0].feats, step.node)),
-    "devoxelize": lambda net, step, inputs, roles: points.devoxelize(inputs[0], inputs[1]),
-    "voxelize": lambda net, step, inputs, roles: points.voxelize(inputs[0], inputs[1]),
-    "sigmoid": lambda net, step, inputs, roles: inputs[0].with_feats(torch.sigmoid(inputs[0].feats)),
-    **{name: _activation(name) for name in _ACTIVATIONS},
-    **video.RUN,
-}
 
 
 def MinkUNet(width: float = 1.0, classes: int = 19, seed: int = 0) -> Network:
@@ -300,8 +248,8 @@ def to_model(
     model = module.to_model()
     if classes is None and profile is None:
         return model
-    return recording.model_from_graph(
-        model.graph, model.parameters(), classes or model.classes, profile or model.profile, model.arch
+    return vs.Model.from_graph(
+        model.graph, model.parameters(), profile or model.profile, classes or model.classes, model.arch
     )
 
 

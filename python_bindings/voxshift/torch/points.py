@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.functional import array, tensor_of
+from voxshift.torch.gradients import gradient
 from voxshift.torch.sparse_tensor import SparseTensor
 
 
@@ -62,9 +63,10 @@ def voxelize_features(
 
 def _cells(x: SparseTensor) -> np.ndarray:
     """float32 [N, 1 + D]: batch and place of each coordinate, in cells of the network's input."""
-    return x.base.coords.astype(np.float32) * np.array((1, *x.stride), np.float32)
+    return x.coordinates.coords.astype(np.float32) * np.array((1, *x.stride), np.float32)
 
 
+@gradient("devoxelize", of="voxels")
 def devoxelize(
     x: SparseTensor, points: Union[SparseTensor, torch.Tensor], mode: str = "renormalized"
 ) -> Union[SparseTensor, torch.Tensor]:
@@ -75,13 +77,14 @@ def devoxelize(
     voxels that are present, or "raw" (MinkowskiEngine). Raises ValueError for other shapes or dtypes.
     """
     if not isinstance(points, SparseTensor):
-        return interpolate(x.feats, vs.trilinear(x.base, array("devoxelize", "points", points), mode))
-    feats = interpolate(x.feats, vs.trilinear(x.base, _cells(points), mode))
+        return interpolate(x.feats, vs.trilinear(x.coordinates, array("devoxelize", "points", points), mode))
+    feats = interpolate(x.feats, vs.trilinear(x.coordinates, _cells(points), mode))
     if mode == "renormalized":
         recording.note("devoxelize", (x.feats, points.feats), feats)
     return points.with_feats(feats)
 
 
+@gradient("voxelize", of="voxels")
 def voxelize(x: SparseTensor, like: SparseTensor) -> SparseTensor:
     """Mean of the rows of x in each voxel of `like`, whose strides are multiples of x's (spvnas' point_to_voxel).
 
@@ -90,7 +93,7 @@ def voxelize(x: SparseTensor, like: SparseTensor) -> SparseTensor:
     ratio = np.array((1, *like.stride)) // (1, *x.stride)
     if (ratio * (1, *x.stride) != (1, *like.stride)).any():
         raise vs.InvalidArgument(f"[voxelize] strides {like.stride} expected to be multiples of {x.stride}")
-    inverse = like.base.find(x.base.coords // ratio.astype(np.int32))
+    inverse = like.coordinates.find(x.coordinates.coords // ratio.astype(np.int32))
     feats = voxelize_features(x.feats, inverse, len(like))
     recording.note("voxelize", (x.feats, like.feats), feats)
     return like.with_feats(feats)

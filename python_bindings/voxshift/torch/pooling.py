@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.functional import Axes, array, tensor_of
+from voxshift.torch.gradients import gradient
 from voxshift.torch.sparse_tensor import SparseTensor
 
 _POOLS = {
@@ -24,30 +25,30 @@ _GLOBAL_POOLS = {
 
 class _Pool(Function):
     @staticmethod
-    def forward(ctx, feats, base, op, options):
-        y = _POOLS[op][0](base.with_features(array(op, "feats", feats)), **options)
+    def forward(ctx, feats, coordinates, op, options):
+        y = _POOLS[op][0](vs.SparseTensor(coordinates, array(op, "feats", feats)), **options)
         ctx.save_for_backward(feats)
-        ctx.base, ctx.op, ctx.options = base, op, options
-        return tensor_of(y.feats), y.with_features(y.feats[:, :0])
+        ctx.coordinates, ctx.op, ctx.options = coordinates, op, options
+        return tensor_of(y.feats), y.coordinates
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, _):
-        x = ctx.base.with_features(array(ctx.op, "feats", ctx.saved_tensors[0]))
+        x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", ctx.saved_tensors[0]))
         return tensor_of(_POOLS[ctx.op][1](x, array(ctx.op, "grad", grad), **ctx.options)), None, None, None
 
 
 class _GlobalPool(Function):
     @staticmethod
-    def forward(ctx, feats, base, op):
+    def forward(ctx, feats, coordinates, op):
         ctx.save_for_backward(feats)
-        ctx.base, ctx.op = base, op
-        return tensor_of(_GLOBAL_POOLS[op][0](base.with_features(array(op, "feats", feats))))
+        ctx.coordinates, ctx.op = coordinates, op
+        return tensor_of(_GLOBAL_POOLS[op][0](vs.SparseTensor(coordinates, array(op, "feats", feats))))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x = ctx.base.with_features(array(ctx.op, "feats", ctx.saved_tensors[0]))
+        x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", ctx.saved_tensors[0]))
         return tensor_of(_GLOBAL_POOLS[ctx.op][1](x, array(ctx.op, "grad", grad))), None, None
 
 
@@ -59,9 +60,14 @@ def _pool(op, x, kernel_size, stride, dilation, padding, semantics):
         "padding": padding,
         "semantics": semantics,
     }
-    feats, base = _Pool.apply(x.feats, x.base, op, options)
+    feats, coordinates = _Pool.apply(x.feats, x.coordinates, op, options)
     recording.refuse(op, feats)
-    return x.on(base, feats)
+    return x.on(coordinates, feats)
+
+
+@gradient("pool", of="voxels")
+def _pool_of_graph(x, reduce, **window):
+    return _pool({"max": "max_pool", "mean": "avg_pool", "sum": "sum_pool"}[reduce], x, **window)
 
 
 def max_pool(
@@ -105,7 +111,7 @@ def sum_pool(
 
 
 def _global_pool(op, x):
-    feats = _GlobalPool.apply(x.feats, x.base, op)
+    feats = _GlobalPool.apply(x.feats, x.coordinates, op)
     recording.refuse(op, feats)
     return feats
 

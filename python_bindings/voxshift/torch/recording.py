@@ -4,10 +4,7 @@ Functions of this package tell what they did by `note`. Plain torch functions on
 file has an op for; the result of any other is remembered as made by it, and using it is an error.
 """
 
-import json
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, Union
 
 import numpy as np
@@ -16,22 +13,20 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import voxshift as vs
+from voxshift.torch.gradients import OPS
 
 _recorder: Optional["_Recorder"] = None
 
 
 def note(
-    op: str,
-    inputs: Sequence[Union[torch.Tensor, str]],
-    output: Optional[torch.Tensor] = None,
-    parameters: Optional[dict[str, Optional[torch.Tensor]]] = None,
-    **attributes: Any,
+    op: str, inputs: Sequence[Union[torch.Tensor, str]], output: Optional[torch.Tensor] = None, **named: Any
 ) -> Optional[str]:
     """Tells a recording, if there is one, that `output` is the value of a node of the graph; gives the node's name.
 
-    inputs: tensors that were noted, or names. parameters: tensors of the module by role, None for one that is not used.
+    inputs: tensors that were noted, or names. named: the op's tensors by role, parameters and buffers of the module or None
+    for one that is not used, and its attributes. An op that graphs have not is refused.
     """
-    return _recorder.note(op, inputs, output, parameters or {}, attributes) if _recorder else None
+    return _recorder.note(op, inputs, output, named) if _recorder else None
 
 
 def refuse(op: str, output: torch.Tensor) -> None:
@@ -40,61 +35,40 @@ def refuse(op: str, output: torch.Tensor) -> None:
         _recorder.taint(op, output)
 
 
-# What a model file has an op for: name of the torch function -> (args, kwargs) of a call -> (op, inputs, parameters,
-# attributes), None where these arguments have none.
-def _activation(op):
-    return lambda x, inplace=False: (op, (x,), {}, {})
-
-
-def _hardtanh(x, min_val=-1.0, max_val=1.0, inplace=False):
-    return ("relu6", (x,), {}, {}) if (min_val, max_val) == (0, 6) else None
-
-
-def _leaky_relu(x, negative_slope=0.01, inplace=False):
-    return "leaky_relu", (x,), {}, {"slope": negative_slope}
-
-
-def _add(a, b, alpha=1):
-    return ("add", (a, b), {}, {}) if isinstance(b, torch.Tensor) and alpha == 1 else None
-
-
-def _cat(tensors, dim=0):
-    return ("cat", tuple(tensors), {}, {}) if dim in (1, -1) else None
-
-
-def _linear(x, weight, bias=None):
-    return "linear", (x,), {"weight": weight, "bias": bias}, {}
-
-
-def _batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
-    roles = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
-    return None if training or None in roles.values() else ("batch_norm", (x,), roles, {"eps": eps})
-
-
 def _columns(x, index):
     if not (isinstance(index, tuple) and len(index) == 2 and all(isinstance(part, slice) for part in index)):
         return None
     rows, columns = index
     first, last, step = columns.indices(x.shape[1])
-    if rows != slice(None) or step != 1:
-        return None
-    return "columns", (x,), {}, {"first": first, "count": last - first}
+    return ("columns", (x,), {"first": first, "count": last - first}) if rows == slice(None) and step == 1 else None
 
 
-_TORCH_FUNCTIONS: dict[str, Callable] = {
-    **{name: _activation("relu") for name in ("relu", "relu_")},
-    "relu6": _activation("relu6"),
-    "hardtanh": _hardtanh,
-    "hardtanh_": _hardtanh,
-    "leaky_relu": _leaky_relu,
-    "leaky_relu_": _leaky_relu,
-    "sigmoid": _activation("sigmoid"),
-    **{name: _add for name in ("add", "add_", "__add__", "__radd__", "__iadd__")},
-    **{name: _cat for name in ("cat", "concat", "concatenate")},
-    "linear": _linear,
-    "batch_norm": _batch_norm,
-    "__getitem__": _columns,
+def _batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
+    tensors = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
+    return None if training or None in tensors.values() else ("batch_norm", (x,), {**tensors, "eps": eps})
+
+
+# Torch's functions on features by name: the arguments of a call -> (op, inputs, tensors and attributes as the op has them),
+# None where these arguments have no op.
+_TORCH_FUNCTIONS: dict[tuple[str, ...], Callable] = {
+    ("relu", "relu_"): lambda x, inplace=False: ("relu", (x,), {}),
+    ("relu6",): lambda x, inplace=False: ("relu6", (x,), {}),
+    ("hardtanh", "hardtanh_"): lambda x, min_val=-1.0, max_val=1.0, inplace=False: (
+        ("relu6", (x,), {}) if (min_val, max_val) == (0, 6) else None
+    ),
+    ("leaky_relu", "leaky_relu_"): lambda x, negative_slope=0.01, inplace=False: (
+        ("leaky_relu", (x,), {"slope": negative_slope})
+    ),
+    ("sigmoid",): lambda x: ("sigmoid", (x,), {}),
+    ("add", "add_", "__add__", "__radd__", "__iadd__"): lambda a, b, alpha=1: (
+        ("add", (a, b), {}) if isinstance(b, torch.Tensor) and alpha == 1 else None
+    ),
+    ("cat", "concat", "concatenate"): lambda tensors, dim=0: ("cat", tuple(tensors), {}) if dim in (1, -1) else None,
+    ("linear",): lambda x, weight, bias=None: ("linear", (x,), {"weight": weight, "bias": bias}),
+    ("batch_norm",): _batch_norm,
+    ("__getitem__",): _columns,
 }
+_CALLS = {name: call for names, call in _TORCH_FUNCTIONS.items() for name in names}
 _IDENTITIES = {"detach", "contiguous", "clone", "requires_grad_"}
 
 
@@ -123,7 +97,7 @@ class _Recorder(TorchFunctionMode):
             self._keep(result, next(iter(known.values())))
             return result
         try:
-            call = _TORCH_FUNCTIONS[name](*args, **kwargs)
+            call = _CALLS[name](*args, **kwargs)
         except (KeyError, TypeError):
             call = None
         # An operand may be no value of the graph: then the call is a part of an operation that `note` tells as a whole.
@@ -131,8 +105,8 @@ class _Recorder(TorchFunctionMode):
             foreign = [self.makers[id(tensor)] for tensor in given if id(tensor) in self.makers]
             self.taint(foreign[0] if foreign else name, result)
         else:
-            op, inputs, parameters, attributes = call
-            self.note(op, [known[id(x)] for x in inputs], result, parameters, attributes)
+            op, inputs, named = call
+            self.note(op, [known[id(x)] for x in inputs], result, named)
         return result
 
     @staticmethod
@@ -167,18 +141,18 @@ class _Recorder(TorchFunctionMode):
             found = "a tensor that no operation of the network gives"
         raise vs.InvalidArgument(f"[save] {user} takes {found}")
 
-    def note(self, op, inputs, output, parameters, attributes):
+    def note(self, op, inputs, output, named):
+        if op not in OPS:
+            return self.taint(op, output)
         path = self.path[-1]
         user = f"{op} in {path or 'the module'}"
         names = [self.name_of(tensor, user) for tensor in inputs]
-        roles = {}
-        for role, tensor in parameters.items():
-            if tensor is None:
-                continue
-            if id(tensor) not in self.tensors:
-                raise vs.InvalidArgument(f"[save] {role} of {user} is no parameter or buffer of the module")
-            roles[role] = self.tensors[id(tensor)]
-            self.used[roles[role]] = tensor.detach().numpy()
+        roles, attributes = {}, {}
+        for key, value in named.items():
+            if key not in OPS[op]["parameters"]:
+                attributes[key] = value
+            elif value is not None:
+                roles[key] = self._parameter(value, f"{key} of {user}")
         node = {"name": self._new_name(path, op), "op": op, "inputs": names, **attributes}
         if roles:
             node["parameters"] = roles
@@ -186,6 +160,13 @@ class _Recorder(TorchFunctionMode):
         if output is not None:
             self._keep(output, node["name"])
         return node["name"]
+
+    def _parameter(self, tensor, user):
+        if id(tensor) not in self.tensors:
+            raise vs.InvalidArgument(f"[save] {user} is no parameter or buffer of the module")
+        name = self.tensors[id(tensor)]
+        self.used[name] = tensor.detach().numpy()
+        return name
 
     def _new_name(self, path, op):
         base = f"{path}.{op}" if path else op
@@ -247,7 +228,7 @@ def record(module: nn.Module, example: Any) -> tuple[dict[str, Any], dict[str, n
     used = {name for node in nodes for name in node.get("parameters", {}).values()}
     graph = {
         "input": "voxels",
-        "dims": example.base.dims,
+        "dims": example.coordinates.dims,
         "in_channels": feats.shape[1],
         "nodes": nodes,
         "outputs": [output],
@@ -264,29 +245,6 @@ def _needed(nodes, output):
     return [node for node in nodes if node["name"] in wanted]
 
 
-def profile_word(profile: Union[str, dict], folder: str) -> str:
-    """A profile's name or path as it is; one like Model.profile written to a file in the folder."""
-    if not isinstance(profile, dict):
-        return str(profile)
-    document = dict(profile)
-    if "reduce" in document:
-        document["features"] = document.pop("reduce")
-    if document.get("range") is not None and not isinstance(document["range"], dict):
-        lowest, highest = document["range"]
-        document["range"] = {"lowest": list(lowest), "highest": list(highest)}
-    path = Path(folder) / "profile.json"
-    path.write_text(json.dumps(document))
-    return str(path)
-
-
-def model_from_graph(graph, parameters, classes, profile, arch):
-    """voxshift.Model.from_graph, for classes as a number, as tuples or as ClassInfo, and profiles as word or dict."""
-    if not isinstance(classes, int):
-        classes = [(c.name, c.raw_id, c.rgb) if isinstance(c, vs.ClassInfo) else tuple(c) for c in classes]
-    with tempfile.TemporaryDirectory() as folder:
-        return vs.Model.from_graph(graph, parameters, profile_word(profile, folder), classes, arch)
-
-
 def recorded_model(
     module: nn.Module,
     example: Any,
@@ -296,8 +254,8 @@ def recorded_model(
     """The voxshift.Model of a module, checked to give the module's logits on the example. Raises ValueError."""
     graph, parameters, logits = record(module, example)
     copies = {name: values.copy() for name, values in parameters.items()}
-    model = model_from_graph(graph, copies, classes or logits.shape[1], profile or "spvnas", "custom")
-    found = model.forward(example.base.with_features(example.feats.detach().contiguous().numpy()))
+    model = vs.Model.from_graph(graph, copies, profile or "spvnas", classes or logits.shape[1])
+    found = model.forward(vs.SparseTensor(example.coordinates, example.feats.detach().contiguous().numpy()))
     error = np.abs(found - logits.numpy()).max(initial=0)
     if found.shape != tuple(logits.shape) or error > 1e-3 * np.abs(logits.numpy()).max(initial=1e-3):
         raise vs.InvalidArgument(

@@ -8,12 +8,13 @@ import torch
 import voxshift as vs
 from voxshift.torch.functional import Axes, array
 from voxshift.torch.functional import cat as cat_features
+from voxshift.torch.gradients import gradient
 
 
 class SparseTensor:
     """Coordinates, and features float32 [N, C] that carry gradients; names and argument order are torchsparse's.
 
-    feats: torch float32 [N, C]. coords: int32 [N, 1 + D], batch first, in units of their own grid. stride: size of a grid
+    feats: torch float32 [N, C]. coords: a voxshift.Coordinates, with feats in the order of its rows; or int32 [N, 1 + D], batch first, in units of their own grid. stride: size of a grid
     cell in cells of the network's input. shape: extent per axis, for bounded convolutions. Rows come to lie in
     lexicographic order of their coordinates; where they do not already, feats is permuted, and `inverse` tells where each
     given row went. Raises ValueError for other shapes or dtypes and for repeated coordinates.
@@ -22,16 +23,24 @@ class SparseTensor:
     def __init__(
         self,
         feats: torch.Tensor,
-        coords: Union[torch.Tensor, np.ndarray],
+        coords: Union[torch.Tensor, np.ndarray, vs.Coordinates],
         stride: Axes = 1,
         shape: Optional[Axes] = None,
     ):
         array("SparseTensor", "feats", feats)
-        coords = coords.numpy() if isinstance(coords, torch.Tensor) else coords
-        self.base = vs.SparseTensor(coords, torch.empty(len(coords), 0).numpy(), stride=stride, shape=shape)
-        if len(feats) != self.base.size:
-            raise vs.InvalidArgument(f"[SparseTensor] {self.base.size} coordinates, but {len(feats)} rows of feats")
-        self.inverse = torch.from_numpy(self.base.inverse).long()
+        given = len(coords)
+        if isinstance(coords, vs.Coordinates):
+            if stride != 1 or shape is not None:
+                raise vs.InvalidArgument("[SparseTensor] stride and shape are those of the Coordinates")
+            self.coordinates, self.inverse = coords, torch.empty(0, dtype=torch.long)
+        else:
+            coords = coords.numpy() if isinstance(coords, torch.Tensor) else coords
+            self.coordinates = vs.Coordinates(coords, stride, shape)
+            self.inverse = torch.from_numpy(self.coordinates.inverse).long()
+        if self.coordinates.size != given:
+            raise vs.InvalidArgument(f"[SparseTensor] {given - self.coordinates.size} repeated coordinates")
+        if len(feats) != given:
+            raise vs.InvalidArgument(f"[SparseTensor] {given} coordinates, but {len(feats)} rows of feats")
         identity = torch.arange(len(self.inverse))
         if not torch.equal(self.inverse, identity):
             order = torch.empty_like(self.inverse)
@@ -40,28 +49,28 @@ class SparseTensor:
         self.feats = feats
 
     @classmethod
-    def _of(cls, base, feats):
+    def _of(cls, coordinates, feats):
         x = cls.__new__(cls)
-        x.base, x.feats, x.inverse = base, feats, torch.empty(0, dtype=torch.long)
+        x.coordinates, x.feats, x.inverse = coordinates, feats, torch.empty(0, dtype=torch.long)
         return x
 
-    def on(self, base: vs.SparseTensor, feats: torch.Tensor) -> "SparseTensor":
-        """Features on the coordinates of `base`, a voxshift.SparseTensor that an operator made of this one."""
-        return SparseTensor._of(base, feats)
+    def on(self, coordinates: vs.Coordinates, feats: torch.Tensor) -> "SparseTensor":
+        """Features on coordinates that an operator made of this tensor's."""
+        return SparseTensor._of(coordinates, feats)
 
     def with_feats(self, feats: torch.Tensor) -> "SparseTensor":
         """The same coordinates with other features [N, C']."""
-        return SparseTensor._of(self.base, feats)
+        return SparseTensor._of(self.coordinates, feats)
 
     @property
     def coords(self) -> torch.Tensor:
         """int32 [N, 1 + D], batch first; a copy."""
-        return torch.from_numpy(self.base.coords.copy())
+        return torch.from_numpy(self.coordinates.coords.copy())
 
     @property
     def stride(self) -> tuple[int, ...]:
         """Size of a grid cell per axis, in cells of the network's input."""
-        return self.base.stride
+        return self.coordinates.stride
 
     F = property(lambda self: self.feats, lambda self, feats: setattr(self, "feats", feats))
     C = property(lambda self: self.coords)
@@ -85,7 +94,7 @@ def check_together(op: str, tensors: Sequence[SparseTensor]) -> None:
         raise vs.InvalidArgument(f"[{op}] expects at least one tensor")
     first = tensors[0]
     for x in tensors[1:]:
-        if x.stride != first.stride or not x.base.same_coordinates(first.base):
+        if x.stride != first.stride or not x.coordinates.same_coordinates(first.coordinates):
             differ = "whose coordinates differ" if x.stride == first.stride else "of other strides"
             raise vs.InvalidArgument(f"[{op}] expects tensors on the same coordinates, found {first} and {x}, {differ}")
 
@@ -100,4 +109,7 @@ def cat(tensors: Iterable[SparseTensor]) -> SparseTensor:
     """Channels side by side, [N, sum C], for tensors on equal coordinates. Raises ValueError otherwise."""
     tensors = list(tensors)
     check_together("cat", tensors)
-    return tensors[0].with_feats(cat_features([x.feats for x in tensors], tensors[0].base))
+    return tensors[0].with_feats(cat_features([x.feats for x in tensors], tensors[0].coordinates))
+
+
+gradient("cat", of="voxels")(lambda *tensors: cat(tensors))

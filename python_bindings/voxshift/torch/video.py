@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch.functional import array, linear, tensor_of
+from voxshift.torch.gradients import gradient
 
 
 class _Conv2d(Function):
@@ -95,27 +96,20 @@ class Frames:
     def with_images(self, images):
         return Frames.of(images, self.n_segment)
 
-    def __add__(self, other):
-        return self.with_feats(self.feats + other.feats)
+
+@gradient("conv2d", of="frames")
+def _conv2d_of_frames(x, **options):
+    return x.with_images(conv2d(x.images, **options))
 
 
-def _run_conv2d(net, step, inputs, roles):
-    node = step.node
-    return inputs[0].with_images(
-        conv2d(inputs[0].images, roles["weight"], roles.get("bias"), node["stride"], node["padding"], node["groups"])
-    )
+@gradient("temporal_shift", of="frames")
+def _shift_of_frames(x, **options):
+    return x.with_images(temporal_shift(x.images, x.n_segment, **options))
 
 
-def _run_shift(net, step, inputs, roles):
-    x, node = inputs[0], step.node
-    return x.with_images(temporal_shift(x.images, x.n_segment, node["shift_div"], node["bidirectional"]))
-
-
-def _run_avg_pool(net, step, inputs, roles):
-    return Frames(inputs[0].images.mean(dim=(1, 2)), (1, 1), inputs[0].n_segment)
-
-
-RUN = {"conv2d": _run_conv2d, "temporal_shift": _run_shift, "avg_pool": _run_avg_pool}
+@gradient("avg_pool", of="frames")
+def _mean_of_frames(x):
+    return Frames(x.images.mean(dim=(1, 2)), (1, 1), x.n_segment)
 
 
 def without_shift(graph):

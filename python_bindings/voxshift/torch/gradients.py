@@ -1,0 +1,35 @@
+"""Which ops of graphs run here with gradients: each is registered beside its autograd function."""
+
+from typing import Callable, NamedTuple, Optional
+
+import voxshift as vs
+
+
+class Gradient(NamedTuple):
+    """A function of an op's inputs that gives the op's value. Its tensors and attributes come by keyword, named as in OPS."""
+
+    function: Callable
+    of: str
+
+
+OPS = vs.graph_ops()
+_registered: dict[str, Gradient] = {}
+
+
+def gradient(op: str, of: str) -> Callable[[Callable], Callable]:
+    """Registers a function under the op's name.
+
+    of: what its inputs and its result are: "rows", features [N, C] of anything; "voxels", SparseTensors; "frames", Frames.
+    """
+
+    def register(function):
+        _registered[op] = Gradient(function, of)
+        return function
+
+    return register
+
+
+def gradient_of(op: str, of: str = "rows") -> Optional[Gradient]:
+    """What is registered for the op on inputs of this kind, if anything."""
+    found = _registered.get(op)
+    return found if found and found.of in ("rows", of) else None

@@ -1,0 +1,129 @@
+"""Ops of graphs in voxshift.torch: what is registered fits the library's table, and the rest runs through the library."""
+
+import inspect
+
+import numpy as np
+import pytest
+import voxshift as vs
+from oracle import random_cloud
+
+torch = pytest.importorskip("torch", reason="voxshift.torch needs PyTorch")
+
+import voxshift.torch as vst  # noqa: E402
+from voxshift.torch import gradients, recording  # noqa: E402
+
+
+@pytest.mark.parametrize("op", gradients._registered)
+def test_registered_functions_take_what_the_library_defines(op):
+    table = vs.graph_ops()[op]
+    taken = inspect.signature(gradients._registered[op].function).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in taken.values()):
+        return  # hands them on
+    assert {*table["parameters"], *table["attributes"]} <= set(taken)
+    for name in table["attributes"]:
+        assert taken[name].default is inspect.Parameter.empty, f"{name} repeats the library's default"
+
+
+def network_of(*nodes, tensors=None, classes=0, **graph):
+    whole = {"input": "voxels", "dims": 3, "in_channels": 4, "nodes": list(nodes), "outputs": [nodes[-1]["name"]], **graph}
+    return vst.Network(vs.Model.from_graph(whole, tensors or {}, None, classes))
+
+
+def clouds(random, rows=120):
+    coords, feats = random_cloud(random, rows, 3, 7, channels=4)
+    return vst.SparseTensor(torch.from_numpy(feats).requires_grad_(), coords)
+
+
+def of_runtime(network, x):
+    features, _ = next(iter(network.model.run(vs.SparseTensor(x.coordinates, x.feats.detach().numpy())).values()))
+    return features
+
+
+@pytest.mark.parametrize("reduce, pool", [("max", vst.max_pool), ("mean", vst.avg_pool), ("sum", vst.sum_pool)])
+def test_pools_have_gradients(random, reduce, pool):
+    x = clouds(random)
+    node = {"name": "y", "op": "pool", "inputs": ["input"], "kernel_size": 3, "stride": 2, "reduce": reduce}
+    network = network_of(node)
+    found = network(x)
+    np.testing.assert_allclose(found.detach().numpy(), of_runtime(network, x), rtol=1e-6)
+    expected = pool(x, 3, 2).feats
+    weight = torch.from_numpy(random.standard_normal(expected.shape).astype(np.float32))
+    gradient = [torch.autograd.grad((y * weight).sum(), x.feats)[0] for y in (found, expected)]
+    assert torch.equal(*gradient) and gradient[0].abs().max() > 0
+
+
+def test_attributes_left_out_have_the_librarys_defaults(random):
+    x, weight = clouds(random), random.standard_normal((4, 5)).astype(np.float32)
+    tensors = {"w": weight, **{role: np.full(5, 0.5 + i, np.float32) for i, role in enumerate("abcd")}}
+    norm = {"weight": "a", "bias": "b", "running_mean": "c", "running_var": "d"}
+    network = network_of(
+        {"name": "conv", "op": "conv", "inputs": ["input"], "parameters": {"weight": "w"}},
+        {"name": "norm", "op": "batch_norm", "inputs": ["conv"], "parameters": norm},
+        {"name": "y", "op": "leaky_relu", "inputs": ["norm"]},
+        tensors=tensors,
+    ).eval()
+    found = network(x)
+    np.testing.assert_allclose(found.detach().numpy(), of_runtime(network, x), rtol=1e-5, atol=1e-6)
+    assert (found < 0).any() and (found > 0).any()
+    found.sum().backward()
+    assert x.feats.grad.abs().max() > 0
+
+
+def test_an_op_without_a_gradient_names_itself(random):
+    network = network_of(
+        {"name": "a", "op": "tanh", "inputs": ["input"]}, {"name": "b", "op": "sigmoid", "inputs": ["a"]}
+    )
+    x = clouds(random)
+    found = network(x)
+    np.testing.assert_allclose(found.detach().numpy(), of_runtime(network, x), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"^\[Network\] node a: tanh has no gradient here"):
+        found.sum().backward()
+
+
+def test_ops_on_rows_that_they_do_not_take(random):
+    mean = network_of({"name": "y", "op": "avg_pool", "inputs": ["input"]})
+    with pytest.raises(ValueError, match="node y: avg_pool, which makes other rows, does not run here"):
+        mean(clouds(random))
+    nodes = [
+        {"name": "x", "op": "conv2d", "inputs": ["input"], "parameters": {"weight": "w"}},
+        {"name": "y", "op": "max_pool2d", "inputs": ["x"], "kernel_size": 2},
+        {"name": "z", "op": "avg_pool", "inputs": ["y"]},
+    ]
+    tensors = {"w": np.ones((4, 3, 1, 1), np.float32)}
+    film = network_of(*nodes, tensors=tensors, classes=4, input="frames", dims=2, in_channels=3)
+    with pytest.raises(ValueError, match="node y: max_pool2d runs here on voxels only"):
+        film(torch.zeros(2, 224, 224, 3), 2)
+
+
+def test_what_torch_functions_become_is_in_the_table():
+    """Every op that a recording can write is the library's, with its tensors and attributes."""
+    x, w = torch.ones(3, 4), torch.ones(4)
+    calls = {
+        "hardtanh": (x, 0, 6),
+        "add": (x, x),
+        "cat": ([x, x], 1),
+        "linear": (x, torch.ones(2, 4), None),
+        "batch_norm": (x, w, w, w, w),
+        "__getitem__": (x, (slice(None), slice(1, 3))),
+    }
+    for names, call in recording._TORCH_FUNCTIONS.items():
+        op, inputs, named = call(*calls.get(names[0], (x,)))
+        table = vs.graph_ops()[op]
+        assert set(named) <= {*table["parameters"], *table["attributes"]}, op
+        wanted = {name for name, attribute in table["attributes"].items() if "default" not in attribute}
+        wanted |= {role for role, parameter in table["parameters"].items() if parameter["required"]}
+        assert wanted <= set(named), op
+        assert len(inputs) >= len(table["inputs"]) - table["any_number_of_inputs"]
+
+
+def test_an_unknown_torch_function_is_named(random):
+    class Erf(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = vst.Linear(4, 2)
+
+        def forward(self, x):
+            return self.last(x.with_feats(torch.special.erfc(x.feats)))
+
+    with pytest.raises(ValueError, match=r"\[save\] linear in last takes the result of special_erfc, .* no op for"):
+        vst.to_model(Erf(), clouds(random))
