@@ -3,6 +3,7 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/result_size.h>
+#include <voxshift/video/kernels.h>
 
 #include <algorithm>
 
@@ -11,15 +12,18 @@ namespace {
 
 using DomainKind = Domain::Kind;
 
-// Every cell of `clouds` cubes of `resolution` cells per axis.
-Level dense_level(const Context& context, std::int64_t clouds, std::int64_t resolution) {
-  const auto last = static_cast<std::int32_t>(resolution - 1);
-  const KeyLayout layout(4, {}, {static_cast<std::int32_t>(std::max<std::int64_t>(clouds, 1) - 1), last, last, last});
-  const std::int64_t count = clouds * resolution * resolution * resolution;
-  auto* keys =
-      context.arena->allocate<std::int64_t>(std::max(clouds, std::int64_t{1}) * resolution * resolution * resolution);
+// Every cell of `clouds` boxes.
+Level dense_level(const Context& context, std::int64_t clouds, const std::vector<std::int64_t>& extents) {
+  Coordinate highest{static_cast<std::int32_t>(std::max<std::int64_t>(clouds, 1) - 1)};
+  std::int64_t cells = 1;
+  for (std::size_t axis = 0; axis < extents.size(); ++axis) {
+    highest[axis + 1] = static_cast<std::int32_t>(extents[axis] - 1);
+    cells *= extents[axis];
+  }
+  const KeyLayout layout(static_cast<int>(extents.size()) + 1, {}, highest);
+  auto* keys = context.arena->allocate<std::int64_t>(std::max(clouds, std::int64_t{1}) * cells);
   coordinate_kernels(context.device).box_keys(context, layout, keys);
-  return {layout, keys, count};
+  return {layout, keys, clouds * cells};
 }
 
 // splits[b] * factor for every cloud.
@@ -118,7 +122,7 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       break;
     case DomainKind::kDense: {
       const std::int64_t r = domain.grid.resolution;
-      made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), r);
+      made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), {r, r, r});
       made.count = made.level.count;
       even_splits(clouds, r * r * r, made.splits);
       auto* coords = arena_.allocate<float>(3 * parent.count);
@@ -147,15 +151,16 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       break;
     }
     case DomainKind::kBev:
-      check_size("run", "images:", cloud_count(), domain.extent.pixels());
-      made.count = cloud_count() * domain.extent.pixels();
-      even_splits(static_cast<std::size_t>(cloud_count()), domain.extent.pixels(), made.splits);
-      break;
     case DomainKind::kImages: {
-      const std::size_t images = parent.splits.size() - 1;
-      check_size("run", "images:", static_cast<std::int64_t>(images), domain.extent.pixels());
-      made.count = static_cast<std::int64_t>(images) * domain.extent.pixels();
-      even_splits(images, domain.extent.pixels(), made.splits);
+      const std::int64_t images =
+          domain.kind == DomainKind::kBev ? cloud_count() : static_cast<std::int64_t>(parent.splits.size()) - 1;
+      check_size("run", "images:", images, domain.extent.pixels());
+      made.count = images * domain.extent.pixels();
+      even_splits(static_cast<std::size_t>(images), domain.extent.pixels(), made.splits);
+      const bool in_a_map = std::any_of(plan_.maps.begin(), plan_.maps.end(), [&](const MapSpec& spec) {
+        return spec.fine == index || spec.coarse == index;
+      });
+      if (in_a_map) made.level = dense_level(in_place(context), images, {domain.extent.height, domain.extent.width});
       break;
     }
     case DomainKind::kClouds:
@@ -165,8 +170,18 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
   }
 }
 
+void Geometry::build_link(const Context& context, const Resampling& resampling, std::int64_t pixels, LinkRows& link) {
+  link.corners = resampling.corners();
+  auto* indices = arena_.allocate<std::int32_t>(pixels * link.corners);
+  auto* weights = link.corners > 1 ? arena_.allocate<float>(pixels * link.corners) : nullptr;
+  video_kernels(context.device).resample(context, resampling, pixels / resampling.to.pixels(), indices, weights);
+  link.parents = link.indices = indices;
+  link.weights = weights;
+}
+
 void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows& link) {
   const DomainRows &fine = rows(spec.fine), &coarse = rows(spec.coarse);
+  if (spec.resampling) return build_link(context, *spec.resampling, fine.count, link);
   const Domain& to = plan_.domains[spec.coarse];
   const auto& kernels = point_voxel_kernels(context.device);
   auto* parents = arena_.allocate<std::int32_t>(fine.count);

@@ -35,6 +35,7 @@ class Geometry {
   std::int64_t cloud_count() const;  // clouds or batches of the input
   void build_domain(const Context& context, int domain, DomainRows& rows);
   void build_link(const Context& context, const LinkSpec& spec, LinkRows& link);
+  void build_link(const Context& context, const Resampling& resampling, std::int64_t pixels, LinkRows& link);
   Context in_place(Context context) {
     context.arena = &arena_;
     return context;

@@ -55,11 +55,20 @@ class Planner final : public Lowering {
 
   int link(int fine, int coarse, bool weighted) override {
     for (std::size_t l = 0; l < plan_.links.size(); ++l)
-      if (plan_.links[l].fine == fine && plan_.links[l].coarse == coarse) {
+      if (plan_.links[l].fine == fine && plan_.links[l].coarse == coarse && !plan_.links[l].resampling) {
         plan_.links[l].weighted |= weighted;
         return static_cast<int>(l);
       }
     plan_.links.push_back({fine, coarse, weighted});
+    return static_cast<int>(plan_.links.size()) - 1;
+  }
+
+  int link(int to, int from, const Resampling& resampling) override {
+    const auto found = std::find_if(plan_.links.begin(), plan_.links.end(), [&](const LinkSpec& spec) {
+      return spec.fine == to && spec.coarse == from && spec.resampling == resampling;
+    });
+    if (found != plan_.links.end()) return static_cast<int>(found - plan_.links.begin());
+    plan_.links.push_back({to, from, resampling.corners() > 1, resampling});
     return static_cast<int>(plan_.links.size()) - 1;
   }
 

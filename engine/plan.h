@@ -4,8 +4,10 @@
 
 #include <voxshift/graph/graph.h>
 #include <voxshift/graph/step.h>
+#include <voxshift/video/resampling.h>
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace voxshift {
@@ -19,7 +21,8 @@ struct MapSpec {
 /// How the rows of domain `fine` belong to those of domain `coarse`.
 struct LinkSpec {
   int fine, coarse;
-  bool weighted;  ///< indices and weights to interpolate are wanted
+  bool weighted;                              ///< indices and weights to interpolate are wanted
+  std::optional<Resampling> resampling = {};  ///< of images: `fine` are the new ones
 };
 
 /// `channels` columns of a buffer, from `column` on.

@@ -4,11 +4,6 @@
 #include <algorithm>
 
 namespace voxshift {
-namespace {
-
-constexpr std::int64_t kMostImagePixels = std::int64_t{1} << 24;
-
-}  // namespace
 
 Window2d image_window_of(const Node& node, std::int64_t kernel) {
   return {kernel, node.whole("stride"), node.whole("padding")};

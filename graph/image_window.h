@@ -8,6 +8,7 @@
 namespace voxshift {
 
 constexpr std::int64_t kMostStride2d = 8;
+constexpr std::int64_t kMostImagePixels = std::int64_t{1} << 24;
 
 /// The window that the attributes say.
 Window2d image_window_of(const Node& node, std::int64_t kernel);

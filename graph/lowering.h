@@ -3,6 +3,7 @@
 
 #include <voxshift/graph/draft.h>
 #include <voxshift/graph/step.h>
+#include <voxshift/video/resampling.h>
 
 #include <memory>
 #include <string>
@@ -27,6 +28,9 @@ class Lowering {
   /// same ones are shared.
   virtual int map(int fine, int coarse, const Window& window) = 0;
   virtual int link(int fine, int coarse, bool weighted) = 0;
+
+  /// What pixels of the images `to` are made of, from those of `from`.
+  virtual int link(int to, int from, const Resampling& resampling) = 0;
 
   /// Adds a step that reads the draft's first input and, where named, `other`, and writes its output.
   virtual void add(const Draft& draft, std::unique_ptr<Step> step, const std::string& other = "") = 0;

@@ -34,6 +34,10 @@ void InterpolateStep::run(const StepRun& run) const {
                    link.corners, run.y);
 }
 
+void GatherStep::run(const StepRun& run) const {
+  row_kernels(run.context.device).gather(run.context, run.x, run.rows.link(link_).parents + run.first, run.y);
+}
+
 void CoordinatesStep::run(const StepRun& run) const {
   const ConstRowView& points = run.rows.domain(domain).points;
   row_kernels(run.context.device).affine(run.context, points.columns(0, 3), nullptr, nullptr, {}, {}, run.y);

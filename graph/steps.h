@@ -51,6 +51,19 @@ class InterpolateStep final : public Step {
   int link_;
 };
 
+/// Rows of a link's coarser end, repeated at its finer end; zeros where there is none.
+class GatherStep final : public Step {
+ public:
+  GatherStep(const char* kind, int link) : kind_(kind), link_(link) {}
+  std::string kind() const override { return kind_; }
+  void run(const StepRun& run) const override;
+  bool row_by_row() const override { return true; }
+
+ private:
+  const char* kind_;
+  int link_;
+};
+
 /// x y z of the output's points.
 class CoordinatesStep final : public Step {
  public:

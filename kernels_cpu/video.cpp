@@ -69,6 +69,10 @@ class CpuVideoKernels final : public VideoKernels {
                      const RowView& out) const override {
     with_type<float>("spread_pixels", in.dtype, [&](auto) { cpu::spread_pixels(context, in, in_extent, k, out); });
   }
+  void resample(const Context& context, const Resampling& resampling, std::int64_t images, std::int32_t* indices,
+                float* weights) const override {
+    cpu::resample(context, resampling, images, indices, weights);
+  }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
                  const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const override {
     with_type<float>("normalize", dtype, [&](auto) {

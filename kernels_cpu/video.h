@@ -39,6 +39,9 @@ void mean_rows(const Context&, const ConstRowView& in, float* out);
 // spread_pixels.cpp
 void spread_pixels(const Context&, const ConstRowView& in, Extent2d in_extent, std::int64_t k, const RowView& out);
 
+// resampling.cpp
+void resample(const Context&, const Resampling&, std::int64_t images, std::int32_t* indices, float* weights);
+
 // frame_change.cpp
 void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
                Pixels pixels, float* out, std::int64_t pitch);

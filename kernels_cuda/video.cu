@@ -46,6 +46,10 @@ class CudaVideoKernels final : public VideoKernels {
                      const RowView& out) const override {
     cuda::spread_pixels(Queue(context, "spread_pixels"), in, in_extent, k, out);
   }
+  void resample(const Context& context, const Resampling& resampling, std::int64_t images, std::int32_t* indices,
+                float* weights) const override {
+    cuda::resample(Queue(context, "resample"), resampling, images, indices, weights);
+  }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
                  const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const override {
     cuda::normalize(Queue(context, "normalize"), frame, extent, scale, shift, pixels, out, dtype, pitch);

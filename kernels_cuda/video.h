@@ -101,6 +101,9 @@ void mean_rows(const Queue&, const ConstRowView& in, const RowView& out);
 // spread_pixels.cu
 void spread_pixels(const Queue&, const ConstRowView& in, Extent2d in_extent, std::int64_t k, const RowView& out);
 
+// resampling.cu
+void resample(const Queue&, const Resampling&, std::int64_t images, std::int32_t* indices, float* weights);
+
 // frame_change.cu
 void normalize(const Queue&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
                Pixels pixels, void* out, DType dtype, std::int64_t pitch);

@@ -6,6 +6,7 @@
 
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/video/layers.h>
+#include <voxshift/video/resampling.h>
 
 #include <cstdint>
 #include <memory>
@@ -62,6 +63,11 @@ class VideoKernels {
   /// and the C channels of `out`.
   virtual void spread_pixels(const Context&, const ConstRowView& in, Extent2d in_extent, std::int64_t k,
                              const RowView& out) const = 0;
+
+  /// The sources of every pixel p of `images` images, by the rows of those that are resampled: indices
+  /// [p, corners()], -1 for none, and where there are more than one weights [p, corners()].
+  virtual void resample(const Context&, const Resampling&, std::int64_t images, std::int32_t* indices,
+                        float* weights) const = 0;
 
   /// Pixel (y, x), channel c of `out`, whose pixels start y * pitch + x * 3 elements of `dtype` after it, is
   /// frame[y, x, c] * scale[c] + shift[c] for `pixels` of the frame. scale and shift lie in the host's memory.

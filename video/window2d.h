@@ -9,7 +9,7 @@ namespace voxshift {
 struct Extent2d {
   std::int64_t height = 0, width = 0;
 
-  std::int64_t pixels() const { return height * width; }
+  constexpr std::int64_t pixels() const { return height * width; }
   bool operator==(const Extent2d&) const = default;
 };
 
