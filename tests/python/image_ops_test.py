@@ -69,6 +69,16 @@ def test_pad_equals_torch(device):
 
 
 @pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("count_include_pad", [False, True])
+def test_averages_of_windows_equal_torch(count_include_pad, device):
+    x = images(9, 7)
+    for size, stride, padding in ((2, None, 0), (3, 2, 1), ([3, 2], [1, 2], [1, 0]), ([1, 5], 1, [0, 2]), ([9, 7], None, 0)):
+        given = {} if stride is None else {"stride": stride}
+        found = run(x, "avg_pool2d", None, device, kernel_size=size, padding=padding, count_include_pad=count_include_pad, **given)
+        expect_close(found, F.avg_pool2d(torch.from_numpy(x), size, stride, padding, count_include_pad=count_include_pad))
+
+
+@pytest.mark.parametrize("device", DEVICES)
 def test_instance_norm_of_images_equals_torch(device):
     x = images(11, 9, 5) * 3 + 2
     weight, bias = np.linspace(-1, 2, 5, dtype=np.float32), np.linspace(3, -1, 5, dtype=np.float32)
@@ -91,3 +101,25 @@ def test_instance_norm_of_voxels_is_that_of_minkowski_engine(device):
         rows = features[batches == b].astype(np.float64)
         centred = rows - rows.mean(0)
         np.testing.assert_allclose(found[batches == b], centred / np.sqrt((centred**2).mean(0) + 1e-5), rtol=1e-5, atol=1e-5)
+
+
+TRANSPOSED = [  # kernel, stride, padding, output_padding, dilation, groups
+    ((2, 2), 2, 0, 0, 1, 1),
+    ((3, 3), 2, 1, 1, 1, 1),
+    ((4, 4), 2, 1, 0, 1, 3),
+    ((2, 3), [2, 3], 0, 0, 1, 1),
+    ((3, 2), [2, 1], [0, 1], [1, 0], [1, 2], 2),
+    ((1, 1), [3, 2], 0, [2, 1], 1, 1),
+    ((3, 3), 1, 1, 0, 1, 6),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kernel, stride, padding, output_padding, dilation, groups", TRANSPOSED)
+def test_conv_transpose2d_equals_torch(kernel, stride, padding, output_padding, dilation, groups, device):
+    x, rng = images(7, 6, 6), np.random.default_rng(4)
+    weight = rng.standard_normal((6, 12 // groups, *kernel)).astype(np.float32)
+    bias = rng.standard_normal(12).astype(np.float32)
+    form = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation, "groups": groups}
+    expected = F.conv_transpose2d(torch.from_numpy(x), torch.from_numpy(weight), torch.from_numpy(bias), **form)
+    expect_close(run(x, "conv_transpose2d", {"weight": weight, "bias": bias}, device, **form), expected, 5e-5)
