@@ -6,6 +6,8 @@
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 namespace voxshift {
 namespace {
@@ -13,7 +15,7 @@ namespace {
 using DomainKind = Domain::Kind;
 
 // Every cell of `clouds` boxes.
-Level dense_level(const Context& context, std::int64_t clouds, const std::vector<std::int64_t>& extents) {
+Level dense_level(const Context& context, std::int64_t clouds, std::span<const std::int64_t> extents) {
   Coordinate highest{static_cast<std::int32_t>(std::max<std::int64_t>(clouds, 1) - 1)};
   std::int64_t cells = 1;
   for (std::size_t axis = 0; axis < extents.size(); ++axis) {
@@ -122,7 +124,7 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       break;
     case DomainKind::kDense: {
       const std::int64_t r = domain.grid.resolution;
-      made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), {r, r, r});
+      made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), std::array{r, r, r});
       made.count = made.level.count;
       even_splits(clouds, r * r * r, made.splits);
       auto* coords = arena_.allocate<float>(3 * parent.count);
@@ -160,7 +162,8 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       const bool in_a_map = std::any_of(plan_.maps.begin(), plan_.maps.end(), [&](const MapSpec& spec) {
         return spec.fine == index || spec.coarse == index;
       });
-      if (in_a_map) made.level = dense_level(in_place(context), images, {domain.extent.height, domain.extent.width});
+      if (in_a_map)
+        made.level = dense_level(in_place(context), images, std::array{domain.extent.height, domain.extent.width});
       break;
     }
     case DomainKind::kClouds:
