@@ -30,8 +30,7 @@ struct Domain {
     kGroups,   ///< for each of the parent's points, `count` of `points`' within `radius`
     kClouds,   ///< one row per cloud, batch or frame of the input
     kBev,      ///< pixels of a bird's-eye view of the parent's voxels, one image of `extent` per batch
-    kImages,   ///< pixels of the parent's images at `extent`; where that is not known, what `window2d` makes of the
-               ///< parent's, whose padding is 0, taken from the kernel twice
+    kImages,   ///< pixels of the parent's images at `extent`
   };
   Kind kind = Kind::kInput;
   int parent = -1;
@@ -40,7 +39,6 @@ struct Domain {
   std::int64_t count = 0;
   float radius = 0;
   int points = -1;
-  Window2d window2d = {};
   Extent2d extent = {};    ///< of images and frames; 0 where it is not known yet
   int axis = 0;            ///< of kBev: the spatial axis that is folded into the channels
   std::int64_t depth = 0;  ///< of kBev: the extent of that axis

@@ -1,6 +1,7 @@
 #include <voxshift/graph/op.h>
 
 #include <algorithm>
+#include <functional>
 #include <set>
 
 namespace voxshift {
@@ -81,6 +82,15 @@ void check_node(const Graph& graph, Node& node) {
 }
 
 }  // namespace
+
+std::int64_t Node::whole(const std::string& key) const {
+  const Attribute& value = attributes.at(key);
+  if (!std::holds_alternative<PerAxis>(value)) return std::get<std::int64_t>(value);
+  const auto& axes = std::get<PerAxis>(value);
+  check(std::adjacent_find(axes.begin(), axes.end(), std::not_equal_to<>()) == axes.end(), "[graph] node \"", name,
+        "\" (", op, ") expects one ", key, " for all axes, found ", to_text(value));
+  return axes.front();
+}
 
 GraphValues check_graph(Graph& graph, const Parameters& parameters, Extent2d frame) {
   check(graph.dims >= 1 && graph.dims <= kMaxDimensions && graph.in_channels >= 1,

@@ -22,7 +22,7 @@ struct Node {
 
   // An attribute of a node that check_graph has passed: all that the op has are there.
   bool flag(const std::string& key) const { return std::get<bool>(attributes.at(key)); }
-  std::int64_t whole(const std::string& key) const { return std::get<std::int64_t>(attributes.at(key)); }
+  std::int64_t whole(const std::string& key) const;  ///< of a per-axis one: the number of all axes, which are alike
   float number(const std::string& key) const { return static_cast<float>(std::get<double>(attributes.at(key))); }
   const std::string& word(const std::string& key) const { return std::get<std::string>(attributes.at(key)); }
   const PerAxis& per_axis(const std::string& key) const { return std::get<PerAxis>(attributes.at(key)); }

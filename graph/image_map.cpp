@@ -74,11 +74,7 @@ Array group_weights(const Array& weight, std::int64_t groups, std::int64_t g) {
 
 }  // namespace
 
-Extent2d known_extent(Inference& node) {
-  const Extent2d extent = node.domains()[node.expect_images(0)].extent;
-  node.expect(extent.pixels() > 0, "has no place in a network on frames");
-  return extent;
-}
+Extent2d input_extent(Inference& node) { return node.domains()[node.expect_images(0)].extent; }
 
 Window pixel_window(const Node& node, Extent2d taps) {
   Window window;
@@ -112,10 +108,12 @@ void expect_map_fits(const Inference& node, const Window& window, Extent2d large
 }
 
 int inferred_window_images(Inference& node, const Window& window) {
-  const Extent2d in = known_extent(node);
+  const Extent2d in = input_extent(node);
   const auto reach = [&](std::size_t axis) {
     return std::int64_t{window.dilation[axis]} * (window.size[axis] - 1) + 1 - 2 * std::int64_t{window.pad[axis]};
   };
+  if (in.pixels() == 0)
+    return window.unit_stride() && reach(0) == 1 && reach(1) == 1 ? node.in(0).domain : inferred_images(node, in);
   node.expect(in.height >= reach(0) && in.width >= reach(1), "needs images of ", std::max<std::int64_t>(reach(0), 1),
               " x ", std::max<std::int64_t>(reach(1), 1), " pixels at least, found ", in.height, " x ", in.width);
   const Extent2d out{(in.height - reach(0)) / window.stride[0] + 1, (in.width - reach(1)) / window.stride[1] + 1};

@@ -8,8 +8,8 @@ namespace voxshift {
 constexpr std::int64_t kMostTaps2d = 64;          ///< of a window along one axis
 constexpr std::int64_t kMostPadding2d = 1 << 10;  ///< pixels on one side, and between two taps
 
-/// The extent of the node's first input. That of frames is not known while a graph is checked: they are refused.
-Extent2d known_extent(Inference& node);
+/// The extent of the node's first input; 0 x 0 where that of the network's frames is not known yet.
+Extent2d input_extent(Inference& node);
 
 /// A window of height x width taps with the node's attributes stride (0: that of the taps), padding and, where the op
 /// has it, dilation.

@@ -20,22 +20,19 @@ int inferred_images(Inference& node, const Window2d& window) {
     return inferred_images(node, window.out(extent));
   }
   // floor((n + 2 padding - kernel) / stride) + 1 is n where nothing is lost at the edges
-  if (window.stride == 1 && window.kernel == 2 * window.padding + 1) return in;
-  Domain images;
-  images.kind = Domain::Kind::kImages;
-  images.parent = in;
-  images.window2d = {window.kernel - 2 * window.padding, window.stride, 0};
-  return node.domains().find_or_add(images);
+  return window.stride == 1 && window.kernel == 2 * window.padding + 1 ? in : inferred_images(node, extent);
 }
 
 int inferred_images(Inference& node, Extent2d extent) {
   int root = node.expect_images(0);
+  Domain images;
+  images.kind = Domain::Kind::kImages;
+  images.parent = root;
+  if (node.domains()[root].extent.pixels() == 0) return node.domains().find_or_add(images);
   if (node.domains()[root].kind == Domain::Kind::kImages) root = node.domains()[root].parent;
   node.expect(extent.height <= kMostImagePixels / extent.width, "makes images of ", extent.height, " x ", extent.width,
               " pixels, expected at most ", kMostImagePixels);
   if (node.domains()[root].extent == extent) return root;
-  Domain images;
-  images.kind = Domain::Kind::kImages;
   images.parent = root;
   images.extent = extent;
   return node.domains().find_or_add(images);

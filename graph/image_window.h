@@ -16,7 +16,7 @@ Window2d image_window_of(const Node& node, std::int64_t kernel);
 /// The images that the window makes of the node's input.
 int inferred_images(Inference& node, const Window2d& window);
 
-/// The images of this extent beside those of the node's input.
+/// The images of this extent beside those of the node's input; of an unknown one where that of the input is.
 int inferred_images(Inference& node, Extent2d extent);
 
 /// The weight as it is, and the bias.

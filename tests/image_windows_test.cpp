@@ -40,6 +40,21 @@ std::int64_t coarse_size(const Form& f, std::size_t axis, std::int64_t n) {
   return (n + 2 * f.padding[axis] - f.dilation[axis] * (f.size[axis] - 1) - 1) / f.stride[axis] + 1;
 }
 
+/// Weight [Cout, Cin / groups, h, w].
+Image conv2d(const Image& in, const Form& f, const std::vector<float>& weight, const std::vector<float>& bias) {
+  const auto channels = static_cast<std::int64_t>(bias.size());
+  Image out(coarse_size(f, 0, in.height), coarse_size(f, 1, in.width), channels);
+  const std::int64_t each_in = in.channels / f.groups, each_out = channels / f.groups;
+  for (std::size_t i = 0; i < out.values.size(); ++i) out.values[i] = bias[i % bias.size()];
+  for_taps(f, out.height, out.width, in.height, in.width, [&](auto y, auto x, auto v, auto u, auto i, auto j) {
+    for (std::int64_t o = 0; o < channels; ++o)
+      for (std::int64_t c = 0; c < each_in; ++c)
+        out.at(y, x, o) += in.at(v, u, o / each_out * each_in + c) *
+                           weight[static_cast<std::size_t>(((o * each_in + c) * f.size[0] + i) * f.size[1] + j)];
+  });
+  return out;
+}
+
 /// Weight [Cin, Cout / groups, h, w].
 Image conv_transpose2d(const Image& in, const Form& f, const std::vector<float>& weight,
                        const std::vector<float>& bias) {
@@ -144,20 +159,46 @@ TEST_P(ImageWindowsTest, TransposedConvolutionsHaveTheStrideOfTheirKernel) {
                 }));
 }
 
+TEST_P(ImageWindowsTest, Convolutions) {
+  const Images in = some_images(2, 9, 8, 6);
+  for (const Form& f : std::vector<Form>{{{3, 3}, {1, 1}, {1, 1}},  // which has a kernel of its own
+                                         {{3, 3}, {2, 2}, {1, 1}, {1, 1}, 6},
+                                         {{1, 3}, {1, 1}, {0, 1}},
+                                         {{3, 1}, {2, 1}, {1, 0}},
+                                         {{2, 5}, {1, 2}, {1, 2}},
+                                         {{3, 3}, {1, 1}, {2, 2}, {2, 2}},
+                                         {{3, 3}, {2, 1}, {3, 0}, {3, 2}},
+                                         {{3, 3}, {1, 1}, {1, 1}, {1, 1}, 2},
+                                         {{3, 3}, {1, 1}, {2, 2}, {2, 2}, 6},
+                                         {{1, 1}, {1, 1}, {0, 0}, {1, 1}, 3},
+                                         {{1, 1}, {2, 3}},
+                                         {{3, 3}, {1, 1}, {7, 7}},  // windows that miss the image
+                                         {{9, 8}},
+                                         {{13, 1}, {1, 1}, {6, 0}}}) {
+    SCOPED_TRACE(text(f));
+    const std::int64_t out = 12, each_in = 6 / f.groups;
+    const std::vector<float> weight = small_numbers(out * each_in * f.taps(), 2), bias = small_numbers(out, 3);
+    NetworkWriter b = image_network(in);
+    const std::string y = add_product(b, "conv2d", f, {out, each_in, f.size[0], f.size[1]}, weight, bias);
+    expect_images(b, y, in, each(in, [&](const Image& x) { return conv2d(x, f, weight, bias); }));
+  }
+}
+
 // Batch norm, a sum and an activation become part of the convolution.
 TEST_P(ImageWindowsTest, ConvolutionsTakeWhatFollowsThem) {
   const Images in = some_images(2, 6, 7, 6);
   const Form f{{1, 3}, {1, 1}, {0, 1}, {1, 1}, 2};
   const std::vector<float> weight = small_numbers(6 * 3 * 3, 2), bias = small_numbers(6, 3);
-  for (const char* op : {"conv_transpose2d"}) {
+  for (const char* op : {"conv2d", "conv_transpose2d"}) {
     SCOPED_TRACE(op);
+    const bool transposed = std::string(op) == "conv_transpose2d";
     NetworkWriter b = image_network(in);
     const std::string y = add_product(b, op, f, {6, 3, 1, 3}, weight, bias), n = b.batch_norm(y);
     const auto at = [&](const char* role, std::int64_t c) {
       return static_cast<double>(b.parameters.at(n + "." + role).data<float>()[c]);
     };
     expect_images(b, b.relu(b.add(n, kView)), in, each(in, [&](const Image& x) {
-                    Image out = conv_transpose2d(x, f, weight, bias);
+                    Image out = transposed ? conv_transpose2d(x, f, weight, bias) : conv2d(x, f, weight, bias);
                     for (std::int64_t v = 0; v < out.height; ++v)
                       for (std::int64_t u = 0; u < out.width; ++u)
                         for (std::int64_t c = 0; c < 6; ++c) {
@@ -172,7 +213,7 @@ TEST_P(ImageWindowsTest, ConvolutionsTakeWhatFollowsThem) {
 
 TEST_P(ImageWindowsTest, NoImages) {
   const Form f{{1, 3}, {1, 1}, {0, 1}};
-  for (const char* op : {"conv_transpose2d"}) {
+  for (const char* op : {"conv2d", "conv_transpose2d"}) {
     NetworkWriter b = image_network(6, 7, 3);
     const std::string y = add_product(b, op, f, {3, 3, 1, 3}, small_numbers(27, 1), small_numbers(3, 2));
     b.graph.outputs = {add(b, "avg_pool2d", y, 3, {{"kernel_size", std::int64_t{2}}})};
@@ -194,6 +235,15 @@ TEST(ImageWindows, Refused) {
   refused("avg_pool2d", {{"kernel_size", PerAxis{3, 0}}}, {"kernel_size", "1 to 64", "[3, 0]"});
   refused("avg_pool2d", {{"kernel_size", PerAxis{3, 2}}, {"padding", two}}, {"padding of 0 to 1", "found 2"});
   refused("avg_pool2d", {{"kernel_size", PerAxis{7, 1}}}, {"7 x 1 pixels at least", "6 x 5"});
+  product_refused("conv2d", {4, 4, 65, 1}, {}, {"\"conv2d1\"", "1 to 64 taps", "65 x 1"});
+  product_refused("conv2d", {4, 4, 0, 1}, {}, {"1 to 64 taps", "0 x 1"});
+  product_refused("conv2d", {4, 4, 3}, {}, {"[4, 4, 3, 3]", "[4, 4, 3]"});
+  product_refused("conv2d", {4, 3, 1, 3}, {}, {"[4, 4, 1, 3]", "[4, 3, 1, 3]"});
+  product_refused("conv2d", {4, 4, 1, 3}, {{"groups", std::int64_t{3}}}, {"groups that divide", "found 3"});
+  product_refused("conv2d", {4, 4, 3, 3}, {{"dilation", PerAxis{2, 3}}}, {"5 x 7 pixels at least", "6 x 5"});
+  product_refused("conv2d", {4, 4, 3, 3}, {{"stride", PerAxis{1, 0}}}, {"stride", "1 to 64", "[1, 0]"});
+  product_refused("conv2d", {4, 4, 3, 3}, {{"padding", PerAxis{1, 2, 3}}}, {"padding", "per axis", "[1, 2, 3]"});
+  product_refused("conv2d", {4, 4, 64, 64}, {{"padding", std::int64_t{1024}}}, {"4096 taps", "134217728"});
   product_refused("conv_transpose2d", {4, 4, 3, 3}, {{"output_padding", PerAxis{3, 0}}},
                   {"\"conv_transpose2d1\"", "output_padding below its stride 3", "found 3"});
   product_refused("conv_transpose2d", {4, 4, 3, 3}, {{"padding", std::int64_t{9}}}, {"padding 9", "no pixels of 6"});

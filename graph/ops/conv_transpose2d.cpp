@@ -84,7 +84,7 @@ ValueType infer_conv_transpose2d(Inference& node) {
   const Extent2d taps = expected_taps(node, in, each);
   node.expect_parameter("bias", {{out}});
   const Window window = pixel_window(node.node(), taps);
-  const Extent2d extent = known_extent(node);
+  const Extent2d extent = input_extent(node);
   const PerAxis more = node.node().per_axis("output_padding");
   const auto length = [&](std::size_t axis, std::int64_t n) {
     const std::int64_t stride = window.stride[axis], dilation = window.dilation[axis];
@@ -92,7 +92,7 @@ ValueType infer_conv_transpose2d(Inference& node) {
                 " or dilation ", dilation, ", found ", more[axis]);
     const std::int64_t result =
         (n - 1) * stride - 2 * window.pad[axis] + dilation * (window.size[axis] - 1) + more[axis] + 1;
-    node.expect(result > 0, "has padding ", window.pad[axis], " that leaves no pixels of ", n);
+    node.expect(result > 0 || extent.pixels() == 0, "has padding ", window.pad[axis], " that leaves no pixels of ", n);
     return result;
   };
   const Extent2d made{length(0, extent.height), length(1, extent.width)};

@@ -14,7 +14,7 @@ extern const OpDefinition pad{
     .infer =
         [](Inference& node) {
           const auto side = [&](const char* name) { return node.node().whole(name); };
-          const Extent2d in = known_extent(node);
+          const Extent2d in = input_extent(node);
           const Extent2d out{in.height + side("top") + side("bottom"), in.width + side("left") + side("right")};
           return ValueType{inferred_images(node, out), node.in(0).channels};
         },

@@ -24,7 +24,7 @@ extern const OpDefinition upsample{
                       "expects either scale_factor or size, found ", to_text(scale), " and ", to_text(size));
           node.expect(!node.node().flag("align_corners") || node.node().word("mode") == "bilinear",
                       "has align_corners, which belongs to mode bilinear");
-          const Extent2d in = known_extent(node);
+          const Extent2d in = input_extent(node);
           const Extent2d out =
               scaled ? Extent2d{in.height * scale[0], in.width * scale[1]} : Extent2d{size[0], size[1]};
           return ValueType{inferred_images(node, out), node.in(0).channels};

@@ -103,6 +103,31 @@ def test_instance_norm_of_voxels_is_that_of_minkowski_engine(device):
         np.testing.assert_allclose(found[batches == b], centred / np.sqrt((centred**2).mean(0) + 1e-5), rtol=1e-5, atol=1e-5)
 
 
+CONVOLUTIONS = [  # kernel, stride, padding, dilation, groups
+    ((3, 3), 1, 1, 1, 1),
+    ((3, 3), 2, 1, 1, 6),
+    ((1, 3), 1, [0, 1], 1, 1),
+    ((3, 1), [2, 1], [1, 0], 1, 2),
+    ((5, 2), [1, 2], [2, 1], 1, 3),
+    ((3, 3), 1, 2, 2, 1),
+    ((3, 3), [2, 1], [3, 0], [3, 2], 6),
+    ((3, 3), 1, 7, 1, 1),
+    ((12, 1), 1, 0, 1, 1),
+    ((12, 11), 12, 0, 1, 1),
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("kernel, stride, padding, dilation, groups", CONVOLUTIONS)
+def test_conv2d_equals_torch(kernel, stride, padding, dilation, groups, device):
+    x, rng = images(12, 11, 6), np.random.default_rng(3)
+    weight = rng.standard_normal((12, 6 // groups, *kernel)).astype(np.float32)
+    bias = rng.standard_normal(12).astype(np.float32)
+    form = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    expected = F.conv2d(torch.from_numpy(x), torch.from_numpy(weight), torch.from_numpy(bias), **form)
+    expect_close(run(x, "conv2d", {"weight": weight, "bias": bias}, device, **form), expected, 5e-5)
+
+
 TRANSPOSED = [  # kernel, stride, padding, output_padding, dilation, groups
     ((2, 2), 2, 0, 0, 1, 1),
     ((3, 3), 2, 1, 1, 1, 1),
@@ -123,3 +148,13 @@ def test_conv_transpose2d_equals_torch(kernel, stride, padding, output_padding, 
     form = {"stride": stride, "padding": padding, "output_padding": output_padding, "dilation": dilation, "groups": groups}
     expected = F.conv_transpose2d(torch.from_numpy(x), torch.from_numpy(weight), torch.from_numpy(bias), **form)
     expect_close(run(x, "conv_transpose2d", {"weight": weight, "bias": bias}, device, **form), expected, 5e-5)
+
+
+def test_one_number_stands_for_both_axes_and_files_keep_them(tmp_path):
+    x, weight = images(8, 8), np.random.default_rng(5).standard_normal((4, 3, 3, 3)).astype(np.float32)
+    graph, voxels = network(x, "conv2d", {"weight": weight}, stride=2, padding=1)
+    model = vs.Model.from_graph(graph, {"weight": weight}, profile=None, classes=0)
+    assert model.graph["nodes"][1]["stride"] == [2, 2] and model.graph["nodes"][1]["dilation"] == [1, 1]
+    model.save(tmp_path / "conv.safetensors")
+    again = vs.Model.load(tmp_path / "conv.safetensors")
+    np.testing.assert_array_equal(again.run(voxels)["y"][0], model.run(voxels)["y"][0])

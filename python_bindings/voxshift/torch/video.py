@@ -97,8 +97,19 @@ class Frames:
         return Frames.of(images, self.n_segment)
 
 
+def _of_both_axes(name, value):
+    one, *others = [value] if isinstance(value, int) else value
+    if any(other != one for other in others):
+        raise vs.InvalidArgument(f"[Network] conv2d on frames expects one {name} for both axes, found {value}")
+    return one
+
+
 @gradient("conv2d", of="frames")
-def _conv2d_of_frames(x, **options):
+def _conv2d_of_frames(x, *, dilation, **options):
+    for name in ("stride", "padding"):
+        options[name] = _of_both_axes(name, options[name])
+    if _of_both_axes("dilation", dilation) != 1:
+        raise vs.InvalidArgument(f"[Network] conv2d on frames has no gradient with dilation, found {dilation}")
     return x.with_images(conv2d(x.images, **options))
 
 
