@@ -99,12 +99,12 @@ void make_whole(Network& network) {
   }
 }
 
-/// shift -> conv 3 x 3 / 2 -> batch norm -> relu6 -> pointwise conv with bias + its input -> leaky relu
+/// shift -> conv 3 x 3 / 2 in three groups -> batch norm -> relu6 -> pointwise conv with bias + its input -> leaky relu
 /// -> max pool -> mean -> linear.
 Network small_network(bool bidirectional) {
   NetworkBuilder net(GraphInput::kFrames, 6, 1);
   std::string x = net.temporal_shift("shift", kGraphInput, {3, bidirectional});
-  x = net.conv2d("conv", x, 12, 3, 2);
+  x = net.conv2d("conv", x, 12, 3, 2, 3);
   x = net.norm("norm", x, 0);
   x = net.relu6("relu6", x);
   const std::string y = net.conv2d("point", x, 12, 1);
@@ -134,7 +134,7 @@ TEST(EvaluateFrames, EqualsPlainLoops) {
     const Network network = small_network(bidirectional);
     const Clip clip = clip_of(4, 7, 6, 6);
     Clip x = shifted(clip, 2, bidirectional);
-    x = convolved(x, tensor(network, "conv.weight"), {}, 12, 3, 2, 1, 1);
+    x = convolved(x, tensor(network, "conv.weight"), {}, 12, 3, 2, 1, 3);
     x = mapped(x, [&](float v, int c) {
       const auto role = [&](const char* name) { return item(tensor(network, std::string("norm.") + name), c); };
       return (v - role("running_mean")) / 2 * role("weight") + role("bias");
