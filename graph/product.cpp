@@ -28,26 +28,53 @@ std::string times(const Window::Extents& extents, int dims) {
   return text;
 }
 
-// What both kinds of product hold.
-class ProductStep : public Step {
+// What products hold beside their weights.
+class BiasedStep : public Step {
  public:
-  ProductStep(const Draft& draft, Device device, std::shared_ptr<const PackedWeights> weights)
-      : weights_(std::move(weights)), activation_(draft.activation), residual_last_(draft.residual_last) {
+  BiasedStep(const Draft& draft, Device device) : activation_(draft.activation), residual_last_(draft.residual_last) {
     if (draft.weights.bias) bias_ = draft.weights.bias->to(device);
   }
-  std::size_t bytes() const override { return weights_->bytes(); }
 
  protected:
   Epilogue epilogue(const ConstRowView& residual) const {
     return {floats_of(bias_), residual, activation_, residual_last_};
   }
-  const PackedWeights& weights() const { return *weights_; }
 
  private:
-  std::shared_ptr<const PackedWeights> weights_;
   std::optional<Array> bias_;
   Activation activation_;
   bool residual_last_;
+};
+
+// One product for each group of channels: neighbouring columns of the rows.
+class ProductStep : public BiasedStep {
+ public:
+  using Groups = std::vector<std::shared_ptr<const PackedWeights>>;
+
+  ProductStep(const Draft& draft, Device device, Groups weights)
+      : BiasedStep(draft, device), weights_(std::move(weights)) {}
+  std::int64_t groups() const final { return static_cast<std::int64_t>(weights_.size()); }
+  std::size_t bytes() const final {
+    std::size_t total = 0;
+    for (const auto& group : weights_) total += group->bytes();
+    return total;
+  }
+  void run(const StepRun& run) const final {
+    const std::int64_t in = run.x.channels / groups(), out = run.y.channels / groups();
+    for (std::int64_t g = 0; g < groups(); ++g) {
+      Epilogue end = epilogue(run.other);
+      if (end.bias != nullptr) end.bias += g * out;
+      if (end.residual.base != nullptr) end.residual = end.residual.columns(g * out, out);
+      multiply(run, run.x.columns(g * in, in), *weights_[static_cast<std::size_t>(g)], end,
+               run.y.columns(g * out, out));
+    }
+  }
+
+ private:
+  virtual void multiply(const StepRun& run, const ConstRowView& x, const PackedWeights& weights,
+                        const Epilogue& epilogue, const RowView& y) const = 0;
+
+  Groups weights_;
 };
 
 // Every row by itself.
@@ -55,40 +82,92 @@ class LinearStep final : public ProductStep {
  public:
   using ProductStep::ProductStep;
   std::string kind() const override { return "linear"; }
-  void run(const StepRun& run) const override {
-    row_kernels(run.context.device).linear(run.context, run.x, weights(), epilogue(run.other), run.y);
-  }
   bool row_by_row() const override { return true; }
   std::int64_t pairs(const Context&, const PlanRows& rows) const override { return rows.domain(domain).count; }
+
+ private:
+  void multiply(const StepRun& run, const ConstRowView& x, const PackedWeights& weights, const Epilogue& epilogue,
+                const RowView& y) const override {
+    row_kernels(run.context.device).linear(run.context, x, weights, epilogue, y);
+  }
 };
 
-// On a kernel map, forward or from coarse to fine.
+// A kernel map, forward or from coarse to fine.
+struct PairsOf {
+  int map;
+  Window window;
+  bool transposed;
+
+  std::string kind() const {
+    const std::string text = (transposed ? "conv_transpose " : "conv ") + times(window.size, window.dims);
+    const bool even = std::all_of(window.stride.begin(), window.stride.begin() + window.dims,
+                                  [&](int s) { return s == window.stride[0]; });
+    return window.unit_stride()
+               ? text
+               : text + " / " + (even ? std::to_string(window.stride[0]) : times(window.stride, window.dims));
+  }
+  const KernelMapView& view(const PlanRows& rows) const {
+    return transposed ? rows.map(map).transposed : rows.map(map).forward;
+  }
+  std::int64_t count(const Context& context, const PlanRows& rows) const {
+    return coordinate_kernels(context.device).pair_count(context, rows.map(map).forward);
+  }
+};
+
 class ConvStep final : public ProductStep {
  public:
-  ConvStep(const Draft& draft, Device device, std::shared_ptr<const PackedWeights> weights, int map,
-           const Window& window, bool transposed)
-      : ProductStep(draft, device, std::move(weights)), map_(map), window_(window), transposed_(transposed) {}
+  ConvStep(const Draft& draft, Device device, Groups weights, const PairsOf& pairs)
+      : ProductStep(draft, device, std::move(weights)), pairs_(pairs) {}
 
-  std::string kind() const override {
-    const Window& w = window_;
-    const std::string text = (transposed_ ? "conv_transpose " : "conv ") + times(w.size, w.dims);
-    const bool even = std::all_of(w.stride.begin(), w.stride.begin() + w.dims, [&](int s) { return s == w.stride[0]; });
-    return w.unit_stride() ? text : text + " / " + (even ? std::to_string(w.stride[0]) : times(w.stride, w.dims));
-  }
-  void run(const StepRun& run) const override {
-    const KernelMapViews& map = run.rows.map(map_);
-    sparse_conv_kernels(run.context.device)
-        .conv(run.context, run.x, transposed_ ? map.transposed : map.forward, weights(), epilogue(run.other), run.y);
-  }
+  std::string kind() const override { return pairs_.kind(); }
   std::int64_t pairs(const Context& context, const PlanRows& rows) const override {
-    return coordinate_kernels(context.device).pair_count(context, rows.map(map_).forward);
+    return pairs_.count(context, rows);
   }
 
  private:
-  int map_;
-  Window window_;
-  bool transposed_;
+  void multiply(const StepRun& run, const ConstRowView& x, const PackedWeights& weights, const Epilogue& epilogue,
+                const RowView& y) const override {
+    sparse_conv_kernels(run.context.device).conv(run.context, x, pairs_.view(run.rows), weights, epilogue, y);
+  }
+
+  PairsOf pairs_;
 };
+
+// As many groups as channels, each with one output.
+class DepthwiseStep final : public BiasedStep {
+ public:
+  DepthwiseStep(const Draft& draft, Device device, Array weight, const PairsOf& pairs)
+      : BiasedStep(draft, device), weight_(std::move(weight)), pairs_(pairs) {}
+
+  std::string kind() const override { return "depthwise " + pairs_.kind(); }
+  std::size_t bytes() const override { return weight_.bytes(); }
+  std::int64_t groups() const override { return weight_.dim(2); }
+  std::int64_t pairs(const Context& context, const PlanRows& rows) const override {
+    return pairs_.count(context, rows);
+  }
+  void run(const StepRun& run) const override {
+    sparse_conv_kernels(run.context.device)
+        .depthwise(run.context, run.x, pairs_.view(run.rows), weight_.data<float>(), epilogue(run.other), run.y);
+  }
+
+ private:
+  const Array weight_;
+  PairsOf pairs_;
+};
+
+// The weight [K, Cin / groups, Cout] of each group, on the device.
+std::vector<Array> group_weights(const Array& weight, std::int64_t groups, Device device) {
+  if (groups == 1) return {weight.to(device)};
+  const std::int64_t rows = weight.dim(0) * weight.dim(1), out = weight.dim(2) / groups;
+  std::vector<Array> result;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    Array part({weight.dim(0), weight.dim(1), out}, DType::kF32);
+    for (std::int64_t r = 0; r < rows; ++r)
+      std::copy_n(weight.data<float>() + (r * groups + g) * out, out, part.data<float>() + r * out);
+    result.push_back(part.to(device));
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -130,6 +209,18 @@ Window inferred_window(const Inference& node) {
   return window;
 }
 
+std::vector<ParameterSpec> convolution_parameters() {
+  return {{"weight", "[K, Cin / groups, Cout], or [Cin / groups, Cout] where K = 1"}, {"bias", "[Cout]", false}};
+}
+
+std::vector<AttributeSpec> convolution_attributes() {
+  return with(window_attributes(),
+              whole("groups", 1, kMostChannels,
+                    "input channels fall into so many groups, each of which makes its share of the "
+                    "output channels",
+                    {std::int64_t{1}}));
+}
+
 std::vector<AttributeSpec> with(std::vector<AttributeSpec> specs, AttributeSpec more) {
   specs.push_back(std::move(more));
   return specs;
@@ -148,9 +239,12 @@ bool keeps_rows(const Window& window) { return window.semantics == Semantics::kF
 
 std::int64_t inferred_channels(const Inference& node, const Window& window) {
   const std::int64_t in = node.in(0).channels, out = node.shape("weight").back(), volume = window.volume();
+  const std::int64_t groups = node.node().whole("groups");
   node.expect(out > 0, "has no output channels");
-  std::vector<Shape> allowed{{volume, in, out}};
-  if (volume == 1) allowed.push_back({in, out});
+  node.expect(in % groups == 0 && out % groups == 0, "has groups of ", groups, ", which divides not both ", in,
+              " input and ", out, " output channels");
+  std::vector<Shape> allowed{{volume, in / groups, out}};
+  if (volume == 1) allowed.push_back({in / groups, out});
   node.expect_parameter("weight", allowed);
   node.expect_parameter("bias", {{out}});
   return out;
@@ -163,19 +257,32 @@ Weights convolution_weights(const Node& node, const Parameters& parameters) {
 
 void lower_convolution(const Draft& draft, Lowering& lowering, const Window& window, bool transposed) {
   const Device device = lowering.device();
-  const Array weight = draft.weights.weight.to(device);
-  const auto* values = weight.data<float>();
-  const Context context{device, nullptr, num_threads(), nullptr};
-  std::unique_ptr<Step> step;
-  if (window.volume() == 1 && keeps_rows(window)) {
-    auto packed = row_kernels(device).pack(context, values, weight.dim(1), weight.dim(2), lowering.dtype());
-    step = std::make_unique<LinearStep>(draft, device, std::move(packed));
-  } else {
+  const Array& weight = draft.weights.weight;
+  const std::int64_t channels = lowering.channels(draft.inputs[0]),
+                     groups = channels / std::max<std::int64_t>(weight.dim(1), 1);
+  const bool every_row = window.volume() == 1 && keeps_rows(window);
+  PairsOf pairs{-1, window, transposed};
+  if (!every_row) {
     const int in = lowering.domain(draft.inputs[0]), out = lowering.domain(draft.output);
-    const int map = transposed ? lowering.map(out, in, window) : lowering.map(in, out, window);
-    auto packed = sparse_conv_kernels(device).pack(context, values, weight.dim(0), weight.dim(1), weight.dim(2),
-                                                   lowering.dtype());
-    step = std::make_unique<ConvStep>(draft, device, std::move(packed), map, window, transposed);
+    pairs.map = transposed ? lowering.map(out, in, window) : lowering.map(in, out, window);
+  }
+  std::unique_ptr<Step> step;
+  if (!every_row && groups > 1 && groups == channels && groups == weight.dim(2)) {
+    step = std::make_unique<DepthwiseStep>(draft, device, weight.to(device), pairs);
+  } else {
+    const Context context{device, nullptr, num_threads(), nullptr};
+    ProductStep::Groups packed;
+    for (const Array& group : group_weights(weight, groups, device)) {
+      const auto* values = group.data<float>();
+      packed.push_back(every_row
+                           ? row_kernels(device).pack(context, values, group.dim(1), group.dim(2), lowering.dtype())
+                           : sparse_conv_kernels(device).pack(context, values, group.dim(0), group.dim(1), group.dim(2),
+                                                              lowering.dtype()));
+    }
+    if (every_row)
+      step = std::make_unique<LinearStep>(draft, device, std::move(packed));
+    else
+      step = std::make_unique<ConvStep>(draft, device, std::move(packed), pairs);
   }
   lowering.add(draft, std::move(step), draft.residual);
 }

@@ -9,8 +9,12 @@ namespace voxshift {
 Window window_of(const Node& node);
 Attributes attributes_of(const Window& window);
 
-/// Those attributes.
+/// Those attributes, and those of convolutions, which have groups, too.
 std::vector<AttributeSpec> window_attributes();
+std::vector<AttributeSpec> convolution_attributes();
+
+/// A convolution's tensors.
+std::vector<ParameterSpec> convolution_parameters();
 
 /// The specs, and one more.
 std::vector<AttributeSpec> with(std::vector<AttributeSpec> specs, AttributeSpec more);
@@ -24,10 +28,10 @@ bool keeps_rows(const Window& window);
 /// The rows that the window makes of the node's input.
 int inferred_coarser(Inference& node, const Window& window);
 
-/// Output channels of a convolution whose weight is [K, Cin, Cout], or [Cin, Cout] where K = 1; checks its tensors.
+/// Output channels of a convolution whose weight is [K, Cin / groups, Cout], without K where K = 1; checks its tensors.
 std::int64_t inferred_channels(const Inference& node, const Window& window);
 
-/// The weight as [K, Cin, Cout], and the bias.
+/// The weight as [K, Cin / groups, Cout], and the bias.
 Weights convolution_weights(const Node& node, const Parameters& parameters);
 
 /// Where outputs have the rows of the input a product of every row, else a convolution on a kernel map.

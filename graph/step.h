@@ -72,10 +72,13 @@ class Step {
   /// Pairs of an input and an output row that are multiplied by a matrix.
   virtual std::int64_t pairs(const Context&, const PlanRows&) const { return 0; }
 
+  /// Its channels fall into so many groups, each of which is multiplied by itself.
+  virtual std::int64_t groups() const { return 1; }
+
   /// Multiply-adds: those of the pairs, but where a step knows better.
   virtual std::int64_t macs(const PlanRows&, std::int64_t pairs, std::int64_t in_channels,
                             std::int64_t out_channels) const {
-    return pairs * in_channels * out_channels;
+    return pairs * in_channels * out_channels / groups();
   }
 
   /// Of its weights.

@@ -8,7 +8,7 @@
 
 namespace voxshift {
 
-/// weight f32 [K, Cin, Cout] (K = 1 for linear) or, of conv2d, [Cout, Cin / groups, k, k]; bias f32 [Cout].
+/// weight f32 [K, Cin / groups, Cout] (K = 1 for linear) or, of conv2d, [Cout, Cin / groups, k, k]; bias f32 [Cout].
 struct Weights {
   Array weight;
   std::optional<Array> bias;

@@ -4,6 +4,7 @@
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
+#include <voxshift/kernels_cpu/sparse_depthwise.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/kernels_cpu/with_type.h>
@@ -113,6 +114,11 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     });
   }
 
+  void depthwise(const Context& context, const ConstRowView& in, const KernelMapView& map, const float* weight,
+                 const Epilogue& epilogue, const RowView& out) const override {
+    sparse_depthwise(context, in, map, weight, epilogue, out);
+  }
+
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
                        const KernelMapView& map, float* out) const override {
     cpu::weight_gradient(context, in, grad, map.pairs, map.volume, out);
@@ -169,6 +175,17 @@ class CpuSparseConvKernels final : public SparseConvKernels {
           for (std::int64_t c = 0; c < in.channels; ++c) to[c * view.depth] = from[c];
         }
       });
+    });
+  }
+
+  void pixels(const Context& context, const Level& level, const BirdEyeView& view,
+              std::int32_t* pixels) const override {
+    parallel_ranges(context, level.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      std::int32_t coordinate[kMaxAxes];
+      for (std::int64_t i = first; i < last; ++i) {
+        level.layout.unpack(level.keys[i], coordinate);
+        pixels[i] = static_cast<std::int32_t>(view.pixel(coordinate));
+      }
     });
   }
 

@@ -56,6 +56,19 @@ __device__ inline int winner(const Rows<const float>& in, const Pairs& forward, 
   return best;
 }
 
+template <class T>
+void depthwise_rows(const Queue& queue, Rows<const T> in, const Pairs& pairs, const float* weight,
+                    const RowEpilogue<T>& epilogue, Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t o, std::int64_t c) {
+    float sum = 0;
+    for (int k = 0; k < pairs.volume; ++k) {
+      const std::int32_t i = pairs.at(o, k);
+      if (i >= 0) sum = fmaf(in.at(i, c), weight[k * out.channels + c], sum);
+    }
+    out.set(o, c, epilogue.finish(sum, o, c));
+  });
+}
+
 void share_gradient(const Queue& queue, Rows<const float> in, Rows<const float> grad, const Pairs& forward,
                     const Pairs& transposed, Pooling pooling, Rows<float> out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
@@ -86,6 +99,14 @@ void scatter_pixels(const Queue& queue, Rows<const T> in, const Level& level, co
     std::int64_t z = 0;
     const std::int64_t pixel = view.pixel(coordinate, z);
     if (pixel >= 0) out.set(pixel, c * view.depth + z, in.at(i, c));
+  });
+}
+
+void find_pixels(const Queue& queue, const Level& level, const BirdEyeView& view, std::int32_t* pixels) {
+  for_each(queue, level.count, [=] __device__(std::int64_t i) {
+    std::int32_t coordinate[kMaxAxes];
+    level.layout.unpack(level.keys[i], coordinate);
+    pixels[i] = static_cast<std::int32_t>(view.pixel(coordinate));
   });
 }
 
@@ -138,6 +159,15 @@ class CudaSparseConvKernels final : public SparseConvKernels {
             epilogue, out);
   }
 
+  void depthwise(const Context& context, const ConstRowView& in, const KernelMapView& map, const float* weight,
+                 const Epilogue& epilogue, const RowView& out) const override {
+    const Queue queue(context, "conv");
+    with_type("conv", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      depthwise_rows<T>(queue, rows<T>(in), Pairs(map), weight, RowEpilogue<T>(epilogue), rows<T>(out));
+    });
+  }
+
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
                        const KernelMapView& map, float* out) const override {
     const Queue queue(context, "weight_gradient");
@@ -169,6 +199,11 @@ class CudaSparseConvKernels final : public SparseConvKernels {
       using T = decltype(type);
       scatter_pixels<T>(queue, rows<T>(in), level, view, rows<T>(out));
     });
+  }
+
+  void pixels(const Context& context, const Level& level, const BirdEyeView& view,
+              std::int32_t* pixels) const override {
+    find_pixels(Queue(context, "from_dense"), level, view, pixels);
   }
 
   void to_dense(const Context& context, const ConstRowView& in, const std::int32_t* coords, const DenseLayout& layout,

@@ -47,12 +47,17 @@ struct BirdEyeView {
   int axis = 2;
   std::int64_t depth = 0, height = 0, width = 0;
 
-  /// The pixel of a coordinate; -1 outside. `z` is its place along the axis.
+  /// The pixel of a coordinate, wherever it lies along the axis; -1 outside.
+  constexpr std::int64_t pixel(const std::int32_t* c) const {
+    const std::int64_t y = c[axis == 0 ? 2 : 1], x = c[axis == 2 ? 2 : 3];
+    const bool inside = y >= 0 && y < height && x >= 0 && x < width;
+    return inside ? (c[0] * height + y) * width + x : -1;
+  }
+
+  /// The pixel of a coordinate, -1 also outside of the depth. `z` is its place along the axis.
   constexpr std::int64_t pixel(const std::int32_t* c, std::int64_t& z) const {
     z = c[1 + axis];
-    const std::int64_t y = c[axis == 0 ? 2 : 1], x = c[axis == 2 ? 2 : 3];
-    const bool inside = z >= 0 && z < depth && y >= 0 && y < height && x >= 0 && x < width;
-    return inside ? (c[0] * height + y) * width + x : -1;
+    return z >= 0 && z < depth ? pixel(c) : -1;
   }
 };
 
@@ -76,6 +81,11 @@ class SparseConvKernels {
   virtual void conv(const Context&, const ConstRowView& in, const KernelMapView&, const PackedWeights&, const Epilogue&,
                     const RowView& out) const = 0;
 
+  /// out[o, c] = act(sum_k sum_{(i, o) in map_k} in[i, c] weight[k, c] + bias[c] + residual[o, c]), weight f32 [volume,
+  /// channels] in device memory. One accumulator per output element, offsets in order.
+  virtual void depthwise(const Context&, const ConstRowView& in, const KernelMapView&, const float* weight,
+                         const Epilogue&, const RowView& out) const = 0;
+
   /// out[k] = sum_{(i, o) in map_k} in[i]^T grad[o], f32 [volume, in.channels, grad.channels]: the gradient of conv()'s
   /// weight. That of its input is conv() on the map in the other direction with transposed weights.
   virtual void weight_gradient(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapView&,
@@ -96,6 +106,10 @@ class SparseConvKernels {
   /// elsewhere.
   virtual void bird_eye_view(const Context&, const ConstRowView& in, const Level&, const BirdEyeView&,
                              const RowView& out) const = 0;
+
+  /// pixels[i] = the pixel of row i of the level, which has 3 spatial axes, wherever it lies along the view's; -1
+  /// outside.
+  virtual void pixels(const Context&, const Level&, const BirdEyeView&, std::int32_t* pixels) const = 0;
 
   /// dense[b, :, c1 .. cD] = in[i] for coords[i] = (b, c1 .. cD), int32 [in.count, 1 + D], unique and inside the
   /// layout; 0 elsewhere. Features are f32 here and in the next two.

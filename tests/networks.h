@@ -55,6 +55,13 @@ class NetworkWriter {
   std::string conv_transpose(const std::string& x, std::int64_t out, int size = 2, int stride = 2) {
     return conv_transpose(x, out, cube(graph.dims, size, stride));
   }
+  /// A convolution of any kind, whose channels fall into groups.
+  std::string grouped(const std::string& op, const std::string& x, std::int64_t out, const Window& window,
+                      std::int64_t groups = 1, bool bias = false) {
+    const std::string name = product(op, x, out, {window.volume(), channels_.at(x) / groups, out}, window, bias);
+    graph.nodes.back().attributes["groups"] = groups;
+    return name;
+  }
   std::string linear(const std::string& x, std::int64_t out, bool bias = true) {
     return product("linear", x, out, {out, channels_.at(x)}, {}, bias);
   }

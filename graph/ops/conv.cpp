@@ -7,10 +7,11 @@ extern const OpDefinition conv{
     .text =
         "Sparse convolution: out[o] = sum_k in[o * stride + offset_k] W[k] (+ bias), offsets row-major, last axis "
         "fastest. "
-        "Of voxels, or of the cells of a dense grid where the stride is 1; a window of one tap takes any rows.",
+        "Of voxels, or of the cells of a dense grid where the stride is 1; a window of one tap takes any rows. Groups "
+        "as in torch.nn.Conv3d.",
     .inputs = {"x"},
-    .parameters = {{"weight", "[K, Cin, Cout], or [Cin, Cout] where K = 1"}, {"bias", "[Cout]", false}},
-    .attributes = window_attributes(),
+    .parameters = convolution_parameters(),
+    .attributes = convolution_attributes(),
     .infer =
         [](Inference& node) {
           const Window window = inferred_window(node);

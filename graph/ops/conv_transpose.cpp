@@ -8,8 +8,8 @@ extern const OpDefinition conv_transpose{
         "Transposed sparse convolution, back to the voxels that a convolution with the same stride came from: "
         "out[i] = sum of in[o] W[k] over i = o * stride + offset_k (+ bias).",
     .inputs = {"x"},
-    .parameters = {{"weight", "[K, Cin, Cout], or [Cin, Cout] where K = 1"}, {"bias", "[Cout]", false}},
-    .attributes = window_attributes(),
+    .parameters = convolution_parameters(),
+    .attributes = convolution_attributes(),
     .infer =
         [](Inference& node) {
           const Window window = inferred_window(node);

@@ -115,8 +115,12 @@ def conv3d_and_input(
     return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
 
 
+def _conv_of_nodes(op, *tensors, groups, **named):
+    return conv3d_and_input(*tensors, **named, op=op) if groups == 1 else NotImplemented
+
+
 for _op in ("conv", "conv_transpose"):
-    gradient(_op, of="voxels")(partial(conv3d_and_input, op=_op))
+    gradient(_op, of="voxels")(partial(_conv_of_nodes, _op))
 
 
 def per_axis(value: Axes, dims: int) -> List[int]:

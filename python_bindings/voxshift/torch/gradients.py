@@ -20,6 +20,7 @@ def gradient(op: str, of: str) -> Callable[[Callable], Callable]:
     """Registers a function under the op's name.
 
     of: what its inputs and its result are: "rows", features [N, C] of anything; "voxels", SparseTensors; "frames", Frames.
+    A function returns NotImplemented for attributes that it has no gradient with.
     """
 
     def register(function):

@@ -142,6 +142,8 @@ class Network(nn.Module):
                 check_together(step.op, inputs)
             return inputs[0].with_feats(found.function(*(x.feats for x in inputs), **named))
         value = found.function(*inputs, **named)
+        if value is NotImplemented:
+            return _through_the_library(step, inputs, tensors)
         if isinstance(value, tuple):
             value, inputs[0] = value
         return value

@@ -7,7 +7,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
-from voxshift.torch.functional import array, linear, tensor_of
+from voxshift.torch.functional import array, linear, per_axis, tensor_of
 from voxshift.torch.gradients import gradient
 
 
@@ -97,20 +97,12 @@ class Frames:
         return Frames.of(images, self.n_segment)
 
 
-def _of_both_axes(name, value):
-    one, *others = [value] if isinstance(value, int) else value
-    if any(other != one for other in others):
-        raise vs.InvalidArgument(f"[Network] conv2d on frames expects one {name} for both axes, found {value}")
-    return one
-
-
 @gradient("conv2d", of="frames")
-def _conv2d_of_frames(x, *, dilation, **options):
-    for name in ("stride", "padding"):
-        options[name] = _of_both_axes(name, options[name])
-    if _of_both_axes("dilation", dilation) != 1:
-        raise vs.InvalidArgument(f"[Network] conv2d on frames has no gradient with dilation, found {dilation}")
-    return x.with_images(conv2d(x.images, **options))
+def _conv2d_of_frames(x, *, stride, padding, dilation, **options):
+    strides, paddings, dilations = (set(per_axis(value, 2)) for value in (stride, padding, dilation))
+    if len(strides) > 1 or len(paddings) > 1 or dilations != {1}:
+        return NotImplemented
+    return x.with_images(conv2d(x.images, stride=strides.pop(), padding=paddings.pop(), **options))
 
 
 @gradient("temporal_shift", of="frames")
