@@ -3,7 +3,6 @@
 #include <voxshift/graph/steps.h>
 
 #include <algorithm>
-#include <array>
 
 namespace voxshift {
 namespace {
@@ -20,8 +19,12 @@ Array run(const Graph& graph, const Parameters& parameters, GraphInput input, co
   set(executor.geometry());
   executor.build();
   check(executor.outputs() == 1, "[evaluate] expected a network with one output, found ", executor.outputs());
-  Array out({executor.output_rows(), executor.output_channels()}, DType::kF32, features.device());
-  executor.run(rows_of(features), std::array{out.memory()}, [&](Step& step, const ConstRowView& x) {
+  Array out;
+  const auto memory = [&](std::size_t) {
+    out = Array({executor.output_rows(), executor.output_channels()}, DType::kF32, features.device());
+    return out.memory();
+  };
+  executor.run(rows_of(features), memory, [&](Step& step, const ConstRowView& x) {
     if (!before) return;
     const Node& node = *std::find_if(graph.nodes.begin(), graph.nodes.end(),
                                      [&](const Node& candidate) { return candidate.name == step.name; });

@@ -26,6 +26,7 @@ Executor::Executor(std::shared_ptr<const Plan> plan, Device device, const Thread
       scratch_(device),
       features_(device),
       geometry_(*plan_, device),
+      memory_(plan_->selections.size() + 1),
       bytes_(plan_->buffers.size()),
       external_(plan_->buffers.size()) {
   for (const auto& step : plan_->steps) {
@@ -41,12 +42,26 @@ void Executor::reset() {
 }
 
 void Executor::build() {
+  report_.maps_seconds = 0;
+  build_stage(0);
+}
+
+void Executor::build_stage(int stage) {
   const auto start = Clock::now();
-  geometry_.build(context());
+  geometry_.build(context(), stage);
   for (const Buffer& buffer : plan_->buffers)
-    check_size("run", "rows of a value:", geometry_.rows(buffer.domain).count, buffer.channels);
+    if (plan_->stage(buffer.domain) == stage)
+      check_size("run", "rows of a value:", geometry_.rows(buffer.domain).count, buffer.channels);
   finish_phase();
-  report_.maps_seconds = seconds_since(start);
+  report_.maps_seconds += seconds_since(start);
+}
+
+void Executor::select(int stage) {
+  const auto start = Clock::now();
+  const Selection& selection = plan_->selections[static_cast<std::size_t>(stage) - 1];
+  geometry_.select(context(), selection.domain, rows_of(selection.scores));
+  report_.maps_seconds += seconds_since(start);
+  build_stage(stage);
 }
 
 void Executor::finish_phase() const {
@@ -79,28 +94,41 @@ RowView Executor::rows_of(int index, const Span& span) const {
   } else if (void* external = external_[static_cast<std::size_t>(v.buffer)]; external != nullptr) {
     whole.base = external;
   } else {
-    whole.base = memory_ + memory_plan_.offset(v.buffer);
+    const StageMemory& stage = memory_[static_cast<std::size_t>(plan_->stage(buffer.domain))];
+    whole.base = stage.base + stage.plan.offset(v.buffer);
   }
   return whole.rows(buffer.partial ? 0 : span.first, span.count).columns(v.column, v.channels);
 }
 
-void Executor::place_buffers() {
+// Values on the domains of one stage share memory by their lifetimes: no rows of later ones are known yet.
+void Executor::place_stage(int stage, const OutputMemory& memory) {
+  for (std::size_t o = 0; o < outputs(); ++o)
+    if (plan_->stage(output_domain(o)) == stage)
+      external_[static_cast<std::size_t>(plan_->value(plan_->outputs[o]).buffer)] = memory(o);
   for (std::size_t b = 0; b < bytes_.size(); ++b) {
     const bool is_input = static_cast<int>(b) == plan_->value(plan_->input).buffer;
     const Buffer& buffer = plan_->buffers[b];
-    std::int64_t rows = is_input || external_[b] != nullptr ? 0 : geometry_.rows(buffer.domain).count;
+    const bool is_placed = !is_input && external_[b] == nullptr && plan_->stage(buffer.domain) == stage;
+    std::int64_t rows = is_placed ? geometry_.rows(buffer.domain).count : 0;
     if (buffer.partial) rows = std::min(rows, joined_rows());
     bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(buffer.dtype));
   }
-  memory_ = static_cast<std::byte*>(
-      features_.allocate_bytes(static_cast<std::size_t>(memory_plan_.place(plan_->buffers, bytes_))));
+  StageMemory& placed = memory_[static_cast<std::size_t>(stage)];
+  placed.base = static_cast<std::byte*>(
+      features_.allocate_bytes(static_cast<std::size_t>(placed.plan.place(plan_->buffers, bytes_))));
 }
 
-void Executor::run(const ConstRowView& in, std::span<void* const> outs, const BeforeStep& before) {
+void Executor::run(const ConstRowView& in, std::span<void* const> outs) {
+  for (std::size_t o = 0; o < outputs(); ++o)
+    check(output_known(o), "[run] the rows of output ", o, " are selected by features, expected known ones");
+  run(in, [&outs](std::size_t output) { return outs[output]; });
+}
+
+void Executor::run(const ConstRowView& in, const OutputMemory& memory, const BeforeStep& before) {
   const auto start = Clock::now();
-  for (std::size_t o = 0; o < outs.size(); ++o)
-    external_[static_cast<std::size_t>(plan_->value(plan_->outputs[o]).buffer)] = outs[o];
-  place_buffers();
+  const double known_seconds = report_.maps_seconds;
+  std::fill(external_.begin(), external_.end(), nullptr);
+  place_stage(0, memory);
   in_ = in;
   if (const DType wanted = plan_->value(plan_->input).dtype; in.dtype != wanted) {
     auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(wanted));
@@ -108,7 +136,13 @@ void Executor::run(const ConstRowView& in, std::span<void* const> outs, const Be
     row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, copy);
     in_ = copy;
   }
+  int stage = 0;
   for (std::size_t first = 0, last = 0; first < plan_->steps.size(); first = last) {
+    const auto made = static_cast<std::size_t>(stage);
+    if (made < plan_->selections.size() && plan_->selections[made].step == static_cast<int>(first)) {
+      select(++stage);
+      place_stage(stage, memory);
+    }
     for (last = first + 1; last < plan_->steps.size() && plan_->steps[last]->joins;) ++last;
     run_joined(first, last, before);
   }
@@ -122,7 +156,7 @@ void Executor::run(const ConstRowView& in, std::span<void* const> outs, const Be
     layer.macs = detailed_ ? step.macs(geometry_.all(), layer.pairs, layer.in_channels, layer.out_channels) : 0;
     report_.macs += layer.macs;
   }
-  report_.network_seconds = seconds_since(start);
+  report_.network_seconds = seconds_since(start) - (report_.maps_seconds - known_seconds);
   report_.voxels = geometry_.rows(0).count;
 }
 

@@ -36,22 +36,31 @@ class Executor {
   DType dtype() const { return plan_->dtype; }
   const RunReport& report() const { return report_; }
 
-  /// Coordinates, maps and links of every domain.
+  /// Gives the memory of an output, once its rows are known.
+  using OutputMemory = std::function<void*(std::size_t output)>;
+
+  /// Coordinates, maps and links of every domain that descends from no selection.
   void build();
 
   std::size_t outputs() const { return plan_->outputs.size(); }
   int output_domain(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).domain; }
   std::int64_t output_channels(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).channels; }
 
-  /// Rows of an output; after build().
+  /// Whether rows of an output are known after build(); else its memory is asked for during run().
+  bool output_known(std::size_t output = 0) const { return plan_.stage(output_domain(output)) == 0; }
+
+  /// Rows of an output that are known.
   std::int64_t output_rows(std::size_t output = 0) const { return geometry_.rows(output_domain(output)).count; }
 
-  /// Memory for an output, of the plan's dtype, that lasts until reset(); after build().
+  /// Memory for an output, of the plan's dtype, that lasts until reset(); for rows that are known.
   RowView output_memory(std::size_t output = 0);
 
-  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype; each of `outs`, of the plan's, takes an
-  /// output's.
-  void run(const ConstRowView& in, std::span<void* const> outs, const BeforeStep& before = {});
+  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype; the memory takes each output's, of the
+  /// plan's.
+  void run(const ConstRowView& in, const OutputMemory& memory, const BeforeStep& before = {});
+
+  /// The same for outputs that are known.
+  void run(const ConstRowView& in, std::span<void* const> outs);
 
   /// Whether run() waits for every step to tell its time, and counts pairs and MACs. Off, the report has rows only and
   /// a GPU is not waited for.
@@ -68,7 +77,9 @@ class Executor {
 
   RowView rows_of(int value) const;
   RowView rows_of(int value, const Span& span) const;
-  void place_buffers();
+  void build_stage(int stage);
+  void place_stage(int stage, const OutputMemory& memory);
+  void select(int stage);
   void finish_phase() const;
   std::int64_t joined_rows() const;
   void run_joined(std::size_t first, std::size_t last, const BeforeStep& before);
@@ -79,9 +90,12 @@ class Executor {
   std::shared_ptr<const Plan> plan_;
   Arena scratch_, features_;
   Geometry geometry_;
-  MemoryPlan memory_plan_;
+  struct StageMemory {
+    MemoryPlan plan;
+    std::byte* base = nullptr;
+  };
+  std::vector<StageMemory> memory_;  // by stage: of the values on its domains
   std::vector<std::int64_t> bytes_;
-  std::byte* memory_ = nullptr;
   ConstRowView in_;
   std::vector<void*> external_;  // by buffer: the caller's memory of an output, else null
   bool detailed_ = true;

@@ -1,6 +1,7 @@
 #include <voxshift/engine/geometry.h>
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/rows/kernels.h>
+#include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/result_size.h>
 #include <voxshift/video/kernels.h>
@@ -42,12 +43,9 @@ void even_splits(std::size_t clouds, std::int64_t rows_each, std::vector<std::in
 }  // namespace
 
 Geometry::Geometry(const Plan& plan, Device device)
-    : plan_(plan),
-      arena_(device),
-      rows_(plan.domains.size()),
-      maps_(plan.maps.size()),
-      requests_(plan.maps.size()),
-      links_(plan.links.size()) {
+    : plan_(plan), arena_(device), rows_(plan.domains.size()), maps_(plan.maps.size()), links_(plan.links.size()) {
+  requests_.reserve(plan.maps.size());
+  built_.reserve(plan.maps.size());
   for (std::size_t d = 1; d < plan.domains.size(); ++d) {
     const Domain& domain = plan.domains[static_cast<int>(d)];
     if (domain.kind != DomainKind::kCoarser || domain.window.semantics != Semantics::kFloor) continue;
@@ -80,15 +78,29 @@ void Geometry::set_frames(std::int64_t count) {
   even_splits(static_cast<std::size_t>(count), pixels, rows_[0].splits);
 }
 
-void Geometry::build(const Context& context) {
-  coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
-  for (std::size_t d = 1; d < rows_.size(); ++d) build_domain(context, static_cast<int>(d), rows_[d]);
-  for (std::size_t m = 0; m < maps_.size(); ++m) {
-    const MapSpec& spec = plan_.maps[m];
-    requests_[m] = {rows(spec.fine).level, rows(spec.coarse).level, spec.window};
+void Geometry::build(const Context& context, int stage) {
+  if (stage == 0) coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
+  for (std::size_t d = 1; d < rows_.size(); ++d)
+    if (plan_.stages[d] == stage) build_domain(context, static_cast<int>(d), rows_[d]);
+  build_maps(context, stage);
+  for (std::size_t l = 0; l < links_.size(); ++l) {
+    const LinkSpec& spec = plan_.links[l];
+    if (std::max(plan_.stage(spec.fine), plan_.stage(spec.coarse)) == stage) build_link(context, spec, links_[l]);
   }
-  coordinate_kernels(context.device).maps(context, requests_, arena_, maps_);
-  for (std::size_t l = 0; l < links_.size(); ++l) build_link(context, plan_.links[l], links_[l]);
+}
+
+void Geometry::build_maps(const Context& context, int stage) {
+  const auto is_wanted = [&](const MapSpec& spec) {
+    return std::max(plan_.stage(spec.fine), plan_.stage(spec.coarse)) == stage;
+  };
+  requests_.clear();
+  for (const MapSpec& spec : plan_.maps)
+    if (is_wanted(spec)) requests_.push_back({rows(spec.fine).level, rows(spec.coarse).level, spec.window});
+  built_.resize(requests_.size());
+  coordinate_kernels(context.device).maps(context, requests_, arena_, built_);
+  auto next = built_.begin();
+  for (std::size_t m = 0; m < maps_.size(); ++m)
+    if (is_wanted(plan_.maps[m])) maps_[m] = *next++;
 }
 
 std::int64_t Geometry::cloud_count() const {
@@ -107,20 +119,18 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
   switch (domain.kind) {
     case DomainKind::kInput:
       break;
+    case DomainKind::kAbove:
+    case DomainKind::kTop:
+      break;  // select() has made them
     case DomainKind::kCoarser:
-      if (const auto at = std::find(chain_.begin(), chain_.end(), index); at != chain_.end()) {
-        made.level = levels_[static_cast<std::size_t>(at - chain_.begin())];
-      } else {
-        made.level = coarser_level(in_place(context), parent.level, domain.window, parent.shape);
-      }
+      build_coarser(context, index, made);
+      break;
+    case DomainKind::kGenerated:
+      made.level = finer_level(in_place(context), parent.level, domain.window);
       made.count = made.level.count;
-      made.shape = parent.shape;
-      if (made.shape && domain.window.semantics == Semantics::kBounded) {
-        made.shape = bounded_shape(*parent.shape, domain.window);
-      } else if (made.shape) {
-        for (std::size_t d = 0; d < static_cast<std::size_t>(domain.window.dims); ++d)
-          (*made.shape)[d] = ((*parent.shape)[d] - 1) / domain.window.stride[d] + 1;
-      }
+      break;
+    case DomainKind::kUnion:
+      build_union(context, domain, made);
       break;
     case DomainKind::kDense: {
       const std::int64_t r = domain.grid.resolution;
@@ -182,11 +192,76 @@ void Geometry::build_link(const Context& context, const Resampling& resampling, 
   link.weights = weights;
 }
 
+void Geometry::build_coarser(const Context& context, int index, DomainRows& made) {
+  const Domain& domain = plan_.domains[index];
+  const DomainRows& parent = rows(domain.parent);
+  if (const auto at = std::find(chain_.begin(), chain_.end(), index); at != chain_.end()) {
+    made.level = levels_[static_cast<std::size_t>(at - chain_.begin())];
+  } else {
+    made.level = coarser_level(in_place(context), parent.level, domain.window, parent.shape);
+  }
+  made.count = made.level.count;
+  made.shape = parent.shape;
+  if (made.shape && domain.window.semantics == Semantics::kBounded) {
+    made.shape = bounded_shape(*parent.shape, domain.window);
+  } else if (made.shape) {
+    for (std::size_t d = 0; d < static_cast<std::size_t>(domain.window.dims); ++d)
+      (*made.shape)[d] = ((*parent.shape)[d] - 1) / domain.window.stride[d] + 1;
+  }
+}
+
+void Geometry::build_union(const Context& context, const Domain& domain, DomainRows& made) {
+  const DomainRows &first = rows(domain.parent), &second = rows(domain.other);
+  auto* places = arena_.allocate<std::int32_t>(first.count + second.count);
+  made.level = union_level(in_place(context), first.level, second.level, places);
+  made.count = made.level.count;
+  made.indices = places;
+  made.shape.reset();
+  if (!first.shape || !second.shape) return;
+  made.shape = first.shape;
+  for (std::size_t d = 0; d < made.shape->size(); ++d)
+    (*made.shape)[d] = std::max((*first.shape)[d], (*second.shape)[d]);
+}
+
+void Geometry::select(const Context& context, int index, const ConstRowView& scores) {
+  const Domain& domain = plan_.domains[index];
+  const Level& from = rows(domain.parent).level;
+  DomainRows& made = rows_[static_cast<std::size_t>(index)];
+  const CoordinateKernels& coordinates = coordinate_kernels(context.device);
+  const RowKernels& kernels = row_kernels(context.device);
+  const std::int64_t axes = from.layout.axes();
+  auto* picked = arena_.allocate<std::int32_t>(from.count);
+  const Arena::Mark mark = context.arena->mark();
+  auto* is_picked = context.arena->allocate<std::uint8_t>(from.count);
+  if (domain.kind == DomainKind::kAbove) {
+    kernels.above(context, scores, domain.threshold, is_picked);
+  } else {
+    auto* batches = context.arena->allocate<std::int32_t>(from.count);
+    coordinates.batches(context, from, batches);
+    kernels.top(context, scores, batches, domain.count, is_picked);
+  }
+  made.count = kernels.list(context, is_picked, from.count, picked);
+  auto* all = context.arena->allocate<std::int32_t>(from.count * axes);
+  auto* coords = context.arena->allocate<std::int32_t>(made.count * axes);
+  auto* keys = arena_.allocate<std::int64_t>(made.count);
+  coordinates.unpack(context, from.keys, from.count, from.layout, all);
+  kernels.pick(context, all, axes, picked, made.count, coords);
+  coordinates.pack(context, coords, made.count, from.layout, keys);
+  context.arena->rewind(mark);
+  made.level = {from.layout, keys, made.count};
+  made.indices = picked;
+  made.shape = rows(domain.parent).shape;
+}
+
 void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows& link) {
   const DomainRows &fine = rows(spec.fine), &coarse = rows(spec.coarse);
   if (spec.resampling) return build_link(context, *spec.resampling, fine.count, link);
   const Domain& to = plan_.domains[spec.coarse];
   const auto& kernels = point_voxel_kernels(context.device);
+  if (plan_.domains.is_selection(spec.fine) && plan_.domains[spec.fine].parent == spec.coarse) {
+    link.parents = fine.indices;
+    return;
+  }
   auto* parents = arena_.allocate<std::int32_t>(fine.count);
   link.parents = parents;
   link.corners = to.kind == DomainKind::kSamples ? 3 : 8;
@@ -196,6 +271,7 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
   link.indices = indices;
   link.weights = weights;
 
+  if (build_gather(context, spec, parents)) return;
   if (to.kind == DomainKind::kCoarser) {
     Window::Extents stride{1, 1, 1, 1};
     for (int d = spec.coarse; d != spec.fine; d = plan_.domains[d].parent)
@@ -218,6 +294,29 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
   } else if (spec.weighted) {
     kernels.three_nearest(context, fine.clouds(), coarse.clouds(), indices, weights);
   }
+}
+
+// Links from a union to what it joins, and from voxels to the images that they are seen in.
+bool Geometry::build_gather(const Context& context, const LinkSpec& spec, std::int32_t* parents) {
+  const Domains& domains = plan_.domains;
+  const Domain &from = domains[spec.fine], &to = domains[spec.coarse];
+  const DomainRows &fine = rows(spec.fine), &coarse = rows(spec.coarse);
+  const RowKernels& kernels = row_kernels(context.device);
+  if (from.kind == DomainKind::kUnion && (from.parent == spec.coarse || from.other == spec.coarse)) {
+    const std::int32_t* places = fine.indices + (from.parent == spec.coarse ? 0 : rows(from.parent).count);
+    const Arena::Mark mark = context.arena->mark();
+    auto* numbers = context.arena->allocate<std::int32_t>(coarse.count);
+    runtime(context.device)
+        .fill(context.device, parents, 0xff, static_cast<std::size_t>(fine.count) * sizeof(*parents));
+    kernels.number(context, coarse.count, 1, numbers);
+    kernels.place(context, numbers, places, coarse.count, parents);
+    context.arena->rewind(mark);
+    return true;
+  }
+  if (!domains.is_images(spec.coarse) || !domains.is_voxels(spec.fine)) return false;
+  const BirdEyeView view{domains[domains.view_of(spec.coarse)].axis, 0, to.extent.height, to.extent.width};
+  sparse_conv_kernels(context.device).pixels(context, fine.level, view, parents);
+  return true;
 }
 
 }  // namespace voxshift

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/engine/plan.h>
+#include <voxshift/tensor/row_view.h>
 
 #include <optional>
 #include <vector>
@@ -24,8 +25,11 @@ class Geometry {
   void set_points(const Clouds& clouds);
   void set_frames(std::int64_t count);
 
-  /// Computes the rest. Scratch comes from context.arena.
-  void build(const Context& context);
+  /// Computes all the rest of a stage. Scratch comes from context.arena, here and below.
+  void build(const Context& context, int stage);
+
+  /// The rows of a selection, of its parent's numbers `scores`; before its stage is built.
+  void select(const Context& context, int domain, const ConstRowView& scores);
 
   const DomainRows& rows(int domain) const { return rows_[static_cast<std::size_t>(domain)]; }
   PlanRows all() const { return {rows_, maps_, links_}; }
@@ -34,6 +38,10 @@ class Geometry {
  private:
   std::int64_t cloud_count() const;  // clouds or batches of the input
   void build_domain(const Context& context, int domain, DomainRows& rows);
+  void build_coarser(const Context& context, int domain, DomainRows& rows);
+  void build_union(const Context& context, const Domain& domain, DomainRows& rows);
+  void build_maps(const Context& context, int stage);
+  bool build_gather(const Context& context, const LinkSpec& spec, std::int32_t* parents);
   void build_link(const Context& context, const LinkSpec& spec, LinkRows& link);
   void build_link(const Context& context, const Resampling& resampling, std::int64_t pixels, LinkRows& link);
   Context in_place(Context context) {
@@ -45,7 +53,8 @@ class Geometry {
   Arena arena_;
   std::vector<DomainRows> rows_;
   std::vector<KernelMapViews> maps_;
-  std::vector<MapRequest> requests_;  // of maps_
+  std::vector<MapRequest> requests_;  // of the stage that is built, and what becomes of them
+  std::vector<KernelMapViews> built_;
   // Domains that follow from the input's voxels by one kFloor window after the other: a backend makes them together.
   std::vector<int> chain_;
   std::vector<Window::Extents> strides_;  // of the chain, from the input

@@ -30,6 +30,7 @@ class Planner final : public Lowering {
     place_values(drafts);
     for (const Draft& draft : drafts) add_steps(draft);
     for (const std::string& output : graph_.outputs) plan_.outputs.push_back(alone(output));
+    set_stages();
     set_lifetimes();
     if (passes == Passes::kAll && graph_.input != GraphInput::kFrames) join_steps();
     return std::move(plan_);
@@ -170,6 +171,23 @@ class Planner final : public Lowering {
     plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels), 0, v.dtype, v.scale});
     add_copy(name, values_.at(name), static_cast<int>(plan_.values.size()) - 1);
     return static_cast<int>(plan_.values.size()) - 1;
+  }
+
+  void set_stages() {
+    const Domains& domains = plan_.domains;
+    plan_.stages.assign(domains.size(), 0);
+    for (std::size_t s = 0; s < plan_.steps.size(); ++s) {
+      const Step& step = *plan_.steps[s];
+      int& stage = plan_.stages[static_cast<std::size_t>(step.domain)];
+      if (!domains.is_selection(step.domain) || stage > 0) continue;
+      plan_.selections.push_back({static_cast<int>(s), step.domain, step.other});
+      stage = static_cast<int>(plan_.selections.size());
+    }
+    for (std::size_t d = 0; d < domains.size(); ++d) {
+      const Domain& domain = domains[static_cast<int>(d)];
+      for (const int from : {domain.parent, domain.points, domain.other})
+        if (from >= 0) plan_.stages[d] = std::max(plan_.stages[d], plan_.stage(from));
+    }
   }
 
   void set_lifetimes() {

@@ -1,5 +1,6 @@
-// A model as the executor runs it: batch norm folded, epilogues fused, coordinates and maps known before the first
-// multiply, every value a column slice of a buffer.
+// A model as the executor runs it: batch norm folded, epilogues fused, every value a column slice of a buffer. Stage 0
+// has the coordinates and maps that are known before the first multiply; each selection of rows by features begins
+// another one, with what descends from it.
 #pragma once
 
 #include <voxshift/graph/graph.h>
@@ -23,6 +24,12 @@ struct LinkSpec {
   int fine, coarse;
   bool weighted;                              ///< indices and weights to interpolate are wanted
   std::optional<Resampling> resampling = {};  ///< of images: `fine` are the new ones
+};
+
+/// Rows that features decide: those of `domain` are known when step `step`, the first on them, begins; the value
+/// `scores` is then.
+struct Selection {
+  int step, domain, scores;
 };
 
 /// `channels` columns of a buffer, from `column` on.
@@ -51,11 +58,14 @@ struct Plan {
   std::vector<Value> values = {};
   std::vector<Buffer> buffers = {};
   std::vector<std::unique_ptr<Step>> steps = {};
-  int input = -1;                 ///< value whose buffer the caller provides
-  std::vector<int> outputs = {};  ///< likewise, in the graph's order
-  DType dtype = DType::kF32;      ///< of values whose steps do not say otherwise
+  std::vector<Selection> selections = {};  ///< by step
+  std::vector<int> stages = {};            ///< by domain: as many selections are made before its rows are known
+  int input = -1;                          ///< value whose buffer the caller provides
+  std::vector<int> outputs = {};           ///< likewise, in the graph's order
+  DType dtype = DType::kF32;               ///< of values whose steps do not say otherwise
 
   const Value& value(int index) const { return values[static_cast<std::size_t>(index)]; }
+  int stage(int domain) const { return stages[static_cast<std::size_t>(domain)]; }
 };
 
 /// Whether batch norm is folded and epilogues are fused, or every node is a step that bears its name.

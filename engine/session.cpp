@@ -70,16 +70,15 @@ struct Session::Impl {
   void run(const ConstRowView& in) {
     executor->build();
     const std::size_t count = executor->outputs();
-    features.clear();
-    memory.clear();
-    for (std::size_t o = 0; o < count; ++o) {
-      features.emplace_back(Shape{executor->output_rows(o), executor->output_channels(o)}, DType::kF32,
-                            executor->device());
-      memory.push_back(executor->dtype() == DType::kF32 ? features[o].memory() : executor->output_memory(o).base);
-    }
-    executor->run(in, memory);
+    features.assign(count, std::nullopt);
+    memory.assign(count, nullptr);
+    executor->run(in, [this](std::size_t o) {
+      features[o].emplace(Shape{executor->output_rows(o), executor->output_channels(o)}, DType::kF32, executor->device());
+      memory[o] = executor->dtype() == DType::kF32 ? features[o]->memory() : executor->output_memory(o).base;
+      return memory[o];
+    });
     for (std::size_t o = 0; executor->dtype() != DType::kF32 && o < count; ++o) {
-      const RowView wide = rows_of(features[o]);
+      const RowView wide = rows_of(*features[o]);
       const RowView narrow{memory[o], wide.channels, wide.count, wide.channels, executor->dtype()};
       row_kernels(executor->device()).affine(executor->context(), narrow, nullptr, nullptr, {}, {}, wide);
     }
@@ -88,7 +87,7 @@ struct Session::Impl {
   // The features of an output; images as such.
   Array shaped(std::size_t output) {
     const Extent2d image = executor->plan().domains[executor->output_domain(output)].extent;
-    Array& all = features[output];
+    Array& all = *features[output];
     if (image.pixels() == 0) return std::move(all);
     return all.reshaped({all.dim(0) / image.pixels(), image.height, image.width, all.dim(1)});
   }
@@ -124,7 +123,7 @@ struct Session::Impl {
     check(graph.outputs.size() == 1, "[forward] the network has ", graph.outputs.size(), " outputs, which run() gives");
     run(place("forward", input));
     executor->reset();
-    return std::move(features.front());
+    return std::move(*features.front());
   }
 
   Graph graph;
@@ -135,7 +134,7 @@ struct Session::Impl {
   bool detailed;
   std::optional<Executor> executor;  // of frames from the first run on
   Extent2d extent;                   // of frames
-  std::vector<Array> features;       // of the outputs of the last run
+  std::vector<std::optional<Array>> features;       // of the outputs of the last run
   std::vector<void*> memory;         // where they are written, in the plan's dtype
 };
 

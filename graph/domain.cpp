@@ -26,7 +26,13 @@ int Domains::find_or_add(const Domain& wanted) {
 
 bool Domains::is_voxels(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
-  return kind == DomainKind::kCoarser || (kind == DomainKind::kInput && input_ == GraphInput::kVoxels);
+  return kind == DomainKind::kCoarser || kind == DomainKind::kGenerated || kind == DomainKind::kUnion ||
+         is_selection(domain) || (kind == DomainKind::kInput && input_ == GraphInput::kVoxels);
+}
+
+bool Domains::is_selection(int domain) const {
+  const DomainKind kind = (*this)[domain].kind;
+  return kind == DomainKind::kAbove || kind == DomainKind::kTop;
 }
 
 bool Domains::is_points(int domain) const {
@@ -38,6 +44,30 @@ bool Domains::is_images(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
   return kind == DomainKind::kImages || kind == DomainKind::kBev ||
          (kind == DomainKind::kInput && input_ == GraphInput::kFrames);
+}
+
+bool Domains::same_stride(int a, int b) const {
+  const Stride left = stride(a), right = stride(b);
+  for (std::size_t axis = 0; axis < left.down.size(); ++axis)
+    if (left.down[axis] * right.up[axis] != right.down[axis] * left.up[axis]) return false;
+  return true;
+}
+
+Domains::Stride Domains::stride(int domain) const {
+  Stride result;
+  for (int d = domain; d > 0; d = (*this)[d].parent) {
+    const Domain& at = (*this)[d];
+    if (at.kind != DomainKind::kCoarser && at.kind != DomainKind::kGenerated) continue;
+    auto& product = at.kind == DomainKind::kCoarser ? result.down : result.up;
+    for (std::size_t axis = 0; axis < product.size(); ++axis) product[axis] *= at.window.stride[axis];
+  }
+  return result;
+}
+
+int Domains::view_of(int images) const {
+  int above = images;
+  while (above >= 0 && (*this)[above].kind == DomainKind::kImages) above = (*this)[above].parent;
+  return above >= 0 && (*this)[above].kind == DomainKind::kBev ? above : -1;
 }
 
 std::int64_t Domains::rows_of_image(int domain) const {

@@ -5,7 +5,9 @@
 #include <voxshift/tensor/kernel_map.h>
 #include <voxshift/video/window2d.h>
 
+#include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace voxshift {
@@ -20,17 +22,22 @@ enum class GraphInput {
 /// "voxels", "points" or "frames".
 const char* name(GraphInput input);
 
-/// A set of rows whose coordinates are known before the first multiply.
+/// A set of rows. Their coordinates are known before the first multiply, unless they descend from a selection, whose
+/// rows features decide.
 struct Domain {
   enum class Kind {
-    kInput,    ///< the network's input: voxels, points or frames
-    kCoarser,  ///< voxels that `window` makes of the parent's
-    kDense,    ///< cells of `grid` around the parent's clouds
-    kSamples,  ///< the `count` furthest points of each of the parent's clouds
-    kGroups,   ///< for each of the parent's points, `count` of `points`' within `radius`
-    kClouds,   ///< one row per cloud, batch or frame of the input
-    kBev,      ///< pixels of a bird's-eye view of the parent's voxels, one image of `extent` per batch
-    kImages,   ///< pixels of the parent's images at `extent`
+    kInput,      ///< the network's input: voxels, points or frames
+    kCoarser,    ///< voxels that `window` makes of the parent's
+    kGenerated,  ///< every voxel c * stride + offset that `window` makes of the parent's
+    kUnion,      ///< voxels of the parent or of `other`, which comes after it
+    kAbove,      ///< the parent's voxels whose `scores` are above `threshold`
+    kTop,        ///< of each batch of the parent's voxels the `count` with the highest `scores`
+    kDense,      ///< cells of `grid` around the parent's clouds
+    kSamples,    ///< the `count` furthest points of each of the parent's clouds
+    kGroups,     ///< for each of the parent's points, `count` of `points`' within `radius`
+    kClouds,     ///< one row per cloud, batch or frame of the input
+    kBev,        ///< pixels of a bird's-eye view of the parent's voxels, one image of `extent` per batch
+    kImages,     ///< pixels of the parent's images at `extent`
   };
   Kind kind = Kind::kInput;
   int parent = -1;
@@ -39,6 +46,9 @@ struct Domain {
   std::int64_t count = 0;
   float radius = 0;
   int points = -1;
+  int other = -1;
+  float threshold = 0;
+  std::string scores = {};  ///< a value of one channel on the parent
   Extent2d extent = {};    ///< of images and frames; 0 where it is not known yet
   int axis = 0;            ///< of kBev: the spatial axis that is folded into the channels
   std::int64_t depth = 0;  ///< of kBev: the extent of that axis
@@ -62,6 +72,13 @@ class Domains {
   bool is_voxels(int domain) const;
   bool is_points(int domain) const;  ///< has coordinates in metres
   bool is_images(int domain) const;
+  bool is_selection(int domain) const;  ///< its rows depend on features
+
+  /// Whether voxels of both lie on grids of the same stride.
+  bool same_stride(int a, int b) const;
+
+  /// The bird's-eye view whose pixels the images follow from; -1 where they follow from frames.
+  int view_of(int images) const;
 
   /// Rows of a domain that belong to one image; one of what was pooled over it.
   std::int64_t rows_of_image(int domain) const;
@@ -70,6 +87,12 @@ class Domains {
   bool lead_to(int fine, int coarse) const;
 
  private:
+  /// Voxels lie down / up of the input's apart.
+  struct Stride {
+    std::array<double, kMaxDimensions> down{1, 1, 1, 1}, up{1, 1, 1, 1};
+  };
+  Stride stride(int domain) const;
+
   GraphInput input_;
   std::vector<Domain> all_;
 };

@@ -90,6 +90,16 @@ ValueType same_as_inputs(Inference& node) {
 
 ValueType pooled_input(Inference& node) { return {node.pooled(), node.in(0).channels}; }
 
+Domain selection(Inference& node) {
+  Domain kept;
+  kept.parent = node.expect_voxels(0);
+  node.expect_same_rows();
+  node.expect(node.in(1).channels == 1, "takes scores of one channel, \"", node.node().inputs[1], "\" has ",
+              node.in(1).channels);
+  kept.scores = node.node().inputs[1];
+  return kept;
+}
+
 std::optional<Array> bias_of(const Node& node, const Parameters& parameters) {
   const auto bias = node.parameters.find("bias");
   return bias != node.parameters.end() ? std::optional(parameters.at(bias->second)) : std::nullopt;

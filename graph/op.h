@@ -138,6 +138,7 @@ const OpDefinition* find_op(const std::string& name);
 ValueType same_as_input(Inference& node);   ///< of element-wise ops
 ValueType same_as_inputs(Inference& node);  ///< of two inputs with the same rows and channels
 ValueType pooled_input(Inference& node);    ///< of pooling over groups, clouds or frames
+Domain selection(Inference& node);          ///< of voxels that the second input's numbers select, its kind still open
 
 /// The tensor of role "bias", where the node names one.
 std::optional<Array> bias_of(const Node& node, const Parameters& parameters);

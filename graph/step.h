@@ -17,12 +17,14 @@ namespace voxshift {
 /// The rows of one domain.
 struct DomainRows {
   std::int64_t count = 0;
-  Level level;                            ///< voxels and cells of a dense grid
-  std::optional<Window::Extents> shape;   ///< voxels whose tensor has one
-  ConstRowView points;                    ///< points: x y z first
-  std::vector<std::int64_t> splits;       ///< rows of each cloud, but for voxels
-  const float* grid_coords = nullptr;     ///< cells: [points of the parent, 3]
-  const std::int32_t* indices = nullptr;  ///< samples: rows of the parent; groups: rows of `points`
+  Level level;                           ///< voxels and cells of a dense grid
+  std::optional<Window::Extents> shape;  ///< voxels whose tensor has one
+  ConstRowView points;                   ///< points: x y z first
+  std::vector<std::int64_t> splits;      ///< rows of each cloud, but for voxels
+  const float* grid_coords = nullptr;    ///< cells: [points of the parent, 3]
+  /// Samples and selected rows: rows of the parent; groups: rows of `points`; unions: own rows of the parent's rows,
+  /// then of the other's.
+  const std::int32_t* indices = nullptr;
 
   Clouds clouds() const { return {points, splits.data(), static_cast<std::int64_t>(splits.size()) - 1}; }
 };

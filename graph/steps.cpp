@@ -59,6 +59,11 @@ void lower_interpolation(const Draft& draft, Lowering& lowering) {
   lowering.add(draft, std::make_unique<InterpolateStep>(link));
 }
 
+void lower_gather(const Draft& draft, Lowering& lowering, const std::string& other) {
+  const int link = lowering.link(lowering.domain(draft.output), lowering.domain(draft.inputs[0]), false);
+  lowering.add(draft, std::make_unique<GatherStep>(draft.op->name, link), other);
+}
+
 void lower_coordinates(const Draft& draft, Lowering& lowering) {
   lowering.add(draft, std::make_unique<CoordinatesStep>());
 }

@@ -51,7 +51,7 @@ class InterpolateStep final : public Step {
   int link_;
 };
 
-/// Rows of a link's coarser end, repeated at its finer end; zeros where there is none.
+/// Rows of a link's coarser end, each at those of its finer end that belong to it; 0 at those that belong to none.
 class GatherStep final : public Step {
  public:
   GatherStep(const char* kind, int link) : kind_(kind), link_(link) {}
@@ -78,6 +78,8 @@ void lower_mean(const Draft& draft, Lowering& lowering);    ///< of the rows tha
 void lower_max(const Draft& draft, Lowering& lowering);
 void lower_sum(const Draft& draft, Lowering& lowering);
 void lower_interpolation(const Draft& draft, Lowering& lowering);  ///< of the input's rows around each of the output's
+/// Of the input's rows to those of the output; the step's kind is the op, and `other` what it needs beside them.
+void lower_gather(const Draft& draft, Lowering& lowering, const std::string& other = "");
 void lower_coordinates(const Draft& draft, Lowering& lowering);
 
 }  // namespace voxshift

@@ -3,6 +3,7 @@
 #include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
+#include <voxshift/kernels_cpu/selection.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/kernels_cpu/with_type.h>
@@ -227,6 +228,15 @@ class CpuRowKernels final : public RowKernels {
     for (; i < n; ++i)
       if (mask[i] != 0) rows[count++] = static_cast<std::int32_t>(i);
     return count;
+  }
+
+  void above(const Context& context, const ConstRowView& in, float threshold, std::uint8_t* mask) const override {
+    cpu::above(context, in, threshold, mask);
+  }
+
+  void top(const Context& context, const ConstRowView& in, const std::int32_t* segment, std::int64_t count,
+           std::uint8_t* mask) const override {
+    cpu::top(context, in, segment, count, mask);
   }
 
   void place(const Context& context, const std::int32_t* values, const std::int32_t* places, std::int64_t n,

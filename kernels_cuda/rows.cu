@@ -4,6 +4,7 @@
 #include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/selection.h>
 #include <voxshift/kernels_cuda/weight_gradient.h>
 #include <voxshift/rows/kernels.h>
 
@@ -209,6 +210,15 @@ class CudaRowKernels final : public RowKernels {
   std::int64_t list(const Context& context, const std::uint8_t* mask, std::int64_t n,
                     std::int32_t* rows) const override {
     return list_rows(Queue(context, "list"), mask, n, rows);
+  }
+
+  void above(const Context& context, const ConstRowView& in, float threshold, std::uint8_t* mask) const override {
+    cuda::above(Queue(context, "prune"), in, threshold, mask);
+  }
+
+  void top(const Context& context, const ConstRowView& in, const std::int32_t* segment, std::int64_t count,
+           std::uint8_t* mask) const override {
+    cuda::top(Queue(context, "top_k"), in, segment, count, mask);
   }
 
   void place(const Context& context, const std::int32_t* values, const std::int32_t* places, std::int64_t n,

@@ -71,6 +71,14 @@ class RowKernels {
   /// rows = the i of [0, n) with mask[i] != 0, ascending; returns their number. `rows` has room for n.
   virtual std::int64_t list(const Context&, const std::uint8_t* mask, std::int64_t n, std::int32_t* rows) const = 0;
 
+  /// mask[i] = whether in[i, 0] > threshold.
+  virtual void above(const Context&, const ConstRowView& in, float threshold, std::uint8_t* mask) const = 0;
+
+  /// mask[i] = whether in[i, 0] is one of the `count` highest of its segment: of equal ones the first rows, of NaN none
+  /// before another number. segment [in.count] ascends.
+  virtual void top(const Context&, const ConstRowView& in, const std::int32_t* segment, std::int64_t count,
+                   std::uint8_t* mask) const = 0;
+
   /// out[places[i]] = values[i] for i of [0, n); the rest of `out` stays.
   virtual void place(const Context&, const std::int32_t* values, const std::int32_t* places, std::int64_t n,
                      std::int32_t* out) const = 0;

@@ -88,6 +88,28 @@ Level finer_level(const Context& context, const Level& coarse, const Window& win
                            layout);
 }
 
+Level union_level(const Context& context, const Level& first, const Level& second, std::int32_t* places) {
+  KeyLayout layout = first.count > 0 ? first.layout : second.layout;
+  if (first.count > 0 && second.count > 0) {
+    Coordinate lowest{}, highest{};
+    for (int axis = 0; axis < layout.axes(); ++axis) {
+      const auto a = static_cast<std::size_t>(axis);
+      lowest[a] = std::min(first.layout.lowest(axis), second.layout.lowest(axis));
+      highest[a] = std::max(first.layout.highest(axis), second.layout.highest(axis));
+    }
+    layout = {layout.axes(), lowest, highest};
+  }
+  const auto& kernels = coordinate_kernels(context.device);
+  const std::int64_t total = first.count + second.count;
+  check_size("union_add", "rows:", total, layout.axes());
+  auto* keys = context.arena->allocate<std::int64_t>(total);
+  auto* coords = context.arena->allocate<std::int32_t>(total * layout.axes());
+  kernels.unpack(context, first.keys, first.count, first.layout, coords);
+  kernels.unpack(context, second.keys, second.count, second.layout, coords + first.count * layout.axes());
+  kernels.pack(context, coords, total, layout, keys);
+  return {layout, keys, kernels.sort_unique(context, keys, total, layout.used_bits(), nullptr, places)};
+}
+
 Window::Extents bounded_shape(const Window::Extents& shape, const Window& window) {
   Window::Extents out{1, 1, 1, 1};
   for (std::size_t d = 0; d < static_cast<std::size_t>(window.dims); ++d) {

@@ -43,6 +43,9 @@ void coarser_levels(const Context&, const Level& fine, std::span<const Window::E
 /// context.arena.
 Level finer_level(const Context&, const Level&, const Window&);
 
+/// The coordinates of either, in context.arena; places[i] is the row of first's row i, then of second's.
+Level union_level(const Context&, const Level& first, const Level& second, std::int32_t* places);
+
 /// Extent of the output of a kBounded convolution: floor((extent + 2 pad - dilation (size - 1) - 1) / stride) + 1.
 Window::Extents bounded_shape(const Window::Extents& shape, const Window&);
 

@@ -11,11 +11,7 @@ extern const OpDefinition broadcast{
           node.expect(node.in(0).domain == node.clouds(), "takes one row per cloud");
           return ValueType{node.in(1).domain, node.in(0).channels};
         },
-    .lower =
-        [](const Draft& draft, Lowering& lowering) {
-          const int link = lowering.link(lowering.domain(draft.output), lowering.domain(draft.inputs[0]), false);
-          lowering.add(draft, std::make_unique<GatherStep>("broadcast", link));
-        },
+    .lower = [](const Draft& draft, Lowering& lowering) { lower_gather(draft, lowering); },
 };
 
 }  // namespace voxshift::ops

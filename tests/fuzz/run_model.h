@@ -20,7 +20,8 @@ inline bool is_small(const Model& model) {
   const auto& nodes = model.graph().nodes;
   double offsets = 1;
   for (const Node& node : nodes)
-    if (node.op == "conv" || node.op == "conv_transpose") offsets *= window_of(node).volume();
+    if (node.op == "conv" || node.op == "conv_transpose" || node.op == "generative_conv_transpose")
+      offsets *= window_of(node).volume();
   const Domains& domains = model.values().domains;
   std::int64_t pixels = 0;
   for (std::size_t d = 0; d < domains.size(); ++d)
