@@ -1,5 +1,6 @@
 #include <voxshift/engine/geometry.h>
 #include <voxshift/point_voxel/kernels.h>
+#include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/tensor/kernels.h>
@@ -8,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 
 namespace voxshift {
@@ -38,6 +40,18 @@ void scale_splits(const std::vector<std::int64_t>& from, std::int64_t factor, st
 void even_splits(std::size_t clouds, std::int64_t rows_each, std::vector<std::int64_t>& to) {
   to.resize(clouds + 1);
   for (std::size_t b = 0; b <= clouds; ++b) to[b] = static_cast<std::int64_t>(b) * rows_each;
+}
+
+// The extent of a grid whose range bounds it; what rounding adds to a whole number of cells is none of them.
+std::optional<Window::Extents> extent_of(const CellGrid& grid) {
+  constexpr float kMostCells = 1 << 30, kRounding = 1e-3f;
+  Window::Extents shape{1, 1, 1, 1};
+  for (std::size_t axis = 0; axis < grid.size.size(); ++axis) {
+    const float cells = (grid.range->highest[axis] - grid.range->lowest[axis]) / grid.size[axis];
+    if (!(cells < kMostCells)) return std::nullopt;
+    shape[axis] = std::max(1, static_cast<std::int32_t>(std::ceil(cells - kRounding)));
+  }
+  return shape;
 }
 
 }  // namespace
@@ -132,6 +146,14 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
     case DomainKind::kUnion:
       build_union(context, domain, made);
       break;
+    case DomainKind::kOfPoints: {
+      const PointCells cells = cells_of_points("voxelize_points", in_place(context), parent.clouds(), domain.cells);
+      made.level = cells.level;
+      made.count = cells.level.count;
+      made.indices = cells.of_point;
+      made.shape = extent_of(domain.cells);
+      break;
+    }
     case DomainKind::kDense: {
       const std::int64_t r = domain.grid.resolution;
       made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), std::array{r, r, r});
@@ -260,6 +282,10 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
   const auto& kernels = point_voxel_kernels(context.device);
   if (plan_.domains.is_selection(spec.fine) && plan_.domains[spec.fine].parent == spec.coarse) {
     link.parents = fine.indices;
+    return;
+  }
+  if (plan_.domains.are_of_points(spec.coarse, spec.fine)) {
+    link = {coarse.indices};
     return;
   }
   auto* parents = arena_.allocate<std::int32_t>(fine.count);

@@ -28,6 +28,10 @@ bool in_limits(const AttributeSpec& spec, std::int64_t number) {
   return static_cast<double>(number) >= spec.lowest && static_cast<double>(number) <= spec.highest;
 }
 
+bool in_limits(const AttributeSpec& spec, double number) {
+  return std::isfinite(static_cast<float>(number)) && number >= spec.lowest && number <= spec.highest;
+}
+
 // Whether `given` is what the spec expects; one number for all axes becomes one for each.
 bool fits(const AttributeSpec& spec, Attribute& given, std::size_t axes) {
   double real = 0;
@@ -39,7 +43,7 @@ bool fits(const AttributeSpec& spec, Attribute& given, std::size_t axes) {
     case Kind::kNumber: {
       const bool is_number = as_number(given, real) != nullptr;
       if (is_number) given = real;
-      return is_number && std::isfinite(static_cast<float>(real)) && real >= spec.lowest && real <= spec.highest;
+      return is_number && in_limits(spec, real);
     }
     case Kind::kWord:
       return std::holds_alternative<std::string>(given) &&
@@ -49,6 +53,13 @@ bool fits(const AttributeSpec& spec, Attribute& given, std::size_t axes) {
       const auto* each = std::get_if<PerAxis>(&given);
       return each != nullptr && each->size() == axes &&
              std::all_of(each->begin(), each->end(), [&](std::int64_t n) { return in_limits(spec, n); });
+    }
+    case Kind::kPerAxisNumber: {
+      if (as_number(given, real) != nullptr) given = PerAxisNumber(axes, real);
+      if (const auto* wholes = std::get_if<PerAxis>(&given)) given = PerAxisNumber(wholes->begin(), wholes->end());
+      const auto* each = std::get_if<PerAxisNumber>(&given);
+      return each != nullptr && each->size() == axes &&
+             std::all_of(each->begin(), each->end(), [&](double n) { return in_limits(spec, n); });
     }
   }
   return false;
@@ -67,6 +78,8 @@ std::string AttributeSpec::expectation() const {
       return "a number of " + limits;
     case Kind::kPerAxis:
       return "a whole number of " + limits + " per axis";
+    case Kind::kPerAxisNumber:
+      return "a number of " + limits + " per axis";
     case Kind::kWord:
       break;
   }
@@ -88,9 +101,10 @@ std::string to_text(const Attribute& attribute) {
     std::string operator()(std::int64_t value) const { return std::to_string(value); }
     std::string operator()(double value) const { return number_text(value); }
     std::string operator()(const std::string& value) const { return '"' + value + '"'; }
-    std::string operator()(const PerAxis& values) const {
+    std::string operator()(const PerAxis& values) const { return (*this)(PerAxisNumber(values.begin(), values.end())); }
+    std::string operator()(const PerAxisNumber& values) const {
       std::string text;
-      for (const std::int64_t value : values) text += (text.empty() ? "" : ", ") + std::to_string(value);
+      for (const double value : values) text += (text.empty() ? "" : ", ") + number_text(value);
       return '[' + text + ']';
     }
   };

@@ -16,18 +16,24 @@ struct PerAxis : std::vector<std::int64_t> {
   using vector::vector;
 };
 
+/// The same of any numbers.
+struct PerAxisNumber : std::vector<double> {
+  using vector::vector;
+};
+
 /// The value of an attribute, of the types that JSON has for it.
-using Attribute = std::variant<bool, std::int64_t, double, std::string, PerAxis>;
+using Attribute = std::variant<bool, std::int64_t, double, std::string, PerAxis, PerAxisNumber>;
 using Attributes = std::map<std::string, Attribute>;
 
 /// An attribute as its op declares it: type, usual value, limits and what it means.
 struct AttributeSpec {
   enum class Kind {
-    kFlag,     ///< true or false
-    kWhole,    ///< a whole number of [lowest, highest]
-    kNumber,   ///< a finite number of [lowest, highest]
-    kWord,     ///< one of `words`
-    kPerAxis,  ///< a whole number of [lowest, highest] for each of the op's axes; one number stands for all
+    kFlag,           ///< true or false
+    kWhole,          ///< a whole number of [lowest, highest]
+    kNumber,         ///< a finite number of [lowest, highest]
+    kWord,           ///< one of `words`
+    kPerAxis,        ///< a whole number of [lowest, highest] for each of the op's axes; one number stands for all
+    kPerAxisNumber,  ///< the same, of any finite number
   };
 
   const char* name;
@@ -77,6 +83,10 @@ inline AttributeSpec per_axis(const char* name, std::int64_t lowest, std::int64_
           static_cast<double>(lowest),
           static_cast<double>(highest),
           std::move(usual)};
+}
+inline AttributeSpec per_axis_number(const char* name, double lowest, double highest, const char* text,
+                                     std::vector<Attribute> usual = {}) {
+  return {name, AttributeSpec::Kind::kPerAxisNumber, text, lowest, highest, std::move(usual)};
 }
 
 }  // namespace voxshift

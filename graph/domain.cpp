@@ -27,12 +27,17 @@ int Domains::find_or_add(const Domain& wanted) {
 bool Domains::is_voxels(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
   return kind == DomainKind::kCoarser || kind == DomainKind::kGenerated || kind == DomainKind::kUnion ||
-         is_selection(domain) || (kind == DomainKind::kInput && input_ == GraphInput::kVoxels);
+         kind == DomainKind::kOfPoints || is_selection(domain) ||
+         (kind == DomainKind::kInput && input_ == GraphInput::kVoxels);
 }
 
 bool Domains::is_selection(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
   return kind == DomainKind::kAbove || kind == DomainKind::kTop;
+}
+
+bool Domains::are_of_points(int voxels, int points) const {
+  return (*this)[voxels].kind == DomainKind::kOfPoints && (*this)[voxels].parent == points;
 }
 
 bool Domains::is_points(int domain) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/point_voxel/dense_grid.h>
+#include <voxshift/point_voxel/rounding.h>
 #include <voxshift/tensor/kernel_map.h>
 #include <voxshift/video/window2d.h>
 
@@ -32,6 +33,7 @@ struct Domain {
     kUnion,      ///< voxels of the parent or of `other`, which comes after it
     kAbove,      ///< the parent's voxels whose `scores` are above `threshold`
     kTop,        ///< of each batch of the parent's voxels the `count` with the highest `scores`
+    kOfPoints,   ///< voxels: the cells of `cells` that the parent's points lie in
     kDense,      ///< cells of `grid` around the parent's clouds
     kSamples,    ///< the `count` furthest points of each of the parent's clouds
     kGroups,     ///< for each of the parent's points, `count` of `points`' within `radius`
@@ -42,6 +44,7 @@ struct Domain {
   Kind kind = Kind::kInput;
   int parent = -1;
   Window window = {};
+  CellGrid cells = {};
   DenseGridOptions grid = {};
   std::int64_t count = 0;
   float radius = 0;
@@ -70,7 +73,8 @@ class Domains {
   GraphInput input() const { return input_; }
 
   bool is_voxels(int domain) const;
-  bool is_points(int domain) const;  ///< has coordinates in metres
+  bool are_of_points(int voxels, int points) const;  ///< the voxels `voxels` are those that hold `points`
+  bool is_points(int domain) const;                  ///< has coordinates in metres
   bool is_images(int domain) const;
   bool is_selection(int domain) const;  ///< its rows depend on features
 

@@ -26,6 +26,9 @@ struct Node {
   float number(const std::string& key) const { return static_cast<float>(std::get<double>(attributes.at(key))); }
   const std::string& word(const std::string& key) const { return std::get<std::string>(attributes.at(key)); }
   const PerAxis& per_axis(const std::string& key) const { return std::get<PerAxis>(attributes.at(key)); }
+  const PerAxisNumber& per_axis_number(const std::string& key) const {
+    return std::get<PerAxisNumber>(attributes.at(key));
+  }
 };
 
 /// Nodes in an order in which every input comes before its user; the network's input is called "input".

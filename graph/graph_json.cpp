@@ -11,6 +11,21 @@ namespace {
 
 using nlohmann::json;
 
+// Whole numbers where all are.
+Attribute list_from_json(const json& list, const std::string& where) {
+  if (std::any_of(list.begin(), list.end(), [](const json& number) { return number.is_number_float(); })) {
+    PerAxisNumber numbers;
+    for (const json& number : list) {
+      check(number.is_number(), where, " expects a number, found ", Quoted{number});
+      numbers.push_back(number.get<double>());
+    }
+    return numbers;
+  }
+  PerAxis wholes;
+  for (const json& number : list) wholes.push_back(whole_number(number, where));
+  return wholes;
+}
+
 Attribute attribute_from_json(const json& value, const std::string& where) {
   switch (value.type()) {
     case json::value_t::boolean:
@@ -22,13 +37,10 @@ Attribute attribute_from_json(const json& value, const std::string& where) {
       return value.get<double>();
     case json::value_t::string:
       return value.get<std::string>();
-    case json::value_t::array: {
-      PerAxis numbers;
-      for (const json& number : value) numbers.push_back(whole_number(number, where));
-      return numbers;
-    }
+    case json::value_t::array:
+      return list_from_json(value, where);
     default:
-      check(false, where, " expects a number, a list of whole numbers, a word, true or false, found ", Quoted{value});
+      check(false, where, " expects a number, a list of numbers, a word, true or false, found ", Quoted{value});
       return {};
   }
 }

@@ -23,7 +23,7 @@ struct DomainRows {
   std::vector<std::int64_t> splits;      ///< rows of each cloud, but for voxels
   const float* grid_coords = nullptr;    ///< cells: [points of the parent, 3]
   /// Samples and selected rows: rows of the parent; groups: rows of `points`; unions: own rows of the parent's rows,
-  /// then of the other's.
+  /// then of the other's; voxels of points: [points of the parent] its voxel, -1 for none.
   const std::int32_t* indices = nullptr;
 
   Clouds clouds() const { return {points, splits.data(), static_cast<std::int64_t>(splits.size()) - 1}; }

@@ -7,9 +7,12 @@ namespace {
 
 class CpuPointVoxelKernels final : public PointVoxelKernels {
  public:
-  std::int64_t quantize(const Context& context, const Clouds& points, float size, Rounding rounding, const Range* range,
-                        std::int32_t* coords, std::int32_t* kept) const override {
-    return cpu::quantize(context, points, size, rounding, range, coords, kept);
+  std::int64_t quantize(const Context& context, const Clouds& points, const CellGrid& grid, std::int32_t* coords,
+                        std::int32_t* kept) const override {
+    return cpu::quantize(context, points, grid, coords, kept);
+  }
+  void cell_centers(const Context& context, const Level& level, const CellGrid& grid, float* centers) const override {
+    cpu::cell_centers(context, level, grid, centers);
   }
   std::int64_t nearest(const Context& context, const Clouds& points, const Clouds& queries, std::int64_t k,
                        float radius2, std::int32_t* indices, float* distances) const override {

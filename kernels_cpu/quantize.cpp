@@ -1,4 +1,4 @@
-// Points to cells.
+// Points to cells, and cells to points.
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/point_voxel.h>
 
@@ -35,21 +35,23 @@ bool inside(const float* p, const Range& range) {
 // Quantizes the points [first, last) to coords and kept from place `first` on. Returns how many are kept, -1 where one
 // lies too far away.
 template <Rounding kRounding>
-std::int64_t quantize_piece(const Clouds& clouds, std::int64_t first, std::int64_t last, float size, const Range* range,
+std::int64_t quantize_piece(const Clouds& clouds, std::int64_t first, std::int64_t last, const CellGrid& grid,
                             std::int32_t* coords, std::int32_t* kept) {
   const ConstRowView& points = clouds.points;
+  const auto size = grid.size, origin = grid.origin;
   std::int64_t next = first;
   std::int32_t batch = 0;
   for (std::int64_t i = first; i < last; ++i) {
     while (i >= clouds.splits[batch + 1]) ++batch;
     const float* p = static_cast<const float*>(points.base) + i * points.row_stride;
-    if (range != nullptr && !inside(p, *range)) continue;
+    if (grid.range && !inside(p, *grid.range)) continue;
     if (!std::all_of(p, p + points.channels, [](float x) { return std::isfinite(x); })) continue;
     coords[4 * next] = batch;
-    for (int axis = 0; axis < 3; ++axis) {
-      const float quotient = p[axis] / size;
+    std::int32_t* cell = coords + 4 * next + 1;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      const float quotient = (p[axis] - origin[axis]) / size[axis];
       if (!(std::abs(quotient) < kFurthestCell)) return -1;
-      coords[4 * next + 1 + axis] = cell_of<kRounding>(quotient);
+      cell[axis] = cell_of<kRounding>(quotient);
     }
     kept[next++] = static_cast<std::int32_t>(i);
   }
@@ -70,15 +72,15 @@ auto piece_quantizer(Rounding rounding) {
 
 }  // namespace
 
-std::int64_t quantize(const Context& context, const Clouds& clouds, float size, Rounding rounding, const Range* range,
-                      std::int32_t* coords, std::int32_t* kept) {
+std::int64_t quantize(const Context& context, const Clouds& clouds, const CellGrid& grid, std::int32_t* coords,
+                      std::int32_t* kept) {
   const std::int64_t n = clouds.points.count;
   const std::int64_t pieces = (n + kGrain - 1) / kGrain;
   const Arena::Mark mark = context.arena->mark();
   auto* counts = context.arena->allocate<std::int64_t>(pieces);
-  const auto quantize_piece = piece_quantizer(rounding);
+  const auto quantize_piece = piece_quantizer(grid.rounding);
   parallel_ranges(context, n, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t piece) {
-    counts[piece] = quantize_piece(clouds, first, last, size, range, coords, kept);
+    counts[piece] = quantize_piece(clouds, first, last, grid, coords, kept);
   });
   std::int64_t total = 0;
   for (std::int64_t piece = 0; piece < pieces; ++piece) {
@@ -95,6 +97,18 @@ std::int64_t quantize(const Context& context, const Clouds& clouds, float size, 
   }
   context.arena->rewind(mark);
   return total;
+}
+
+void cell_centers(const Context& context, const Level& level, const CellGrid& grid, float* centers) {
+  parallel_ranges(context, level.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    for (std::int64_t i = first; i < last; ++i) {
+      Coordinate cell;
+      level.layout.unpack(level.keys[i], cell.data());
+      for (std::size_t axis = 0; axis < 3; ++axis)
+        centers[3 * i + static_cast<std::int64_t>(axis)] =
+            grid.origin[axis] + (static_cast<float>(cell[axis + 1]) + 0.5f) * grid.size[axis];
+    }
+  });
 }
 
 }  // namespace voxshift::cpu

@@ -99,6 +99,18 @@ void elementwise_row(const float* a, const float* scale, const float* shift, con
   with_activation(activation.kind, ElementwiseRow{a, scale, shift, residual, channels, activation.slope, out});
 }
 
+/// out[d] = sum of in[c] * matrix[c * out_channels + d]
+void row_times_matrix(const float* in, std::int64_t in_channels, const float* matrix, std::int64_t out_channels,
+                      float* out) {
+  for (std::int64_t d = 0; d < out_channels; d += kLanes) {
+    const std::int64_t count = std::min<std::int64_t>(kLanes, out_channels - d);
+    FloatVector sum = hn::Zero(Floats());
+    for (std::int64_t c = 0; c < in_channels; ++c)
+      sum = hn::MulAdd(hn::Set(Floats(), in[c]), load_lanes(matrix + c * out_channels + d, count), sum);
+    store_lanes(sum, out + d, count);
+  }
+}
+
 }  // namespace voxshift::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -106,6 +118,7 @@ HWY_AFTER_NAMESPACE();
 namespace voxshift::cpu {
 HWY_EXPORT(linear_block);
 HWY_EXPORT(elementwise_row);
+HWY_EXPORT(row_times_matrix);
 namespace {
 
 constexpr std::int64_t kGrain = 2048;
@@ -184,6 +197,18 @@ class CpuRowKernels final : public RowKernels {
       for_rows(context, out.count, [&](std::int64_t i) {
         std::transform(row(a, i), row(a, i) + out.channels, row(b, i), row(out, i), std::multiplies<>());
       });
+    });
+  }
+
+  void matmul_picked(const Context& context, const ConstRowView& in, const ConstRowView& matrices,
+                     const std::int32_t* picked, const RowView& out) const override {
+    const auto row_times_matrix = HWY_DYNAMIC_DISPATCH(row_times_matrix);
+    for_rows(context, out.count, [&](std::int64_t i) {
+      if (picked[i] < 0) {
+        std::fill_n(row(out, i), out.channels, 0.0f);
+      } else {
+        row_times_matrix(row(in, i), in.channels, row(matrices, picked[i]), out.channels, row(out, i));
+      }
     });
   }
 

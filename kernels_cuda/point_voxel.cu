@@ -6,9 +6,12 @@ namespace {
 
 class CudaPointVoxelKernels final : public PointVoxelKernels {
  public:
-  std::int64_t quantize(const Context& context, const Clouds& points, float size, Rounding rounding, const Range* range,
-                        std::int32_t* coords, std::int32_t* kept) const override {
-    return cuda::quantize(Queue(context, "quantize"), points, size, rounding, range, coords, kept);
+  std::int64_t quantize(const Context& context, const Clouds& points, const CellGrid& grid, std::int32_t* coords,
+                        std::int32_t* kept) const override {
+    return cuda::quantize(Queue(context, "quantize"), points, grid, coords, kept);
+  }
+  void cell_centers(const Context& context, const Level& level, const CellGrid& grid, float* centers) const override {
+    cuda::cell_centers(Queue(context, "cell_centers"), level, grid, centers);
   }
   std::int64_t nearest(const Context& context, const Clouds& points, const Clouds& queries, std::int64_t k,
                        float radius2, std::int32_t* indices, float* distances) const override {

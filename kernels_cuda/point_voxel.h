@@ -7,8 +7,8 @@
 namespace voxshift::cuda {
 
 // quantize.cu
-std::int64_t quantize(const Queue&, const Clouds& points, float size, Rounding, const Range* range,
-                      std::int32_t* coords, std::int32_t* kept);
+std::int64_t quantize(const Queue&, const Clouds& points, const CellGrid&, std::int32_t* coords, std::int32_t* kept);
+void cell_centers(const Queue&, const Level&, const CellGrid&, float* centers);
 
 // neighbors.cu
 std::int64_t nearest(const Queue&, const Clouds& points, const Clouds& queries, std::int64_t k, float radius2,

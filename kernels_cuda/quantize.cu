@@ -1,4 +1,4 @@
-// Points to cells: kept points are marked, counted up to each, and written where the count says.
+// Points to cells: kept points are marked, counted up to each, and written where the count says. And cells to points.
 #include <voxshift/kernels_cuda/algorithms.h>
 #include <voxshift/kernels_cuda/clouds.h>
 #include <voxshift/kernels_cuda/point_voxel.h>
@@ -11,10 +11,18 @@ constexpr float kFurthestCell = 1073741824.0f;  // 2^30: differences of cells st
 /// Which points are kept, and their cells.
 struct Quantizer {
   Rows<const float> points;
-  float size;
+  std::array<float, 3> size, origin;
   Rounding rounding;
   bool ranged;
   Range range;
+
+  Quantizer(const ConstRowView& view, const CellGrid& grid)
+      : points(rows<float>(view)),
+        size(grid.size),
+        origin(grid.origin),
+        rounding(grid.rounding),
+        ranged(grid.range.has_value()),
+        range(grid.range.value_or(Range{})) {}
 
   // A comparison with NaN is false, so NaN is outside of every range.
   __device__ bool keeps(std::int64_t i) const {
@@ -26,29 +34,32 @@ struct Quantizer {
     return true;
   }
 
+  __device__ float quotient(std::int64_t i, std::size_t axis) const {
+    return (points.row(i)[axis] - origin[axis]) / size[axis];
+  }
+
   __device__ bool is_far(std::int64_t i) const {
-    for (int axis = 0; axis < 3; ++axis)
-      if (!(fabsf(points.row(i)[axis] / size) < kFurthestCell)) return true;
+    for (std::size_t axis = 0; axis < 3; ++axis)
+      if (!(fabsf(quotient(i, axis)) < kFurthestCell)) return true;
     return false;
   }
 
-  __device__ std::int32_t cell(std::int64_t i, int axis) const {
-    const float quotient = points.row(i)[axis] / size;
-    const float rounded = rounding == Rounding::kHalfEven        ? rintf(quotient)
-                          : rounding == Rounding::kHalfAwayFrom0 ? roundf(quotient)
-                                                                 : floorf(quotient);
+  __device__ std::int32_t cell(std::int64_t i, std::size_t axis) const {
+    const float at = quotient(i, axis);
+    const float rounded = rounding == Rounding::kHalfEven        ? rintf(at)
+                          : rounding == Rounding::kHalfAwayFrom0 ? roundf(at)
+                                                                 : floorf(at);
     return static_cast<std::int32_t>(rounded);
   }
 };
 
 }  // namespace
 
-std::int64_t quantize(const Queue& queue, const Clouds& clouds, float size, Rounding rounding, const Range* range,
-                      std::int32_t* coords, std::int32_t* kept) {
+std::int64_t quantize(const Queue& queue, const Clouds& clouds, const CellGrid& grid, std::int32_t* coords,
+                      std::int32_t* kept) {
   const std::int64_t n = clouds.points.count;
   if (n == 0) return 0;
-  const Quantizer quantizer{rows<float>(clouds.points), size, rounding, range != nullptr,
-                            range != nullptr ? *range : Range{}};
+  const Quantizer quantizer(clouds.points, grid);
   const Arena::Mark mark = queue.arena().mark();
   const CloudSplits splits = splits_of(queue, clouds);
   auto* keeps = queue.arena().allocate<std::int32_t>(n);
@@ -64,12 +75,24 @@ std::int64_t quantize(const Queue& queue, const Clouds& clouds, float size, Roun
     const std::int32_t place = counts[i] - 1;
     kept[place] = static_cast<std::int32_t>(i);
     coords[4 * std::int64_t{place}] = static_cast<std::int32_t>(splits.cloud_of(i));
-    for (int axis = 0; axis < 3; ++axis) coords[4 * std::int64_t{place} + 1 + axis] = quantizer.cell(i, axis);
+    std::int32_t* cell = coords + 4 * std::int64_t{place} + 1;
+    for (std::size_t axis = 0; axis < 3; ++axis) cell[axis] = quantizer.cell(i, axis);
   });
   std::int32_t result[2];
   queue.to_host(result, counts + n - 1, sizeof(result));
   queue.arena().rewind(mark);
   return result[1] != 0 ? -1 : result[0];
+}
+
+void cell_centers(const Queue& queue, const Level& level, const CellGrid& grid, float* centers) {
+  const std::array<float, 3> size = grid.size, origin = grid.origin;
+  for_each(queue, level.count, [=] __device__(std::int64_t i) {
+    std::int32_t cell[kMaxAxes];
+    level.layout.unpack(level.keys[i], cell);
+    for (std::size_t axis = 0; axis < 3; ++axis)
+      centers[3 * i + static_cast<std::int64_t>(axis)] =
+          origin[axis] + (static_cast<float>(cell[axis + 1]) + 0.5f) * size[axis];
+  });
 }
 
 }  // namespace voxshift::cuda

@@ -46,6 +46,17 @@ void multiply_rows(const Queue& queue, Rows<const T> a, Rows<const T> b, Rows<T>
 }
 
 template <class T>
+void matmul_rows(const Queue& queue, Rows<const T> in, Rows<const T> matrices, const std::int32_t* picked,
+                 Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t d) {
+    float sum = 0;
+    for (std::int64_t c = 0; picked[i] >= 0 && c < in.channels; ++c)
+      sum = fmaf(in.at(i, c), matrices.at(picked[i], c * out.channels + d), sum);
+    out.set(i, d, sum);
+  });
+}
+
+template <class T>
 void argmax_rows(const Queue& queue, Rows<const T> in, std::uint8_t* labels) {
   for_each(queue, in.count, [=] __device__(std::int64_t i) {
     int best = 0;
@@ -182,6 +193,15 @@ class CudaRowKernels final : public RowKernels {
     with_type("multiply", a.dtype, [&](auto type) {
       using T = decltype(type);
       multiply_rows<T>(queue, rows<T>(a), rows<T>(b), rows<T>(out));
+    });
+  }
+
+  void matmul_picked(const Context& context, const ConstRowView& in, const ConstRowView& matrices,
+                     const std::int32_t* picked, const RowView& out) const override {
+    const Queue queue(context, "matmul");
+    with_type("matmul", in.dtype, [&](auto type) {
+      using T = decltype(type);
+      matmul_rows<T>(queue, rows<T>(in), rows<T>(matrices), picked, rows<T>(out));
     });
   }
 

@@ -26,11 +26,14 @@ class PointVoxelKernels {
  public:
   virtual ~PointVoxelKernels() = default;
 
-  /// coords[j] = (b, round(x / size), round(y / size), round(z / size)) in float32 division and kept[j] = i for every
-  /// point i of cloud b whose channels are all finite and that lies in `range` (null: anywhere), in input order.
-  /// Returns how many are kept, or -1 where such a point has a cell beyond +-2^30.
-  virtual std::int64_t quantize(const Context&, const Clouds& points, float size, Rounding, const Range* range,
-                                std::int32_t* coords, std::int32_t* kept) const = 0;
+  /// coords[j] = (b, the grid's cell of x, y, z) and kept[j] = i for every point i of cloud b whose channels are all
+  /// finite and that lies in the grid's range, in input order. Returns how many are kept, or -1 where such a point has
+  /// a cell beyond +-2^30.
+  virtual std::int64_t quantize(const Context&, const Clouds& points, const CellGrid&, std::int32_t* coords,
+                                std::int32_t* kept) const = 0;
+
+  /// centers [level.count, 3] = origin + (c + 1/2) * size for the cells c of a grid that rounds by kFloor.
+  virtual void cell_centers(const Context&, const Level&, const CellGrid&, float* centers) const = 0;
 
   /// indices, distances [queries, k]: the nearest points with d^2 <= radius2 (infinity: any), ascending by (d^2,
   /// index); -1 and infinity where there are fewer.

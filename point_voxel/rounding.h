@@ -1,7 +1,8 @@
-// Rounding of coordinates to voxels, and the range that points must lie in.
+// How coordinates in metres become cells.
 #pragma once
 
 #include <array>
+#include <optional>
 
 namespace voxshift {
 
@@ -17,6 +18,15 @@ struct Range {
   std::array<float, 3> lowest, highest;
 
   bool operator==(const Range&) const = default;
+};
+
+/// The cell of a point along x, y and z: (p - origin) / size in float32, rounded; a point outside of `range` has none.
+struct CellGrid {
+  std::array<float, 3> size{}, origin{};
+  Rounding rounding = Rounding::kFloor;
+  std::optional<Range> range;
+
+  bool operator==(const CellGrid&) const = default;
 };
 
 }  // namespace voxshift

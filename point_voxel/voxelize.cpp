@@ -23,7 +23,7 @@ struct Cells {
 };
 
 // In context.arena.
-Cells cells_of(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
+Cells cells_of(const char* op, const Context& context, const Clouds& clouds, const CellGrid& grid) {
   Arena& arena = *context.arena;
   const std::int64_t n = clouds.points.count;
   Cells cells{};
@@ -31,18 +31,30 @@ Cells cells_of(const Context& context, const Clouds& clouds, const VoxelizeOptio
   cells.first = arena.allocate<std::int32_t>(n);
   cells.inverse = arena.allocate<std::int32_t>(n);
   auto* coords = arena.allocate<std::int32_t>(4 * n);
-  const Range* range = options.range ? &*options.range : nullptr;
-  cells.points = point_voxel_kernels(context.device)
-                     .quantize(context, clouds, options.voxel_size, options.rounding, range, coords, cells.kept);
-  check(cells.points >= 0,
-        "[voxelize] a point lies more than 2^30 cells from the origin; leave it out, by a range for instance");
+  cells.points = point_voxel_kernels(context.device).quantize(context, clouds, grid, coords, cells.kept);
+  check(cells.points >= 0, "[", op,
+        "] a point lies more than 2^30 cells from the origin; leave it out, by a range for instance");
   try {
     cells.level = make_level(context, coords, cells.points, 4, cells.first, cells.inverse);
   } catch (const InvalidArgument& error) {
     throw InvalidArgument(std::string(error.what()) + ", by a range for instance");
   }
+  return cells;
+}
+
+Cells cells_of(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
+  const float size = options.voxel_size;
+  Cells cells = cells_of("voxelize", context, clouds, {{size, size, size}, {}, options.rounding, options.range});
   if (options.from_lowest) cells.level.layout = cells.level.layout.from_lowest();
   return cells;
+}
+
+// of_point[i] = the row of point i's cell, -1 for a dropped one.
+void write_inverse(const Context& context, const Cells& cells, std::int64_t points, std::int32_t* of_point) {
+  if (cells.points < points)
+    runtime(context.device)
+        .fill(context.device, of_point, 0xff, static_cast<std::size_t>(points) * sizeof(*of_point));  // -1
+  row_kernels(context.device).place(context, cells.inverse, cells.kept, cells.points, of_point);
 }
 
 // Features [level.count, channels] of the cells to `out`.
@@ -79,6 +91,13 @@ void check_valid(const Range& range, const char* op) {
           range.lowest[a], " to ", range.highest[a], " along ", "xyz"[a]);
 }
 
+PointCells cells_of_points(const char* op, const Context& context, const Clouds& points, const CellGrid& grid) {
+  auto* of_point = context.arena->allocate<std::int32_t>(points.points.count);
+  const Cells cells = cells_of(op, context, points, grid);
+  write_inverse(context, cells, points.points.count, of_point);
+  return {cells.level, of_point};
+}
+
 VoxelRows voxelize_rows(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
   const Cells cells = cells_of(context, clouds, options);
   const std::int64_t count = cells.level.count, channels = clouds.points.channels;
@@ -104,8 +123,7 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
   Array features({level.count, points.dim(1)}, DType::kF32, device);
   write_features(context, rows_of(points), cells, options.reduce, rows_of(features));
   Array inverse({n}, DType::kI32, device);
-  if (cells.points < n) runtime(device).fill(device, inverse.memory(), 0xff, inverse.bytes());  // -1
-  row_kernels(device).place(context, cells.inverse, cells.kept, cells.points, inverse.data<std::int32_t>());
+  write_inverse(context, cells, n, inverse.data<std::int32_t>());
 
   auto keep = std::make_unique<Arena>(device);  // of what the scratch memory holds, a tensor needs its keys
   auto* keys = keep->allocate<std::int64_t>(level.count);

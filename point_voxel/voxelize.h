@@ -49,6 +49,16 @@ Array voxelize_features(const Array& features, const Array& inverse, std::int64_
 Array voxelize_features_backward(const std::optional<Array>& features, const Array& inverse, const Array& grad,
                                  Reduce reduce = Reduce::kMean);
 
+/// The cells that points of one or more clouds lie in, in an arena's memory.
+struct PointCells {
+  Level level;                   ///< coordinates (cloud, x, y, z)
+  const std::int32_t* of_point;  ///< [points]: the row of each point's cell, -1 for a point that has none
+};
+
+/// The unique cells in context.arena. A point that is not finite in all its columns, or lies outside of the grid's
+/// range, has none. Throws InvalidArgument, with `op` in front, for cells that span more than a key's bits.
+PointCells cells_of_points(const char* op, const Context& context, const Clouds& points, const CellGrid& grid);
+
 /// Voxels in an arena's memory.
 struct VoxelRows {
   Level level;

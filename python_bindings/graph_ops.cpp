@@ -12,12 +12,13 @@ namespace voxshift::python {
 namespace {
 
 const char* name_of(AttributeSpec::Kind kind) {
-  constexpr const char* kNames[]{"flag", "whole", "number", "word", "per_axis"};
+  constexpr const char* kNames[]{"flag", "whole", "number", "word", "per_axis", "per_axis_number"};
   return kNames[static_cast<int>(kind)];
 }
 
 py::object to_python(const Attribute& value) {
-  if (const auto* numbers = std::get_if<PerAxis>(&value)) return py::cast(std::vector<std::int64_t>(*numbers));
+  if (const auto* wholes = std::get_if<PerAxis>(&value)) return py::cast(std::vector<std::int64_t>(*wholes));
+  if (const auto* numbers = std::get_if<PerAxisNumber>(&value)) return py::cast(std::vector<double>(*numbers));
   return std::visit([](const auto& of_its_type) -> py::object { return py::cast(of_its_type); }, value);
 }
 
@@ -57,8 +58,8 @@ void bind_graph_ops(py::module_& m) {
       "graph_ops", &graph_ops,
       "The ops that a graph may have, as the library defines them, by name.\n\n"
       "{name: {text, inputs: [role], any_number_of_inputs, parameters: {role: {shape, required}}, attributes: {name:\n"
-      "{type, text, expects, default}}}}; type is \"flag\", \"whole\", \"number\", \"word\" or \"per_axis\", and an\n"
-      "attribute without a default must be given.");
+      "{type, text, expects, default}}}}; type is \"flag\", \"whole\", \"number\", \"word\", \"per_axis\" (whole\n"
+      "numbers) or \"per_axis_number\", and an attribute without a default must be given.");
 }
 
 }  // namespace voxshift::python

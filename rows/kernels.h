@@ -58,6 +58,11 @@ class RowKernels {
   /// out[i, c] = a[i, c] * b[i, c]. a or b may be out.
   virtual void multiply(const Context&, const ConstRowView& a, const ConstRowView& b, const RowView& out) const = 0;
 
+  /// out[i, d] = sum of in[i, c] * matrices[picked[i], c * D + d] over c in order, D = out.channels; a matrix -1 gives
+  /// zeros.
+  virtual void matmul_picked(const Context&, const ConstRowView& in, const ConstRowView& matrices,
+                             const std::int32_t* picked, const RowView& out) const = 0;
+
   /// labels[i] = lowest c that maximises in[i, c].
   virtual void argmax(const Context&, const ConstRowView& in, std::uint8_t* labels) const = 0;
 

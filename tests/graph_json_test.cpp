@@ -71,9 +71,9 @@ TEST(GraphJson, RefusedOnFrames) {
   with("/nodes/0/shift_div", "2.5", {"\"shift\"", "shift_div", "whole number of 1 to 8192", "2.5"});
   with("/nodes/0/shift_div", "null", {"\"shift\"", "shift_div", "null"});
   with("/nodes/0/bidirectional", "1", {"\"shift\"", "bidirectional", "true or false", "1"});
-  with("/nodes/1/stride", "[1, 2]", {"\"conv\"", "one stride for all axes", "[1, 2]"});
-  with("/nodes/1/dilation", "2", {"\"conv\"", "dilation", "frames"});
   with("/nodes/4/stride", "[2, 2]", {"\"pool\"", "stride", "whole"});
+  with("/nodes/1/stride", "[1.5, 2]", {"\"conv\"", "stride", "whole", "[1.5, 2]"});
+  with("/nodes/1/stride", R"([1.5, "a"])", {"\"conv\"", "stride", "a number", "\"a\""});
   with("/nodes/1/groups", R"("all")", {"\"conv\"", "groups", "\"all\""});
   with("/nodes/4/kernel_size", "1e99", {"\"pool\"", "kernel_size", "1e+99"});
   const Network network = frame_network();

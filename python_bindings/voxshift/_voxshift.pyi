@@ -44,12 +44,12 @@ class _Parameter(TypedDict):
     required: bool
 
 class _AttributeRequired(TypedDict):
-    type: Literal["flag", "whole", "number", "word", "per_axis"]
+    type: Literal["flag", "whole", "number", "word", "per_axis", "per_axis_number"]
     text: str
     expects: str
 
 class _Attribute(_AttributeRequired, total=False):
-    default: Union[bool, int, float, str, list[int]]
+    default: Union[bool, int, float, str, list[int], list[float]]
 
 class _GraphOp(TypedDict):
     text: str

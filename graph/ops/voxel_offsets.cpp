@@ -1,0 +1,69 @@
+#include <voxshift/graph/lowering.h>
+#include <voxshift/point_voxel/kernels.h>
+#include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/kernels.h>
+
+namespace voxshift::ops {
+namespace {
+
+// Offsets are taken in f32: what f16 has for coordinates of a scan is centimetres apart.
+class VoxelOffsetsStep final : public Step {
+ public:
+  VoxelOffsetsStep(const CellGrid& cells, int voxels, bool from_mean, Device device)
+      : cells_(cells),
+        voxels_(voxels),
+        from_mean_(from_mean),
+        minus_(Array::from(std::vector<float>(3, -1.0f), {3}).to(device)) {}
+  std::string kind() const override { return "voxel_offsets"; }
+  void run(const StepRun& run) const override {
+    const Context& context = run.context;
+    const ConstRowView& points = run.rows.domain(domain).points;
+    const DomainRows& voxels = run.rows.domain(voxels_);
+    const Arena::Mark mark = context.arena->mark();
+    const RowView from{context.arena->allocate<float>(3 * voxels.count), 3, voxels.count, 3, DType::kF32};
+    if (from_mean_) {
+      coordinate_kernels(context.device).reduce(context, points.columns(0, 3), voxels.indices, Reduce::kMean, from);
+    } else {
+      point_voxel_kernels(context.device).cell_centers(context, voxels.level, cells_, static_cast<float*>(from.base));
+    }
+    // from - p, and its negative
+    point_voxel_kernels(context.device).group(context, from, points, voxels.indices, 1, {}, run.y);
+    row_kernels(context.device).affine(context, run.y, minus_.data<float>(), nullptr, {}, {}, run.y);
+    context.arena->rewind(mark);
+  }
+
+ private:
+  CellGrid cells_;
+  int voxels_;
+  bool from_mean_;
+  const Array minus_;
+};
+
+}  // namespace
+
+extern const OpDefinition voxel_offsets{
+    .name = "voxel_offsets",
+    .text =
+        "x, y and z of every point relative to the mean of its voxel's points, or to its voxel's center; zeros for "
+        "points in none. The voxels are what voxelize_points made of the points. Source: PointPillars.",
+    .inputs = {"points", "voxels"},
+    .attributes = {word("from", {"mean", "center"}, "what the offsets are from")},
+    .infer =
+        [](Inference& node) {
+          const int points = node.expect_points(0);
+          node.expect(node.domains().are_of_points(node.in(1).domain, points),
+                      "takes voxels that voxelize_points made "
+                      "of the points of \"",
+                      node.node().inputs[0], "\", \"", node.node().inputs[1], "\" is none");
+          return ValueType{points, 3};
+        },
+    .lower =
+        [](const Draft& draft, Lowering& lowering) {
+          const int voxels = lowering.domain(draft.inputs[1]);
+          const bool from_mean = draft.node->word("from") == "mean";
+          lowering.add(draft, std::make_unique<VoxelOffsetsStep>(lowering.domains()[voxels].cells, voxels, from_mean,
+                                                                 lowering.device()));
+        },
+};
+
+}  // namespace voxshift::ops
