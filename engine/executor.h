@@ -47,7 +47,7 @@ class Executor {
   std::int64_t output_channels(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).channels; }
 
   /// Whether rows of an output are known after build(); else its memory is asked for during run().
-  bool output_known(std::size_t output = 0) const { return plan_.stage(output_domain(output)) == 0; }
+  bool output_known(std::size_t output = 0) const { return plan_->stage(output_domain(output)) == 0; }
 
   /// Rows of an output that are known.
   std::int64_t output_rows(std::size_t output = 0) const { return geometry_.rows(output_domain(output)).count; }

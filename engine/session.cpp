@@ -73,7 +73,8 @@ struct Session::Impl {
     features.assign(count, std::nullopt);
     memory.assign(count, nullptr);
     executor->run(in, [this](std::size_t o) {
-      features[o].emplace(Shape{executor->output_rows(o), executor->output_channels(o)}, DType::kF32, executor->device());
+      features[o].emplace(Shape{executor->output_rows(o), executor->output_channels(o)}, DType::kF32,
+                          executor->device());
       memory[o] = executor->dtype() == DType::kF32 ? features[o]->memory() : executor->output_memory(o).base;
       return memory[o];
     });
@@ -132,10 +133,10 @@ struct Session::Impl {
   std::shared_ptr<ThreadPool> pool;
   DType dtype;
   bool detailed;
-  std::optional<Executor> executor;  // of frames from the first run on
-  Extent2d extent;                   // of frames
-  std::vector<std::optional<Array>> features;       // of the outputs of the last run
-  std::vector<void*> memory;         // where they are written, in the plan's dtype
+  std::optional<Executor> executor;            // of frames from the first run on
+  Extent2d extent;                             // of frames
+  std::vector<std::optional<Array>> features;  // of the outputs of the last run
+  std::vector<void*> memory;                   // where they are written, in the plan's dtype
 };
 
 Session::Session(const Network& network, Device device, const Threads& threads, std::optional<DType> dtype)

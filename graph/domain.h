@@ -52,9 +52,9 @@ struct Domain {
   int other = -1;
   float threshold = 0;
   std::string scores = {};  ///< a value of one channel on the parent
-  Extent2d extent = {};    ///< of images and frames; 0 where it is not known yet
-  int axis = 0;            ///< of kBev: the spatial axis that is folded into the channels
-  std::int64_t depth = 0;  ///< of kBev: the extent of that axis
+  Extent2d extent = {};     ///< of images and frames; 0 where it is not known yet
+  int axis = 0;             ///< of kBev: the spatial axis that is folded into the channels
+  std::int64_t depth = 0;   ///< of kBev: the extent of that axis
 
   bool operator==(const Domain&) const = default;
 };

@@ -115,9 +115,9 @@ class Conv2dStep final : public ImageProductBase {
   Conv2dLayer layer_;
 };
 
-class DepthwiseStep final : public ImageProductBase {
+class Depthwise2dStep final : public ImageProductBase {
  public:
-  DepthwiseStep(const Draft& draft, const Lowering& lowering, Conv2dLayer layer)
+  Depthwise2dStep(const Draft& draft, const Lowering& lowering, Conv2dLayer layer)
       : ImageProductBase(draft, lowering, layer.window, false), layer_(std::move(layer)) {
     layer_.activation = kernel_activation();
   }
@@ -175,7 +175,7 @@ void lower_image_product(const Draft& draft, Lowering& lowering) {
                      std::move(layer)};
     step = std::make_unique<FusedBlockStep>(draft, lowering, std::move(block));
   } else if (product_of(draft).depthwise) {
-    step = std::make_unique<DepthwiseStep>(draft, lowering, std::move(layer));
+    step = std::make_unique<Depthwise2dStep>(draft, lowering, std::move(layer));
   } else {
     step = std::make_unique<Conv2dStep>(draft, lowering, std::move(layer));
   }

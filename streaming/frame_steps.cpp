@@ -75,7 +75,7 @@ FrameSteps::FrameSteps(const Plan& plan, const FrameProfile& frames, Device devi
   Arena scratch(device);
   const Context context{device, nullptr, 1, &scratch};
   geometry_.set_frames(1);
-  geometry_.build(context);
+  geometry_.build(context, 0);
   for (const auto& step : plan.steps) {
     const Value& in = plan.value(step->input);
     const auto* window = dynamic_cast<const WindowStep*>(step.get());
