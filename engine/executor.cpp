@@ -1,21 +1,17 @@
 #include <voxshift/engine/executor.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/result_size.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
-#include <chrono>
 #include <limits>
 #include <utility>
 
 namespace voxshift {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 // Rows of steps that run together: 4 MB at 256 channels. From 1024 rows to all of them SPVCNN takes the same time.
 constexpr std::int64_t kJoinedRows = 4096;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 }  // namespace
 

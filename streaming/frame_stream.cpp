@@ -3,17 +3,15 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/streaming/frame_stream.h>
 #include <voxshift/streaming/masked_frames.h>
+#include <voxshift/tensor/seconds.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <utility>
 
 namespace voxshift {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 // The thresholds that the options ask for.
 SkipThresholds thresholds_of(const FrameNetwork& network, const StreamOptions& options) {
@@ -165,7 +163,7 @@ const FrameCost& FrameStream::push(const Array& frame) {
     reset();  // some layers have seen the frame, some have not
     throw;
   }
-  s.cost.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  s.cost.seconds = seconds_since(start);
   return s.cost;
 }
 

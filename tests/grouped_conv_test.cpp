@@ -25,20 +25,20 @@ TEST_P(GroupedConvTest, EqualsPlainLoops) {
       const Window same = cube(dims, 3), down = cube(dims, 2, 2), one = cube(dims, 1),
                    bounded = bounded_cube(dims, 3, 2, 1);
       const std::string kept = b.grouped("conv", kGraphInput, c.out, same, c.groups, true),
-                        rows = b.grouped("conv", kGraphInput, c.out, one, c.groups, true),
+                        every = b.grouped("conv", kGraphInput, c.out, one, c.groups, true),
                         edge = b.grouped("conv", kGraphInput, c.out, bounded, c.groups),
                         coarse = b.grouped("conv", kGraphInput, c.in, down, c.groups),
                         fine = b.grouped("conv_transpose", coarse, c.out, down, c.groups);
-      b.graph.outputs = {kept, rows, edge, coarse, fine};
+      b.graph.outputs = {kept, every, edge, coarse, fine};
       const Outputs found = run_all_threads(b, x);
       const auto shape = test_data::shape_of(in.coords);
       const auto weight = [&](const std::string& node) { return full_weight(b, node, groups); };
       PlainTensor expected = convolved(in, in.coords, same, false, weight(kept));
       expected.features = oracle::plus_bias(expected.features, bias_of(b, kept));
       expect_equal(found.at(kept), expected);
-      expected = convolved(in, in.coords, one, false, weight(rows));
-      expected.features = oracle::plus_bias(expected.features, bias_of(b, rows));
-      expect_equal(found.at(rows), expected);
+      expected = convolved(in, in.coords, one, false, weight(every));
+      expected.features = oracle::plus_bias(expected.features, bias_of(b, every));
+      expect_equal(found.at(every), expected);
       const oracle::Coords seen = oracle::bounded_outputs(in.coords, oracle_window(bounded), shape);
       expect_equal(found.at(edge), convolved(in, seen, bounded, false, weight(edge)));
       const oracle::Coords halves = oracle::floor_outputs(in.coords, oracle_window(down));

@@ -280,7 +280,7 @@ TEST_F(ModelFile, Metadata) {
 }
 
 TEST_F(ModelFile, WithoutAProfile) {
-  for (const int channels : {1, 2, 5, 1025}) {
+  for (const int channels : {1, 2, 5, 1024}) {
     NetworkWriter b(channels);
     const std::string out = b.linear(kGraphInput, 3);
     const Model whole = b.model(out);

@@ -19,6 +19,7 @@
 
 namespace voxshift {
 
+using Point = std::array<float, 3>;
 using Cloud = std::vector<Point>;
 using Batch = std::vector<Cloud>;
 

@@ -8,6 +8,7 @@
 #include <voxshift/tasks/segmenter.h>
 
 #include "counting_allocator.h"
+#include "networks.h"
 
 namespace voxshift {
 namespace {
@@ -81,6 +82,26 @@ TEST_P(SessionAllocation, ASecondTensorTakesItsLogitsOnly) {
   for (const SparseTensor& x : {large, small, large}) {
     const long results = calls_in([&] { Array({x.size(), 19}, DType::kF32); });
     EXPECT_EQ(calls_in([&] { segmenter.session().forward(x); }), results);
+  }
+}
+
+// Of a network whose rows depend on features, too, whatever it selects.
+TEST_P(SessionAllocation, SelectionsTakeTheirResultsOnly) {
+  NetworkWriter b(4);
+  const std::string scores = b.conv(kGraphInput, 1), kept = b.add_node("prune", {kGraphInput, scores}, 4).name,
+                    y = b.conv(kept, 6), made = b.grouped("generative_conv_transpose", y, 6, cube(3, 2)),
+                    number = b.conv(made, 1);
+  Node& best = b.add_node("top_k", {made, number}, 6);
+  best.attributes = {{"count", std::int64_t{50}}};
+  b.graph.outputs = {b.conv(best.name, 5)};
+  Session session({b.graph, b.parameters}, Device::cpu(), Threads(GetParam()));
+  const SparseTensor large = whole_tensor(3, 3000, 4, 1), small = whole_tensor(3, 500, 4, 2);
+  session.forward(large);
+  for (const SparseTensor& x : {large, small, large}) {
+    const std::int64_t rows = session.forward(x).dim(0);
+    EXPECT_GT(rows, 50);
+    const long results = calls_in([&] { Array({rows, 5}, DType::kF32); });
+    EXPECT_EQ(calls_in([&] { session.forward(x); }), results);
   }
 }
 

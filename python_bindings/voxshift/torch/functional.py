@@ -115,11 +115,11 @@ def conv3d_and_input(
     return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
 
 
-def _conv_of_nodes(op, *tensors, groups, **named):
+def _conv_of_nodes(op, *tensors, groups=1, **named):
     return conv3d_and_input(*tensors, **named, op=op) if groups == 1 else NotImplemented
 
 
-for _op in ("conv", "conv_transpose"):
+for _op in _CONVS:
     gradient(_op, of="voxels")(partial(_conv_of_nodes, _op))
 
 
