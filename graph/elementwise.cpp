@@ -20,8 +20,8 @@ void RowFunctionStep::run(const StepRun& run) const {
   row_kernels(run.context.device).apply(run.context, f_, run.x, run.y);
 }
 
-void lower_elementwise(const Draft& draft, Lowering& lowering, const Elementwise& f) {
-  lowering.add(draft, std::make_unique<ElementwiseStep>(draft.op->name, f));
+void lower_elementwise(const Draft& draft, Lowering& lowering) {
+  lowering.add(draft, std::make_unique<ElementwiseStep>(draft.op->name, draft.activation.function));
 }
 
 }  // namespace voxshift

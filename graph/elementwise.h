@@ -35,7 +35,10 @@ class RowFunctionStep final : public Step {
   std::optional<ScaleShift> norm_;  // on the device
 };
 
-/// Adds the step of an op that is f of each number.
-void lower_elementwise(const Draft& draft, Lowering& lowering, const Elementwise& f);
+/// The activation f(x).
+inline Activation function_of(const Elementwise& f) { return {Activation::Kind::kFunction, 0, f}; }
+
+/// Adds the step of an op whose activation is a function.
+void lower_elementwise(const Draft& draft, Lowering& lowering);
 
 }  // namespace voxshift

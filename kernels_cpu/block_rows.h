@@ -51,11 +51,13 @@ HWY_INLINE FloatVector activate(FloatVector x, FloatVector slope) {
   return x;
 }
 
-/// Calls body.template operator()<kind>() for the run-time kind: inner loops are free of the choice.
+/// Calls body.template run<kind>() for the run-time kind: inner loops are free of the choice. A function of numbers is
+/// applied afterwards (elementwise.h).
 template <class Body>
 HWY_INLINE void with_activation(Activation::Kind kind, const Body& body) {
   switch (kind) {
     case Activation::Kind::kNone:
+    case Activation::Kind::kFunction:
       return body.template run<Activation::Kind::kNone>();
     case Activation::Kind::kRelu:
       return body.template run<Activation::Kind::kRelu>();
@@ -114,7 +116,8 @@ HWY_INLINE void start_rows(const float* bias, std::int64_t channels, float* acc,
     std::memcpy(acc + r * acc_stride, acc, static_cast<std::size_t>(acc_stride) * sizeof(float));
 }
 
-/// out[first + r] = act(acc[r] + residual[first + r]), or act(acc[r]) + residual[first + r]
+/// out[first + r] = act(acc[r] + residual[first + r]), or act(acc[r]) + residual[first + r]; what finish_function()
+/// does is left to it.
 struct FinishRows {
   const Epilogue& epilogue;
   const float* acc;
@@ -126,7 +129,8 @@ struct FinishRows {
     const Floats d;
     const FloatVector slope = hn::Set(d, epilogue.activation.slope);
     const bool add_first = epilogue.residual.base != nullptr && !epilogue.residual_last;
-    const bool add_last = epilogue.residual.base != nullptr && epilogue.residual_last;
+    const bool add_last = epilogue.residual.base != nullptr && epilogue.residual_last &&
+                          epilogue.activation.kind != Activation::Kind::kFunction;
     const std::int64_t channels = out.channels;
     for (std::int64_t r = 0; r < rows; ++r) {
       const float* a = acc + r * acc_stride;

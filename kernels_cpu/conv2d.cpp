@@ -1,4 +1,5 @@
 // Dense 2-D convolution: the product of every output pixel's window, gathered by pointers, with the packed weights.
+#include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -125,8 +126,10 @@ void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent
   parallel_for(for_work(context, pixels.count * layer.macs()), blocks * ((panels + width - 1) / width),
                [&](std::int64_t task, int) {
                  const std::int64_t first = task % blocks * kBlockPixels, panel = task / blocks * width;
-                 conv2d_block(job, first, std::min(kBlockPixels, pixels.count - first), panel,
-                              std::min(panel + width, panels));
+                 const std::int64_t count = std::min(kBlockPixels, pixels.count - first);
+                 const std::int64_t panel_last = std::min(panel + width, panels);
+                 conv2d_block(job, first, count, panel, panel_last);
+                 apply_function(layer.activation, panel_columns(out.rows(first, count), panel, panel_last));
                });
   context.arena->rewind(mark);
 }

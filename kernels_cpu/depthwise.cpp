@@ -1,4 +1,5 @@
 // Depthwise 2-D convolution on the CPU.
+#include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pixel_runs.h>
@@ -129,6 +130,7 @@ void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_ext
   parallel_ranges(context, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, width, first, last,
                    [&](const PixelRun& run) { depthwise_run(layer, packed, in_extent, in, run, out); });
+    apply_function(layer.activation, out.rows(first, last - first));
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/tensor/elementwise.h>
+#include <voxshift/tensor/epilogue.h>
 
 #include <cstdint>
 
@@ -12,5 +13,11 @@ void apply(const Elementwise& f, const float* in, std::int64_t count, float* out
 
 /// out = f(in), rows of `channels` > 0; in may be out.
 void apply(const RowFunction& f, const float* in, std::int64_t channels, float* out);
+
+/// Applies the function of an activation that is one to `rows`, which the vector code before it has left as they were.
+void apply_function(const Activation& activation, const RowView& rows);
+
+/// The same for rows [first, last) of a product's `out`; then the residual that comes last.
+void finish_function(const Epilogue& epilogue, const RowView& out, std::int64_t first, std::int64_t last);
 
 }  // namespace voxshift::cpu

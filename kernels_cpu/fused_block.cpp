@@ -5,6 +5,7 @@
 // out of all slabs, still in L2, goes through the last convolution. Threads split the output rows, and compute hidden
 // rows at their seams twice; where an image has too few rows for that, they split slabs and meet before the last
 // convolution.
+#include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -131,6 +132,7 @@ class Expand {
     for_panels({ring, kSlab, nullptr, kSlab}, [&](const Panels& panels, const TileOut& out) {
       strided_tiles(count, pieces, job_.pieces(), panels, clamp_, out);
     });
+    apply_function(job_.block.first.activation, {ring, kSlab, count, panels_ * kPanel});
   }
 
   /// The listed hidden pixels of a group, to their slots of the ring.
@@ -144,6 +146,9 @@ class Expand {
         picked_tile(height, pieces, job_.pieces(), panels, clamp_, out);
       });
     }
+    if (job_.block.first.activation.kind != Activation::Kind::kFunction) return;
+    for (std::int64_t i = 0; i < group.hidden_count; ++i)
+      apply_function(job_.block.first.activation, {ring + group.slots[i] * kSlab, kSlab, 1, panels_ * kPanel});
   }
 
  private:
@@ -227,10 +232,11 @@ void fill_and_filter(const FusedJob& job, const RowGroup& group, std::int64_t sl
     }
   }
   const bool five = job.block.depthwise.window.kernel == 5, by_two = job.block.depthwise.window.stride == 2;
-  if (five && by_two) return filter_group<5, 2>(job, group, slab, ring, filtered);
-  if (five) return filter_group<5, 1>(job, group, slab, ring, filtered);
-  if (by_two) return filter_group<3, 2>(job, group, slab, ring, filtered);
-  filter_group<3, 1>(job, group, slab, ring, filtered);
+  const auto filter =
+      five ? (by_two ? filter_group<5, 2> : filter_group<5, 1>) : (by_two ? filter_group<3, 2> : filter_group<3, 1>);
+  filter(job, group, slab, ring, filtered);
+  apply_function(job.block.depthwise.activation, {filtered + slab * kSlab, job.channels(), group.last - group.first,
+                                                  std::min(kSlab, job.filter.stride() - slab * kSlab)});
 }
 
 /// The last convolution of pixels [first, first + count) of the list, for panels [panel, panel_last).
@@ -238,11 +244,13 @@ void project_pixels(const FusedJob& job, const float* filtered, std::int64_t fir
                     std::int64_t panel, std::int64_t panel_last) {
   const PackedConv2d& weights = job.project;
   const Clamp clamp(job.block.project.activation);
+  const RowView finished = panel_columns(job.out.rows(first, count), panel, panel_last);
   for (; panel < panel_last; panel += kPixelPanels) {
     const StridedPiece piece{filtered, job.channels(), weights.in_channels};
     const TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
     strided_tiles(count, &piece, 1, Panels(weights, panel, panel_last), clamp, out);
   }
+  apply_function(job.block.project.activation, finished);
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/tensor/row_view.h>
 #include <voxshift/video/kernels.h>
+
+#include <algorithm>
 
 namespace voxshift::cpu {
 
@@ -44,6 +47,11 @@ inline const PackedConv2d& conv2d_weights(const char* op, const Conv2dLayer& lay
 inline const PackedDepthwise& depthwise_weights(const char* op, const Conv2dLayer& layer) {
   const std::int64_t volume = layer.window.kernel * layer.window.kernel;
   return packed_as<PackedDepthwise>(op, *layer.weights, volume, 1, layer.out_channels);
+}
+
+/// The columns of `rows` that panels [panel, last) give.
+inline RowView panel_columns(const RowView& rows, std::int64_t panel, std::int64_t last) {
+  return rows.columns(panel * kPanel, std::min(last * kPanel, rows.channels) - panel * kPanel);
 }
 
 }  // namespace voxshift::cpu

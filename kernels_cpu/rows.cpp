@@ -161,8 +161,9 @@ class CpuRowKernels final : public RowKernels {
       float* acc = context.arena->allocate<float>(acc_floats * context.threads);
       const auto linear_block = HWY_DYNAMIC_DISPATCH(linear_block);
       parallel_for(context, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
-        linear_block(in, panels, epilogue, out, b * kLinearRows, std::min(out.count, (b + 1) * kLinearRows),
-                     acc + thread * acc_floats);
+        const std::int64_t first = b * kLinearRows, last = std::min(out.count, first + kLinearRows);
+        linear_block(in, panels, epilogue, out, first, last, acc + thread * acc_floats);
+        finish_function(epilogue, out, first, last);
       });
       context.arena->rewind(mark);
     });
@@ -175,6 +176,7 @@ class CpuRowKernels final : public RowKernels {
       for_rows(context, out.count, [&](std::int64_t i) {
         elementwise_row(row(in, i), scale, shift, residual.base ? row(residual, i) : nullptr, out.channels, activation,
                         row(out, i));
+        if (activation.kind == Activation::Kind::kFunction) apply_function(activation, out.rows(i, 1));
       });
     });
   }

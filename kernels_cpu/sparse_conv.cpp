@@ -1,6 +1,7 @@
 // Sparse convolution and pooling on the CPU. Output rows go in blocks whose accumulators stay in the L2 cache while all
 // offsets pass over them; the product reads input rows in place, so nothing is gathered, scattered or multiplied by
 // zero. A block belongs to one thread and takes its offsets in order: the same bits for any number of threads.
+#include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
@@ -108,7 +109,9 @@ class CpuSparseConvKernels final : public SparseConvKernels {
       float* acc = context.arena->allocate<float>(rows * stride * context.threads);
       const auto conv_block = HWY_DYNAMIC_DISPATCH(conv_block);
       parallel_for(context, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
-        conv_block(block, b * rows, std::min(out.count, (b + 1) * rows), acc + thread * rows * stride);
+        const std::int64_t first = b * rows, last = std::min(out.count, first + rows);
+        conv_block(block, first, last, acc + thread * rows * stride);
+        finish_function(epilogue, out, first, last);
       });
       context.arena->rewind(mark);
     });

@@ -1,4 +1,5 @@
 #include <voxshift/kernels_cuda/conv2d.h>
+#include <voxshift/kernels_cuda/elementwise.h>
 
 namespace voxshift::cuda {
 
@@ -10,6 +11,7 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
   } else {
     conv2d_f32(queue, conv2d_operands<float>(queue, layer, in_extent, in, residual, residual_rows, pixels, mask, out));
   }
+  apply_function(queue, layer.activation, out.rows(0, pixels.count));
 }
 
 void fused_block(const Queue& queue, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,

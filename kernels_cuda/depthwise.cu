@@ -1,5 +1,6 @@
 // Depthwise 2-D convolution, one thread per pixel and channel or chunk of channels, and its gradients.
 #include <voxshift/kernels_cuda/column_sums.h>
+#include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/video.h>
 #include <voxshift/kernels_cuda/weights.h>
@@ -155,6 +156,7 @@ void depthwise(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent,
     if (kernel == 5) return filter_pixels<5>(queue, window, from, filter, pixels.rows, to);
     filter_pixels_of_any_size(queue, window, from, filter, pixels.rows, to);
   });
+  apply_function(queue, layer.activation, out.rows(0, pixels.count));
 }
 
 void depthwise_input_gradient(const Queue& queue, const ImageWindow& window, const ConstRowView& grad,

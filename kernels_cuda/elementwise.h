@@ -67,4 +67,10 @@ __device__ void apply(const RowFunction& f, Rows<const T> in, Rows<T> out, std::
   }
 }
 
+/// Applies the function of an activation that is one to `rows`, whose kernel has left them as they were.
+void apply_function(const Queue&, const Activation&, const RowView& rows);
+
+/// The same for the rows of a product; then the residual that comes last.
+void finish_function(const Queue&, const Epilogue&, const RowView& out);
+
 }  // namespace voxshift::cuda

@@ -2,6 +2,7 @@
 // channels and goes through the offsets that any of its rows has, a few input channels at a time: rows are fetched by
 // cp.async into a ring of stages in shared memory while earlier stages are multiplied. Warps leave out 32 rows at a
 // time where none of them has the offset.
+#include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
@@ -185,6 +186,7 @@ void product(const Queue& queue, const ConstRowView& in, const RowTable& map, co
                               in_chunks(to) && (residual.base == nullptr || in_chunks(residual))};
     run_any(queue, x, in_chunks(from));
   });
+  finish_function(queue, epilogue, out);
 }
 
 }  // namespace voxshift::cuda

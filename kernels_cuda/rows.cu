@@ -169,6 +169,7 @@ class CudaRowKernels final : public RowKernels {
         affine_rows<In, Out>(queue, rows<In>(in), scale, shift, rows<In>(residual), activation, rows<Out>(out));
       });
     });
+    apply_function(queue, activation, out);
   }
 
   void apply(const Context& context, const Elementwise& f, const ConstRowView& in, const RowView& out) const override {

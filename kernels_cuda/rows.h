@@ -85,7 +85,7 @@ __device__ inline float activate(float x, Activation::Kind kind, float slope) {
   }
 }
 
-/// An epilogue whose residual has elements of T.
+/// An epilogue whose residual has elements of T, without what finish_function() (elementwise.h) does after it.
 template <class T>
 struct RowEpilogue {
   const float* bias;
@@ -96,7 +96,8 @@ struct RowEpilogue {
 
   RowEpilogue(const Epilogue& e)
       : bias(e.bias),
-        residual(rows<T>(e.residual)),
+        residual(
+            rows<T>(e.residual_last && e.activation.kind == Activation::Kind::kFunction ? ConstRowView() : e.residual)),
         kind(e.activation.kind),
         slope(e.activation.slope),
         residual_last(e.residual_last) {}

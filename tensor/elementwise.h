@@ -1,4 +1,4 @@
-// Functions of one number that no epilogue has, and of one row.
+// Functions of one number that vector code does not have, and of one row.
 #pragma once
 
 namespace voxshift {
@@ -18,8 +18,10 @@ struct Elementwise {
     kPower,        ///< x^a
   };
 
-  Kind kind;
+  Kind kind = Kind::kSigmoid;
   float a = 0, b = 0;
+
+  bool operator==(const Elementwise&) const = default;
 };
 
 /// A function of a row x of C channels; weight and bias [C], null: 1 and 0.

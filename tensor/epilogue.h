@@ -1,6 +1,7 @@
 // Activations, and the epilogue of a product: bias, residual and activation, applied to each output row.
 #pragma once
 
+#include <voxshift/tensor/elementwise.h>
 #include <voxshift/tensor/row_view.h>
 
 namespace voxshift {
@@ -12,10 +13,12 @@ struct Activation {
     kRelu,       ///< max(x, 0)
     kRelu6,      ///< min(max(x, 0), 6)
     kLeakyRelu,  ///< x > 0 ? x : slope * x
+    kFunction,   ///< function(x), applied to rows of a product while they are in the cache
   };
 
   Kind kind = Kind::kNone;
   float slope = 0.01f;
+  Elementwise function = {};
 
   bool operator==(const Activation&) const = default;
 };

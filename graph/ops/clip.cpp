@@ -15,10 +15,10 @@ extern const OpDefinition clip{
                       node.node().number("lowest"));
           return node.in(0);
         },
-    .lower =
-        [](const Draft& draft, Lowering& lowering) {
-          lower_elementwise(draft, lowering,
-                            {Elementwise::Kind::kClip, draft.node->number("lowest"), draft.node->number("highest")});
+    .lower = lower_elementwise,
+    .activation =
+        [](const Node& node) {
+          return function_of({Elementwise::Kind::kClip, node.number("lowest"), node.number("highest")});
         },
 };
 

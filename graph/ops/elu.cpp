@@ -8,9 +8,10 @@ extern const OpDefinition elu{
     .inputs = {"x"},
     .attributes = {number("alpha", -1e3, 1e3, "of the negative half", {1.0})},
     .infer = same_as_input,
-    .lower =
-        [](const Draft& draft, Lowering& lowering) {
-          lower_elementwise(draft, lowering, {Elementwise::Kind::kElu, draft.node->number("alpha")});
+    .lower = lower_elementwise,
+    .activation =
+        [](const Node& node) {
+          return function_of({Elementwise::Kind::kElu, node.number("alpha")});
         },
 };
 

@@ -8,10 +8,11 @@ extern const OpDefinition gelu{
     .inputs = {"x"},
     .attributes = {word("approximate", {"none", "tanh"}, "tanh: x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))")},
     .infer = same_as_input,
-    .lower =
-        [](const Draft& draft, Lowering& lowering) {
-          const bool exact = draft.node->word("approximate") == "none";
-          lower_elementwise(draft, lowering, {exact ? Elementwise::Kind::kGelu : Elementwise::Kind::kGeluTanh});
+    .lower = lower_elementwise,
+    .activation =
+        [](const Node& node) {
+          return function_of(
+              {node.word("approximate") == "none" ? Elementwise::Kind::kGelu : Elementwise::Kind::kGeluTanh});
         },
 };
 

@@ -7,8 +7,8 @@ extern const OpDefinition hard_sigmoid{
     .text = "min(max(x + 3, 0), 6) / 6.",
     .inputs = {"x"},
     .infer = same_as_input,
-    .lower = [](const Draft& draft,
-                Lowering& lowering) { lower_elementwise(draft, lowering, {Elementwise::Kind::kHardSigmoid}); },
+    .lower = lower_elementwise,
+    .activation = [](const Node&) { return function_of({Elementwise::Kind::kHardSigmoid}); },
 };
 
 }  // namespace voxshift::ops

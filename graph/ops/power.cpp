@@ -10,9 +10,10 @@ extern const OpDefinition power{
     .inputs = {"x"},
     .attributes = {number("exponent", -1e3, 1e3, "any number")},
     .infer = same_as_input,
-    .lower =
-        [](const Draft& draft, Lowering& lowering) {
-          lower_elementwise(draft, lowering, {Elementwise::Kind::kPower, draft.node->number("exponent")});
+    .lower = lower_elementwise,
+    .activation =
+        [](const Node& node) {
+          return function_of({Elementwise::Kind::kPower, node.number("exponent")});
         },
 };
 

@@ -7,8 +7,8 @@ extern const OpDefinition sigmoid{
     .text = "1 / (1 + exp(-x)).",
     .inputs = {"x"},
     .infer = same_as_input,
-    .lower = [](const Draft& draft,
-                Lowering& lowering) { lower_elementwise(draft, lowering, {Elementwise::Kind::kSigmoid}); },
+    .lower = lower_elementwise,
+    .activation = [](const Node&) { return function_of({Elementwise::Kind::kSigmoid}); },
 };
 
 }  // namespace voxshift::ops

@@ -7,8 +7,8 @@ extern const OpDefinition silu{
     .text = "x / (1 + exp(-x)), also called swish.",
     .inputs = {"x"},
     .infer = same_as_input,
-    .lower = [](const Draft& draft,
-                Lowering& lowering) { lower_elementwise(draft, lowering, {Elementwise::Kind::kSilu}); },
+    .lower = lower_elementwise,
+    .activation = [](const Node&) { return function_of({Elementwise::Kind::kSilu}); },
 };
 
 }  // namespace voxshift::ops

@@ -7,8 +7,8 @@ extern const OpDefinition tanh{
     .text = "The hyperbolic tangent of x.",
     .inputs = {"x"},
     .infer = same_as_input,
-    .lower = [](const Draft& draft,
-                Lowering& lowering) { lower_elementwise(draft, lowering, {Elementwise::Kind::kTanh}); },
+    .lower = lower_elementwise,
+    .activation = [](const Node&) { return function_of({Elementwise::Kind::kTanh}); },
 };
 
 }  // namespace voxshift::ops
