@@ -108,7 +108,12 @@ int info(const InfoOptions& options) {
     std::snprintf(cells, sizeof(cells), "blocks of %.3g m, %lld points", static_cast<double>(profile.blocks->size),
                   static_cast<long long>(profile.blocks->points));
   } else {
-    std::snprintf(cells, sizeof(cells), "%.3g m voxels", static_cast<double>(profile.voxelize.voxel_size));
+    const auto size = [&](std::size_t axis) { return static_cast<double>(profile.voxelize.voxel_size.each[axis]); };
+    if (profile.voxelize.voxel_size.is_cube()) {
+      std::snprintf(cells, sizeof(cells), "%.3g m voxels", size(0));
+    } else {
+      std::snprintf(cells, sizeof(cells), "%.3g x %.3g x %.3g voxels", size(0), size(1), size(2));
+    }
   }
   std::printf("%s: %s, %.3f M parameters, %zu classes, preprocessing %s (%s)\n\n", options.model.c_str(),
               model.arch().c_str(), static_cast<double>(model.parameter_count()) / 1e6, model.classes().size(),

@@ -17,7 +17,7 @@ namespace {
 
 void check_voxels(const Array& points, const VoxelizeOptions& options, const Voxels& voxels) {
   const auto cell = [&](std::int64_t point, std::int64_t axis) {
-    return std::nearbyint(points.data<float>()[4 * point + axis] / options.voxel_size);
+    return std::nearbyint(points.data<float>()[4 * point + axis] / options.voxel_size.each[0]);
   };
   std::vector<double> found, expected;
   for (std::int64_t i = 0; i < points.dim(0); ++i) {

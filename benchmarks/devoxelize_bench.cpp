@@ -56,7 +56,7 @@ struct Scan {
 
   explicit Scan(const Array& scan)
       : points(scan), places({scan.dim(0), 4}, DType::kF32), fine(voxelize(scan).tensor), voxels(coarse(fine)) {
-    const float size = VoxelizeOptions{}.voxel_size;
+    const float size = VoxelizeOptions{}.voxel_size.each[0];
     for (std::int64_t i = 0; i < points.dim(0); ++i) {
       float* place = places.data<float>() + 4 * i;
       place[0] = 0;

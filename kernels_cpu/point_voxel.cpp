@@ -11,6 +11,9 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
                         std::int32_t* kept) const override {
     return cpu::quantize(context, points, grid, coords, kept);
   }
+  void cylindrical(const Context& context, const ConstRowView& in, const RowView& out) const override {
+    cpu::cylindrical(context, in, out);
+  }
   void cell_centers(const Context& context, const Level& level, const CellGrid& grid, float* centers) const override {
     cpu::cell_centers(context, level, grid, centers);
   }

@@ -8,6 +8,7 @@ namespace voxshift::cpu {
 // quantize.cpp
 std::int64_t quantize(const Context&, const Clouds& points, const CellGrid&, std::int32_t* coords, std::int32_t* kept);
 void cell_centers(const Context&, const Level&, const CellGrid&, float* centers);
+void cylindrical(const Context&, const ConstRowView& in, const RowView& out);
 
 // nearest.cpp
 std::int64_t nearest(const Context&, const Clouds& points, const Clouds& queries, std::int64_t k, float radius2,

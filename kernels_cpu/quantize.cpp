@@ -25,8 +25,12 @@ std::int32_t cell_of(float quotient) {
   return towards_0 - (x < towards_0);
 }
 
+std::array<float, 3> cylindrical(const float* p) {
+  return {std::sqrt(p[0] * p[0] + p[1] * p[1]), std::atan2(p[1], p[0]), p[2]};
+}
+
 // A comparison with NaN is false, so NaN is outside of every range.
-bool inside(const float* p, const Range& range) {
+bool inside(const std::array<float, 3>& p, const Range& range) {
   for (std::size_t axis = 0; axis < 3; ++axis)
     if (!(p[axis] >= range.lowest[axis] && p[axis] < range.highest[axis])) return false;
   return true;
@@ -44,12 +48,14 @@ std::int64_t quantize_piece(const Clouds& clouds, std::int64_t first, std::int64
   for (std::int64_t i = first; i < last; ++i) {
     while (i >= clouds.splits[batch + 1]) ++batch;
     const float* p = static_cast<const float*>(points.base) + i * points.row_stride;
-    if (grid.range && !inside(p, *grid.range)) continue;
+    const std::array<float, 3> at =
+        grid.axes == CellAxes::kCylindrical ? cylindrical(p) : std::array<float, 3>{p[0], p[1], p[2]};
+    if (grid.range && !inside(at, *grid.range)) continue;
     if (!std::all_of(p, p + points.channels, [](float x) { return std::isfinite(x); })) continue;
     coords[4 * next] = batch;
     std::int32_t* cell = coords + 4 * next + 1;
     for (std::size_t axis = 0; axis < 3; ++axis) {
-      const float quotient = (p[axis] - origin[axis]) / size[axis];
+      const float quotient = (at[axis] - origin[axis]) / size[axis];
       if (!(std::abs(quotient) < kFurthestCell)) return -1;
       cell[axis] = cell_of<kRounding>(quotient);
     }
@@ -107,6 +113,15 @@ void cell_centers(const Context& context, const Level& level, const CellGrid& gr
       for (std::size_t axis = 0; axis < 3; ++axis)
         centers[3 * i + static_cast<std::int64_t>(axis)] =
             grid.origin[axis] + (static_cast<float>(cell[axis + 1]) + 0.5f) * grid.size[axis];
+    }
+  });
+}
+
+void cylindrical(const Context& context, const ConstRowView& in, const RowView& out) {
+  parallel_ranges(context, out.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::array<float, 3> at = cylindrical(static_cast<const float*>(in.base) + i * in.row_stride);
+      std::copy(at.begin(), at.end(), static_cast<float*>(out.base) + i * out.row_stride);
     }
   });
 }

@@ -10,6 +10,9 @@ class CudaPointVoxelKernels final : public PointVoxelKernels {
                         std::int32_t* kept) const override {
     return cuda::quantize(Queue(context, "quantize"), points, grid, coords, kept);
   }
+  void cylindrical(const Context& context, const ConstRowView& in, const RowView& out) const override {
+    cuda::cylindrical(Queue(context, "cylindrical"), in, out);
+  }
   void cell_centers(const Context& context, const Level& level, const CellGrid& grid, float* centers) const override {
     cuda::cell_centers(Queue(context, "cell_centers"), level, grid, centers);
   }

@@ -9,6 +9,7 @@ namespace voxshift::cuda {
 // quantize.cu
 std::int64_t quantize(const Queue&, const Clouds& points, const CellGrid&, std::int32_t* coords, std::int32_t* kept);
 void cell_centers(const Queue&, const Level&, const CellGrid&, float* centers);
+void cylindrical(const Queue&, const ConstRowView& in, const RowView& out);
 
 // neighbors.cu
 std::int64_t nearest(const Queue&, const Clouds& points, const Clouds& queries, std::int64_t k, float radius2,

@@ -8,6 +8,10 @@ namespace {
 
 constexpr float kFurthestCell = 1073741824.0f;  // 2^30: differences of cells stay inside 32 bits
 
+__device__ float cylindrical(float x, float y, float z, std::size_t axis) {
+  return axis == 0 ? sqrtf(x * x + y * y) : axis == 1 ? atan2f(y, x) : z;
+}
+
 /// Which points are kept, and their cells.
 struct Quantizer {
   Rows<const float> points;
@@ -15,6 +19,7 @@ struct Quantizer {
   Rounding rounding;
   bool ranged;
   Range range;
+  CellAxes axes;
 
   Quantizer(const ConstRowView& view, const CellGrid& grid)
       : points(rows<float>(view)),
@@ -22,20 +27,26 @@ struct Quantizer {
         origin(grid.origin),
         rounding(grid.rounding),
         ranged(grid.range.has_value()),
-        range(grid.range.value_or(Range{})) {}
+        range(grid.range.value_or(Range{})),
+        axes(grid.axes) {}
+
+  __device__ float place(std::int64_t i, std::size_t axis) const {
+    const float* p = points.row(i);
+    return axes == CellAxes::kCylindrical ? cylindrical(p[0], p[1], p[2], axis) : p[axis];
+  }
 
   // A comparison with NaN is false, so NaN is outside of every range.
   __device__ bool keeps(std::int64_t i) const {
     const float* p = points.row(i);
     for (std::size_t axis = 0; ranged && axis < 3; ++axis)
-      if (!(p[axis] >= range.lowest[axis] && p[axis] < range.highest[axis])) return false;
+      if (!(place(i, axis) >= range.lowest[axis] && place(i, axis) < range.highest[axis])) return false;
     for (std::int64_t c = 0; c < points.channels; ++c)
       if (!std::isfinite(p[c])) return false;
     return true;
   }
 
   __device__ float quotient(std::int64_t i, std::size_t axis) const {
-    return (points.row(i)[axis] - origin[axis]) / size[axis];
+    return (place(i, axis) - origin[axis]) / size[axis];
   }
 
   __device__ bool is_far(std::int64_t i) const {
@@ -53,7 +64,21 @@ struct Quantizer {
   }
 };
 
+template <class T>
+void cylindrical_rows(const Queue& queue, Rows<const T> in, Rows<T> out) {
+  for_each_cell(queue, out.count, 3, [=] __device__(std::int64_t i, std::int64_t axis) {
+    out.set(i, axis, cylindrical(in.at(i, 0), in.at(i, 1), in.at(i, 2), static_cast<std::size_t>(axis)));
+  });
+}
+
 }  // namespace
+
+void cylindrical(const Queue& queue, const ConstRowView& in, const RowView& out) {
+  with_type("cylindrical", out.dtype, [&](auto type) {
+    using T = decltype(type);
+    cylindrical_rows<T>(queue, rows<T>(in), rows<T>(out));
+  });
+}
 
 std::int64_t quantize(const Queue& queue, const Clouds& clouds, const CellGrid& grid, std::int32_t* coords,
                       std::int32_t* kept) {

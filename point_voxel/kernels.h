@@ -26,6 +26,10 @@ class PointVoxelKernels {
  public:
   virtual ~PointVoxelKernels() = default;
 
+  /// Columns 0 to 2 of `out` are sqrt(x^2 + y^2), atan2(y, x) and z of columns 0 to 2 of `in`. Views are f32, on CUDA
+  /// also f16.
+  virtual void cylindrical(const Context&, const ConstRowView& in, const RowView& out) const = 0;
+
   /// coords[j] = (b, the grid's cell of x, y, z) and kept[j] = i for every point i of cloud b whose channels are all
   /// finite and that lies in the grid's range, in input order. Returns how many are kept, or -1 where such a point has
   /// a cell beyond +-2^30.

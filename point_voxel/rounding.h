@@ -20,11 +20,18 @@ struct Range {
   bool operator==(const Range&) const = default;
 };
 
-/// The cell of a point along x, y and z: (p - origin) / size in float32, rounded; a point outside of `range` has none.
+/// What cells are counted along.
+enum class CellAxes {
+  kCartesian,    ///< x, y and z
+  kCylindrical,  ///< sqrt(x^2 + y^2), atan2(y, x) in [-pi, pi], z: metres and radians, as Cylinder3D
+};
+
+/// The cell of a point: along each axis (p - origin) / size in float32, rounded; a point outside of `range` has none.
 struct CellGrid {
   std::array<float, 3> size{}, origin{};
   Rounding rounding = Rounding::kFloor;
   std::optional<Range> range;
+  CellAxes axes = CellAxes::kCartesian;
 
   bool operator==(const CellGrid&) const = default;
 };

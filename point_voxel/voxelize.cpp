@@ -43,8 +43,8 @@ Cells cells_of(const char* op, const Context& context, const Clouds& clouds, con
 }
 
 Cells cells_of(const Context& context, const Clouds& clouds, const VoxelizeOptions& options) {
-  const float size = options.voxel_size;
-  Cells cells = cells_of("voxelize", context, clouds, {{size, size, size}, {}, options.rounding, options.range});
+  const CellGrid grid{options.voxel_size.each, {}, options.rounding, options.range, options.axes};
+  Cells cells = cells_of("voxelize", context, clouds, grid);
   if (options.from_lowest) cells.level.layout = cells.level.layout.from_lowest();
   return cells;
 }
@@ -109,8 +109,8 @@ VoxelRows voxelize_rows(const Context& context, const Clouds& clouds, const Voxe
 Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
   const PointSet clouds = checked(set, "voxelize", "points");
   const Array& points = clouds.points;
-  check(std::isfinite(options.voxel_size) && options.voxel_size > 0,
-        "[voxelize] voxel_size must be a positive number of metres, found ", options.voxel_size);
+  for (const float size : options.voxel_size.each)
+    check(std::isfinite(size) && size > 0, "[voxelize] voxel_size must be a positive number of metres, found ", size);
   check(options.reduce != Reduce::kNone, "[voxelize] reduce must say how points of a voxel become one row");
   if (options.range) check_valid(*options.range, "voxelize");
   const std::int64_t n = points.dim(0);

@@ -5,16 +5,29 @@
 #include <voxshift/point_voxel/rounding.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
+#include <array>
 #include <optional>
 
 namespace voxshift {
 
+/// Extents of a voxel along the three axes of its cells; one number is all of them.
+struct VoxelSize {
+  std::array<float, 3> each;
+
+  VoxelSize(float all) : each{all, all, all} {}
+  VoxelSize(const std::array<float, 3>& of_each) : each(of_each) {}
+
+  bool is_cube() const { return *this == VoxelSize(each[0]); }
+  bool operator==(const VoxelSize&) const = default;
+};
+
 struct VoxelizeOptions {
-  float voxel_size = 0.05f;  ///< metres
+  VoxelSize voxel_size = 0.05f;  ///< metres, around the z axis radians
   Rounding rounding = Rounding::kHalfEven;
   std::optional<Range> range;      ///< points outside are dropped
   Reduce reduce = Reduce::kFirst;  ///< how the points of a voxel give its features
   bool from_lowest = false;  ///< count cells from the lowest of each axis, as spvnas does: it decides coarser levels
+  CellAxes axes = CellAxes::kCartesian;
 };
 
 /// Voxels of a point cloud.

@@ -21,6 +21,7 @@ constexpr Word<Rounding> kRoundings[] = {
     {"half_even", Rounding::kHalfEven}, {"half_away", Rounding::kHalfAwayFrom0}, {"floor", Rounding::kFloor}};
 constexpr Word<AbsentClass> kAbsent[] = {
     {"zero", AbsentClass::kZero}, {"one", AbsentClass::kOne}, {"left_out", AbsentClass::kLeftOut}};
+constexpr Word<CellAxes> kCellAxes[] = {{"cartesian", CellAxes::kCartesian}, {"cylindrical", CellAxes::kCylindrical}};
 constexpr Word<bool> kOrigins[] = {{"sensor", false}, {"lowest", true}};
 
 template <class T, std::size_t N>
@@ -75,10 +76,13 @@ Rounding rounding_of(const char* op, const std::string& word) { return value_of(
 
 bool from_lowest_of(const char* op, const std::string& origin) { return value_of(kOrigins, op, "origin", origin); }
 
+CellAxes axes_of(const char* op, const std::string& axes) { return value_of(kCellAxes, op, "axes", axes); }
+
 AbsentClass absent_of(const char* op, const std::string& word) { return value_of(kAbsent, op, "absent", word); }
 
 std::string word_of(Rounding rounding) { return text_of(kRoundings, rounding); }
 std::string word_of(Reduce reduce) { return text_of(kReductions, reduce); }
+std::string word_of(CellAxes axes) { return text_of(kCellAxes, axes); }
 std::string origin_word(bool from_lowest) { return text_of(kOrigins, from_lowest); }
 
 }  // namespace voxshift::python

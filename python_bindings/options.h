@@ -40,10 +40,12 @@ Semantics semantics_of(const char* op, const std::string& word);
 Reduce reduce_of(const char* op, const OptionalWord& word);
 Rounding rounding_of(const char* op, const std::string& word);
 bool from_lowest_of(const char* op, const std::string& origin);
+CellAxes axes_of(const char* op, const std::string& axes);
 AbsentClass absent_of(const char* op, const std::string& word);
 
 // And back.
 std::string word_of(Rounding rounding);
+std::string word_of(CellAxes axes);
 std::string word_of(Reduce reduce);
 std::string origin_word(bool from_lowest);
 

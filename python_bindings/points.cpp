@@ -4,6 +4,7 @@
 
 #include <array>
 #include <utility>
+#include <variant>
 
 #include "arrays.h"
 #include "bindings.h"
@@ -27,14 +28,17 @@ py::tuple scan(std::uint64_t seed, bool vary_sensor) {
   return py::make_tuple(array_of(std::move(made.points), {n, 4}), array_of(std::move(made.labels), {n}));
 }
 
+using OneOrThree = std::variant<float, std::array<float, 3>>;
+
 constexpr const char* kVoxelizeDoc = R"(Voxels of points float32 [N, C], C >= 3, x y z first, in metres.
 
 Cells are round(xyz / voxel_size) in float32 (torchsparse's sparse_quantize with the rounding of spvnas).
-voxel_size: metres. rounding: "half_even" (numpy.round), "half_away" (from 0, C's round) or "floor".
+voxel_size: metres, one number or one for each axis. rounding: "half_even" (numpy.round), "half_away" (from 0, C's round) or "floor".
 range: the box ((x, y, z), (x, y, z)), lowest and highest, that points must lie in; the highest is outside.
 reduce: how the points of a voxel give its features, "first", "mean", "max" or "sum".
 origin: cells are counted from the "sensor", or from the "lowest" cell of each axis as spvnas does.
 row_splits: int32 or int64 [B + 1]; rows [s[b], s[b + 1]) are cloud b, the first coordinate of its voxels.
+axes: "cylindrical" cells and ranges are of sqrt(x^2 + y^2), atan2(y, x) in radians and z, as Cylinder3D's; features stay.
 
 Points that are not finite or lie outside the range are dropped and counted. Raises ValueError for another shape or
 dtype, a voxel size that is not positive, a range whose lowest corner is not below its highest along each axis, and cells
@@ -75,18 +79,21 @@ void bind_points(py::module_& m) {
   pickle_by_fields(type, &Voxels::tensor, &Voxels::inverse, &Voxels::dropped);
   m.def(
       "voxelize",
-      [](const Array& points, float voxel_size, const std::string& rounding, const std::optional<Corners>& range,
-         const std::string& reduce, const std::string& origin, const std::optional<Array>& row_splits) {
+      [](const Array& points, const OneOrThree& voxel_size, const std::string& rounding,
+         const std::optional<Corners>& range, const std::string& reduce, const std::string& origin,
+         const std::optional<Array>& row_splits, const std::string& axes) {
         VoxelizeOptions options;
-        options.voxel_size = voxel_size;
+        options.voxel_size = std::visit([](const auto& size) { return VoxelSize(size); }, voxel_size);
         options.rounding = rounding_of("voxelize", rounding);
         if (range) options.range = Range{range->first, range->second};
         options.reduce = reduce_of("voxelize", reduce);
         options.from_lowest = from_lowest_of("voxelize", origin);
+        options.axes = axes_of("voxelize", axes);
         return voxelize(point_set(points, row_splits), options);
       },
       "points"_a, py::arg_v("voxel_size", 0.05f, "0.05"), "rounding"_a = "half_even", "range"_a = py::none(),
-      "reduce"_a = "first", "origin"_a = "sensor", "row_splits"_a = py::none(), WithoutGil(), kVoxelizeDoc);
+      "reduce"_a = "first", "origin"_a = "sensor", "row_splits"_a = py::none(), "axes"_a = "cartesian", WithoutGil(),
+      kVoxelizeDoc);
   m.def(
       "voxelize_features",
       [](const Array& features, const Array& inverse, std::int64_t voxels, const std::string& reduce) {

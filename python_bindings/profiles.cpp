@@ -26,8 +26,9 @@ py::dict voxels_dict(const Profile& profile) {
   const VoxelizeOptions& v = profile.voxelize;
   py::object range = py::none();
   if (v.range) range = py::make_tuple(v.range->lowest, v.range->highest);
-  return py::dict("name"_a = profile.name, "voxel_size"_a = v.voxel_size, "rounding"_a = word_of(v.rounding),
-                  "range"_a = range, "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest),
+  const py::object size = v.voxel_size.is_cube() ? py::cast(v.voxel_size.each[0]) : py::cast(v.voxel_size.each);
+  return py::dict("name"_a = profile.name, "voxel_size"_a = size, "rounding"_a = word_of(v.rounding), "range"_a = range,
+                  "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest), "axes"_a = word_of(v.axes),
                   "scale"_a = profile.scale,
                   "relative_to"_a = profile.relative_to == RelativeTo::kTile ? "tile" : "sensor");
 }

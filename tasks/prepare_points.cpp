@@ -82,7 +82,7 @@ bool sees_ground_around(std::span<const float> points, std::int64_t columns) {
 
 /// Whether a key (tensor/key_layout.h) holds the cells of all finite points: it has 63 bits, one more per axis than its
 /// extent needs, and a cell is less than 2^30.
-bool fits_a_map(std::span<const float> points, std::int64_t columns, double voxel_size) {
+bool fits_a_map(std::span<const float> points, std::int64_t columns, const VoxelSize& voxel_size) {
   constexpr double kFarthestCell = 1 << 30;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   std::array<float, 3> lowest{kInfinity, kInfinity, kInfinity}, highest{-kInfinity, -kInfinity, -kInfinity};
@@ -95,8 +95,9 @@ bool fits_a_map(std::span<const float> points, std::int64_t columns, double voxe
   int bits = 0;
   for (std::size_t axis = 0; axis < 3; ++axis) {
     if (!(lowest[axis] <= highest[axis])) return true;  // no finite point
-    if (std::max(-lowest[axis], highest[axis]) / voxel_size >= kFarthestCell) return false;
-    bits += static_cast<int>(std::log2((double{highest[axis]} - lowest[axis]) / voxel_size + 2)) + 2;
+    const double size = voxel_size.each[axis];
+    if (std::max(-lowest[axis], highest[axis]) / size >= kFarthestCell) return false;
+    bits += static_cast<int>(std::log2((double{highest[axis]} - lowest[axis]) / size + 2)) + 2;
   }
   return bits <= 63;
 }
@@ -130,13 +131,14 @@ bool Preparation::is_stray(const float* point) const {
 
 void Preparation::find_strays(std::span<const float> points, const Profile& profile, const PrepareOptions& options) {
   constexpr float kMostCells = 1 << 17;
-  const float cells = kMostCells * profile.voxelize.voxel_size;
+  std::array<float, 3> cells = profile.voxelize.voxel_size.each;
+  for (float& reach : cells) reach *= kMostCells;
   if (options.sensor) {
     middle_ = origin_;
-    reach_ = {options.sensor->range, options.sensor->range, cells};
+    reach_ = {options.sensor->range, options.sensor->range, cells[2]};
   } else if (!fits_a_map(points, columns_, profile.voxelize.voxel_size)) {
     middle_ = medians(points, columns_);
-    reach_ = {cells, cells, cells};
+    reach_ = cells;
   } else {
     return;
   }

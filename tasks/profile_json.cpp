@@ -27,6 +27,7 @@ constexpr Words<Reduce> kFeatures{
     {Reduce::kFirst, "first"}, {Reduce::kMean, "mean"}, {Reduce::kMax, "max"}, {Reduce::kSum, "sum"}};
 constexpr Words<bool> kCellOrigins{{true, "lowest"}, {false, "sensor"}};
 constexpr Words<RelativeTo> kRelativeTo{{RelativeTo::kSensor, "sensor"}, {RelativeTo::kTile, "tile"}};
+constexpr Words<CellAxes> kAxes{{CellAxes::kCartesian, "cartesian"}, {CellAxes::kCylindrical, "cylindrical"}};
 constexpr Words<bool> kRowOrders{{true, "lexicographic"}};
 
 template <class T>
@@ -150,6 +151,15 @@ BlockOptions blocks_from(ProfileObject document) {
   return blocks;
 }
 
+VoxelSize voxel_size_from(ProfileObject& document, const json& given) {
+  constexpr const char* kKey = "voxel_size";
+  const bool each = document.has(kKey) && given.at(kKey).is_array();
+  const VoxelSize size = each ? VoxelSize(document.three(kKey)) : VoxelSize(document.number(kKey, "metres above 0"));
+  document.expect(std::ranges::all_of(size.each, [](float extent) { return extent > 0; }), kKey, "metres above 0",
+                  given.at(kKey));
+  return size;
+}
+
 Range range_from(ProfileObject document) {
   const Range range{document.three("lowest"), document.three("highest")};
   document.expect_no_more();
@@ -178,10 +188,11 @@ json to_json(const Profile& profile) {
             {"scale", profile.scale}};
   const VoxelizeOptions& v = profile.voxelize;
   json document{{"name", profile.name},
-                {"voxel_size", v.voxel_size},
+                {"voxel_size", v.voxel_size.is_cube() ? json(v.voxel_size.each[0]) : json(v.voxel_size.each)},
                 {"rounding", word_of(kRoundings, v.rounding)},
                 {"features", word_of(kFeatures, v.reduce)},
                 {"origin", word_of(kCellOrigins, v.from_lowest)},
+                {"axes", word_of(kAxes, v.axes)},
                 {"row_order", "lexicographic"},
                 {"relative_to", word_of(kRelativeTo, profile.relative_to)},
                 {"scale", profile.scale}};
@@ -216,14 +227,16 @@ Profile profile_from_json(const json& given) {
     document.expect_no_more();
     return profile;
   }
-  profile.voxelize.voxel_size = document.number("voxel_size", "metres above 0");
-  document.expect(profile.voxelize.voxel_size > 0, "voxel_size", "metres above 0", profile.voxelize.voxel_size);
+  profile.voxelize.voxel_size = voxel_size_from(document, given);
   profile.voxelize.rounding = document.word("rounding", kRoundings);
   profile.voxelize.reduce = document.word("features", kFeatures);
   if (document.has("origin")) profile.voxelize.from_lowest = document.word("origin", kCellOrigins);
   if (document.has("row_order")) document.word("row_order", kRowOrders);
   if (document.has("relative_to")) profile.relative_to = document.word("relative_to", kRelativeTo);
+  if (document.has("axes")) profile.voxelize.axes = document.word("axes", kAxes);
   if (document.has("range")) profile.voxelize.range = range_from(document.object("range"));
+  document.expect(profile.voxelize.range || profile.voxelize.axes == CellAxes::kCartesian, "axes",
+                  "a range where it is cylindrical", given.value("axes", json()));
   document.expect_no_more();
   return profile;
 }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "device_fixture.h"
 #include "networks.h"
@@ -190,6 +191,42 @@ TEST_P(PointGraphTest, OffsetsFromMeansAndCenters) {
   }
 }
 
+// Points in known cells of a cylinder's coordinates.
+TEST_P(PointGraphTest, CylindricalVoxels) {
+  const std::array<double, 3> size{0.5, 0.3, 1};
+  std::vector<float> points;
+  Rows turned, offsets;
+  std::set<Cell> cells;
+  for (std::int64_t i = 0; i < 200; ++i) {
+    const Cell cell{0, i % 7, i % 19 - 9, i % 3 - 1};
+    turned.emplace_back();
+    offsets.emplace_back();
+    for (std::size_t a = 0; a < 3; ++a) {
+      offsets.back().push_back((static_cast<double>(i % 8) / 10 - 0.35) * size[a]);
+      turned.back().push_back((static_cast<double>(cell[a + 1]) + 0.5) * size[a] + offsets.back()[a]);
+    }
+    const Row& at = turned.back();
+    for (const double v : {at[0] * std::cos(at[1]), at[0] * std::sin(at[1]), at[2], 0.0, 1.0})
+      points.push_back(static_cast<float>(v));
+    cells.insert({0, cell[1], cell[2] + 10, cell[3] + 2});
+  }
+  NetworkWriter b = writer();
+  Node& node = b.add_node("voxelize_points", {kGraphInput}, kChannels);
+  node.attributes = {{"voxel_size", PerAxisNumber(size.begin(), size.end())},
+                     {"axes", "cylindrical"},
+                     {"lowest", PerAxisNumber{0, -3, -2}},
+                     {"highest", PerAxisNumber{10, 3, 2}}};
+  const std::string voxels = node.name;
+  Node& offset = b.add_node("voxel_offsets", {kGraphInput, voxels}, 3);
+  offset.attributes = {{"from", "center"}};
+  const std::string from = offset.name, columns = b.add_node("cylindrical", {kGraphInput}, 3).name;
+  b.graph.outputs = {voxels, from, columns};
+  const Outputs outputs = run(b, {Array::from(points, {200, kChannels}), std::nullopt});
+  EXPECT_EQ(coords_of(outputs.at(voxels).coords), oracle::Coords(cells.begin(), cells.end()));
+  expect_near(rows_of_values(outputs.at(columns).features), turned, kTolerance);
+  expect_near(rows_of_values(outputs.at(from).features), offsets, kTolerance);
+}
+
 // What runs on voxels of points is what runs on a tensor of the same voxels.
 TEST_P(PointGraphTest, ConvolutionsAndViewsOfTheVoxels) {
   const Grid& grid = kGrids[0];
@@ -305,7 +342,7 @@ TEST(PointGraph, Refused) {
   voxelized({{"voxel_size", PerAxisNumber{0.1, 0.2}}}, {"voxel_size", "per axis", "[0.1, 0.2]"});
   voxelized({{"voxel_size", "small"}}, {"voxel_size", "per axis", "\"small\""});
   voxelized({{"voxel_size", 1.0}, {"lowest", PerAxisNumber{0, 2, 0}}, {"highest", PerAxis{1, 1, 1}}},
-            {"\"voxelize_points0\"", "lowest below highest", "2 and 1 along y"});
+            {"\"voxelize_points0\"", "lowest below highest", "2 and 1 along axis 1"});
   voxelized({{"voxel_size", 1.0}, {"reduce", "first"}}, {"mean or max or sum", "\"first\""});
   const auto voxels = [](NetworkWriter& b, const std::string& x) {
     Node& node = b.add_node("voxelize_points", {x}, kChannels);

@@ -20,6 +20,7 @@ void expect_same(const Profile& a, const Profile& b) {
   EXPECT_TRUE(a.blocks == b.blocks);
   EXPECT_TRUE(a.frames == b.frames);
   EXPECT_EQ(a.voxelize.voxel_size, b.voxelize.voxel_size);
+  EXPECT_EQ(a.voxelize.axes, b.voxelize.axes);
   EXPECT_EQ(a.voxelize.rounding, b.voxelize.rounding);
   EXPECT_EQ(a.voxelize.reduce, b.voxelize.reduce);
   EXPECT_EQ(a.voxelize.from_lowest, b.voxelize.from_lowest);
@@ -121,6 +122,18 @@ TEST(Profile, JsonRoundTrip) {
     }
 }
 
+TEST(Profile, CylindricalCells) {
+  json document = to_json(find_profile("spvnas"));
+  document["axes"] = "cylindrical";
+  document["voxel_size"] = {0.1f, 0.02f, 0.2f};
+  expect_throw([&] { profile_from_json(document); }, {"axes", "a range", "\"cylindrical\""});
+  document["range"] = {{"lowest", {0, -3.2, -4}}, {"highest", {50, 3.2, 2}}};
+  const Profile profile = profile_from_json(document);
+  EXPECT_EQ(profile.voxelize.axes, CellAxes::kCylindrical);
+  EXPECT_EQ(profile.voxelize.voxel_size.each, (std::array<float, 3>{0.1f, 0.02f, 0.2f}));
+  expect_same(profile_from_json(json::parse(to_json(profile).dump())), profile);
+}
+
 TEST(Profile, WordsInTheFile) {
   const json document = to_json(find_profile("pointcept"));
   EXPECT_EQ(document.at("rounding"), "floor");
@@ -144,6 +157,9 @@ TEST(Profile, Refused) {
   with("origin", R"("car")", {"origin", "\"car\""});
   with("row_order", R"("hash")", {"row_order", "\"hash\""});
   with("voxel_size", "0", {"voxel_size"});
+  with("voxel_size", "[0.1, 0.2]", {"voxel_size", "three numbers", "[0.1,0.2]"});
+  with("voxel_size", "[0.1, 0.2, 0]", {"voxel_size", "metres above 0", "[0.1,0.2,0]"});
+  with("axes", R"("polar")", {"axes", "cartesian, cylindrical", "\"polar\""});
   with("voxel_size", "-0.05", {"voxel_size"});
   with("voxel_size", "1e300", {"voxel_size"});
   with("voxel_size", R"("small")", {"[profile]"});

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <random>
+#include <set>
 
 #include "device_fixture.h"
 #include "test_data.h"
@@ -144,6 +145,48 @@ TEST_P(VoxelizeTest, ReductionsOfAVoxel) {
   EXPECT_EQ(intensity(Reduce::kSum), 21.0F);
   EXPECT_EQ(intensity(Reduce::kMean), 7.0F);
   EXPECT_EQ(intensity(Reduce::kMax), 10.0F);
+}
+
+// Points that are put into known cells of a cylinder's coordinates; some of the cells lie outside of the range.
+TEST_P(VoxelizeTest, CylindricalCells) {
+  std::mt19937 random(8);
+  const auto draw = [&](int low, int high) {
+    return low + static_cast<int>(random() % static_cast<unsigned>(high - low));
+  };
+  const double size[] = {0.5, 0.3, 1};
+  const std::size_t n = 3000;
+  Matrix in(n, 4);
+  std::set<Coord> cells;
+  std::size_t dropped = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const Coord cell{0, draw(0, 14), draw(-10, 10), draw(-2, 3)};
+    double at[3];
+    for (std::size_t a = 0; a < 3; ++a)
+      at[a] = (static_cast<double>(cell[a + 1]) + 0.1 + 0.8 * draw(0, 100) / 100) * size[a];
+    in.at(i, 0) = static_cast<float>(at[0] * std::cos(at[1]));
+    in.at(i, 1) = static_cast<float>(at[0] * std::sin(at[1]));
+    in.at(i, 2) = static_cast<float>(at[2]);
+    if (cell[1] >= 12 || cell[2] < -9 || cell[3] >= 2) {
+      ++dropped;
+    } else {
+      cells.insert(cell);
+    }
+  }
+  VoxelizeOptions options;
+  options.voxel_size = std::array<float, 3>{0.5F, 0.3F, 1};
+  options.rounding = Rounding::kFloor;
+  options.range = Range{{0, -2.7F, -2}, {6, 3, 2}};
+  options.axes = CellAxes::kCylindrical;
+  const Voxels v = voxels(in, options);
+  EXPECT_GT(dropped, 100U);
+  EXPECT_EQ(v.dropped, static_cast<std::int64_t>(dropped));
+  EXPECT_EQ(coords_of(v.tensor.coords()), Coords(cells.begin(), cells.end()));
+  const auto inverse = host<std::int32_t>(v.inverse);
+  const auto features = host<float>(v.tensor.features());  // of the first point, as they were
+  const auto first = static_cast<std::size_t>(std::find(inverse.begin(), inverse.end(), 0) - inverse.begin());
+  EXPECT_EQ(features[0], static_cast<float>(in.at(first, 0)));
+  options.voxel_size = std::array<float, 3>{1, 0, 1};
+  expect_throw([&] { voxels(in, options); }, {"[voxelize]", "voxel_size", "found 0"});
 }
 
 // Each cloud alone, one after the other, with the cloud's number in front.

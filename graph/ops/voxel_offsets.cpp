@@ -17,17 +17,23 @@ class VoxelOffsetsStep final : public Step {
   std::string kind() const override { return "voxel_offsets"; }
   void run(const StepRun& run) const override {
     const Context& context = run.context;
-    const ConstRowView& points = run.rows.domain(domain).points;
     const DomainRows& voxels = run.rows.domain(voxels_);
+    const PointVoxelKernels& kernels = point_voxel_kernels(context.device);
     const Arena::Mark mark = context.arena->mark();
+    ConstRowView points = run.rows.domain(domain).points.columns(0, 3);
+    if (cells_.axes == CellAxes::kCylindrical) {
+      const RowView turned{context.arena->allocate<float>(3 * points.count), 3, points.count, 3, DType::kF32};
+      kernels.cylindrical(context, points, turned);
+      points = turned;
+    }
     const RowView from{context.arena->allocate<float>(3 * voxels.count), 3, voxels.count, 3, DType::kF32};
     if (from_mean_) {
-      coordinate_kernels(context.device).reduce(context, points.columns(0, 3), voxels.indices, Reduce::kMean, from);
+      coordinate_kernels(context.device).reduce(context, points, voxels.indices, Reduce::kMean, from);
     } else {
-      point_voxel_kernels(context.device).cell_centers(context, voxels.level, cells_, static_cast<float*>(from.base));
+      kernels.cell_centers(context, voxels.level, cells_, static_cast<float*>(from.base));
     }
     // from - p, and its negative
-    point_voxel_kernels(context.device).group(context, from, points, voxels.indices, 1, {}, run.y);
+    kernels.group(context, from, points, voxels.indices, 1, {}, run.y);
     row_kernels(context.device).affine(context, run.y, minus_.data<float>(), nullptr, {}, {}, run.y);
     context.arena->rewind(mark);
   }
@@ -44,8 +50,10 @@ class VoxelOffsetsStep final : public Step {
 extern const OpDefinition voxel_offsets{
     .name = "voxel_offsets",
     .text =
-        "x, y and z of every point relative to the mean of its voxel's points, or to its voxel's center; zeros for "
-        "points in none. The voxels are what voxelize_points made of the points. Source: PointPillars.",
+        "x, y and z (of cylindrical voxels what `cylindrical` makes of them) of every point relative to the mean of "
+        "its "
+        "voxel's points, or to its voxel's center; zeros for points in none. The voxels are what voxelize_points made "
+        "of the points. Sources: PointPillars, Cylinder3D.",
     .inputs = {"points", "voxels"},
     .attributes = {word("from", {"mean", "center"}, "what the offsets are from")},
     .infer =

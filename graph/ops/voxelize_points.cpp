@@ -21,10 +21,11 @@ CellGrid cells_of(const Inference& node) {
                     metres_of(node.node().per_axis_number("highest"))};
   for (std::size_t axis = 0; axis < range.lowest.size(); ++axis) {
     node.expect(range.lowest[axis] < range.highest[axis], "expects lowest below highest, found ", range.lowest[axis],
-                " and ", range.highest[axis], " along ", "xyz"[axis]);
+                " and ", range.highest[axis], " along axis ", axis);
     if (range.lowest[axis] > static_cast<float>(-kUnlimited)) cells.origin[axis] = range.lowest[axis];
   }
   cells.range = range;
+  cells.axes = node.node().word("axes") == "cylindrical" ? CellAxes::kCylindrical : CellAxes::kCartesian;
   return cells;
 }
 
@@ -38,10 +39,12 @@ extern const OpDefinition voxelize_points{
         "Points with a column that is not finite lie in none. What lies between lowest and highest is the extent that "
         "bounded convolutions need. Sources: PointPillars, torch_scatter.",
     .inputs = {"x"},
-    .attributes = {per_axis_number("voxel_size", 1e-6, 1e6, "metres"),
-                   per_axis_number("lowest", -kUnlimited, kUnlimited, "metres; -1e30: no limit", {-kUnlimited}),
-                   per_axis_number("highest", -kUnlimited, kUnlimited, "metres; 1e30: no limit", {kUnlimited}),
-                   word("reduce", {"mean", "max", "sum"}, "what becomes of the points of a voxel")},
+    .attributes = {per_axis_number("voxel_size", 1e-6, 1e6, "metres, of an angle radians"),
+                   per_axis_number("lowest", -kUnlimited, kUnlimited, "likewise; -1e30: no limit", {-kUnlimited}),
+                   per_axis_number("highest", -kUnlimited, kUnlimited, "likewise; 1e30: no limit", {kUnlimited}),
+                   word("reduce", {"mean", "max", "sum"}, "what becomes of the points of a voxel"),
+                   word("axes", {"cartesian", "cylindrical"},
+                        "cylindrical: xyz is what the op of this name makes of it")},
     .infer =
         [](Inference& node) {
           Domain voxels;

@@ -28,6 +28,7 @@ _Shift = Literal["online", "offline"]
 _Skip = Union[Literal["off", "exact", "auto"], float]
 _Ties = Literal["lowest", "pvcnn"]
 _Trilinear = Literal["renormalized", "raw"]
+_CellAxes = Literal["cartesian", "cylindrical"]
 _Corner = Sequence[float]
 _Path = Union[str, PathLike[str]]
 _Threads = Union[int, "ThreadPool"]
@@ -73,7 +74,8 @@ class _Frames(TypedDict):
 
 class _Profile(TypedDict, total=False):
     name: str
-    voxel_size: float
+    voxel_size: Union[float, list[float]]
+    axes: _CellAxes
     rounding: _Rounding
     range: Optional[tuple[list[float], list[float]]]
     reduce: _Reduce
@@ -675,12 +677,13 @@ def batch_norm_backward(
 def argmax(x: _Array) -> NDArray[np.uint8]: ...
 def voxelize(
     points: _Array,
-    voxel_size: float = 0.05,
+    voxel_size: Union[float, Sequence[float]] = 0.05,
     rounding: _Rounding = "half_even",
     range: Optional[tuple[_Corner, _Corner]] = None,
     reduce: _Reduce = "first",
     origin: _Origin = "sensor",
     row_splits: Optional[_Array] = None,
+    axes: _CellAxes = "cartesian",
 ) -> Voxels: ...
 def voxelize_features(
     features: _Array, inverse: _Array, voxels: int, reduce: _Reduce = "mean"

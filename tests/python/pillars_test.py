@@ -159,7 +159,7 @@ def test_transforms_of_clouds_equal_torch(device):
         ({"voxel_size": [1, 1.5]}, ["pillars", "voxel_size", "per axis", "[1, 1.5]"]),
         ({"voxel_size": [1, 1.5, "a"]}, ["pillars", "voxel_size", "a number", '"a"']),
         ({"voxel_size": [1, -1.5, 1]}, ["pillars", "1e-06 to 1000000", "[1, -1.5, 1]"]),
-        ({"highest": [1, 1, -1.5]}, ["pillars", "lowest below highest", "along z"]),
+        ({"highest": [1, 1, -1.5]}, ["pillars", "lowest below highest", "along axis 2"]),
     ],
 )
 def test_voxels_that_are_refused(change, says):

@@ -98,7 +98,7 @@ def _of_semantic_kitti(raw_id):
 def prepared(points, profile):
     """The voxels that Model.segment makes of points with the model's profile: a voxshift.Voxels with scaled features."""
     columns = np.ascontiguousarray(points[:, : len(profile["scale"])])
-    options = {name: profile[name] for name in ("voxel_size", "rounding", "range", "reduce", "origin")}
+    options = {name: profile[name] for name in ("voxel_size", "rounding", "range", "reduce", "origin", "axes")}
     voxels = vs.voxelize(columns, **options)
     return voxels.tensor.with_features(voxels.tensor.feats * np.array(profile["scale"], np.float32)), voxels.inverse
 
