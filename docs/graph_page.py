@@ -37,8 +37,8 @@ features, coords = model.run(x)["name of a node"]
 ```
 
 `classes` and `profile` are for networks that label points (`Model.segment`). Networks on `frames` run as streams and clips: of the ops
-below they know conv2d, linear, batch_norm, relu, relu6, leaky_relu, add, max_pool2d, avg_pool and temporal_shift. Batch norm, activations
-and sums are folded into the product before them, and a concatenation is written where it lies; nothing has to be fused by hand.
+below they know conv2d, linear, batch_norm, add, max_pool2d, avg_pool, temporal_shift and, after a product or a sum, the functions of a
+number (relu, hard_swish, clip ..) but prelu. Batch norm, these functions and sums are folded into the product before them, and a concatenation is written where it lies; nothing has to be fused by hand.
 
 `voxshift.graph_ops()` gives this table to programs. A definition is a file in `graph/ops/`; this page is written by
 `docs/graph_page.py`.

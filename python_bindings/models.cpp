@@ -337,7 +337,8 @@ void bind_models(py::module_& m) {
             const auto profile = model.model().own_profile();
             return profile ? std::optional(to_python(*profile)) : std::nullopt;
           },
-          "Preprocessing, None of a model without: {name, voxel_size, rounding, range, reduce, origin, axes} as voxelize "
+          "Preprocessing, None of a model without: {name, voxel_size, rounding, range, reduce, origin, axes} as "
+          "voxelize "
           "takes\n"
           "them, scale, the factor of each of the points' columns, and relative_to, what the points' zero is. Of "
           "networks on points {name,\n"

@@ -1,7 +1,6 @@
 // Activations that become the end of the step before them: the same bits as steps of their own, and no step left.
 #include <voxshift/engine/evaluate.h>
 #include <voxshift/engine/session.h>
-#include <voxshift/streaming/evaluate_frames.h>
 
 #include <algorithm>
 #include <set>
@@ -145,8 +144,10 @@ SparseTensor voxels() {
 
 TEST_P(ActivationFusionTest, SameBitsAndNoStepOfItsOwn) {
   const SparseTensor x = voxels().to(device());
+  std::size_t tried = 0;
   for (const Function& function : kFunctions)
     for (const Case& c : kCases) {
+      if (emulated() && ++tried % 5 != 0) continue;  // of every function and of every case some stay
       SCOPED_TRACE(std::string(c.name) + ", " + function.op);
       Writer b(function);
       b.graph.outputs = {c.write(b)};
@@ -174,14 +175,14 @@ Network tiny_of(const Function& function) {
 TEST_P(ActivationFusionTest, Streams) {
   const std::set<std::string> few{"sigmoid", "hard_swish", "silu"};
   for (const Function& function : kFunctions) {
-    if (!few.contains(function.op)) continue;
+    if (!few.contains(function.op) || (emulated() && few.begin()->compare(function.op) != 0)) continue;
     SCOPED_TRACE(function.op);
     const OneThread small_ops;
     const Network network = tiny_of(function);
-    const Clip clip = tiny_clip(emulated() ? 3 : 12, 2).add_noise(1);
-    const Array expected = evaluate_frames(network.graph, network.parameters, clip.normalized());
+    const Clip clip = tiny_clip(emulated() ? 2 : 12, 2).add_noise(1);
+    const Array expected = evaluate(network.graph, network.parameters, clip.normalized());
     const VideoNetwork made = network_of(network, kStreamHeight, kStreamWidth);
-    VideoStream all(made, options_of(Skip::kOff)), exact(made, options_of(Skip::kExact));
+    Recognizer all(made, options_of(Skip::kOff)), exact(made, options_of(Skip::kExact));
     for (std::size_t f = 0; f < clip.count(); ++f) {
       const float* row = expected.data<float>() + f * 5;
       const Seen dense = push(all, clip.frame(f)), skipping = push(exact, clip.frame(f));

@@ -209,10 +209,11 @@ TEST_P(CombineTest, TensorsThatDoNotFitAreRefused) {
   expect_throw([&] { select_rows(x, mask({1})); }, {"[select_rows]", "u8 [2]", "[1]"});
   expect_throw([&] { select_rows(x, vector({1, 1})); }, {"[select_rows]", "f32"});
   expect_throw([&] { to_dense(x); }, {"[to_dense]", "shape"});
-  const SparseTensor above(elsewhere.map(), elsewhere.cache(), elsewhere.features(), extents({1, 1}), extents({2, 1}));
+  const SparseTensor above(Coordinates(elsewhere.map(), elsewhere.cache(), extents({1, 1}), extents({2, 1})),
+                           elsewhere.features());
   expect_throw([&] { to_dense(above); }, {"[to_dense]", "coordinate 1 of axis 1", "outside the shape"});
   const SparseTensor minus = tensor({{0, -2, 0}, {0, 1, 0}}, test_data::whole(2, 3, 1));
-  const SparseTensor below(minus.map(), minus.cache(), minus.features(), extents({1, 1}), extents({2, 1}));
+  const SparseTensor below(Coordinates(minus.map(), minus.cache(), extents({1, 1}), extents({2, 1})), minus.features());
   expect_throw([&] { to_dense(below); }, {"[to_dense]", "coordinate -2 of axis 0", "outside the shape"});
   expect_throw([&] { from_dense(vector({1, 2})); }, {"[from_dense]", "[2]"});
   expect_throw([&] { from_dense(array(Matrix(1, 1), {1, 1, 1, 1, 1, 1, 1})); }, {"[from_dense]", "1 to 4"});

@@ -61,7 +61,7 @@ inline float scattered(std::mt19937& random) {
   return random() % 2 == 0 ? x : -x;
 }
 
-constexpr std::array kCoordinates = {few_whole, whole, real, far_away, scattered};
+[[maybe_unused]] constexpr std::array kCoordinates = {few_whole, whole, real, far_away, scattered};
 
 inline std::vector<float> flat(const Batch& batch, std::size_t columns) {
   std::vector<float> values;

@@ -27,6 +27,8 @@ double activate(const Activation& activation, double v) {
       return std::min(std::max(v, 0.0), 6.0);
     case Kind::kLeakyRelu:
       return v > 0 ? v : activation.slope * v;
+    case Kind::kFunction:
+      break;  // not in training
   }
   return v;
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <voxshift/graph/product.h>
-#include <voxshift/tasks/segmenter.h>
 #include <voxshift/tasks/recognizer.h>
+#include <voxshift/tasks/segmenter.h>
 
 #include <algorithm>
 #include <vector>
