@@ -1,4 +1,4 @@
-// `voxshift run`: any network on voxels or points, arrays in, arrays out.
+// `voxshift run`: any network, arrays in, arrays out.
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/engine/session.h>
 #include <voxshift/files/read_array.h>
@@ -65,6 +65,23 @@ Outputs run_on_points(Session& session, const std::vector<std::string>& inputs) 
   return session.run(set);
 }
 
+Outputs run_on_frames(Session& session, const std::vector<std::string>& inputs) {
+  const Arrays arrays = read_inputs(inputs, {kGraphInput});
+  return session.run(required(arrays, kGraphInput, "float32 [T, H, W, C], normalised").to(session.device()));
+}
+
+Outputs run_session(Session& session, const std::vector<std::string>& inputs) {
+  switch (session.graph().input) {
+    case GraphInput::kVoxels:
+      return run_on_voxels(session, inputs);
+    case GraphInput::kPoints:
+      return run_on_points(session, inputs);
+    case GraphInput::kFrames:
+      break;
+  }
+  return run_on_frames(session, inputs);
+}
+
 /// The file of a value: its name, without what a folder would be.
 fs::path file_of(const fs::path& folder, std::string name, const char* kind) {
   std::ranges::replace(name, '/', '_');
@@ -86,14 +103,10 @@ void write_output(const fs::path& folder, const std::string& name, const Output&
 int run_network(const RunOptions& options) {
   const Device device = parse_device(options.device);
   const Model model = Model::load(options.model);
-  check<IoError>(model.graph().input != GraphInput::kFrames, options.model.string(),
-                 ": expected a network on voxels or points, found ", model.arch(),
-                 ", which takes video (`voxshift recognize`)");
   const std::optional<DType> dtype = parse_network_dtype("run", options.dtype);
   Session session = about(options.model, [&] { return Session(model.network(), device, options.threads, dtype); });
   session.report_layers(options.layers || !options.stats.empty());
-  const bool on_voxels = model.graph().input == GraphInput::kVoxels;
-  const Outputs outputs = on_voxels ? run_on_voxels(session, options.inputs) : run_on_points(session, options.inputs);
+  const Outputs outputs = run_session(session, options.inputs);
   make_folder(options.out);
   for (const auto& [name, output] : outputs) write_output(options.out, name, output);
   if (options.layers) print_layers(session.report(), runtime(device).fma_peak(device, session.threads()));

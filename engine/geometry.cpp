@@ -93,6 +93,7 @@ void Geometry::set_frames(std::int64_t count) {
 }
 
 void Geometry::build(const Context& context, int stage) {
+  if (stage == 0 && plan_.domains.is_images(0)) build_pixels(context, 0, rows_[0]);
   if (stage == 0) coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
   for (std::size_t d = 1; d < rows_.size(); ++d)
     if (plan_.stages[d] == stage) build_domain(context, static_cast<int>(d), rows_[d]);
@@ -191,11 +192,7 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       check_size("run", "images:", images, domain.extent.pixels());
       made.count = images * domain.extent.pixels();
       even_splits(static_cast<std::size_t>(images), domain.extent.pixels(), made.splits);
-      const bool in_a_map = std::any_of(plan_.maps.begin(), plan_.maps.end(), [&](const MapSpec& spec) {
-        return spec.fine == index || spec.coarse == index;
-      });
-      if (in_a_map)
-        made.level = dense_level(in_place(context), images, std::array{domain.extent.height, domain.extent.width});
+      build_pixels(context, index, made);
       break;
     }
     case DomainKind::kClouds:
@@ -203,6 +200,16 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       even_splits(static_cast<std::size_t>(made.count), 1, made.splits);
       break;
   }
+}
+
+// Coordinates of the pixels of images, which only maps need.
+void Geometry::build_pixels(const Context& context, int index, DomainRows& images) {
+  const Extent2d extent = plan_.domains[index].extent;
+  const bool in_a_map = std::any_of(plan_.maps.begin(), plan_.maps.end(),
+                                    [&](const MapSpec& spec) { return spec.fine == index || spec.coarse == index; });
+  if (in_a_map)
+    images.level =
+        dense_level(in_place(context), images.count / extent.pixels(), std::array{extent.height, extent.width});
 }
 
 void Geometry::build_link(const Context& context, const Resampling& resampling, std::int64_t pixels, LinkRows& link) {

@@ -38,6 +38,7 @@ class Geometry {
  private:
   std::int64_t cloud_count() const;  // clouds or batches of the input
   void build_domain(const Context& context, int domain, DomainRows& rows);
+  void build_pixels(const Context& context, int domain, DomainRows& images);
   void build_coarser(const Context& context, int domain, DomainRows& rows);
   void build_union(const Context& context, const Domain& domain, DomainRows& rows);
   void build_maps(const Context& context, int stage);

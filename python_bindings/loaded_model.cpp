@@ -7,10 +7,11 @@
 namespace voxshift::python {
 namespace {
 
-std::variant<Segmenter, VideoNetwork> runner_of(const Model& model, Device device, const Threads& threads,
-                                                std::optional<DType> dtype) {
-  if (model.graph().input == GraphInput::kFrames) return VideoNetwork(model, device, dtype);
-  return Segmenter(model, device, threads, dtype);
+std::variant<Session, Segmenter, VideoNetwork> runner_of(const Model& model, Device device, const Threads& threads,
+                                                         std::optional<DType> dtype) {
+  if (model.graph().input != GraphInput::kFrames) return Segmenter(model, device, threads, dtype);
+  if (model.classes().empty()) return Session(model.network(), device, threads, dtype);
+  return VideoNetwork(model, device, dtype);
 }
 
 }  // namespace
@@ -22,8 +23,16 @@ LoadedModel::LoadedModel(const Model& model, Device device, const Threads& threa
       runner_(runner_of(model, device, pool_, parse_network_dtype("Model", dtype))) {}
 
 DType LoadedModel::dtype() const {
-  const Segmenter* const segmenter = std::get_if<Segmenter>(&runner_);
-  return segmenter != nullptr ? segmenter->session().dtype() : std::get<VideoNetwork>(runner_).dtype();
+  if (const auto* segmenter = std::get_if<Segmenter>(&runner_)) return segmenter->session().dtype();
+  if (const auto* session = std::get_if<Session>(&runner_)) return session->dtype();
+  return std::get<VideoNetwork>(runner_).dtype();
+}
+
+Session& LoadedModel::session() {
+  if (auto* segmenter = std::get_if<Segmenter>(&runner_)) return segmenter->session();
+  if (auto* session = std::get_if<Session>(&runner_)) return *session;
+  if (!frames_) frames_.emplace(model_.network(), device_, pool_, dtype());
+  return *frames_;
 }
 
 Segmenter& LoadedModel::segmenter(const char* op) {
@@ -35,7 +44,7 @@ Segmenter& LoadedModel::segmenter(const char* op) {
 
 const VideoNetwork& LoadedModel::video_network(const char* op) const {
   const VideoNetwork* const network = std::get_if<VideoNetwork>(&runner_);
-  check(network != nullptr, "[", op, "] expects a model for video, found \"", model_.arch(), "\"");
+  check(network != nullptr, "[", op, "] expects a model for video with classes, found \"", model_.arch(), "\"");
   return *network;
 }
 
@@ -43,12 +52,15 @@ template <class Call>
 auto LoadedModel::on_device(const char* op, const std::variant<Array, SparseTensor>& x,
                             const std::optional<Array>& row_splits, const Call& call) {
   const std::lock_guard lock(mutex_);
-  Session& session = segmenter(op).session();
+  Session& session = this->session();
   const Array* points = std::get_if<Array>(&x);
   check(points != nullptr || !row_splits, "[", op,
         "] row_splits belong to points; a SparseTensor has its batches in its coordinates");
-  auto result = points != nullptr ? call(session, point_set(points->to(device_), row_splits))
-                                  : call(session, std::get<SparseTensor>(x).to(device_));
+  const bool on_frames = points != nullptr && model_.graph().input == GraphInput::kFrames;
+  check(!on_frames || !row_splits, "[", op, "] row_splits belong to points, the model takes frames");
+  auto result = on_frames           ? call(session, points->to(device_))
+                : points != nullptr ? call(session, point_set(points->to(device_), row_splits))
+                                    : call(session, std::get<SparseTensor>(x).to(device_));
   report_ = {session.report(), points != nullptr ? points->dim(0) : 0, 0, 0, {}};
   return result;
 }
@@ -78,7 +90,6 @@ std::pair<Segmentation, std::vector<std::string>> LoadedModel::segment(const Arr
 
 SegmentReport LoadedModel::report() {
   const std::lock_guard lock(mutex_);
-  segmenter("report");
   return report_;
 }
 

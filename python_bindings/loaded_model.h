@@ -26,8 +26,8 @@ class LoadedModel {
   const std::shared_ptr<ThreadPool>& pool() const { return pool_; }
   DType dtype() const;
 
-  // Of models for points and voxels: operands go to the model's device, results to where the operands came from. Throw
-  // InvalidArgument for one for video.
+  // Operands go to the model's device, results to where the operands came from: a SparseTensor, points, or frames f32
+  // [T, H, W, C]. segment() throws InvalidArgument for a model for video.
   Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
   Outputs run(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
   std::pair<Segmentation, std::vector<std::string>> segment(const Array& points, bool scores,
@@ -39,6 +39,7 @@ class LoadedModel {
 
  private:
   Segmenter& segmenter(const char* op);
+  Session& session();
 
   // call(session, x) with x on the model's device.
   template <class Call>
@@ -48,8 +49,9 @@ class LoadedModel {
   Model model_;
   Device device_;
   std::shared_ptr<ThreadPool> pool_;
-  std::variant<Segmenter, VideoNetwork> runner_;
-  SegmentReport report_;  // of the last run
+  std::variant<Session, Segmenter, VideoNetwork> runner_;  // a session alone runs frames without classes
+  std::optional<Session> frames_;                          // of a VideoNetwork whose network is run by itself
+  SegmentReport report_;                                   // of the last run
   std::mutex mutex_;
 };
 

@@ -252,12 +252,13 @@ for a bad file, RuntimeError as load.)";
 constexpr const char* kForwardDoc = R"(Logits float32 [N, classes] of the rows of x, as the network gives them.
 
 x: a SparseTensor for networks on voxels; points float32 [N, C] with all input channels, x y z first, for networks on
-points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b, row_splits int32 or int64. Raises ValueError when x has other channels or
-axes than the network's input, and for a model for video.)";
+points, of which rows [row_splits[b], row_splits[b + 1]) are cloud b, row_splits int32 or int64; frames float32
+[T, H, W, C] of one clip, normalised, for networks on frames. Raises ValueError when x has other channels or axes than
+the network's input.)";
 
 constexpr const char* kRunDoc = R"(Every output of the network by name: {name: (features, coords)}.
 
-features: float32 [rows, channels]. coords: of voxels int32 [rows, 1 + dims], batch first; of points float32 [rows, 3]; of
+features: float32 [rows, channels], of images [images, height, width, channels]. coords: of voxels int32 [rows, 1 + dims], batch first; of points float32 [rows, 3]; of
 other rows, such as one per cloud, None. x and row_splits, and what is raised: as of forward.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.

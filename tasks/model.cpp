@@ -149,7 +149,7 @@ void check_profile(const Graph& graph, const Profile& profile) {
                                             : GraphInput::kVoxels;
   check(given == graph.input, "[model] the network takes ", name(graph.input), ", the profile \"", profile.name,
         "\" gives ", name(given));
-  profile_from_json(to_json(profile));  // what can be made can be read again
+  check_valid(profile);
   check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
         " channels, the network takes ", graph.in_channels);
 }
@@ -208,11 +208,11 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, std::optional
       skip_thresholds_(std::move(skip_thresholds)),
       values_(check_graph(network_.graph, network_.parameters)) {
   if (has_profile_) check_profile(network_.graph, profile_);
-  classes_from_json(to_json(classes_));
+  for (const ClassInfo& one : classes_)
+    check(one.raw_id <= kHighestId, "[classes] expected a whole number of 0 to ", kHighestId, ", found ", one.raw_id);
   const std::int64_t logits = values_.channels(network_.graph.output());
   check(classes_.empty() || static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
         " logits, the class list has ", classes_.size());
-  check(!classes_.empty() || !on_frames(network_.graph), "[model] a network on frames needs its classes");
   const std::size_t most = on_frames(network_.graph) ? kMostVideoClasses : kMostPointClasses;
   check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
   if (skip_thresholds_) check_thresholds(network_.graph, *skip_thresholds_);

@@ -72,6 +72,7 @@ class Model {
   /// Preprocessing: the model's own where it has one, else what leaves points and voxels as they are, and
   /// FrameProfile's defaults for frames.
   const Profile& profile() const { return profile_; }
+  bool has_profile() const { return has_profile_; }
   std::optional<Profile> own_profile() const { return has_profile_ ? std::optional(profile_) : std::nullopt; }
 
   /// What streams of a network on video may leave out, where it was calibrated.

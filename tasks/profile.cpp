@@ -100,6 +100,25 @@ void check_valid(const FrameProfile& frames) {
           frames.std[c]);
 }
 
+void check_valid(const Profile& profile) {
+  if (profile.frames) return check_valid(*profile.frames);
+  const auto is_number = [](float value) { return std::isfinite(value); };
+  check(profile.scale.size() >= 3 && static_cast<std::int64_t>(profile.scale.size()) <= kMostColumns &&
+            std::ranges::all_of(profile.scale, is_number),
+        "[profile] scale expects 3 to ", kMostColumns, " factors, found ", profile.scale.size(), " or no numbers");
+  if (const auto& blocks = profile.blocks) {
+    check(is_number(blocks->size) && blocks->size >= 0, "[profile] size of blocks expects metres, or 0 for one object");
+    check(blocks->points >= 1 && blocks->points <= kMostBlockPoints, "[profile] points of blocks expects 1 to ",
+          kMostBlockPoints, ", found ", blocks->points);
+    return;
+  }
+  const VoxelizeOptions& v = profile.voxelize;
+  for (const float extent : v.voxel_size.each)
+    check(is_number(extent) && extent > 0, "[profile] voxel_size expects metres above 0, found ", extent);
+  if (v.range) check_valid(*v.range, "profile");
+  check(v.range || v.axes == CellAxes::kCartesian, "[profile] axes expects a range where it is cylindrical");
+}
+
 Profile find_profile(const std::string& name_or_path) {
   std::string known;
   for (const Profile& profile : known_profiles()) {

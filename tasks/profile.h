@@ -43,6 +43,12 @@ struct Profile {
 /// of 128, for the clips of synth_video()).
 const std::vector<Profile>& known_profiles();
 
+constexpr std::int64_t kMostColumns = 1024;
+constexpr std::int64_t kMostBlockPoints = 1 << 20;
+
+/// Throws InvalidArgument "[profile] .." for numbers that a profile's file cannot hold: not finite or out of range.
+void check_valid(const Profile& profile);
+
 /// Throws InvalidArgument "[profile] .." for a size below 1 or above 2048, a crop that is larger than the shorter side,
 /// a mean or std that is not finite, a std that is not above 0, and segments outside 1..1024.
 void check_valid(const FrameProfile& frames);

@@ -15,9 +15,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kMostBlockPoints = 1 << 20;  // of a block
-constexpr std::int64_t kMostColumns = 1024;
-
 template <class T>
 using Words = std::initializer_list<std::pair<T, const char*>>;
 

@@ -53,7 +53,7 @@ Segmenter& Segmenter::operator=(Segmenter&&) noexcept = default;
 
 Segmentation Segmenter::segment(const Array& given, bool with_scores, const PrepareOptions& options) {
   Impl& s = *impl_;
-  check(s.model.own_profile().has_value(),
+  check(s.model.has_profile(),
         "[segment] expects a model with a profile, which says how points become its input; found one without");
   const Profile& profile = s.model.profile();
   check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");

@@ -23,6 +23,7 @@ VideoNetwork::VideoNetwork(const Model& model, Device device, std::optional<DTyp
   check(!plan()->domains.is_images(out.domain), "[video] the output \"", outputs().front(),
         "\" is an image, expected one row per frame");
   classes_ = out.channels;
+  check(!model.classes().empty(), "[video] the model has no classes; a FrameStream or a Session runs its network");
 }
 
 Array recognize_frames(const VideoNetwork& network, const Array& frames, int threads) {

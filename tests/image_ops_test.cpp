@@ -216,15 +216,21 @@ TEST(ImageOps, RefusedNorms) {
   expect_throw([&] { check_graph(b.graph, b.parameters); }, {"\"w\"", "\"instance_norm1\"", "[3]", "[5]"});
 }
 
-// Their extent is known when they run, not before.
-TEST(ImageOps, HaveNoPlaceOnFrames) {
+// On frames extents are known when a network runs, not before.
+TEST(ImageOps, OnFrames) {
   for (const char* op : {"upsample", "pad"}) {
     NetworkWriter b(3, 2);
     b.graph.input = GraphInput::kFrames;
     Node& node = b.add_node(op, {kGraphInput}, 3);
     if (std::string(op) == "upsample") node.attributes = {{"scale_factor", std::int64_t{2}}};
+    if (std::string(op) == "pad") node.attributes = {{"left", std::int64_t{6}}, {"top", std::int64_t{4}}};
     b.graph.outputs = {node.name};
-    expect_throw([&] { check_graph(b.graph, b.parameters); }, {op, "no place in a network on frames"});
+    const auto extent_of = [&](Extent2d frame) {
+      const GraphValues values = check_graph(b.graph, b.parameters, frame);
+      return values.domains[values.at(b.graph.output()).domain].extent;
+    };
+    EXPECT_EQ(extent_of({}), (Extent2d{0, 0}));
+    EXPECT_EQ(extent_of({4, 6}), (Extent2d{8, 12})) << op;
   }
 }
 

@@ -142,7 +142,16 @@ def test_wrong_arrays(network):
     assert run("run", model).returncode == 2  # --input is required
 
 
-def test_video_models_are_refused(tmp_path):
-    vs.Model.new("tsm-mobilenetv2", width=0.25).save(tmp_path / "video.safetensors")
-    result = run("run", tmp_path / "video.safetensors", "--input", "input=x.npy")
-    assert result.returncode == 1 and "voxshift recognize" in result.stderr
+def test_networks_on_frames(tmp_path):
+    model = vs.Model.new("tsm-mobilenetv2", width=0.25)
+    model.save(tmp_path / "video.safetensors")
+    frames = np.random.default_rng(1).normal(size=(3, 64, 48, 3)).astype(np.float32)
+    np.save(tmp_path / "frames.npy", frames)
+    result = run("run", tmp_path / "video.safetensors", "--input", f"input={tmp_path / 'frames.npy'}", "--out", tmp_path, "--layers")
+    assert result.returncode == 0 and "expand-depthwise-project" in result.stdout, result.stderr
+    ((name, (expected, coords)),) = model.run(frames).items()
+    found = np.load(tmp_path / f"{name}.npy")
+    assert coords is None and found.shape == (3, 27) and np.array_equal(found, expected)
+    np.save(tmp_path / "frames.npy", frames[0])
+    result = run("run", tmp_path / "video.safetensors", "--input", f"input={tmp_path / 'frames.npy'}")
+    assert result.returncode == 1 and "[T, H, W, 3]" in result.stderr

@@ -231,7 +231,7 @@ TEST(VideoNetwork, RefusesOtherInputsAndOutputs) {
   Network small_frame = tiny_network();
   for (Node& node : small_frame.graph.nodes)
     if (node.name == "stem") node.attributes["padding"] = std::int64_t{0};
-  refuses(small_frame, 2, {"[graph]", "needs images of 3 pixels", "\"stem\""});
+  refuses(small_frame, 2, {"[graph]", "needs images of 3 x 3 pixels", "\"stem\""});
   NetworkBuilder sums(GraphInput::kFrames, 3, 1);
   const std::string x = sums.conv2d("first", kGraphInput, 8, 3);
   refuses(sums.take(sums.add("sum", "add", {sums.max_pool2d("p", x, {2, 2, 0}), sums.conv2d("b", x, 8, 1)})), 32,
