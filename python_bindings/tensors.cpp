@@ -208,9 +208,8 @@ void bind_tensors(py::module_& m) {
            kCoordinatesInitDoc)
       .def("__array__", &as_numpy, "dtype"_a = py::none(), "copy"_a = py::none(), "numpy's view of coords.")
       .def(py::pickle([](const Coordinates& x) { return state_of(x); }, &coordinates_from_state));
+  py::class_<SparseTensor> tensor(m, "SparseTensor", kSparseTensorDoc);  // of which signatures of Coordinates tell
   bind_grid(coordinates);
-
-  py::class_<SparseTensor> tensor(m, "SparseTensor", kSparseTensorDoc);
   tensor
       .def(py::init(&make_tensor), "coords"_a, "feats"_a, "stride"_a = 1, "shape"_a = py::none(),
            "reduce"_a = py::none(), WithoutGil(), kInitDoc)

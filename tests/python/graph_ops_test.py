@@ -260,3 +260,31 @@ def test_ops_without_autograd_run_through_the_library():
     result = network(SparseTensor(feats, np.array(x.coords)))
     with pytest.raises(ValueError, match=r"node n: layer_norm has no gradient"):
         result.sum().backward()
+
+
+def test_networks_on_frames_give_images_without_classes():
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(4, 2, 3, 3)).astype(np.float32)
+    graph = {
+        "input": "frames",
+        "dims": 2,
+        "in_channels": 2,
+        "nodes": [
+            {"name": "conv", "op": "conv2d", "inputs": ["input"], "padding": 1, "parameters": {"weight": "w"}},
+            {"name": "large", "op": "upsample", "inputs": ["conv"], "scale_factor": 2},
+            {"name": "mean", "op": "avg_pool", "inputs": ["conv"]},
+        ],
+        "outputs": ["large", "mean"],
+    }
+    model = vs.Model.from_graph(graph, {"w": weight}, None, 0)
+    frames = rng.normal(size=(3, 5, 6, 2)).astype(np.float32)
+    out = model.run(frames)
+    x = torch.nn.functional.conv2d(torch.from_numpy(frames).permute(0, 3, 1, 2), torch.from_numpy(weight), padding=1)
+    large = torch.nn.functional.interpolate(x, scale_factor=2).permute(0, 2, 3, 1)
+    assert out["large"][0].shape == (3, 10, 12, 4) and out["large"][1] is None
+    np.testing.assert_allclose(out["large"][0], large, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(out["mean"][0], x.mean((2, 3)), rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match=r"\[T, H, W, 2\]"):
+        model.run(frames[0])
+    with pytest.raises(ValueError, match="with classes"):
+        vs.Recognizer(model)
