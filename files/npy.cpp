@@ -1,8 +1,10 @@
 // NumPy's .npy, format 1.0 to 3.0 (numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
 #include <voxshift/files/read_array.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
+#include <vector>
 
 #include "fields.h"
 #include "formats.h"
@@ -17,8 +19,8 @@ constexpr std::uint64_t kMostNpyColumns = 1024;
 struct NpyHeader {
   Scalar type = Scalar::kF32;
   bool swapped = false, by_columns = false;
-  int axes = 2;
-  std::uint64_t rows = 0, columns = 0;
+  std::vector<std::uint64_t> shape;
+  std::uint64_t rows = 0, columns = 0;  ///< the first extent, and the product of the others
 };
 
 /// The text after `key` in the header's dictionary, blanks skipped.
@@ -45,26 +47,29 @@ void parse_npy_type(const FileText& file, std::string_view text, NpyHeader& head
   header.swapped = text[1] == '>';
 }
 
-/// "(N, C)" with both numbers, or "(N,)", which is one column.
-bool parse_npy_shape(std::string_view text, NpyHeader& header) {
-  const auto number = [&](char before, std::uint64_t& value) {
-    if (text.empty() || text.front() != before) return false;
+/// "(N, C)", or "(N,)", which is one column, of 1 to `most` axes.
+bool parse_npy_shape(std::string_view text, std::size_t most, NpyHeader& header) {
+  constexpr std::uint64_t kMostValues = std::uint64_t{1} << 62;
+  std::uint64_t all = 1;  // extents of 0 apart
+  header.columns = 1;
+  for (char before = '('; !text.empty() && text.front() == before; before = ',') {
     text.remove_prefix(1);
     text.remove_prefix(std::min(text.find_first_not_of(' '), text.size()));
+    if (!header.shape.empty() && text.starts_with(')')) break;  // "(N,)"
+    std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || header.shape.size() == most) return false;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    return error == std::errc();
-  };
-  if (!number('(', header.rows)) return false;
-  header.axes = text.starts_with(",)") ? 1 : 2;
-  header.columns = 1;
-  if (header.axes == 2 && !number(',', header.columns)) return false;
-  if (!text.empty() && text.front() == ',') text.remove_prefix(1);
-  return !text.empty() && text.front() == ')';
+    if (value > kMostValues / all) return false;
+    all *= std::max(value, std::uint64_t{1});
+    (header.shape.empty() ? header.rows : header.columns) = header.shape.empty() ? value : header.columns * value;
+    header.shape.push_back(value);
+  }
+  return !header.shape.empty() && !text.empty() && text.front() == ')';
 }
 
-/// `of_columns`: what more is expected of the shape.
-NpyHeader npy_header(FileText& file, const std::string& of_columns) {
+/// `wanted`: the shape that is expected, of at most so many axes.
+NpyHeader npy_header(FileText& file, const std::string& wanted, std::size_t most) {
   constexpr std::size_t kMostHeader = 10000;  // numpy's own limit; a header of two numbers takes 118 bytes
   file.expect(file.left() > 12, file.left(), " bytes are no .npy file");
   const std::string_view magic = file.take(8);
@@ -80,7 +85,7 @@ NpyHeader npy_header(FileText& file, const std::string& of_columns) {
   parse_npy_type(file, npy_value(file, text, "'descr':"), header);
   header.by_columns = npy_value(file, text, "'fortran_order':").starts_with("True");
   const std::string_view shape = npy_value(file, text, "'shape':");
-  file.expect(parse_npy_shape(shape, header), "expected shape [N, C]", of_columns, ", found ",
+  file.expect(parse_npy_shape(shape, most, header), "expected ", wanted, ", found ",
               shape.substr(0, std::min(shape.find(')'), std::size_t{60}) + 1));
   return header;
 }
@@ -101,15 +106,14 @@ std::uint64_t check_npy_size(const FileText& file, const NpyHeader& header) {
 Array read_array(const std::filesystem::path& path) {
   const std::string bytes = read_bytes(path, "a .npy file");
   FileText file(path.string(), bytes);
-  const NpyHeader header = npy_header(file, "");
+  const NpyHeader header = npy_header(file, "1 to 4 axes", 4);
   const std::map<Scalar, DType> types = {
       {Scalar::kF32, DType::kF32}, {Scalar::kI32, DType::kI32}, {Scalar::kI64, DType::kI64}};
   const auto type = types.find(header.type);
   file.expect(type != types.end() && !header.swapped && !header.by_columns,
               "expected float32, int32 or int64 in C order; convert it: numpy.ascontiguousarray(x, numpy.float32)");
   check_npy_size(file, header);
-  const auto rows = static_cast<std::int64_t>(header.rows), columns = static_cast<std::int64_t>(header.columns);
-  Array result(header.axes == 1 ? Shape{rows} : Shape{rows, columns}, type->second);
+  Array result(Shape(header.shape.begin(), header.shape.end()), type->second);
   if (file.left() > 0) std::memcpy(result.memory(), file.take(file.left()).data(), result.bytes());
   return result;
 }
@@ -117,17 +121,17 @@ Array read_array(const std::filesystem::path& path) {
 PointCloud read_npy(const std::string& name, const std::string& bytes) {
   constexpr std::uint64_t kMostTurned = 8, kLeastTurned = 64;  // so wide are rows of points, so many are there
   FileText file(name, bytes);
-  const std::string wanted = " with 3 <= C <= " + std::to_string(kMostNpyColumns);
-  NpyHeader header = npy_header(file, wanted);
-  file.expect(header.axes == 2, "expected shape [N, C]", wanted, ", found (", header.rows, ",)");
+  const std::string wanted = "shape [N, C] with 3 <= C <= " + std::to_string(kMostNpyColumns);
+  NpyHeader header = npy_header(file, wanted, 2);
+  file.expect(header.shape.size() == 2, "expected ", wanted, ", found (", header.rows, ",)");
   const std::uint64_t size = check_npy_size(file, header);
   const bool turned = header.rows >= 3 && header.rows <= kMostTurned && header.columns > kLeastTurned;
   if (turned) {
     std::swap(header.rows, header.columns);
     header.by_columns = !header.by_columns;
   }
-  file.expect(header.columns >= 3 && header.columns <= kMostNpyColumns, "expected shape [N, C]", wanted, ", found (",
-              header.rows, ", ", header.columns, ")");
+  file.expect(header.columns >= 3 && header.columns <= kMostNpyColumns, "expected ", wanted, ", found (", header.rows,
+              ", ", header.columns, ")");
   std::vector<Field> columns;
   const std::string_view data = file.take(file.left());
   for (std::uint64_t c = 0; c < header.columns; ++c) {

@@ -124,7 +124,7 @@ def test_wrong_arrays(network):
     model, *inputs = arguments(folder)
     for array, says in [
         (np.zeros((3, 4)), "expected float32, int32 or int64"),
-        (np.zeros((3, 2, 2), np.float32), "expected shape [N, C]"),
+        (np.zeros((3, 2, 2), np.float32), "expects f32 [N, C]"),
         (np.zeros((4, 3), np.float32).T, "C order"),
         (np.zeros((3, 4), np.float32), "rows"),
         (np.zeros((500, 4), ">f4"), "convert it"),
