@@ -133,10 +133,9 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
   const auto& kernels = point_voxel_kernels(context.device);
   switch (domain.kind) {
     case DomainKind::kInput:
-      break;
     case DomainKind::kAbove:
     case DomainKind::kTop:
-      break;  // select() has made them
+      break;  // given, or made by select()
     case DomainKind::kCoarser:
       build_coarser(context, index, made);
       break;
