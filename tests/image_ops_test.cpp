@@ -10,7 +10,8 @@ VOXSHIFT_FOR_EACH_DEVICE(ImageOpsTest);
 Image resized(const Image& in, std::int64_t height, std::int64_t width, bool bilinear, bool corners) {
   Image out(height, width, in.channels);
   const auto place = [&](std::int64_t o, std::int64_t n, std::int64_t to) {
-    if (!bilinear) return static_cast<double>(o * n / to);
+    const std::int64_t nearest = o * n / to;
+    if (!bilinear) return static_cast<double>(nearest);
     const auto at = static_cast<double>(o), from = static_cast<double>(n), all = static_cast<double>(to);
     return corners ? (to > 1 ? at * (from - 1) / (all - 1) : 0) : std::max((at + 0.5) * from / all - 0.5, 0.0);
   };

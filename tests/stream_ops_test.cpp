@@ -156,6 +156,7 @@ TEST_P(StreamOpsTest, ASessionRunsFrames) {
   Network network = net.take("classes");
   network.graph.outputs = {"r", "classes"};
   Session session(network, device(), 2, DType::kF32);
+  session.report_layers(true);
   for (const auto& [height, width] : {std::pair{12, 10}, std::pair{9, 16}, std::pair{12, 10}}) {
     const Clip clip(height, width, 3);
     const Outputs out = session.run(clip.normalized().to(device()));
