@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <vector>
 
@@ -49,8 +50,7 @@ void parse_npy_type(const FileText& file, std::string_view text, NpyHeader& head
 
 /// "(N, C)", or "(N,)", which is one column, of 1 to `most` axes.
 bool parse_npy_shape(std::string_view text, std::size_t most, NpyHeader& header) {
-  constexpr std::uint64_t kMostValues = std::uint64_t{1} << 62;
-  std::uint64_t all = 1;  // extents of 0 apart
+  std::uint64_t others = 1;  // product of the extents behind the first, those of 0 apart
   header.columns = 1;
   for (char before = '('; !text.empty() && text.front() == before; before = ',') {
     text.remove_prefix(1);
@@ -60,8 +60,10 @@ bool parse_npy_shape(std::string_view text, std::size_t most, NpyHeader& header)
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || header.shape.size() == most) return false;
     text.remove_prefix(static_cast<std::size_t>(end - text.data()));
-    if (value > kMostValues / all) return false;
-    all *= std::max(value, std::uint64_t{1});
+    if (!header.shape.empty()) {
+      if (value > std::numeric_limits<std::uint64_t>::max() / others) return false;
+      others *= std::max(value, std::uint64_t{1});
+    }
     (header.shape.empty() ? header.rows : header.columns) = header.shape.empty() ? value : header.columns * value;
     header.shape.push_back(value);
   }
