@@ -1,23 +1,21 @@
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/engine/plan.h>
-#include <voxshift/graph/window_step.h>
 #include <voxshift/streaming/frame_network.h>
+#include <voxshift/streaming/frame_steps.h>
 
 #include <algorithm>
 
 namespace voxshift {
 namespace {
 
-FrameLayer layer_of(const Plan& plan, const Step& step) {
+FrameLayer layer_of(const FrameSteps& steps, std::size_t s) {
+  const Plan& plan = steps.plan();
+  const Step& step = steps.step(s);
   const Value &in = plan.value(step.input), &out = plan.value(step.output);
   // What was pooled over an image is an image of one pixel.
   const Extent2d extent = plan.domains.is_images(out.domain) ? plan.domains[out.domain].extent : Extent2d{1, 1};
-  FrameLayer layer{step.name, step.kind(), extent, in.channels, out.channels, 0, false};
-  if (const auto* window = dynamic_cast<const WindowStep*>(&step); window != nullptr) {
-    layer.macs = window->dense_macs();
-    layer.shifted = window->shift().has_value();
-  }
-  return layer;
+  return {step.name,          step.kind(), extent, in.channels, out.channels, steps.macs(s, steps.all_of(s)),
+          steps.is_shifted(s)};
 }
 
 }  // namespace
@@ -30,10 +28,10 @@ FrameNetwork::FrameNetwork(const Network& network, const FrameProfile& frames, D
         network.graph.in_channels);
   plan_ = std::make_shared<const Plan>(make_plan(network.graph, network.parameters, device,
                                                  network_dtype("video", device, dtype), Passes::kAll, extent()));
-  for (const auto& step : plan_->steps) {
-    layers_.push_back(layer_of(*plan_, *step));
-    const auto* window = dynamic_cast<const WindowStep*>(step.get());
-    bidirectional_ |= window != nullptr && window->shift() && window->shift()->bidirectional;
+  const FrameSteps steps(*plan_, frames_, device_);
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    layers_.push_back(layer_of(steps, s));
+    bidirectional_ |= steps.is_shifted(s) && steps.window(s)->shift()->bidirectional;
   }
 }
 
