@@ -298,13 +298,14 @@ void add_synth(CLI::App& app, SynthOptions& options, SynthVideoCommand& video_op
 }
 
 void add_run(CLI::App& app, RunOptions& options) {
-  CLI::App& command = *app.add_subcommand("run", "Run a network on voxels or points: arrays in, arrays out");
+  CLI::App& command = *app.add_subcommand("run", "Run any network: arrays in, arrays out");
   command.add_option("model", options.model, "Model file")->required()->type_name("MODEL");
   command
       .add_option("--input", options.inputs,
                   "Voxels: input=FEATURES.npy and input.coords=COORDS.npy (int32 [N, 1 + dims], batch first), for "
                   "bounded convolutions also input.shape=SHAPE.npy (int32 [dims]); points: "
-                  "input=POINTS.npy, of several clouds also input.row_splits=SPLITS.npy (int64)")
+                  "input=POINTS.npy, of several clouds also input.row_splits=SPLITS.npy (int64); frames of a clip: "
+                  "input=FRAMES.npy (float32 [T, H, W, C], normalised)")
       ->required()
       ->type_name("NAME=FILE.npy");
   add_device(command, options);

@@ -73,7 +73,7 @@ int video_info(const InfoOptions& options, const Model& model, const FrameProfil
               static_cast<long long>(frames.resize),
               model.skip_thresholds() ? "calibrated for --skip auto" : "not calibrated for --skip auto");
   print_parameters(model);
-  const VideoNetwork network = about(options.model, [&] { return VideoNetwork(model); });
+  const FrameNetwork network = about(options.model, [&] { return FrameNetwork(model.network(), frames); });
   std::printf("\n%-28s %-26s %9s %5s %5s %10s %6s\n", "layer", "op", "out", "in", "out", "MMAC", "shift");
   for (const FrameLayer& layer : network.layers()) {
     const std::string out = std::to_string(layer.out.height) + "x" + std::to_string(layer.out.width);
@@ -100,9 +100,9 @@ int info(const InfoOptions& options) {
   }
   const Model model = Model::load(options.model);
   const Profile& profile = model.profile();
-  if (profile.frames) return video_info(options, model, *profile.frames);
+  if (profile.frames && model.graph().in_channels == 3) return video_info(options, model, *profile.frames);
   char cells[64];
-  if (!model.own_profile()) {
+  if (!model.has_profile()) {
     std::snprintf(cells, sizeof(cells), "the input as it is");
   } else if (profile.blocks) {
     std::snprintf(cells, sizeof(cells), "blocks of %.3g m, %lld points", static_cast<double>(profile.blocks->size),
@@ -120,10 +120,10 @@ int info(const InfoOptions& options) {
               profile.name.c_str(), cells);
   print_parameters(model);
 
-  if (model.classes().empty() || model.graph().outputs.size() > 1 || !model.own_profile()) {
+  if (model.classes().empty() || model.graph().outputs.size() > 1 || !model.has_profile()) {
     std::printf("\nOutputs:");
     for (const std::string& output : model.graph().outputs) std::printf(" %s", output.c_str());
-    std::printf("\nNo labels of points: `voxshift run --layers` runs it on arrays, and shows its layers.\n");
+    std::printf("\nNo labels: `voxshift run --layers` runs it on arrays, and shows its layers.\n");
     return 0;
   }
 

@@ -131,7 +131,7 @@ int segment(const SegmentOptions& given) {
   options.model = model_or_pretrained(options.model, "minkunet-lidar");
   Model model = load_point_model(options.model);
   if (!options.preprocess.empty() || !options.range.empty()) {
-    check<IoError>(model.own_profile() || !options.preprocess.empty(), options.model.string(),
+    check<IoError>(model.has_profile() || !options.preprocess.empty(), options.model.string(),
                    ": is a model without a profile, whose range could change; give --preprocess");
     Profile profile = options.preprocess.empty() ? model.profile() : find_profile(options.preprocess);
     if (!options.range.empty()) profile.voxelize.range = range_of(options.range);

@@ -1,9 +1,7 @@
 #include <voxshift/graph/image_map.h>
 #include <voxshift/graph/image_window.h>
+#include <voxshift/graph/product.h>
 #include <voxshift/graph/steps.h>
-#include <voxshift/sparse_conv/kernels.h>
-#include <voxshift/tensor/kernels.h>
-#include <voxshift/tensor/level.h>
 
 #include <algorithm>
 #include <utility>
@@ -13,63 +11,24 @@ namespace {
 
 constexpr std::int64_t kMostPairs = std::int64_t{1} << 27;  // of one image: 1 GiB
 
-// Groups are slices of the channels; each is a sparse convolution on the same map.
-class ImageMapStep final : public Step {
- public:
-  ImageMapStep(const Draft& draft, Device device, std::vector<std::shared_ptr<const PackedWeights>> groups, int map,
-               const Window& window, bool transposed)
-      : kind_(draft.node->op + " " + window_text(window)),
-        groups_(std::move(groups)),
-        activation_(draft.activation),
-        residual_last_(draft.residual_last),
-        map_(map),
-        transposed_(transposed) {
-    if (draft.weights.bias) bias_ = draft.weights.bias->to(device);
-  }
-
-  std::string kind() const override { return kind_; }
-  void run(const StepRun& run) const override {
-    const KernelMapViews& map = run.rows.map(map_);
-    const auto groups = static_cast<std::int64_t>(groups_.size());
-    const std::int64_t in = run.x.channels / groups, out = run.y.channels / groups;
-    const float* bias = floats_of(bias_);
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const ConstRowView residual = run.other.base != nullptr ? run.other.columns(g * out, out) : ConstRowView();
-      const Epilogue epilogue{bias != nullptr ? bias + g * out : nullptr, residual, activation_, residual_last_};
-      sparse_conv_kernels(run.context.device)
-          .conv(run.context, run.x.columns(g * in, in), transposed_ ? map.transposed : map.forward,
-                *groups_[static_cast<std::size_t>(g)], epilogue, run.y.columns(g * out, out));
-    }
-  }
-  std::int64_t pairs(const Context& context, const PlanRows& rows) const override {
-    return coordinate_kernels(context.device).pair_count(context, rows.map(map_).forward) /
-           static_cast<std::int64_t>(groups_.size());
-  }
-  std::size_t bytes() const override {
-    std::size_t sum = 0;
-    for (const auto& group : groups_) sum += group->bytes();
-    return sum;
-  }
-
- private:
-  std::string kind_;
-  std::vector<std::shared_ptr<const PackedWeights>> groups_;
-  std::optional<Array> bias_;
-  Activation activation_;
-  bool residual_last_;
-  int map_;
-  bool transposed_;
-};
-
-// Group g of weights [Cout, Cin / groups, height, width] as [taps, Cin / groups, Cout / groups].
-Array group_weights(const Array& weight, std::int64_t groups, std::int64_t g) {
-  const std::int64_t out = weight.dim(0) / groups, in = weight.dim(1), taps = weight.dim(2) * weight.dim(3);
+// [Cout, Cin / groups, height, width] as [taps, Cin / groups, Cout].
+Array by_taps(const Array& weight) {
+  const std::int64_t out = weight.dim(0), in = weight.dim(1), taps = weight.dim(2) * weight.dim(3);
   Array result({taps, in, out}, DType::kF32);
-  const float* from = weight.data<float>() + g * out * in * taps;
+  const float* from = weight.data<float>();
   for (std::int64_t o = 0; o < out; ++o)
     for (std::int64_t i = 0; i < in; ++i)
       for (std::int64_t t = 0; t < taps; ++t) result.data<float>()[(t * in + i) * out + o] = *from++;
   return result;
+}
+
+// The same window as backends know it best: half of the map of a centred one with odd sizes is the other half
+// exchanged.
+Window of_pixels(const Window& window, int fine, int coarse) {
+  Window centred = window;
+  centred.semantics = Semantics::kFloor;
+  centred.pad = {0, 0, 0, 0};
+  return fine == coarse && window.unit_stride() && centred.offset(0) == window.offset(0) ? centred : window;
 }
 
 }  // namespace
@@ -121,35 +80,15 @@ int inferred_window_images(Inference& node, const Window& window) {
 }
 
 int pixel_map(Lowering& lowering, int fine, int coarse, const Window& window) {
-  Window centred = window;
-  centred.semantics = Semantics::kFloor;
-  centred.pad = {0, 0, 0, 0};
-  // Half of the map of a centred window with odd sizes is the other half exchanged, which backends know of kFloor.
-  const bool is_centred = fine == coarse && window.unit_stride() && centred.offset(0) == window.offset(0);
-  return lowering.map(fine, coarse, is_centred ? centred : window);
-}
-
-std::string window_text(const Window& window) {
-  const auto text = [](const Window::Extents& e, bool shorter) {
-    return shorter && e[0] == e[1] ? std::to_string(e[0]) : std::to_string(e[0]) + "x" + std::to_string(e[1]);
-  };
-  return text(window.size, false) + (window.unit_stride() ? "" : " / " + text(window.stride, true));
+  return lowering.map(fine, coarse, of_pixels(window, fine, coarse));
 }
 
 void lower_image_convolution(const Draft& draft, Lowering& lowering, const Window& window, bool transposed) {
-  const Device device = lowering.device();
-  const Context context{device, nullptr, num_threads(), nullptr};
-  const std::int64_t groups = draft.node->whole("groups");
-  std::vector<std::shared_ptr<const PackedWeights>> packed;
-  for (std::int64_t g = 0; g < groups; ++g) {
-    const Array weight = group_weights(draft.weights.weight, groups, g).to(device);
-    packed.push_back(sparse_conv_kernels(device).pack(context, weight.data<float>(), weight.dim(0), weight.dim(1),
-                                                      weight.dim(2), lowering.dtype()));
-  }
+  Draft product = draft;
+  product.weights.weight = by_taps(draft.weights.weight);
   const int in = lowering.domain(draft.inputs[0]), out = lowering.domain(draft.output);
-  const int map = transposed ? pixel_map(lowering, out, in, window) : pixel_map(lowering, in, out, window);
-  lowering.add(draft, std::make_unique<ImageMapStep>(draft, device, std::move(packed), map, window, transposed),
-               draft.residual);
+  lower_convolution(product, lowering, transposed ? of_pixels(window, out, in) : of_pixels(window, in, out),
+                    transposed);
 }
 
 void lower_resampling(const Draft& draft, Lowering& lowering, Resampling resampling) {

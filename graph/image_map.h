@@ -27,9 +27,6 @@ int inferred_window_images(Inference& node, const Window& window);
 /// The kernel map of the window from the pixels of `fine` images to those of `coarse` ones.
 int pixel_map(Lowering& lowering, int fine, int coarse, const Window& window);
 
-/// "3x1 / 2"
-std::string window_text(const Window& window);
-
 /// A convolution, or from coarse to fine a transposed one, with weights [Cout, Cin / groups, height, width].
 void lower_image_convolution(const Draft& draft, Lowering& lowering, const Window& window, bool transposed);
 

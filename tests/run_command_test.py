@@ -155,3 +155,16 @@ def test_networks_on_frames(tmp_path):
     np.save(tmp_path / "frames.npy", frames[0])
     result = run("run", tmp_path / "video.safetensors", "--input", f"input={tmp_path / 'frames.npy'}")
     assert result.returncode == 1 and "[T, H, W, 3]" in result.stderr
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_info_of_networks_on_frames_without_classes(tmp_path, channels):
+    weight = np.zeros((4, channels, 3, 3), np.float32)
+    nodes = [{"name": "conv", "op": "conv2d", "inputs": ["input"], "padding": 1, "parameters": {"weight": "w"}}]
+    graph = {"input": "frames", "dims": 2, "in_channels": channels, "nodes": nodes, "outputs": ["conv"]}
+    vs.Model.from_graph(graph, {"w": weight}, None, 0).save(tmp_path / "net.safetensors")
+    result = run("info", tmp_path / "net.safetensors")
+    assert result.returncode == 0, result.stderr
+    assert ("conv 3x3" if channels == 3 else "Outputs: conv") in result.stdout
+    result = run("recognize", "no.mp4", "--model", tmp_path / "net.safetensors")
+    assert result.returncode == 1 and result.stderr.count("\n") == 1, result.stderr
