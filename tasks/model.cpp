@@ -190,6 +190,13 @@ Parameters taken(const Parameters& wanted, const Parameters& given) {
   return result;
 }
 
+// Of the frames that a profile of the model's own gives; else they may have any.
+Extent2d known_extent(const Graph& graph, bool has_profile, const Profile& profile) {
+  if (!has_profile || !on_frames(graph) || !profile.frames) return {};
+  check_valid(*profile.frames);
+  return {profile.frames->height, profile.frames->width};
+}
+
 }  // namespace
 
 std::vector<std::string> architecture_names() {
@@ -206,7 +213,7 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, std::optional
       profile_(profile ? *std::move(profile) : no_preparation(network_.graph)),
       classes_(std::move(classes)),
       skip_thresholds_(std::move(skip_thresholds)),
-      values_(check_graph(network_.graph, network_.parameters)) {
+      values_(check_graph(network_.graph, network_.parameters, known_extent(network_.graph, has_profile_, profile_))) {
   if (has_profile_) check_profile(network_.graph, profile_);
   for (const ClassInfo& one : classes_)
     check(one.raw_id <= kHighestId, "[classes] expected a whole number of 0 to ", kHighestId, ", found ", one.raw_id);

@@ -241,6 +241,16 @@ TEST(VideoNetwork, RefusesOtherInputsAndOutputs) {
           {"gives 3 channels", "takes 1"});
 }
 
+TEST(VideoModel, KnowsTheExtentsOfItsImages) {
+  const Model model = video_model(tiny_network(), 32, 24);
+  const auto extent_of = [&](const char* value) {
+    return model.values().domains[model.values().at(value).domain].extent;
+  };
+  EXPECT_EQ(extent_of("input"), (Extent2d{32, 24}));
+  EXPECT_EQ(extent_of("stem"), (Extent2d{16, 12}));
+  EXPECT_EQ(extent_of("d.pool"), (Extent2d{2, 2}));
+}
+
 TEST(Plan, FramesNeedAnExtent) {
   const Network network = tiny_network();
   expect_throw([&] { make_plan(network.graph, network.parameters, Device::cpu()); }, {"[plan]", "frames", "extent"});
