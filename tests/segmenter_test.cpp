@@ -191,7 +191,8 @@ TEST_P(SegmenterTest, InputsThatAreRefused) {
   expect_throw([&] { segmenter.segment(Array({9, 2}, DType::kF32).to(device())); }, {"C >= 3", "[9, 2]"});
   expect_throw([&] { segmenter.segment(Array({9}, DType::kF32).to(device())); }, {"[9]"});
   expect_throw([&] { segmenter.segment(Array({9, 4}, DType::kI32).to(device())); }, {"f32", "i32"});
-  EXPECT_EQ(segmenter.segment(Array({9, 4}, DType::kF32).to(device())).labels.count(), 9);  // it goes on working
+  const auto points = Array::from(std::vector<float>(9 * kChannels), {9, kChannels});
+  EXPECT_EQ(segmenter.segment(points.to(device())).labels.count(), 9);  // it goes on working
 
   NetworkWriter flat(kChannels, 2);
   Segmenter on_two_axes(flat.model(flat.conv(kGraphInput, 3)), device(), 1, DType::kF32);
