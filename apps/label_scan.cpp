@@ -47,9 +47,9 @@ bool takes_colours(const Model& model) { return model.profile().blocks && model.
 
 Model load_point_model(const std::filesystem::path& path) {
   Model model = Model::load(path);
-  check<IoError>(model.graph().input != GraphInput::kFrames, path.string(),
-                 ": expected a model that labels points, found ", model.arch(),
-                 ", which takes video (`voxshift recognize`)");
+  const InputKind taken = about(path, [&] { return model.graph().input().kind; });
+  check<IoError>(taken != InputKind::kFrames, path.string(), ": expected a model that labels points, found ",
+                 model.arch(), ", which takes video (`voxshift recognize`)");
   return model;
 }
 

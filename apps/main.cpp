@@ -302,7 +302,8 @@ void add_run(CLI::App& app, RunOptions& options) {
   command.add_option("model", options.model, "Model file")->required()->type_name("MODEL");
   command
       .add_option("--input", options.inputs,
-                  "Voxels: input=FEATURES.npy and input.coords=COORDS.npy (int32 [N, 1 + dims], batch first), for "
+                  "By the input's name, \"input\" unless the network calls it otherwise (`voxshift info`). Voxels: "
+                  "input=FEATURES.npy and input.coords=COORDS.npy (int32 [N, 1 + dims], batch first), for "
                   "bounded convolutions also input.shape=SHAPE.npy (int32 [dims]); points: "
                   "input=POINTS.npy, of several clouds also input.row_splits=SPLITS.npy (int64); frames of a clip: "
                   "input=FRAMES.npy (float32 [T, H, W, C], normalised)")

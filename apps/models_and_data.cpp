@@ -100,7 +100,7 @@ int info(const InfoOptions& options) {
   }
   const Model model = Model::load(options.model);
   const Profile& profile = model.profile();
-  if (profile.frames && model.graph().in_channels == 3) return video_info(options, model, *profile.frames);
+  if (profile.frames && model.graph().input().channels == 3) return video_info(options, model, *profile.frames);
   char cells[64];
   if (!model.has_profile()) {
     std::snprintf(cells, sizeof(cells), "the input as it is");
@@ -120,9 +120,15 @@ int info(const InfoOptions& options) {
               profile.name.c_str(), cells);
   print_parameters(model);
 
-  if (model.classes().empty() || model.graph().outputs.size() > 1 || !model.has_profile()) {
+  const Graph& graph = model.graph();
+  if (model.classes().empty() || graph.outputs.size() > 1 || !model.has_profile()) {
+    std::printf("\nInputs:");
+    for (const GraphInput& input : graph.inputs)
+      std::printf(" %s (%s, %lld channels)", input.name.c_str(),
+                  input.rows_of.empty() ? name(input.kind) : ("rows of " + input.rows_of).c_str(),
+                  static_cast<long long>(input.channels));
     std::printf("\nOutputs:");
-    for (const std::string& output : model.graph().outputs) std::printf(" %s", output.c_str());
+    for (const std::string& output : graph.outputs) std::printf(" %s", output.c_str());
     std::printf("\nNo labels: `voxshift run --layers` runs it on arrays, and shows its layers.\n");
     return 0;
   }

@@ -239,8 +239,9 @@ StreamOptions parse_skip(const std::string& skip) {
 VideoNetwork load_video_network(const std::filesystem::path& path, const std::string& device,
                                 const std::string& dtype) {
   const Model model = Model::load(path);
-  check<IoError>(model.graph().input == GraphInput::kFrames, path.string(), ": expected a model of video, found ",
-                 model.arch(), ", which labels points (`voxshift segment`)");
+  const InputKind taken = about(path, [&] { return model.graph().input().kind; });
+  check<IoError>(taken == InputKind::kFrames, path.string(), ": expected a model of video, found ", model.arch(),
+                 ", which labels points (`voxshift segment`)");
   return about(path,
                [&] { return VideoNetwork(model, parse_device(device), parse_network_dtype("recognize", dtype)); });
 }

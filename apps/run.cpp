@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -19,8 +20,8 @@ namespace fs = std::filesystem;
 
 using Arrays = std::map<std::string, Array>;
 
-/// The arrays that "NAME=FILE" name, for the names that the network has.
-Arrays read_inputs(const std::vector<std::string>& inputs, const std::vector<std::string>& names) {
+/// The arrays that "NAME=FILE" name, for the names that a network has.
+Arrays read_arrays(const std::vector<std::string>& inputs, const std::vector<std::string>& names) {
   Arrays arrays;
   for (const std::string& input : inputs) {
     const std::size_t at = std::min(input.find('='), input.size());
@@ -35,51 +36,69 @@ Arrays read_inputs(const std::vector<std::string>& inputs, const std::vector<std
   return arrays;
 }
 
-const Array& required(const Arrays& arrays, const std::string& name, const char* what) {
-  const auto found = arrays.find(name);
-  check(found != arrays.end(), "[run] --input ", name, "=FILE.npy is missing: ", what);
-  return found->second;
+/// The names of the arrays that make an input.
+std::vector<std::string> array_names(const GraphInput& input) {
+  std::vector<std::string> names{input.name};
+  if (!input.rows_of.empty()) return names;
+  if (input.kind == InputKind::kVoxels) names.insert(names.end(), {input.name + ".coords", input.name + ".shape"});
+  if (input.kind == InputKind::kPoints) names.push_back(input.name + ".row_splits");
+  return names;
 }
 
-Outputs run_on_voxels(Session& session, const std::vector<std::string>& inputs) {
-  const std::string features = kGraphInput, coords = features + ".coords", shape = features + ".shape";
-  const Arrays arrays = read_inputs(inputs, {features, coords, shape});
-  SparseTensor::Options options;
-  if (const auto given = arrays.find(shape); given != arrays.end()) {
-    const Array& extents = given->second;
-    check(extents.dtype() == DType::kI32 && extents.count() == session.graph().dims, "[run] ", shape,
-          " expects int32 [", session.graph().dims, "], found ", name(extents.dtype()), " ", extents.shape());
-    options.shape.emplace(SparseTensor::Extents{1, 1, 1, 1});
-    std::copy_n(extents.data<std::int32_t>(), extents.count(), options.shape->begin());
+/// A network's inputs as files give them.
+class Files {
+ public:
+  Files(const Graph& graph, const std::vector<std::string>& inputs) : graph_(graph) {
+    std::vector<std::string> names;
+    for (const GraphInput& input : graph.inputs) std::ranges::copy(array_names(input), std::back_inserter(names));
+    arrays_ = read_arrays(inputs, names);
   }
-  const SparseTensor x(required(arrays, coords, "int32 [N, 1 + dims], batch first"),
-                       required(arrays, features, "float32 [N, C]"), options);
-  return session.run(x.to(session.device()));
-}
 
-Outputs run_on_points(Session& session, const std::vector<std::string>& inputs) {
-  const std::string points = kGraphInput, splits = points + ".row_splits";
-  const Arrays arrays = read_inputs(inputs, {points, splits});
-  PointSet set{required(arrays, points, "float32 [N, C], x y z first").to(session.device()), {}};
-  if (arrays.contains(splits)) set.row_splits = arrays.at(splits);
-  return session.run(set);
-}
-
-Outputs run_on_frames(Session& session, const std::vector<std::string>& inputs) {
-  const Arrays arrays = read_inputs(inputs, {kGraphInput});
-  return session.run(required(arrays, kGraphInput, "float32 [T, H, W, C], normalised").to(session.device()));
-}
-
-Outputs run_session(Session& session, const std::vector<std::string>& inputs) {
-  switch (session.graph().input) {
-    case GraphInput::kVoxels:
-      return run_on_voxels(session, inputs);
-    case GraphInput::kPoints:
-      return run_on_points(session, inputs);
-    case GraphInput::kFrames:
-      break;
+  Input input(const GraphInput& input, Device device) const {
+    const bool own_rows = input.rows_of.empty();
+    if (input.kind == InputKind::kVoxels) {
+      const SparseTensor x = voxels(own_rows ? input.name : input.rows_of, input.name);
+      return own_rows ? Input(x.to(device)) : Input(x.features().to(device));
+    }
+    if (input.kind == InputKind::kFrames) return required(input.name, "float32 [T, H, W, C], normalised").to(device);
+    if (!own_rows) return required(input.name, "float32 [N, C]").to(device);
+    PointSet set{required(input.name, "float32 [N, C], x y z first").to(device), {}};
+    if (const auto splits = arrays_.find(input.name + ".row_splits"); splits != arrays_.end())
+      set.row_splits = splits->second;
+    return set;
   }
-  return run_on_frames(session, inputs);
+
+ private:
+  const Array& required(const std::string& name, const char* what) const {
+    const auto found = arrays_.find(name);
+    check(found != arrays_.end(), "[run] --input ", name, "=FILE.npy is missing: ", what);
+    return found->second;
+  }
+
+  /// Features on the voxels of an input, in whose order the tensor brings them.
+  SparseTensor voxels(const std::string& coords, const std::string& features) const {
+    SparseTensor::Options options;
+    if (const auto given = arrays_.find(coords + ".shape"); given != arrays_.end()) {
+      const Array& extents = given->second;
+      check(extents.dtype() == DType::kI32 && extents.count() == graph_.dims, "[run] ", given->first,
+            " expects int32 [", graph_.dims, "], found ", name(extents.dtype()), " ", extents.shape());
+      options.shape.emplace(SparseTensor::Extents{1, 1, 1, 1});
+      std::copy_n(extents.data<std::int32_t>(), extents.count(), options.shape->begin());
+    }
+    return {required(coords + ".coords", "int32 [N, 1 + dims], batch first"), required(features, "float32 [N, C]"),
+            options};
+  }
+
+  const Graph& graph_;
+  Arrays arrays_;
+};
+
+Outputs run_session(Session& session, const std::vector<std::string>& given) {
+  const Files files(session.graph(), given);
+  Inputs inputs;
+  for (const GraphInput& input : session.graph().inputs)
+    inputs.emplace(input.name, files.input(input, session.device()));
+  return session.run(inputs);
 }
 
 /// The file of a value: its name, without what a folder would be.

@@ -94,7 +94,7 @@ void labels(const Array& points) {
 
 // `count` convolutions 3^3, one after the other on one map.
 Model chain(std::int64_t channels, int count, std::mt19937& random) {
-  Graph graph{GraphInput::kVoxels, 3, channels, {}, ""};
+  Graph graph{3, {{kGraphInput, InputKind::kVoxels, channels}}};
   Parameters parameters;
   std::string last = kGraphInput;
   for (int i = 0; i < count; ++i) {

@@ -132,7 +132,7 @@ void add_devoxelize(const Options& options, const Scan& scan, int threads) {
 // devoxelize at the voxels of stride 1, their mean in each coarse voxel (so that what is devoxelized is a buffer that
 // the session keeps), a linear map to one channel and devoxelize again.
 Network devoxelize_network() {
-  NetworkBuilder net(GraphInput::kVoxels, 4, 1);
+  NetworkBuilder net(InputKind::kVoxels, 4, 1);
   const std::string coarse = net.conv("down2", net.conv("down1", kGraphInput, 4, 2, 2), kChannels, 2, 2);
   const std::string points = net.add("devoxelize", "devoxelize", {coarse, kGraphInput});
   const std::string head = net.linear("head", net.add("voxelize", "voxelize", {points, coarse}), 1, false);

@@ -41,7 +41,7 @@ Network layer_network(std::int64_t in, std::int64_t out, std::mt19937& random) {
   head.op = "linear";
   head.inputs = {relu.name};
   head.parameters = {{"weight", "head.weight"}};
-  const Graph graph{GraphInput::kVoxels, 3, in, {conv, relu, head}, {head.name}};
+  const Graph graph{3, {{kGraphInput, InputKind::kVoxels, in}}, {conv, relu, head}, {head.name}};
   const auto bound = [](std::int64_t fan) { return 1 / std::sqrt(static_cast<float>(fan)); };
   const Parameters parameters{{"layer.kernel", random_array({27, in, out}, bound(3 * in), random)},
                               {"head.weight", random_array({1, out}, bound(out), random)}};

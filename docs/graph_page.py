@@ -20,7 +20,16 @@ A network is a graph of ops with named tensors, in one `.safetensors` file. `Mod
 ```
 
 `input` says what the rows of the value called `input` are: the `voxels` of a sparse tensor, the `points` of one or more clouds
-(x, y and z are the first three channels), or the pixels of `frames`. A node is
+(x, y and z are the first three channels), or the pixels of `frames`. A network with several inputs, or one of another name, has a
+list in place of `input` and `in_channels`:
+
+```
+"inputs": [{"name": "scan", "kind": "voxels", "channels": 4}, {"name": "normals", "rows_of": "scan", "channels": 3}]
+```
+
+An input that gives `rows_of` in place of a kind has further channels of the rows of one before it. Inputs of rows of their own meet
+where an op joins them, like `union_add`, or one row per cloud, batch or frame (`avg_pool`, `max_pool`, `broadcast`): points and frames
+hold as many of those, and voxels lie in no more batches. A node is
 
 ```
 {"name": "conv0", "op": "conv", "inputs": ["input"], "parameters": {"weight": "name of a tensor"}, "kernel_size": [3, 3, 3]}
@@ -33,12 +42,11 @@ another shape, or values whose rows never meet, is one error that names the node
 ```python
 model = vs.Model.from_graph(graph, {"name of a tensor": weight}, profile=None, classes=0)
 model.save("net.safetensors")                 # `voxshift run net.safetensors --input .. --out ..` runs it, too
-features, coords = model.run(x)["name of a node"]
+features, coords = model.run(x)["name of a node"]  # of several inputs model.run({"scan": x, "normals": y})
 ```
 
-`classes` and `profile` are for networks that label points (`Model.segment`). Networks on `frames` run as streams and clips: of the ops
-below they know conv2d, linear, batch_norm, add, max_pool2d, avg_pool, temporal_shift and, after a product or a sum, the functions of a
-number (relu, hard_swish, clip ..) but prelu. Batch norm, these functions and sums are folded into the product before them, and a concatenation is written where it lies; nothing has to be fused by hand.
+`classes` and `profile` are for networks that label points (`Model.segment`). Networks on `frames` run as streams and clips, with any
+op of images. Batch norm, functions of a number (relu, hard_swish, clip ..) and sums are folded into the product before them, and a concatenation is written where it lies; nothing has to be fused by hand.
 
 `voxshift.graph_ops()` gives this table to programs. A definition is a file in `graph/ops/`; this page is written by
 `docs/graph_page.py`.

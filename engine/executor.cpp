@@ -84,11 +84,9 @@ RowView Executor::rows_of(int index, const Span& span) const {
   const Value& v = plan_->value(index);
   const Buffer& buffer = plan_->buffers[static_cast<std::size_t>(v.buffer)];
   RowView whole{nullptr, buffer.channels, span.count, buffer.channels, v.dtype};
-  if (v.buffer == plan_->value(plan_->input).buffer) {
-    whole.base = const_cast<void*>(in_.base);  // never a step's output
-    whole.row_stride = in_.row_stride;
-  } else if (void* external = external_[static_cast<std::size_t>(v.buffer)]; external != nullptr) {
-    whole.base = external;
+  if (const RowView& external = external_[static_cast<std::size_t>(v.buffer)]; external.channels > 0) {
+    whole.base = external.base;
+    whole.row_stride = external.row_stride;
   } else {
     const StageMemory& stage = memory_[static_cast<std::size_t>(plan_->stage(buffer.domain))];
     whole.base = stage.base + stage.plan.offset(v.buffer);
@@ -96,15 +94,30 @@ RowView Executor::rows_of(int index, const Span& span) const {
   return whole.rows(buffer.partial ? 0 : span.first, span.count).columns(v.column, v.channels);
 }
 
+// In the plan's dtype: rounded where it is another.
+void Executor::place_input(int index, const ConstRowView& in) {
+  const Value& value = plan_->value(index);
+  // Never a step's output.
+  RowView placed{const_cast<void*>(in.base), in.row_stride, in.count, in.channels, in.dtype};
+  if (in.dtype != value.dtype) {
+    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(value.dtype));
+    placed = {rounded, in.channels, in.count, in.channels, value.dtype};
+    row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, placed);
+  }
+  external_[static_cast<std::size_t>(value.buffer)] = placed;
+}
+
 // Values on the domains of one stage share memory by their lifetimes: no rows of later ones are known yet.
 void Executor::place_stage(int stage, const OutputMemory& memory) {
-  for (std::size_t o = 0; o < outputs(); ++o)
-    if (plan_->stage(output_domain(o)) == stage)
-      external_[static_cast<std::size_t>(plan_->value(plan_->outputs[o]).buffer)] = memory(o);
+  for (std::size_t o = 0; o < outputs(); ++o) {
+    if (plan_->stage(output_domain(o)) != stage) continue;
+    const Value& value = plan_->value(plan_->outputs[o]);
+    external_[static_cast<std::size_t>(value.buffer)] = {memory(o), value.channels, output_rows(o), value.channels,
+                                                         value.dtype};
+  }
   for (std::size_t b = 0; b < bytes_.size(); ++b) {
-    const bool is_input = static_cast<int>(b) == plan_->value(plan_->input).buffer;
     const Buffer& buffer = plan_->buffers[b];
-    const bool is_placed = !is_input && external_[b] == nullptr && plan_->stage(buffer.domain) == stage;
+    const bool is_placed = external_[b].channels == 0 && plan_->stage(buffer.domain) == stage;
     std::int64_t rows = is_placed ? geometry_.rows(buffer.domain).count : 0;
     if (buffer.partial) rows = std::min(rows, joined_rows());
     bytes_[b] = rows * buffer.channels * static_cast<std::int64_t>(size_of(buffer.dtype));
@@ -117,21 +130,15 @@ void Executor::place_stage(int stage, const OutputMemory& memory) {
 void Executor::run(const ConstRowView& in, std::span<void* const> outs) {
   for (std::size_t o = 0; o < outputs(); ++o)
     check(output_known(o), "[run] the rows of output ", o, " are selected by features, expected known ones");
-  run(in, [&outs](std::size_t output) { return outs[output]; });
+  run({&in, 1}, [&outs](std::size_t output) { return outs[output]; });
 }
 
-void Executor::run(const ConstRowView& in, const OutputMemory& memory, const BeforeStep& before) {
+void Executor::run(std::span<const ConstRowView> ins, const OutputMemory& memory, const BeforeStep& before) {
   const auto start = Clock::now();
   const double known_seconds = report_.maps_seconds;
-  std::fill(external_.begin(), external_.end(), nullptr);
+  std::fill(external_.begin(), external_.end(), RowView{});
+  for (std::size_t i = 0; i < ins.size(); ++i) place_input(plan_->inputs[i], ins[i]);
   place_stage(0, memory);
-  in_ = in;
-  if (const DType wanted = plan_->value(plan_->input).dtype; in.dtype != wanted) {
-    auto* rounded = features_.allocate_bytes(static_cast<std::size_t>(in.count * in.channels) * size_of(wanted));
-    const RowView copy{rounded, in.channels, in.count, in.channels, wanted};
-    row_kernels(device_).affine(context(), in, nullptr, nullptr, {}, {}, copy);
-    in_ = copy;
-  }
   int stage = 0;
   for (std::size_t first = 0, last = 0; first < plan_->steps.size(); first = last) {
     const auto made = static_cast<std::size_t>(stage);

@@ -12,8 +12,8 @@
 
 namespace voxshift {
 
-/// One user of a plan. Per input: reset(), then geometry().set_voxels(), set_points() or set_frames(), then build(),
-/// then run().
+/// One user of a plan. Per run: reset(), then for each input with rows of its own geometry().set_voxels(), set_points()
+/// or set_frames(), then build(), then run().
 class Executor {
  public:
   /// Called before each step with its input's rows.
@@ -55,11 +55,11 @@ class Executor {
   /// Memory for an output, of the plan's dtype, that lasts until reset(); for rows that are known.
   RowView output_memory(std::size_t output = 0);
 
-  /// Runs all steps: `in` are the input's rows, f32 or of the plan's dtype; the memory takes each output's, of the
-  /// plan's.
-  void run(const ConstRowView& in, const OutputMemory& memory, const BeforeStep& before = {});
+  /// Runs all steps: `ins` are the rows of each input, f32 or of the plan's dtype; the memory takes each output's, of
+  /// the plan's.
+  void run(std::span<const ConstRowView> ins, const OutputMemory& memory, const BeforeStep& before = {});
 
-  /// The same for outputs that are known.
+  /// The same for one input and outputs that are known.
   void run(const ConstRowView& in, std::span<void* const> outs);
 
   /// Whether run() waits for every step to tell its time, and counts pairs and MACs. Off, the report has rows only and
@@ -78,6 +78,7 @@ class Executor {
   RowView rows_of(int value) const;
   RowView rows_of(int value, const Span& span) const;
   void build_stage(int stage);
+  void place_input(int value, const ConstRowView& in);
   void place_stage(int stage, const OutputMemory& memory);
   void select(int stage);
   void finish_phase() const;
@@ -96,8 +97,7 @@ class Executor {
   };
   std::vector<StageMemory> memory_;  // by stage: of the values on its domains
   std::vector<std::int64_t> bytes_;
-  ConstRowView in_;
-  std::vector<void*> external_;  // by buffer: the caller's memory of an output, else null
+  std::vector<RowView> external_;  // by buffer: the caller's memory of an input or output, else none
   bool detailed_ = true;
   RunReport report_;
 };

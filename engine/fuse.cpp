@@ -100,16 +100,16 @@ const Draft* sole_source(Drafts& drafts, const Draft& draft, const std::vector<s
 
 // Takes convolution -> depthwise -> the pointwise draft i as one, front to back: of two inverted residuals that share a
 // convolution the first one has it. True when the drafts before i are gone.
-bool fuse_inverted_residual(Drafts& drafts, std::size_t i, const std::vector<std::string>& outputs) {
+bool fuse_inverted_residual(Drafts& drafts, std::size_t i, const Graph& graph) {
   if (!is_pointwise(drafts[i]) || !drafts[i].front.empty()) return false;
-  const Draft* depthwise = sole_source(drafts, drafts[i], outputs);
+  const Draft* depthwise = sole_source(drafts, drafts[i], graph.outputs);
   if (depthwise == nullptr || !is_depthwise(*depthwise)) return false;
   const Window2d window = depthwise->image_product()->window;
   if ((window.kernel != 3 && window.kernel != 5) || window.stride > 2 || window.padding != window.kernel / 2)
     return false;
-  const Draft* first = sole_source(drafts, *depthwise, outputs);
+  const Draft* first = sole_source(drafts, *depthwise, graph.outputs);
   if (first == nullptr || !first->image_product() || is_depthwise(*first) || !first->front.empty()) return false;
-  if (!is_pointwise(*first) && first->inputs[0] != kGraphInput) return false;
+  if (!is_pointwise(*first) && !graph.has_input(first->inputs[0])) return false;
   Draft fused = drafts[i];
   fused.front = {*first, *depthwise};
   fused.inputs = first->inputs;
@@ -148,7 +148,7 @@ std::vector<Draft> fused_drafts(const Graph& graph, const Parameters& parameters
   for (std::size_t i = 0; i < drafts.size();)
     if (!fuse_shift(drafts, i, graph.outputs)) ++i;
   for (std::size_t i = 0; i < drafts.size();)
-    if (fuse_inverted_residual(drafts, i, graph.outputs))
+    if (fuse_inverted_residual(drafts, i, graph))
       i -= 2;
     else
       ++i;

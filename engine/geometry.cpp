@@ -74,28 +74,33 @@ Geometry::Geometry(const Plan& plan, Device device)
 
 void Geometry::reset() { arena_.reset(); }
 
-void Geometry::set_voxels(const Level& level, const std::optional<Window::Extents>& shape) {
-  rows_[0].level = level;
-  rows_[0].count = level.count;
-  rows_[0].shape = shape;
+void Geometry::set_voxels(const Level& level, const std::optional<Window::Extents>& shape, int domain) {
+  DomainRows& input = rows_[static_cast<std::size_t>(domain)];
+  input.level = level;
+  input.count = level.count;
+  input.shape = shape;
 }
 
-void Geometry::set_points(const Clouds& clouds) {
-  rows_[0].points = clouds.points;
-  rows_[0].count = clouds.points.count;
-  rows_[0].splits.assign(clouds.splits, clouds.splits + clouds.count + 1);
+void Geometry::set_points(const Clouds& clouds, int domain) {
+  DomainRows& input = rows_[static_cast<std::size_t>(domain)];
+  input.points = clouds.points;
+  input.count = clouds.points.count;
+  input.splits.assign(clouds.splits, clouds.splits + clouds.count + 1);
 }
 
-void Geometry::set_frames(std::int64_t count) {
-  const std::int64_t pixels = plan_.domains[0].extent.pixels();
-  rows_[0].count = count * pixels;
-  even_splits(static_cast<std::size_t>(count), pixels, rows_[0].splits);
+void Geometry::set_frames(std::int64_t count, int domain) {
+  DomainRows& input = rows_[static_cast<std::size_t>(domain)];
+  const std::int64_t pixels = plan_.domains[domain].extent.pixels();
+  input.count = count * pixels;
+  even_splits(static_cast<std::size_t>(count), pixels, input.splits);
 }
 
 void Geometry::build(const Context& context, int stage) {
-  if (stage == 0 && plan_.domains.is_images(0)) build_pixels(context, 0, rows_[0]);
-  if (stage == 0) coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
-  for (std::size_t d = 1; d < rows_.size(); ++d)
+  if (stage == 0) {
+    if (plan_.inputs.size() > 1) cloud_count();  // refuses inputs that do not belong together
+    coarser_levels(in_place(context), rows_[0].level, strides_, levels_);
+  }
+  for (std::size_t d = 0; d < rows_.size(); ++d)
     if (plan_.stages[d] == stage) build_domain(context, static_cast<int>(d), rows_[d]);
   build_maps(context, stage);
   for (std::size_t l = 0; l < links_.size(); ++l) {
@@ -118,21 +123,38 @@ void Geometry::build_maps(const Context& context, int stage) {
     if (is_wanted(plan_.maps[m])) maps_[m] = *next++;
 }
 
+// Clouds, batches or frames: as many as points or frames have; else, as the last voxel of them all tells.
 std::int64_t Geometry::cloud_count() const {
-  const DomainRows& input = rows(0);
-  if (!plan_.domains.is_voxels(0)) return static_cast<std::int64_t>(input.splits.size()) - 1;
-  const std::int64_t count = input.level.count > 0 ? std::int64_t{input.level.layout.highest(0)} + 1 : 0;
-  check_clouds("graph", count - 1, input.level.count);
-  return count;
+  std::optional<std::int64_t> told;
+  std::int64_t batches = 0;
+  for (const int index : plan_.inputs) {
+    const int domain = plan_.value(index).domain;
+    const DomainRows& input = rows(domain);
+    if (plan_.domains.is_voxels(domain)) {
+      const std::int64_t count = input.level.count > 0 ? std::int64_t{input.level.layout.highest(0)} + 1 : 0;
+      check_clouds("graph", count - 1, input.level.count);
+      batches = std::max(batches, count);
+    } else {
+      const std::int64_t count = static_cast<std::int64_t>(input.splits.size()) - 1;
+      check(told.value_or(count) == count, "[run] the inputs hold ", told.value_or(0), " and ", count,
+            " clouds or frames, expected as many of each");
+      told = count;
+    }
+  }
+  check(batches <= told.value_or(batches), "[run] voxels lie in ", batches, " batches, the other inputs hold ",
+        told.value_or(0), " clouds or frames");
+  return told.value_or(batches);
 }
 
 void Geometry::build_domain(const Context& context, int index, DomainRows& made) {
   const Domain& domain = plan_.domains[index];
   const DomainRows& parent = rows(std::max(domain.parent, 0));
-  const std::size_t clouds = rows(0).splits.empty() ? 0 : rows(0).splits.size() - 1;
+  const std::size_t clouds = parent.splits.empty() ? 0 : parent.splits.size() - 1;
   const auto& kernels = point_voxel_kernels(context.device);
   switch (domain.kind) {
     case DomainKind::kInput:
+      if (plan_.domains.is_images(index)) build_pixels(context, index, made);
+      break;
     case DomainKind::kAbove:
     case DomainKind::kTop:
       break;  // given, or made by select()

@@ -1,4 +1,4 @@
-// Where the rows of a plan lie for one input: coordinates of every domain, kernel maps and links between domains.
+// Where the rows of a plan lie for one run: coordinates of every domain, kernel maps and links between domains.
 #pragma once
 
 #include <voxshift/engine/plan.h>
@@ -9,23 +9,24 @@
 
 namespace voxshift {
 
-/// Everything about one input that does not depend on features. Keeps its memory from input to input.
+/// Everything about one run's inputs that does not depend on features. Keeps its memory from run to run.
 class Geometry {
  public:
   Geometry(const Plan& plan, Device device);
 
-  /// Gives the memory of the last input back.
+  /// Gives the memory of the last run back.
   void reset();
 
-  /// Memory that lives as long as this input's coordinates.
+  /// Memory that lives as long as this run's coordinates.
   Arena& arena() { return arena_; }
 
-  /// The input's rows, one of the three.
-  void set_voxels(const Level& level, const std::optional<Window::Extents>& shape);
-  void set_points(const Clouds& clouds);
-  void set_frames(std::int64_t count);
+  /// The rows of an input, one of the three for each; `domain` is the input's.
+  void set_voxels(const Level& level, const std::optional<Window::Extents>& shape, int domain = 0);
+  void set_points(const Clouds& clouds, int domain = 0);
+  void set_frames(std::int64_t count, int domain = 0);
 
-  /// Computes all the rest of a stage. Scratch comes from context.arena, here and below.
+  /// Computes all the rest of a stage. Throws InvalidArgument for inputs of different numbers of clouds. Scratch comes
+  /// from context.arena, here and below.
   void build(const Context& context, int stage);
 
   /// The rows of a selection, of its parent's numbers `scores`; before its stage is built.
@@ -36,7 +37,7 @@ class Geometry {
   std::size_t bytes() const { return arena_.bytes(); }
 
  private:
-  std::int64_t cloud_count() const;  // clouds or batches of the input
+  std::int64_t cloud_count() const;
   void build_domain(const Context& context, int domain, DomainRows& rows);
   void build_pixels(const Context& context, int domain, DomainRows& images);
   void build_coarser(const Context& context, int domain, DomainRows& rows);
@@ -56,7 +57,8 @@ class Geometry {
   std::vector<KernelMapViews> maps_;
   std::vector<MapRequest> requests_;  // of the stage that is built, and what becomes of them
   std::vector<KernelMapViews> built_;
-  // Domains that follow from the input's voxels by one kFloor window after the other: a backend makes them together.
+  // Domains that follow from the first input's voxels by one kFloor window after the other: a backend makes them
+  // together.
   std::vector<int> chain_;
   std::vector<Window::Extents> strides_;  // of the chain, from the input
   std::vector<Level> levels_;

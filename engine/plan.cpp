@@ -16,7 +16,7 @@ class Planner final : public Lowering {
   Planner(const Graph& graph, const Parameters& parameters, GraphValues types, Device device, DType dtype)
       : graph_(graph), parameters_(parameters), types_(std::move(types)), device_(device), plan_{types_.domains} {
     plan_.dtype = dtype;
-    plan_.input = add_value(kGraphInput);
+    for (const GraphInput& input : graph.inputs) plan_.inputs.push_back(add_value(input.name));
   }
 
   Plan make(Passes passes) {
@@ -32,13 +32,14 @@ class Planner final : public Lowering {
     for (const std::string& output : graph_.outputs) plan_.outputs.push_back(alone(output));
     set_stages();
     set_lifetimes();
-    if (passes == Passes::kAll && graph_.input != GraphInput::kFrames) join_steps();
+    if (passes == Passes::kAll && !plan_.domains.only_frames()) join_steps();
     return std::move(plan_);
   }
 
   Device device() const override { return device_; }
   DType dtype() const override { return plan_.dtype; }
   const Domains& domains() const override { return plan_.domains; }
+  bool is_input(const std::string& value) const override { return graph_.has_input(value); }
   int domain(const std::string& value) const override { return types_.at(value).domain; }
 
   std::int64_t channels(const std::string& value) const override { return types_.at(value).channels; }
@@ -108,7 +109,7 @@ class Planner final : public Lowering {
       std::int64_t column = whole.column;
       for (const std::string& name : draft->inputs) {
         Value& part = at(name);
-        if (name != kGraphInput && !is_columns(name) && part.buffer < 0) {
+        if (!graph_.has_input(name) && !is_columns(name) && part.buffer < 0) {
           part.buffer = whole.buffer;
           part.column = column;
         }
@@ -158,9 +159,9 @@ class Planner final : public Lowering {
 
   // Whether the caller provides the buffer.
   bool is_external(int buffer) const {
-    return buffer == plan_.value(plan_.input).buffer ||
-           std::any_of(plan_.outputs.begin(), plan_.outputs.end(),
-                       [&](int output) { return buffer == plan_.value(output).buffer; });
+    const auto is_of = [&](int value) { return buffer == plan_.value(value).buffer; };
+    return std::any_of(plan_.inputs.begin(), plan_.inputs.end(), is_of) ||
+           std::any_of(plan_.outputs.begin(), plan_.outputs.end(), is_of);
   }
 
   // A value that has a buffer for itself: an output is handed to the caller.
@@ -234,11 +235,13 @@ class Planner final : public Lowering {
 }  // namespace
 
 Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype, Passes passes,
-               Extent2d frame) {
-  check(graph.input != GraphInput::kFrames || frame.pixels() > 0,
-        "[plan] the network takes frames, of which the extent must be known");
+               const FrameExtents& frames) {
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i)
+    check(graph.inputs[i].kind != InputKind::kFrames || !graph.inputs[i].rows_of.empty() ||
+              (i < frames.size() && frames[i].pixels() > 0),
+          "[plan] the network takes frames, of which the extent must be known");
   Graph sorted = graph;
-  GraphValues types = check_graph(sorted, parameters, frame);
+  GraphValues types = check_graph(sorted, parameters, frames);
   return Planner(sorted, parameters, std::move(types), device, dtype).make(passes);
 }
 

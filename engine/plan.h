@@ -60,10 +60,11 @@ struct Plan {
   std::vector<std::unique_ptr<Step>> steps = {};
   std::vector<Selection> selections = {};  ///< by step
   std::vector<int> stages = {};            ///< by domain: as many selections are made before its rows are known
-  int input = -1;                          ///< value whose buffer the caller provides
-  std::vector<int> outputs = {};           ///< likewise, in the graph's order
+  std::vector<int> inputs = {};            ///< values whose buffers the caller provides, in the graph's order
+  std::vector<int> outputs = {};           ///< likewise
   DType dtype = DType::kF32;               ///< of values whose steps do not say otherwise
 
+  int input() const { return inputs.front(); }  ///< of a network with one
   const Value& value(int index) const { return values[static_cast<std::size_t>(index)]; }
   int stage(int domain) const { return stages[static_cast<std::size_t>(domain)]; }
 };
@@ -71,9 +72,9 @@ struct Plan {
 /// Whether batch norm is folded and epilogues are fused, or every node is a step that bears its name.
 enum class Passes { kAll, kNone };
 
-/// Checks the graph as check_graph does. `frame`: the extent of a network's frames, which are consecutive ones of a
-/// clip. Throws InvalidArgument also where it is missing.
+/// Checks the graph as check_graph does. `frames`: the extents of its frames, which are consecutive ones of a clip.
+/// Throws InvalidArgument also where one is missing.
 Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype = DType::kF32,
-               Passes passes = Passes::kAll, Extent2d frame = {});
+               Passes passes = Passes::kAll, const FrameExtents& frames = {});
 
 }  // namespace voxshift

@@ -1,9 +1,11 @@
 #include <voxshift/engine/executor.h>
+#include <voxshift/engine/inputs.h>
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/engine/session.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/kernels.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -12,67 +14,47 @@ namespace voxshift {
 struct Session::Impl {
   Impl(const Network& n, Device d, const Threads& t, DType type)
       : graph(n.graph), device(d), pool(t.pool()), dtype(type), detailed(d.kind == Device::Kind::kCpu) {
-    if (graph.input == GraphInput::kFrames) {
+    if (std::any_of(graph.inputs.begin(), graph.inputs.end(),
+                    [](const GraphInput& input) { return input.kind == InputKind::kFrames; })) {
       Graph checked = graph;
       check_graph(checked, n.parameters);
       parameters = n.parameters;
     } else {
-      plan(n.parameters, {});
+      wanted.resize(graph.inputs.size());
+      plan(n.parameters);
     }
   }
 
-  // Of frames the plan depends on the extent.
-  void plan(const Parameters& weights, Extent2d frame) {
-    auto made = std::make_shared<const Plan>(make_plan(graph, weights, device, dtype, Passes::kAll, frame));
-    extent = {};
+  // Of frames the plan depends on the extents, those that are wanted.
+  void plan(const Parameters& weights) {
+    auto made = std::make_shared<const Plan>(make_plan(graph, weights, device, dtype, Passes::kAll, wanted));
+    extents.clear();
     executor.emplace(std::move(made), device, pool);
     executor->set_detailed(detailed);
-    extent = frame;
+    extents = wanted;
   }
 
-  // Gives the geometry the rows of x.
-  ConstRowView place(const char* op, const SparseTensor& x) {
-    check(graph.input == GraphInput::kVoxels, "[", op, "] the model takes ", name(graph.input), ", not voxels");
-    check(x.channels() == graph.in_channels && x.dims() == graph.dims, "[", op, "] the model takes ", graph.in_channels,
-          " channels on ", graph.dims, " axes, the tensor has ", x.channels(), " on ", x.dims());
-    check(x.device() == device, "[", op, "] the tensor is on ", name(x.device()), ", the session on ", name(device));
+  // Gives the executor the inputs that `views` tells of.
+  void place(const char* op) {
+    wanted.assign(graph.inputs.size(), {});
+    for (std::size_t i = 0; i < views.size(); ++i) {
+      check_input(op, graph, i, views[i], device);
+      wanted[i] = extent_of(views[i]);
+    }
+    if (!executor || wanted != extents) plan(parameters);
     executor->reset();
-    executor->geometry().set_voxels(x.map()->level(), x.shape());
-    return rows_of(x.features());
+    ins.clear();
+    for (std::size_t i = 0; i < views.size(); ++i) ins.push_back(place_input(op, graph, i, views[i], *executor));
   }
 
-  ConstRowView place(const char* op, const PointSet& clouds) {
-    check(graph.input == GraphInput::kPoints, "[", op, "] the model takes ", name(graph.input), ", not points");
-    check(clouds.points.dim(1) == graph.in_channels, "[", op, "] the model takes ", graph.in_channels,
-          " channels, points have ", clouds.points.dim(1));
-    check(clouds.points.device() == executor->device(), "[", op, "] points are on ", name(clouds.points.device()),
-          ", the session on ", name(executor->device()));
-    executor->reset();
-    executor->geometry().set_points(clouds_of(clouds));
-    return rows_of(clouds.points);
-  }
-
-  ConstRowView place(const char* op, const Array& frames) {
-    check(graph.input == GraphInput::kFrames, "[", op, "] the model takes ", name(graph.input), ", not frames");
-    check(
-        frames.dtype() == DType::kF32 && frames.rank() == 4 && frames.count() > 0 && frames.dim(3) == graph.in_channels,
-        "[", op, "] frames expects f32 [T, H, W, ", graph.in_channels, "], found ", name(frames.dtype()), " ",
-        frames.shape());
-    check(frames.device() == device, "[", op, "] frames are on ", name(frames.device()), ", the session on ",
-          name(device));
-    if (const Extent2d found{frames.dim(1), frames.dim(2)}; extent != found) plan(parameters, found);
-    executor->reset();
-    executor->geometry().set_frames(frames.dim(0));
-    return rows_of(frames.reshaped({frames.dim(0) * extent.pixels(), frames.dim(3)}));
-  }
-
-  // Fills `features` with those of every output; after place().
-  void run(const ConstRowView& in) {
+  // Fills `features` with those of every output.
+  void run(const char* op) {
+    place(op);
     executor->build();
     const std::size_t count = executor->outputs();
     features.assign(count, std::nullopt);
     memory.assign(count, nullptr);
-    executor->run(in, [this](std::size_t o) {
+    executor->run(ins, [this](std::size_t o) {
       features[o].emplace(Shape{executor->output_rows(o), executor->output_channels(o)}, DType::kF32,
                           executor->device());
       memory[o] = executor->dtype() == DType::kF32 ? features[o]->memory() : executor->output_memory(o).base;
@@ -110,21 +92,36 @@ struct Session::Impl {
     return result;
   }
 
-  template <class Input>
-  Outputs run_all(const Input& input) {
-    run(place("run", input));
+  Outputs run_all() {
+    run("run");
     Outputs outputs;
     for (std::size_t o = 0; o < features.size(); ++o) outputs[graph.outputs[o]] = {shaped(o), coords(o)};
     executor->reset();
     return outputs;
   }
 
-  template <class Input>
-  Array run_only(const Input& input) {
+  Outputs run_all(const Inputs& inputs) {
+    views_of("run", graph, inputs, views);
+    return run_all();
+  }
+
+  Outputs run_all(const InputView& x) {
+    take_only("run", x);
+    return run_all();
+  }
+
+  Array run_only(const InputView& x) {
     check(graph.outputs.size() == 1, "[forward] the network has ", graph.outputs.size(), " outputs, which run() gives");
-    run(place("forward", input));
+    take_only("forward", x);
+    run("forward");
     executor->reset();
     return std::move(*features.front());
+  }
+
+  void take_only(const char* op, const InputView& x) {
+    check(graph.inputs.size() == 1, "[", op, "] the network has ", graph.inputs.size(),
+          " inputs, which run() takes by name");
+    views.assign(1, x);
   }
 
   Graph graph;
@@ -134,7 +131,9 @@ struct Session::Impl {
   DType dtype;
   bool detailed;
   std::optional<Executor> executor;            // of frames from the first run on
-  Extent2d extent;                             // of frames
+  FrameExtents extents, wanted;                // that it was made for; of the inputs at hand
+  std::vector<InputView> views;                // the inputs at hand
+  std::vector<ConstRowView> ins;               // their rows
   std::vector<std::optional<Array>> features;  // of the outputs of the last run
   std::vector<void*> memory;                   // where they are written, in the plan's dtype
 };
@@ -145,12 +144,13 @@ Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
-Outputs Session::run(const SparseTensor& x) { return impl_->run_all(x); }
-Outputs Session::run(const PointSet& points) { return impl_->run_all(checked(points, "run", "points")); }
-Array Session::forward(const SparseTensor& x) { return impl_->run_only(x); }
-Outputs Session::run(const Array& frames) { return impl_->run_all(frames); }
-Array Session::forward(const Array& frames) { return impl_->run_only(frames); }
-Array Session::forward(const PointSet& points) { return impl_->run_only(checked(points, "forward", "points")); }
+Outputs Session::run(const Inputs& inputs) { return impl_->run_all(inputs); }
+Outputs Session::run(const SparseTensor& x) { return impl_->run_all(&x); }
+Outputs Session::run(const PointSet& points) { return impl_->run_all(&points); }
+Outputs Session::run(const Array& frames) { return impl_->run_all(&frames); }
+Array Session::forward(const SparseTensor& x) { return impl_->run_only(&x); }
+Array Session::forward(const PointSet& points) { return impl_->run_only(&points); }
+Array Session::forward(const Array& frames) { return impl_->run_only(&frames); }
 
 void Session::report_layers(bool wanted) {
   impl_->detailed = wanted;

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 
 namespace voxshift {
 
@@ -24,6 +25,13 @@ struct Output {
 
 /// The outputs of a network by name.
 using Outputs = std::map<std::string, Output>;
+
+/// What an input is given: voxels a SparseTensor, points a PointSet f32 [N, C], frames an Array f32 [T, H, W, C], and
+/// one that has the rows of another an Array f32 [rows, C], of frames [T, H, W, C].
+using Input = std::variant<SparseTensor, PointSet, Array>;
+
+/// The inputs of a network by name.
+using Inputs = std::map<std::string, Input>;
 
 /// One user of a network: owns packed weights, arenas and the report of the last run. Not for
 /// several threads at once; make one session per thread. After the largest input has been seen nothing but results is
@@ -39,14 +47,19 @@ class Session {
   Session(Session&&) noexcept;
   Session& operator=(Session&&) noexcept;
 
-  /// Of a network on voxels: every output. Throws InvalidArgument when x has other channels or dimensions than the
-  /// network's input, or lies on another device.
+  /// Every output of a network with any inputs. Throws InvalidArgument that names the input for a missing or unknown
+  /// one, another kind, dtype, number of channels, dimensions or rows than the network's, another device, and inputs
+  /// that hold different numbers of clouds, batches or frames.
+  Outputs run(const Inputs& inputs);
+
+  /// Of a network on voxels alone: every output. Throws InvalidArgument when x has other channels or dimensions than
+  /// the network's input, or lies on another device.
   Outputs run(const SparseTensor& x);
 
-  /// Of a network on points: every output for points f32 [N, C], C the network's input channels.
+  /// Of a network on points alone: every output for points f32 [N, C], C the network's input channels.
   Outputs run(const PointSet& points);
 
-  /// Of a network on frames: every output for frames f32 [T, H, W, C] of one clip, one after the other. Networks
+  /// Of a network on frames alone: every output for frames f32 [T, H, W, C] of one clip, one after the other. Networks
   /// without temporal shifts take them as any images.
   Outputs run(const Array& frames);
 

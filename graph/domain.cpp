@@ -1,5 +1,7 @@
 #include <voxshift/graph/domain.h>
 
+#include <algorithm>
+
 namespace voxshift {
 namespace {
 
@@ -12,9 +14,26 @@ bool same_rows(const Domain& a, const Domain& b) {
 
 }  // namespace
 
-const char* name(GraphInput input) {
+const char* name(InputKind input) {
   constexpr const char* kNames[]{"voxels", "points", "frames"};
   return kNames[static_cast<int>(input)];
+}
+
+int Domains::add_input(InputKind kind, Extent2d frame) {
+  Domain& added = all_.emplace_back();
+  added.input = kind;
+  added.extent = frame;
+  return static_cast<int>(all_.size()) - 1;
+}
+
+bool Domains::is_input(int domain, InputKind kind) const {
+  return (*this)[domain].kind == DomainKind::kInput && (*this)[domain].input == kind;
+}
+
+bool Domains::only_frames() const {
+  return std::all_of(all_.begin(), all_.end(), [](const Domain& domain) {
+    return domain.kind != DomainKind::kInput || domain.input == InputKind::kFrames;
+  });
 }
 
 int Domains::find_or_add(const Domain& wanted) {
@@ -27,8 +46,7 @@ int Domains::find_or_add(const Domain& wanted) {
 bool Domains::is_voxels(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
   return kind == DomainKind::kCoarser || kind == DomainKind::kGenerated || kind == DomainKind::kUnion ||
-         kind == DomainKind::kOfPoints || is_selection(domain) ||
-         (kind == DomainKind::kInput && input_ == GraphInput::kVoxels);
+         kind == DomainKind::kOfPoints || is_selection(domain) || is_input(domain, InputKind::kVoxels);
 }
 
 bool Domains::is_selection(int domain) const {
@@ -42,13 +60,12 @@ bool Domains::are_of_points(int voxels, int points) const {
 
 bool Domains::is_points(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
-  return kind == DomainKind::kSamples || (kind == DomainKind::kInput && input_ == GraphInput::kPoints);
+  return kind == DomainKind::kSamples || is_input(domain, InputKind::kPoints);
 }
 
 bool Domains::is_images(int domain) const {
   const DomainKind kind = (*this)[domain].kind;
-  return kind == DomainKind::kImages || kind == DomainKind::kBev ||
-         (kind == DomainKind::kInput && input_ == GraphInput::kFrames);
+  return kind == DomainKind::kImages || kind == DomainKind::kBev || is_input(domain, InputKind::kFrames);
 }
 
 bool Domains::same_stride(int a, int b) const {
@@ -60,7 +77,7 @@ bool Domains::same_stride(int a, int b) const {
 
 Domains::Stride Domains::stride(int domain) const {
   Stride result;
-  for (int d = domain; d > 0; d = (*this)[d].parent) {
+  for (int d = domain; d >= 0; d = (*this)[d].parent) {
     const Domain& at = (*this)[d];
     if (at.kind != DomainKind::kCoarser && at.kind != DomainKind::kGenerated) continue;
     auto& product = at.kind == DomainKind::kCoarser ? result.down : result.up;

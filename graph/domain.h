@@ -13,21 +13,21 @@
 
 namespace voxshift {
 
-/// What a network's rows are at its input.
-enum class GraphInput {
+/// What the rows of a network's input are.
+enum class InputKind {
   kVoxels,  ///< coordinates of a sparse tensor
   kPoints,  ///< points of one or more clouds; the first three columns are x y z
   kFrames,  ///< pixels of the frames of a video; row y * width + x
 };
 
 /// "voxels", "points" or "frames".
-const char* name(GraphInput input);
+const char* name(InputKind input);
 
 /// A set of rows. Their coordinates are known before the first multiply, unless they descend from a selection, whose
 /// rows features decide.
 struct Domain {
   enum class Kind {
-    kInput,      ///< the network's input: voxels, points or frames
+    kInput,      ///< an input of the network, of kind `input`
     kCoarser,    ///< voxels that `window` makes of the parent's
     kGenerated,  ///< every voxel c * stride + offset that `window` makes of the parent's
     kUnion,      ///< voxels of the parent or of `other`, which comes after it
@@ -37,11 +37,12 @@ struct Domain {
     kDense,      ///< cells of `grid` around the parent's clouds
     kSamples,    ///< the `count` furthest points of each of the parent's clouds
     kGroups,     ///< for each of the parent's points, `count` of `points`' within `radius`
-    kClouds,     ///< one row per cloud, batch or frame of the input
+    kClouds,     ///< one row per cloud, batch or frame of the inputs
     kBev,        ///< pixels of a bird's-eye view of the parent's voxels, one image of `extent` per batch
     kImages,     ///< pixels of the parent's images at `extent`
   };
   Kind kind = Kind::kInput;
+  InputKind input = InputKind::kVoxels;
   int parent = -1;
   Window window = {};
   CellGrid cells = {};
@@ -59,18 +60,18 @@ struct Domain {
   bool operator==(const Domain&) const = default;
 };
 
-/// The domains of one graph: the input's is 0, each comes after its parent.
+/// The domains of one graph: those of its inputs first, each after its parent.
 class Domains {
  public:
-  /// frame: of an input of frames, where it is known.
-  explicit Domains(GraphInput input, Extent2d frame = {}) : input_(input), all_(1) { all_[0].extent = frame; }
+  /// The rows of a further input. frame: of frames, where it is known.
+  int add_input(InputKind kind, Extent2d frame = {});
 
   /// The index of a domain with the same rows, which is added where there was none.
   int find_or_add(const Domain& wanted);
 
   const Domain& operator[](int domain) const { return all_[static_cast<std::size_t>(domain)]; }
   std::size_t size() const { return all_.size(); }
-  GraphInput input() const { return input_; }
+  bool only_frames() const;  ///< all inputs are frames
 
   bool is_voxels(int domain) const;
   bool are_of_points(int voxels, int points) const;  ///< the voxels `voxels` are those that hold `points`
@@ -97,7 +98,8 @@ class Domains {
   };
   Stride stride(int domain) const;
 
-  GraphInput input_;
+  bool is_input(int domain, InputKind kind) const;
+
   std::vector<Domain> all_;
 };
 

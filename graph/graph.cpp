@@ -12,7 +12,9 @@ constexpr std::size_t kMostInputs = 64;
 
 // Kahn's algorithm, keeping the given order where it is possible.
 void sort_nodes(Graph& graph) {
-  std::set<std::string> known{kGraphInput};
+  std::set<std::string> ready;
+  for (const GraphInput& input : graph.inputs) ready.insert(input.name);
+  std::set<std::string> known = ready;
   for (const Node& node : graph.nodes) {
     check(!node.name.empty(), "[graph] a node (", node.op, ") has no name");
     check(known.insert(node.name).second, "[graph] two values are called \"", node.name, "\"");
@@ -23,12 +25,11 @@ void sort_nodes(Graph& graph) {
   check(!graph.outputs.empty(), "[graph] the network has no output");
   std::set<std::string> outputs;
   for (const std::string& output : graph.outputs) {
-    check(known.contains(output) && output != kGraphInput, "[graph] no node gives the output \"", output, "\"");
+    check(known.contains(output) && !graph.has_input(output), "[graph] no node gives the output \"", output, "\"");
     check(outputs.insert(output).second, "[graph] the output \"", output, "\" is named twice");
   }
 
   std::vector<Node> sorted;
-  std::set<std::string> ready{kGraphInput};
   std::vector<bool> taken(graph.nodes.size(), false);
   for (bool progress = true; progress;) {
     progress = false;
@@ -65,6 +66,35 @@ void check_attributes(const Graph& graph, Node& node, const OpDefinition& op) {
   }
 }
 
+// Rows of their own, or of the input before that they name.
+void add_inputs(Graph& graph, const FrameExtents& frames, GraphValues& values) {
+  check(!graph.inputs.empty() && graph.inputs.size() <= kMostInputs, "[graph] expected 1 to ", kMostInputs,
+        " inputs, found ", graph.inputs.size());
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
+    GraphInput& input = graph.inputs[i];
+    const std::string where = "[graph] input \"" + input.name + "\"";
+    check(!input.name.empty(), "[graph] input ", i, " has no name");
+    check(!values.types.contains(input.name), "[graph] two inputs are called \"", input.name, "\"");
+    check(input.channels >= 1 && input.channels <= kMostChannels, where, " expects 1 to ", kMostChannels,
+          " channels, found ", input.channels);
+    if (!input.rows_of.empty()) {
+      const auto with = std::find_if(graph.inputs.begin(), graph.inputs.begin() + static_cast<std::ptrdiff_t>(i),
+                                     [&](const GraphInput& other) { return other.name == input.rows_of; });
+      check(with != graph.inputs.begin() + static_cast<std::ptrdiff_t>(i), where, " has the rows of \"", input.rows_of,
+            "\", which is no input before it");
+      input.kind = with->kind;
+      values.types[input.name] = {values.at(with->name).domain, input.channels};
+      continue;
+    }
+    check(input.kind != InputKind::kPoints || (graph.dims == 3 && input.channels >= 3), where,
+          " is points, which need 3 dimensions and at least their x y z as channels, found ", graph.dims, " and ",
+          input.channels);
+    values.types[input.name] = {values.domains.add_input(input.kind, i < frames.size() ? frames[i] : Extent2d{}),
+                                input.channels};
+  }
+  check(!values.domains.only_frames() || graph.dims == 2, "[graph] frames have 2 dimensions, found ", graph.dims);
+}
+
 void check_node(const Graph& graph, Node& node) {
   const OpDefinition* op = find_op(node.op);
   check(op != nullptr, "[graph] node \"", node.name, "\" has the unknown op \"", node.op, "\"");
@@ -92,17 +122,22 @@ std::int64_t Node::whole(const std::string& key) const {
   return axes.front();
 }
 
-GraphValues check_graph(Graph& graph, const Parameters& parameters, Extent2d frame) {
-  check(graph.dims >= 1 && graph.dims <= kMaxDimensions && graph.in_channels >= 1,
-        "[graph] expected 1 to 4 dimensions and at least one input channel, found ", graph.dims, " and ",
-        graph.in_channels);
-  check(graph.input != GraphInput::kPoints || (graph.dims == 3 && graph.in_channels >= 3),
-        "[graph] points need 3 dimensions and at least their x y z as channels");
-  check(graph.input != GraphInput::kFrames || graph.dims == 2, "[graph] frames have 2 dimensions, found ", graph.dims);
+const GraphInput& Graph::input() const {
+  check(inputs.size() == 1, "[graph] expected a network with one input, found ", inputs.size());
+  return inputs.front();
+}
+
+bool Graph::has_input(const std::string& value) const {
+  return std::any_of(inputs.begin(), inputs.end(), [&](const GraphInput& input) { return input.name == value; });
+}
+
+GraphValues check_graph(Graph& graph, const Parameters& parameters, const FrameExtents& frames) {
+  check(graph.dims >= 1 && graph.dims <= kMaxDimensions, "[graph] expected 1 to 4 dimensions, found ", graph.dims);
+  GraphValues values;
+  add_inputs(graph, frames, values);
   check(graph.nodes.size() <= kMostNodes, "[graph] at most ", kMostNodes, " nodes, found ", graph.nodes.size());
   for (Node& node : graph.nodes) check_node(graph, node);
   sort_nodes(graph);
-  GraphValues values{Domains(graph.input, frame), {{kGraphInput, {0, graph.in_channels}}}};
   for (const Node& node : graph.nodes) {
     const OpDefinition& op = *find_op(node.op);
     Inference inference(graph, node, op, parameters, values);

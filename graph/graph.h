@@ -31,18 +31,33 @@ struct Node {
   }
 };
 
-/// Nodes in an order in which every input comes before its user; the network's input is called "input".
-struct Graph {
-  GraphInput input = GraphInput::kVoxels;
-  int dims = 3;
-  std::int64_t in_channels = 0;
-  std::vector<Node> nodes;
-  std::vector<std::string> outputs;  ///< names of values, at least one
+/// The usual name of a network's only input.
+constexpr const char* kGraphInput = "input";
 
-  const std::string& output() const { return outputs.front(); }  ///< of a network with one
+/// A value that a network is given.
+struct GraphInput {
+  std::string name = kGraphInput;
+  InputKind kind = InputKind::kVoxels;
+  std::int64_t channels = 0;
+  std::string rows_of = {};  ///< an input before this one, on whose rows it gives further channels; empty: own rows
 };
 
-constexpr const char* kGraphInput = "input";
+/// Inputs, and nodes in an order in which every value comes before its users.
+struct Graph {
+  int dims = 3;                           ///< of voxels and of windows on them
+  std::vector<GraphInput> inputs = {{}};  ///< at least one
+  std::vector<Node> nodes = {};
+  std::vector<std::string> outputs = {};  ///< names of values, at least one
+
+  /// Of a network with one. input() throws InvalidArgument for a network with several.
+  const GraphInput& input() const;
+  const std::string& output() const { return outputs.front(); }
+
+  bool has_input(const std::string& value) const;
+};
+
+/// The extents of frames that a network is given, by input; of inputs that are none, and where they are not known, 0.
+using FrameExtents = std::vector<Extent2d>;
 
 /// The graph as the JSON text of a model file, and back. graph_from_text throws InvalidArgument naming what is missing
 /// or of the wrong type; it does not know the ops, so check_graph must follow.
@@ -70,6 +85,6 @@ struct GraphValues {
 /// arity and cycles, each parameter's presence, dtype f32 and shape, and that every op finds the rows and channels that
 /// it is made for. Throws InvalidArgument naming the node. Where the extent of a network's frames is not given, those
 /// of the images made of them are not known either.
-GraphValues check_graph(Graph& graph, const Parameters& parameters, Extent2d frame = {});
+GraphValues check_graph(Graph& graph, const Parameters& parameters, const FrameExtents& frames = {});
 
 }  // namespace voxshift

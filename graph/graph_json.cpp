@@ -61,6 +61,45 @@ Node node_from_json(const json& entry) {
   return node;
 }
 
+InputKind kind_from_word(const std::string& word) {
+  const InputKind kinds[]{InputKind::kVoxels, InputKind::kPoints, InputKind::kFrames};
+  const auto* named =
+      std::find_if(std::begin(kinds), std::end(kinds), [&](InputKind kind) { return word == name(kind); });
+  check(named != std::end(kinds), "[graph] input expects voxels, points or frames, found \"", word, "\"");
+  return *named;
+}
+
+json inputs_to_json(const std::vector<GraphInput>& inputs) {
+  json list = json::array();
+  for (const GraphInput& input : inputs) {
+    json entry{{"name", input.name}, {"channels", input.channels}};
+    if (input.rows_of.empty()) {
+      entry["kind"] = name(input.kind);
+    } else {
+      entry["rows_of"] = input.rows_of;
+    }
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+GraphInput input_from_json(const json& entry) {
+  GraphInput input;
+  input.name = entry.at("name").get<std::string>();
+  const std::string where = "[graph] input \"" + input.name + "\"";
+  for (const auto& [key, value] : entry.items())
+    check(key == "name" || key == "kind" || key == "channels" || key == "rows_of", where, " has no \"", key, "\"");
+  input.channels = whole_number(entry.at("channels"), where + " channels");
+  check(entry.contains("kind") != entry.contains("rows_of"), where, " expects a kind or the input whose rows it has");
+  if (entry.contains("kind")) {
+    input.kind = kind_from_word(entry.at("kind").get<std::string>());
+  } else {
+    input.rows_of = entry.at("rows_of").get<std::string>();
+    check(!input.rows_of.empty(), where, " expects the name of an input in rows_of");
+  }
+  return input;
+}
+
 }  // namespace
 
 json to_json(const Graph& graph) {
@@ -74,11 +113,14 @@ json to_json(const Graph& graph) {
     }
     nodes.push_back(std::move(entry));
   }
-  return {{"input", name(graph.input)},
-          {"dims", graph.dims},
-          {"in_channels", graph.in_channels},
-          {"nodes", nodes},
-          {"outputs", graph.outputs}};
+  json document{{"dims", graph.dims}, {"nodes", nodes}, {"outputs", graph.outputs}};
+  if (graph.inputs.size() == 1 && graph.input().name == kGraphInput) {
+    document["input"] = name(graph.input().kind);
+    document["in_channels"] = graph.input().channels;
+  } else {
+    document["inputs"] = inputs_to_json(graph.inputs);
+  }
+  return document;
 }
 
 Graph graph_from_json(const json& document) try {
@@ -86,13 +128,15 @@ Graph graph_from_json(const json& document) try {
   const std::int64_t dims = whole_number(document.at("dims"), "[graph] dims");
   check(dims >= 1 && dims <= kMaxDimensions, "[graph] dims expects 1 to 4, found ", dims);
   graph.dims = static_cast<int>(dims);
-  const std::string input = document.value("input", "voxels");
-  const GraphInput inputs[]{GraphInput::kVoxels, GraphInput::kPoints, GraphInput::kFrames};
-  const auto* named =
-      std::find_if(std::begin(inputs), std::end(inputs), [&](GraphInput i) { return input == name(i); });
-  check(named != std::end(inputs), "[graph] input expects voxels, points or frames, found \"", input, "\"");
-  graph.input = *named;
-  graph.in_channels = whole_number(document.at("in_channels"), "[graph] in_channels");
+  graph.inputs.clear();
+  if (document.contains("inputs")) {
+    for (const char* key : {"input", "in_channels"})
+      check(!document.contains(key), "[graph] has both \"inputs\" and \"", key, "\", expected one of them");
+    for (const json& entry : document.at("inputs")) graph.inputs.push_back(input_from_json(entry));
+  } else {  // the form of networks with one
+    graph.inputs.push_back({kGraphInput, kind_from_word(document.value("input", "voxels")),
+                            whole_number(document.at("in_channels"), "[graph] in_channels")});
+  }
   if (document.contains("output")) {  // the form of networks with one
     graph.outputs = {document.at("output").get<std::string>()};
   } else {

@@ -63,7 +63,7 @@ class ImageProductBase : public WindowStep {
  public:
   ImageProductBase(const Draft& draft, const Lowering& lowering, const Window2d& reads, bool kernel_adds)
       : WindowStep(draft, lowering, reads), end_(draft, kernel_adds) {
-    if (draft.inputs[0] == kGraphInput && !shift()) border_ = reads.padding;
+    if (lowering.is_input(draft.inputs[0]) && !shift()) border_ = reads.padding;
   }
 
  protected:

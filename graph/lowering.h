@@ -18,6 +18,7 @@ class Lowering {
   virtual Device device() const = 0;
   virtual DType dtype() const = 0;  ///< of all values
   virtual const Domains& domains() const = 0;
+  virtual bool is_input(const std::string& value) const = 0;  ///< of the network
   virtual int domain(const std::string& value) const = 0;
   virtual std::int64_t channels(const std::string& value) const = 0;
 

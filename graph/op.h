@@ -86,7 +86,6 @@ class Inference {
 
   const Node& node() const { return node_; }
   int dims() const { return graph_.dims; }
-  GraphInput input() const { return graph_.input; }
   Domains& domains() { return values_.domains; }
 
   /// Input i.

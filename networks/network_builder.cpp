@@ -7,10 +7,9 @@
 
 namespace voxshift {
 
-NetworkBuilder::NetworkBuilder(GraphInput input, std::int64_t in_channels, std::uint64_t seed) : random_(seed) {
-  network_.graph.input = input;
-  network_.graph.dims = input == GraphInput::kFrames ? 2 : 3;
-  network_.graph.in_channels = in_channels;
+NetworkBuilder::NetworkBuilder(InputKind input, std::int64_t in_channels, std::uint64_t seed) : random_(seed) {
+  network_.graph.inputs = {{kGraphInput, input, in_channels}};
+  network_.graph.dims = input == InputKind::kFrames ? 2 : 3;
   channels_[kGraphInput] = in_channels;
 }
 

@@ -16,7 +16,7 @@ namespace voxshift {
 /// means the same weights on every platform; batch norm is the identity.
 class NetworkBuilder {
  public:
-  NetworkBuilder(GraphInput input, std::int64_t in_channels, std::uint64_t seed);
+  NetworkBuilder(InputKind input, std::int64_t in_channels, std::uint64_t seed);
 
   /// A node without parameters; `node()` is it, for its options.
   std::string add(const std::string& name, const std::string& op, std::vector<std::string> inputs);

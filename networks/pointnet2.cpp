@@ -15,7 +15,7 @@ Network make_pointnet2(const PvcnnSpec& spec, std::uint64_t seed) {
       {512, {{0.1f, 32, {32, 32, 64}}, {0.2f, 64, {64, 64, 128}}, {0.4f, 128, {64, 96, 128}}}},
       {128, {{0.4f, 64, {128, 128, 256}}, {0.8f, 128, {128, 196, 256}}}}};
 
-  NetworkBuilder net(GraphInput::kPoints, spec.in_channels, seed);
+  NetworkBuilder net(InputKind::kPoints, spec.in_channels, seed);
   std::string x = net.columns("features", kGraphInput, 3, spec.in_channels - spec.shapes - 3);
   std::vector<std::string> skips{kGraphInput};
   for (const auto& [centers, scales] : abstractions) {

@@ -38,7 +38,7 @@ std::vector<std::string> point_features(NetworkBuilder& net, const PvcnnSpec& sp
 
 Network make_s3dis(const PvcnnSpec& spec, std::uint64_t seed) {
   check(spec.shapes == 0, "[new] the S3DIS network has no shapes, found ", spec.shapes);
-  NetworkBuilder net(GraphInput::kPoints, spec.in_channels, seed);
+  NetworkBuilder net(InputKind::kPoints, spec.in_channels, seed);
   std::vector<std::string> parts = point_features(net, spec, kS3disBlocks, kGraphInput, false, true);
   std::string cloud = net.add("cloud_features.max", "max_pool", {parts.back()});
   cloud = linear_norm_relu(net, "cloud_features.0.0", "cloud_features.0.1", cloud, scaled(spec.width, 256));
@@ -51,7 +51,7 @@ Network make_s3dis(const PvcnnSpec& spec, std::uint64_t seed) {
 }
 
 Network make_shapenet(const PvcnnSpec& spec, std::uint64_t seed) {
-  NetworkBuilder net(GraphInput::kPoints, spec.in_channels, seed);
+  NetworkBuilder net(InputKind::kPoints, spec.in_channels, seed);
   const std::int64_t features = spec.in_channels - spec.shapes;
   const std::string points = net.columns("points", kGraphInput, 0, features);
   std::vector<std::string> parts = point_features(net, spec, kShapeNetBlocks, points, true, false);
@@ -91,7 +91,7 @@ Network make_pvcnn2(const PvcnnSpec& spec, std::uint64_t seed) {
   const std::vector<Propagation> propagations{
       {{256, 256}, {256, 1, 8}}, {{256, 256}, {256, 1, 8}}, {{256, 128}, {128, 2, 16}}, {{128, 128, 64}, {64, 1, 32}}};
 
-  NetworkBuilder net(GraphInput::kPoints, spec.in_channels, seed);
+  NetworkBuilder net(InputKind::kPoints, spec.in_channels, seed);
   // Adds the convolutions `layer`.first, `layer`.(first + 1), ..
   const auto convolve = [&](const std::string& layer, int first, std::string x, const Block& block) {
     for (int i = 0; i < block.repeats; ++i)

@@ -111,7 +111,7 @@ SpvnasConfig default_spvnas_config(double width, int classes) {
 
 Network make_spvnas(const SpvnasConfig& config, std::uint64_t seed) {
   check_range(config);
-  NetworkBuilder net(GraphInput::kVoxels, kScanChannels, seed);
+  NetworkBuilder net(InputKind::kVoxels, kScanChannels, seed);
   const std::string x0 = unet_stem(net, config.output_channels[0]);
   const PointVoxelBlocks blocks{
       [&](std::size_t level, const std::string& x) {

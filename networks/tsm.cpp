@@ -17,7 +17,7 @@ std::int64_t make_divisible(double v) {
 
 NetworkBuilder video_builder(const TsmSpec& spec, std::uint64_t seed) {
   check(spec.width >= 1.0 / 16 && spec.width <= 4, "[new] width expects 1/16 to 4, found ", spec.width);
-  return {GraphInput::kFrames, kColours, seed};
+  return {InputKind::kFrames, kColours, seed};
 }
 
 // Convolution, batch norm, ReLU6: modules i, i + 1, i + 2 of a list.

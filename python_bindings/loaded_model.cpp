@@ -2,6 +2,8 @@
 
 #include <voxshift/engine/network_dtype.h>
 
+#include <algorithm>
+
 #include "options.h"
 
 namespace voxshift::python {
@@ -9,10 +11,41 @@ namespace {
 
 std::variant<Session, Segmenter, VideoNetwork> runner_of(const Model& model, Device device, const Threads& threads,
                                                          std::optional<DType> dtype) {
-  if (model.graph().input != GraphInput::kFrames) return Segmenter(model, device, threads, dtype);
-  if (model.classes().empty()) return Session(model.network(), device, threads, dtype);
+  const std::vector<GraphInput>& inputs = model.graph().inputs;
+  const bool on_frames = inputs.front().kind == InputKind::kFrames;
+  if (inputs.size() == 1 && !on_frames) return Segmenter(model, device, threads, dtype);
+  if (inputs.size() > 1 || model.classes().empty()) return Session(model.network(), device, threads, dtype);
   return VideoNetwork(model, device, dtype);
 }
+
+Outputs moved(Outputs outputs, Device to) {
+  for (auto& [name, output] : outputs) output = {output.features.to(to), output.coords.to(to)};
+  return outputs;
+}
+
+using Ragged = std::pair<Array, Array>;  // points and their row_splits
+
+struct DeviceOf {
+  Device operator()(const SparseTensor& x) const { return x.device(); }
+  Device operator()(const Array& x) const { return x.device(); }
+  Device operator()(const Ragged& x) const { return x.first.device(); }
+};
+
+// An operand as the input of this name takes it.
+struct OnDevice {
+  const std::string& name;
+  const Graph& graph;
+  Device device;
+
+  Input operator()(const SparseTensor& x) const { return x.to(device); }
+  Input operator()(const Ragged& x) const { return point_set(x.first.to(device), x.second); }
+  Input operator()(const Array& x) const {
+    const bool points = std::any_of(graph.inputs.begin(), graph.inputs.end(), [&](const GraphInput& input) {
+      return input.name == name && input.kind == InputKind::kPoints && input.rows_of.empty();
+    });
+    return points ? Input(point_set(x.to(device), {})) : Input(x.to(device));
+  }
+};
 
 }  // namespace
 
@@ -37,6 +70,8 @@ Session& LoadedModel::session() {
 
 Segmenter& LoadedModel::segmenter(const char* op) {
   Segmenter* const found = std::get_if<Segmenter>(&runner_);
+  check(model_.graph().inputs.size() == 1, "[", op, "] expects a model for points or voxels, found \"", model_.arch(),
+        "\" with ", model_.graph().inputs.size(), " inputs, which Model.run takes");
   check(found != nullptr, "[", op, "] expects a model for points or voxels, found \"", model_.arch(),
         "\", which takes video: use Recognizer or Model.recognize");
   return *found;
@@ -49,14 +84,14 @@ const VideoNetwork& LoadedModel::video_network(const char* op) const {
 }
 
 template <class Call>
-auto LoadedModel::on_device(const char* op, const std::variant<Array, SparseTensor>& x,
-                            const std::optional<Array>& row_splits, const Call& call) {
+auto LoadedModel::on_device(const char* op, const Operand& x, const std::optional<Array>& row_splits,
+                            const Call& call) {
   const std::lock_guard lock(mutex_);
   Session& session = this->session();
   const Array* points = std::get_if<Array>(&x);
   check(points != nullptr || !row_splits, "[", op,
         "] row_splits belong to points; a SparseTensor has its batches in its coordinates");
-  const bool on_frames = points != nullptr && model_.graph().input == GraphInput::kFrames;
+  const bool on_frames = points != nullptr && model_.graph().inputs.front().kind == InputKind::kFrames;
   check(!on_frames || !row_splits, "[", op, "] row_splits belong to points, the model takes frames");
   auto result = on_frames           ? call(session, points->to(device_))
                 : points != nullptr ? call(session, point_set(points->to(device_), row_splits))
@@ -65,16 +100,27 @@ auto LoadedModel::on_device(const char* op, const std::variant<Array, SparseTens
   return result;
 }
 
-Array LoadedModel::forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+Array LoadedModel::forward(const Operand& x, const std::optional<Array>& row_splits) {
   const Device from = std::visit([](const auto& operand) { return operand.device(); }, x);
   return on_device("forward", x, row_splits, [](Session& s, const auto& operand) { return s.forward(operand); })
       .to(from);
 }
 
-Outputs LoadedModel::run(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+Outputs LoadedModel::run(const Operand& x, const std::optional<Array>& row_splits) {
   const Device from = std::visit([](const auto& operand) { return operand.device(); }, x);
-  Outputs outputs = on_device("run", x, row_splits, [](Session& s, const auto& operand) { return s.run(operand); });
-  for (auto& [name, output] : outputs) output = {output.features.to(from), output.coords.to(from)};
+  return moved(on_device("run", x, row_splits, [](Session& s, const auto& operand) { return s.run(operand); }), from);
+}
+
+Outputs LoadedModel::run(const Operands& inputs) {
+  const std::lock_guard lock(mutex_);
+  Inputs given;
+  Device from = Device::cpu();
+  for (const auto& [name, operand] : inputs) {
+    from = std::visit(DeviceOf(), operand);
+    given.emplace(name, std::visit(OnDevice{name, model_.graph(), device_}, operand));
+  }
+  Outputs outputs = moved(session().run(given), from);
+  report_ = {session().report(), 0, 0, 0, {}};
   return outputs;
 }
 

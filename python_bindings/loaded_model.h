@@ -4,6 +4,7 @@
 #include <voxshift/tasks/segmenter.h>
 #include <voxshift/tasks/video_network.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -13,6 +14,12 @@
 #include <vector>
 
 namespace voxshift::python {
+
+/// What a network's only input is given.
+using Operand = std::variant<Array, SparseTensor>;
+
+/// By the inputs' names; points also with their row_splits.
+using Operands = std::map<std::string, std::variant<Array, SparseTensor, std::pair<Array, Array>>>;
 
 /// Python threads that run one model take turns; all members that run or read it must be called without
 /// the GIL, which the thread that holds the mutex may need.
@@ -28,8 +35,9 @@ class LoadedModel {
 
   // Operands go to the model's device, results to where the operands came from: a SparseTensor, points, or frames f32
   // [T, H, W, C]. segment() throws InvalidArgument for a model for video.
-  Array forward(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
-  Outputs run(const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits);
+  Array forward(const Operand& x, const std::optional<Array>& row_splits);
+  Outputs run(const Operand& x, const std::optional<Array>& row_splits);
+  Outputs run(const Operands& inputs);
   std::pair<Segmentation, std::vector<std::string>> segment(const Array& points, bool scores,
                                                             const PrepareOptions& options);  ///< and the notes
   SegmentReport report();
@@ -43,13 +51,12 @@ class LoadedModel {
 
   // call(session, x) with x on the model's device.
   template <class Call>
-  auto on_device(const char* op, const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits,
-                 const Call& call);
+  auto on_device(const char* op, const Operand& x, const std::optional<Array>& row_splits, const Call& call);
 
   Model model_;
   Device device_;
   std::shared_ptr<ThreadPool> pool_;
-  std::variant<Session, Segmenter, VideoNetwork> runner_;  // a session alone runs frames without classes
+  std::variant<Session, Segmenter, VideoNetwork> runner_;  // a session: of frames without classes, several inputs
   std::optional<Session> frames_;                          // of a VideoNetwork whose network is run by itself
   SegmentReport report_;                                   // of the last run
   std::mutex mutex_;

@@ -90,8 +90,8 @@ std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters&
   if (profile) preparation = profile_of(*profile);
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
-  const Model model(arch, network, on_cpu("from_graph", parameters), preparation,
-                    class_table(classes, network.input == GraphInput::kFrames));
+  const bool on_frames = network.inputs.size() == 1 && network.inputs.front().kind == InputKind::kFrames;
+  const Model model(arch, network, on_cpu("from_graph", parameters), preparation, class_table(classes, on_frames));
   return std::make_unique<LoadedModel>(model, parse_device(device), threads_of("Model", threads, {}), dtype);
 }
 
@@ -104,10 +104,14 @@ std::unique_ptr<LoadedModel> with_parameters(const LoadedModel& model, const Par
                                        model.device(), model.pool(), name(model.dtype()));
 }
 
-py::dict run(LoadedModel& model, const std::variant<Array, SparseTensor>& x, const std::optional<Array>& row_splits) {
+py::dict run(LoadedModel& model, const std::variant<Array, SparseTensor, Operands>& x,
+             const std::optional<Array>& row_splits) {
   const Outputs outputs = [&] {
     const py::gil_scoped_release without_gil;
-    return model.run(x, row_splits);
+    if (const auto* array = std::get_if<Array>(&x)) return model.run(*array, row_splits);
+    if (const auto* tensor = std::get_if<SparseTensor>(&x)) return model.run(*tensor, row_splits);
+    check(!row_splits, "[run] row_splits of named inputs stand beside their points: {name: (points, row_splits)}");
+    return model.run(std::get<Operands>(x));
   }();
   py::dict result;
   for (const auto& [name, output] : outputs) {
@@ -242,7 +246,8 @@ ValueError for others, OSError for a bad file, RuntimeError as load.)";
 
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
 
-graph: dict {input, dims, in_channels, nodes, outputs}, docs/graph.md. parameters: {name: float32 array}. profile:
+graph: dict {input, dims, in_channels, nodes, outputs}, or with inputs, a list of dicts, in place of input and
+in_channels: docs/graph.md. parameters: {name: float32 array}. profile:
 preprocessing, a known name, the path of a JSON file or a dict like Model.profile; None for a network that only forward and
 run are given, and whose file has none. classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the
 order of the logits; 0 for a network that gives no logits, which Model.run runs.
@@ -259,7 +264,11 @@ the network's input.)";
 constexpr const char* kRunDoc = R"(Every output of the network by name: {name: (features, coords)}.
 
 features: float32 [rows, channels], of images [images, height, width, channels]. coords: of voxels int32 [rows, 1 + dims], batch first; of points float32 [rows, 3]; of
-other rows, such as one per cloud, None. x and row_splits, and what is raised: as of forward.)";
+other rows, such as one per cloud, None. x and row_splits, and what is raised: as of forward.
+
+x of a network with several inputs: a dict by their names, with a SparseTensor, points, (points, row_splits) or frames for
+each, and float32 [rows, C] for one that has the rows of another, in the order in which that one's value has them; of
+frames [T, H, W, C]. Raises ValueError that names the input for a missing or unknown one and for other rows or channels.)";
 
 constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train id, 255 for a dropped point.
 

@@ -11,9 +11,9 @@ namespace {
 std::int64_t border_of_input(const Plan& plan) {
   std::int64_t border = 0;
   for (const auto& step : plan.steps) {
-    if (step->input != plan.input && step->other != plan.input) continue;
+    if (step->input != plan.input() && step->other != plan.input()) continue;
     const auto* window = dynamic_cast<const WindowStep*>(step.get());
-    if (window == nullptr || !window->border() || step->other == plan.input) return 0;
+    if (window == nullptr || !window->border() || step->other == plan.input()) return 0;
     border = std::max(border, *window->border());
   }
   return border;
@@ -23,8 +23,8 @@ std::int64_t border_of_input(const Plan& plan) {
 
 InputImage::InputImage(const Plan& plan, const FrameProfile& frames, Device device)
     : extent_(plan.domains[0].extent), frames_(frames), border_(border_of_input(plan)) {
-  const std::int64_t channels = plan.value(plan.input).channels;
-  image_ = Array({extent_.height + 2 * border_, extent_.width + 2 * border_, channels}, plan.value(plan.input).dtype,
+  const std::int64_t channels = plan.value(plan.input()).channels;
+  image_ = Array({extent_.height + 2 * border_, extent_.width + 2 * border_, channels}, plan.value(plan.input()).dtype,
                  device);
   runtime(device).fill(device, image_.memory(), 0, image_.bytes());
   pitch_ = image_.dim(1) * channels;
@@ -58,7 +58,7 @@ FrameMemory::FrameMemory(const Plan& plan, Keep keep, Device device) : plan_(pla
     if (keep == Keep::kAll) buffer.first = 0, buffer.last = steps;
   }
   for (const int output : plan.outputs) buffers[static_cast<std::size_t>(plan.value(output).buffer)].last = steps;
-  bytes[static_cast<std::size_t>(plan.value(plan.input).buffer)] = 0;
+  bytes[static_cast<std::size_t>(plan.value(plan.input()).buffer)] = 0;
   memory_ = Array({places_.place(buffers, bytes)}, DType::kU8, device);
 }
 
@@ -111,7 +111,7 @@ std::int64_t FrameSteps::dense_macs() const {
 
 ConstRowView FrameSteps::rows_of(int value, const FrameMemory& memory) const {
   if (value < 0) return {};
-  if (value != plan_.input) return memory.rows(value);
+  if (value != plan_.input()) return memory.rows(value);
   const ChannelRun run = input_.view().rows.runs[0];
   return {run.base, run.row_stride, pixels(value), run.channels, plan_.value(value).dtype};
 }
@@ -131,7 +131,7 @@ void FrameSteps::run(const Context& context, std::size_t s, const FrameMemory& m
   if (is_shifted(s)) {
     run.in.rows =
         shifted_runs(*windows_[s]->shift(), rows_of(step.input, memory), voxshift::rows_of(caches_[s]), {}, nullptr);
-  } else if (step.input == plan_.input) {
+  } else if (step.input == plan_.input()) {
     run.in = input_.view();
   } else {
     run.in.rows = ChannelRuns(memory.rows(step.input));

@@ -58,7 +58,7 @@ MaskedFrames::MaskedFrames(const Plan& plan, const FrameProfile& frames, Device 
     most_pixels = std::max(most_pixels, steps().all_of(s).hidden_count);
   }
   dense_macs_ = steps().dense_macs();
-  frame_ = Array({steps().pixels(plan.input) * 3}, DType::kU8, device);
+  frame_ = Array({steps().pixels(plan.input()) * 3}, DType::kU8, device);
   rows_ = Array({most_pixels}, DType::kI32, device);
   reached_ = Array({most_pixels}, DType::kU8, device);
   candidates_ = Array({most_pixels}, DType::kU8, device);
@@ -198,14 +198,14 @@ std::int64_t MaskedFrames::run(const Context& context, const std::uint8_t* frame
 
 std::int64_t MaskedFrames::run_dense(const Context& context, const std::uint8_t* frame) {
   runtime(context.device).copy(context.device, frame_.memory(), frame, frame_.bytes());
-  mask(plan_.input).set_all();
+  mask(plan_.input()).set_all();
   dense_.run(context, frame);
   return dense_macs_;
 }
 
 std::int64_t MaskedFrames::fill(const Context& context, const std::uint8_t* frame) {
   runtime(context.device).copy(context.device, frame_.memory(), frame, frame_.bytes());
-  mask(plan_.input).set_all();
+  mask(plan_.input()).set_all();
   steps().input().set(context, frame);
   std::int64_t numbers = 0;
   for (std::size_t s = 0; s < steps().size(); ++s) {
@@ -222,7 +222,7 @@ std::int64_t MaskedFrames::fill(const Context& context, const std::uint8_t* fram
 
 // Takes the pixels that changed.
 void MaskedFrames::take(const Context& context, const std::uint8_t* frame, bool key) {
-  Mask& taken = mask(plan_.input);
+  Mask& taken = mask(plan_.input());
   const std::array<float, 3> none{};
   taken.active = video_kernels(context.device)
                      .changed_pixels(context, frame, frame_.data<std::uint8_t>(), taken.pixels.count(),
@@ -231,12 +231,12 @@ void MaskedFrames::take(const Context& context, const std::uint8_t* frame, bool 
 
 // Whether the pixels that were taken tell that every step will compute nearly all of its outputs.
 bool MaskedFrames::hopeless() const {
-  const Mask& taken = mask(plan_.input);
+  const Mask& taken = mask(plan_.input());
   return exact_ && 10 * taken.active >= 9 * taken.pixels.count();
 }
 
 std::int64_t MaskedFrames::compare(const Context& context, bool key) {
-  const Mask& taken = mask(plan_.input);
+  const Mask& taken = mask(plan_.input());
   if (taken.active > 0 || key) steps().input().set(context, frame_.data<std::uint8_t>());
   std::int64_t macs = 0, cost = skip_cost::search(taken.pixels.count());
   for (std::size_t s = 0; s < steps().size(); ++s) {

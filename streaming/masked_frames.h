@@ -35,8 +35,8 @@ class MaskedFrames {
   void reset();
 
   /// Which pixels were taken from the last frame, the others being older; on the device.
-  const Array& changed() const { return mask(plan_.input).pixels; }
-  std::int64_t changed_count() const { return mask(plan_.input).active; }
+  const Array& changed() const { return mask(plan_.input()).pixels; }
+  std::int64_t changed_count() const { return mask(plan_.input()).active; }
 
   /// u8 [height, width, 3] on the device: the last frame where its pixels were taken, elsewhere older ones.
   const std::uint8_t* kept_frame() const { return frame_.data<std::uint8_t>(); }

@@ -61,18 +61,19 @@ JsonDocument metadata(const SafeTensors& file, const std::string& key) {
   return document;
 }
 
-bool on_frames(const Graph& graph) { return graph.input == GraphInput::kFrames; }
+bool on_frames(const Graph& graph) { return graph.inputs.size() == 1 && graph.input().kind == InputKind::kFrames; }
 
 // Voxels, points or frames are the network's input as they are given.
 Profile no_preparation(const Graph& graph) {
   Profile profile;
   profile.name = "none";
+  if (graph.inputs.size() != 1) return profile;
   if (on_frames(graph)) {
     profile.frames.emplace();
     return profile;
   }
-  profile.scale.assign(static_cast<std::size_t>(std::max<std::int64_t>(graph.in_channels, 0)), 1.0f);
-  if (graph.input == GraphInput::kPoints) profile.blocks = BlockOptions{0, std::int64_t{1} << 20, false};
+  profile.scale.assign(static_cast<std::size_t>(std::max<std::int64_t>(graph.input().channels, 0)), 1.0f);
+  if (graph.input().kind == InputKind::kPoints) profile.blocks = BlockOptions{0, std::int64_t{1} << 20, false};
   return profile;
 }
 
@@ -144,18 +145,21 @@ const Architecture& find_architecture(const std::string& name) {
 }
 
 void check_profile(const Graph& graph, const Profile& profile) {
-  const GraphInput given = profile.frames   ? GraphInput::kFrames
-                           : profile.blocks ? GraphInput::kPoints
-                                            : GraphInput::kVoxels;
-  check(given == graph.input, "[model] the network takes ", name(graph.input), ", the profile \"", profile.name,
+  check(graph.inputs.size() == 1, "[model] a profile prepares one input, the network takes ", graph.inputs.size());
+  const GraphInput& input = graph.input();
+  const InputKind given = profile.frames   ? InputKind::kFrames
+                          : profile.blocks ? InputKind::kPoints
+                                           : InputKind::kVoxels;
+  check(given == input.kind, "[model] the network takes ", name(input.kind), ", the profile \"", profile.name,
         "\" gives ", name(given));
   check_valid(profile);
-  check(profile.channels() == graph.in_channels, "[model] the profile gives ", profile.channels(),
-        " channels, the network takes ", graph.in_channels);
+  check(profile.channels() == input.channels, "[model] the profile gives ", profile.channels(),
+        " channels, the network takes ", input.channels);
 }
 
 void check_thresholds(const Graph& graph, const SkipThresholds& thresholds) {
-  check(on_frames(graph), "[skip] thresholds belong to a network on frames, this one takes ", name(graph.input));
+  check(on_frames(graph), "[skip] thresholds belong to a network on frames, this one takes ",
+        graph.inputs.size() == 1 ? name(graph.input().kind) : "several inputs");
   check_valid(thresholds);
   std::set<std::string> names;
   for (const Node& node : graph.nodes) names.insert(node.name);
@@ -191,10 +195,10 @@ Parameters taken(const Parameters& wanted, const Parameters& given) {
 }
 
 // Of the frames that a profile of the model's own gives; else they may have any.
-Extent2d known_extent(const Graph& graph, bool has_profile, const Profile& profile) {
+FrameExtents known_extents(const Graph& graph, bool has_profile, const Profile& profile) {
   if (!has_profile || !on_frames(graph) || !profile.frames) return {};
   check_valid(*profile.frames);
-  return {profile.frames->height, profile.frames->width};
+  return {{profile.frames->height, profile.frames->width}};
 }
 
 }  // namespace
@@ -213,7 +217,7 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, std::optional
       profile_(profile ? *std::move(profile) : no_preparation(network_.graph)),
       classes_(std::move(classes)),
       skip_thresholds_(std::move(skip_thresholds)),
-      values_(check_graph(network_.graph, network_.parameters, known_extent(network_.graph, has_profile_, profile_))) {
+      values_(check_graph(network_.graph, network_.parameters, known_extents(network_.graph, has_profile_, profile_))) {
   if (has_profile_) check_profile(network_.graph, profile_);
   for (const ClassInfo& one : classes_)
     check(one.raw_id <= kHighestId, "[classes] expected a whole number of 0 to ", kHighestId, ", found ", one.raw_id);

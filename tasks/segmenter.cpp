@@ -11,9 +11,21 @@
 
 namespace voxshift {
 
+namespace {
+
+const Model& checked_model(const Model& model) {
+  const std::vector<GraphInput>& inputs = model.graph().inputs;
+  check(inputs.size() == 1 && inputs.front().kind != InputKind::kFrames,
+        "[segment] expects a network whose only input is voxels or points, found ", inputs.size(), " input(s), ",
+        name(inputs.front().kind));
+  return model;
+}
+
+}  // namespace
+
 struct Segmenter::Impl {
   Impl(const Model& m, Device device, const Threads& threads, std::optional<DType> dtype)
-      : model(m),
+      : model(checked_model(m)),
         session(m.network(), device, threads, dtype),
         executor(session.executor()),
         scale(Array::from(m.profile().scale, {static_cast<std::int64_t>(m.profile().scale.size())}).to(device)) {}

@@ -102,7 +102,7 @@ void make_whole(Network& network) {
 /// shift -> conv 3 x 3 / 2 in three groups -> batch norm -> relu6 -> pointwise conv with bias + its input -> leaky relu
 /// -> max pool -> mean -> linear.
 Network small_network(bool bidirectional) {
-  NetworkBuilder net(GraphInput::kFrames, 6, 1);
+  NetworkBuilder net(InputKind::kFrames, 6, 1);
   std::string x = net.temporal_shift("shift", kGraphInput, {3, bidirectional});
   x = net.conv2d("conv", x, 12, 3, 2, 3);
   x = net.norm("norm", x, 0);
@@ -208,8 +208,8 @@ TEST(EvaluateFrames, Refused) {
   const auto with = [&](const Array& frames, const std::vector<std::string>& parts) {
     expect_throw([&] { evaluate(network.graph, network.parameters, frames); }, parts);
   };
-  with(Array({2, 8, 8, 3}, DType::kF32), {"[evaluate]", "frames with 6 channels", "frames with 3"});
-  with(Array({8, 8, 6}, DType::kF32), {"[evaluate]", "[T, H, W, C]", "[8, 8, 6]"});
+  with(Array({2, 8, 8, 3}, DType::kF32), {"[evaluate]", "[T, H, W, 6]", "[2, 8, 8, 3]"});
+  with(Array({8, 8, 6}, DType::kF32), {"[evaluate]", "[T, H, W, 6]", "[8, 8, 6]"});
   with(Array({0, 8, 8, 6}, DType::kF32), {"[evaluate]", "[0, 8, 8, 6]"});
   with(Array({2, 8, 8, 6}, DType::kU8), {"[evaluate]", "u8"});
   Network sum = small_network(false);
@@ -220,7 +220,7 @@ TEST(EvaluateFrames, Refused) {
         evaluate(sum.graph, sum.parameters, Array({1, 8, 8, 6}, DType::kF32));
       },
       {"\"sum\"", "different coordinates", "\"point\""});
-  NetworkBuilder voxels(GraphInput::kVoxels, 6, 1);
+  NetworkBuilder voxels(InputKind::kVoxels, 6, 1);
   const Network other = voxels.take(voxels.linear("head", kGraphInput, 2));
   expect_throw(
       [&] {

@@ -9,7 +9,7 @@ namespace voxshift {
 
 /// temporal_shift -> conv2d -> batch_norm -> relu -> max_pool2d -> avg_pool -> linear, on frames.
 inline Network frame_network() {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  NetworkBuilder net(InputKind::kFrames, 3, 1);
   std::string x = net.temporal_shift("shift", kGraphInput, {2, false});
   x = net.relu("relu", net.norm("norm", net.conv2d("conv", x, 6, 3, 2, 3)));
   x = net.add("mean", "avg_pool", {net.max_pool2d("pool", x, {3, 2, 1})});

@@ -24,7 +24,7 @@ TEST(GraphJson, RoundTrip) {
   const json document = to_json(b.graph);
   const Graph read = graph_from_json(json::parse(document.dump()));
   EXPECT_EQ(read.dims, 2);
-  EXPECT_EQ(read.in_channels, 4);
+  EXPECT_EQ(read.input().channels, 4);
   EXPECT_EQ(read.outputs, b.graph.outputs);
   ASSERT_EQ(read.nodes.size(), b.graph.nodes.size());
   for (std::size_t i = 0; i < read.nodes.size(); ++i) {
@@ -43,7 +43,7 @@ TEST(GraphJson, RoundTripOnFrames) {
   network.graph.nodes.front().attributes = {{"shift_div", std::int64_t{3}}, {"bidirectional", true}};
   const json document = to_json(network.graph);
   Graph read = graph_from_json(json::parse(document.dump()));
-  EXPECT_EQ(read.input, GraphInput::kFrames);
+  EXPECT_EQ(read.input().kind, InputKind::kFrames);
   EXPECT_EQ(read.dims, 2);
   ASSERT_EQ(read.nodes.size(), network.graph.nodes.size());
   for (std::size_t i = 0; i < read.nodes.size(); ++i) {
@@ -52,6 +52,31 @@ TEST(GraphJson, RoundTripOnFrames) {
     EXPECT_EQ(a.attributes, b.attributes) << a.name;
   }
   EXPECT_EQ(to_json(read), document);
+}
+
+TEST(GraphJson, RoundTripOfSeveralInputs) {
+  NetworkWriter b(4);
+  b.input({"points", InputKind::kPoints, 5});
+  b.input({"normals", InputKind::kPoints, 3, "points"});
+  b.input({"camera", InputKind::kFrames, 2});
+  b.graph.outputs = {b.relu("points"), b.relu("camera"), b.relu(kGraphInput)};
+  const json document = to_json(b.graph);
+  EXPECT_FALSE(document.contains("input") || document.contains("in_channels"));
+  const Graph read = graph_from_json(json::parse(document.dump()));
+  ASSERT_EQ(read.inputs.size(), 4U);
+  for (std::size_t i = 0; i < read.inputs.size(); ++i) {
+    EXPECT_EQ(read.inputs[i].name, b.graph.inputs[i].name);
+    EXPECT_EQ(read.inputs[i].channels, b.graph.inputs[i].channels);
+    EXPECT_EQ(read.inputs[i].rows_of, b.graph.inputs[i].rows_of);
+    if (i != 2) EXPECT_EQ(read.inputs[i].kind, b.graph.inputs[i].kind);  // of further channels that of their rows
+  }
+  EXPECT_EQ(to_json(read), document);
+
+  NetworkWriter named(4);
+  named.graph.inputs.front().name = "scan";
+  const json other = to_json(named.graph);
+  EXPECT_EQ(graph_from_json(other).input().name, "scan");
+  EXPECT_EQ(to_json(graph_from_json(other)), other);
 }
 
 void check_document(const json& document, const Parameters& parameters = {}) {
@@ -191,6 +216,24 @@ TEST(GraphJson, Refused) {
   with_outputs("[]", {"no output"});
   with_outputs(R"(["a", "b"])", {"output", "\"b\""});
   with_outputs(R"("a")", {"[graph]"});
+  const auto with_inputs = [&](const std::string& value, const std::vector<std::string>& parts) {
+    json document = json::parse(good);
+    document.erase("in_channels");
+    document["inputs"] = json::parse(value);
+    SCOPED_TRACE(value);
+    expect_throw([&] { check_document(document, parameters); }, parts);
+  };
+  with_inputs("[]", {"inputs", "found 0"});
+  with_inputs("7", {"[graph]"});
+  with_inputs(R"([{"name": "input", "kind": "voxels"}])", {"channels"});
+  with_inputs(R"([{"kind": "voxels", "channels": 4}])", {"name"});
+  with_inputs(R"([{"name": "input", "channels": 4}])", {"\"input\"", "kind"});
+  with_inputs(R"([{"name": "input", "channels": 4, "kind": "voxels", "rows_of": "a"}])", {"\"input\"", "kind"});
+  with_inputs(R"([{"name": "input", "channels": 4, "rows_of": ""}])", {"\"input\"", "rows_of"});
+  with_inputs(R"([{"name": "input", "channels": 4, "kind": "mesh"}])", {"voxels, points or frames", "mesh"});
+  with_inputs(R"([{"name": "input", "channels": 4.5, "kind": "voxels"}])", {"\"input\"", "whole number"});
+  with_inputs(R"([{"name": "input", "channels": 4, "kind": "voxels", "dims": 3}])", {"\"input\"", "\"dims\""});
+  with("/inputs", "[]", {"both", "\"inputs\"", "\"in_channels\""});
   for (const char* key : {"dims", "in_channels", "nodes", "output"}) {
     json document = json::parse(good);
     document.erase(key);

@@ -131,7 +131,7 @@ TEST(Graph, Windows) {
       {"\"conv0\"", "padding"});
   expect_refused([](auto& b) { b.graph.dims = 2; }, {"\"conv0\"", "per axis", "[3, 3, 3]"});
   expect_refused([](auto& b) { b.graph.dims = 5; }, {"dimensions", "5"});
-  expect_refused([](auto& b) { b.graph.in_channels = 0; }, {"input channel"});
+  expect_refused([](auto& b) { b.graph.inputs.front().channels = 0; }, {"\"input\"", "1 to 8192 channels", "found 0"});
 }
 
 void expect_frames_refused(const std::function<void(Network&, Node&)>& change, const std::string& node,
@@ -157,7 +157,7 @@ TEST(Graph, ChannelsAndKernelsOnFrames) {
   EXPECT_EQ(values.at("shift").domain, 0);
   EXPECT_EQ(domains[values.at("conv").domain].parent, 0);
   EXPECT_EQ(domains[values.at("conv").domain].extent, (Extent2d{0, 0}));  // not known yet
-  const auto known = check_graph(network.graph, network.parameters, {9, 6});
+  const auto known = check_graph(network.graph, network.parameters, {Extent2d{9, 6}});
   EXPECT_EQ(known.domains[known.at("conv").domain].extent, (Extent2d{5, 3}));  // 3 / 2 with padding 1
   EXPECT_EQ(domains[values.at("pool").domain].parent, values.at("conv").domain);
   EXPECT_EQ(domains[values.at("mean").domain].kind, Domain::Kind::kClouds);
@@ -210,7 +210,7 @@ TEST(Graph, OpsBelongToTheirNetworks) {
         {"\"relu2\"", other.first, "takes images", "\"batch_norm1\""});
   expect_refused([](auto& b) { node_of(b, "relu").op = "coordinates"; }, {"\"relu2\"", "coordinates", "takes points"});
   Network points = frame_network();
-  points.graph.input = GraphInput::kPoints;
+  points.graph.inputs.front().kind = InputKind::kPoints;
   points.graph.dims = 3;
   expect_throw([&] { check_graph(points.graph, points.parameters); }, {"\"shift\"", "temporal_shift", "takes images"});
 }

@@ -166,7 +166,7 @@ TEST_P(ImageOpsTest, InstanceNormOfVoxelsAndPoints) {
       if (dtype == DType::kF16 && device().kind == Device::Kind::kCpu) continue;
       SCOPED_TRACE(std::string(points ? "points " : "voxels ") + name(dtype));
       NetworkWriter b(4);
-      if (points) b.graph.input = GraphInput::kPoints;
+      if (points) b.graph.inputs.front().kind = InputKind::kPoints;
       b.graph.outputs = {add(b, "instance_norm", kGraphInput, 4, {{"eps", 0.25}})};
       const auto result = [&](int threads) {
         Session session({b.graph, b.parameters}, device(), threads, dtype);
@@ -221,13 +221,13 @@ TEST(ImageOps, RefusedNorms) {
 TEST(ImageOps, OnFrames) {
   for (const char* op : {"upsample", "pad"}) {
     NetworkWriter b(3, 2);
-    b.graph.input = GraphInput::kFrames;
+    b.graph.inputs.front().kind = InputKind::kFrames;
     Node& node = b.add_node(op, {kGraphInput}, 3);
     if (std::string(op) == "upsample") node.attributes = {{"scale_factor", std::int64_t{2}}};
     if (std::string(op) == "pad") node.attributes = {{"left", std::int64_t{6}}, {"top", std::int64_t{4}}};
     b.graph.outputs = {node.name};
     const auto extent_of = [&](Extent2d frame) {
-      const GraphValues values = check_graph(b.graph, b.parameters, frame);
+      const GraphValues values = check_graph(b.graph, b.parameters, {frame});
       return values.domains[values.at(b.graph.output()).domain].extent;
     };
     EXPECT_EQ(extent_of({}), (Extent2d{0, 0}));

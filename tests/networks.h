@@ -39,8 +39,15 @@ class NetworkWriter {
  public:
   explicit NetworkWriter(std::int64_t channels, int dims = 3, unsigned seed = 1) : random_(seed) {
     graph.dims = dims;
-    graph.in_channels = channels;
+    graph.inputs.front().channels = channels;
     channels_[kGraphInput] = channels;
+  }
+
+  /// A further input, whose name it gives.
+  std::string input(GraphInput added) {
+    channels_[added.name] = added.channels;
+    graph.inputs.push_back(std::move(added));
+    return graph.inputs.back().name;
   }
 
   std::string conv(const std::string& x, std::int64_t out, const Window& window, bool bias = false) {
@@ -106,8 +113,8 @@ class NetworkWriter {
   Model model(const std::string& output) {
     graph.outputs = {output};
     std::optional<Profile> profile;
-    if (graph.in_channels >= 3)
-      profile = Profile{"plain", {}, std::vector(static_cast<std::size_t>(graph.in_channels), 1.0f), {}};
+    const auto columns = static_cast<std::size_t>(graph.inputs.front().channels);
+    if (graph.inputs.size() == 1 && columns >= 3) profile = Profile{"plain", {}, std::vector(columns, 1.0f), {}};
     std::vector<ClassInfo> classes;
     for (std::int64_t c = 0; c < channels_.at(output); ++c)
       classes.push_back({"class " + std::to_string(c), static_cast<std::uint32_t>(c + 1), {1, 2, 3}});

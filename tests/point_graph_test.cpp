@@ -50,7 +50,7 @@ VOXSHIFT_FOR_EACH_DEVICE(PointGraphTest);
 
 NetworkWriter writer() {
   NetworkWriter b(kChannels);
-  b.graph.input = GraphInput::kPoints;
+  b.graph.inputs.front().kind = InputKind::kPoints;
   return b;
 }
 

@@ -79,7 +79,7 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
     SCOPED_TRACE(model.arch());
     // Unequal clouds, an empty one, and more rows in all than run together at once.
     const std::int64_t unit = emulated() ? 10 : kSanitized ? 30 : 100;
-    const PointSet clouds{random_points(42 * unit, model.graph().in_channels, 5).to(device()),
+    const PointSet clouds{random_points(42 * unit, model.graph().input().channels, 5).to(device()),
                           splits_of({0, 25 * unit, 25 * unit, 41 * unit, 42 * unit})};
     Segmenter one(model, device(), 1, DType::kF32);
     const Array expected = one.session().forward(clouds);
@@ -92,7 +92,7 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
 TEST_P(PointNetworksTest, CloudsOfABatchDoNotSeeEachOther) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
-    const std::int64_t channels = model.graph().in_channels;
+    const std::int64_t channels = model.graph().input().channels;
     const std::int64_t unit = emulated() ? 30 : kSanitized ? 100 : 300;
     const Array points = random_points(3 * unit, channels, 6);
     Segmenter segmenter(model, device(), 2, DType::kF32);
@@ -115,7 +115,7 @@ TEST_P(PointNetworksTest, EmptySets) {
   for (const Model& model : point_models()) {
     SCOPED_TRACE(model.arch());
     Segmenter segmenter(model, device(), 2, DType::kF32);
-    const PointSet none{Array({0, model.graph().in_channels}, DType::kF32, device()), std::nullopt};
+    const PointSet none{Array({0, model.graph().input().channels}, DType::kF32, device()), std::nullopt};
     EXPECT_EQ(segmenter.session().forward(none).dim(0), 0);
     EXPECT_EQ(segmenter.segment(Array({0, model.profile().columns()}, DType::kF32, device())).labels.count(), 0);
   }

@@ -168,3 +168,66 @@ def test_info_of_networks_on_frames_without_classes(tmp_path, channels):
     assert ("conv 3x3" if channels == 3 else "Outputs: conv") in result.stdout
     result = run("recognize", "no.mp4", "--model", tmp_path / "net.safetensors")
     assert result.returncode == 1 and result.stderr.count("\n") == 1, result.stderr
+
+
+def test_several_inputs(tmp_path):
+    """Also features for voxels whose rows the file does not have in order."""
+    rng = np.random.default_rng(2)
+    inputs = [
+        {"name": "scan", "kind": "voxels", "channels": 3},
+        {"name": "weight", "rows_of": "scan", "channels": 3},
+        {"name": "points", "kind": "points", "channels": 4},
+        {"name": "colours", "rows_of": "points", "channels": 3},
+        {"name": "camera", "kind": "frames", "channels": 3},
+    ]
+    nodes = [
+        {"name": "weighted", "op": "multiply", "inputs": ["scan", "weight"]},
+        {"name": "coloured", "op": "cat", "inputs": ["points", "colours"]},
+        {"name": "seen", "op": "avg_pool", "inputs": ["camera"]},
+    ]
+    graph = {"dims": 3, "inputs": inputs, "nodes": nodes, "outputs": [node["name"] for node in nodes]}
+    path = tmp_path / "model.safetensors"
+    vs.Model.from_graph(graph, {}, profile=None, classes=0).save(path)
+    cells = rng.permutation(np.unique(rng.integers(0, 9, (200, 3)), axis=0))
+    arrays = {
+        "scan.coords": np.concatenate([rng.integers(0, 2, (len(cells), 1)), cells], 1).astype(np.int32),
+        "scan": rng.standard_normal((len(cells), 3)).astype(np.float32),
+        "weight": rng.standard_normal((len(cells), 3)).astype(np.float32),
+        "points": rng.standard_normal((50, 4)).astype(np.float32),
+        "points.row_splits": np.array([0, 20, 50]),
+        "colours": rng.standard_normal((50, 3)).astype(np.float32),
+        "camera": rng.standard_normal((2, 5, 6, 3)).astype(np.float32),
+    }
+
+    def start(changed):
+        given = []
+        for name, array in {**arrays, **changed}.items():
+            if array is not None:
+                np.save(tmp_path / f"{name}.npy", array)
+                given += ["--input", f"{name}={tmp_path / name}.npy"]
+        return run("run", path, *given, "--out", tmp_path / "out", "--layers")
+
+    result = start({})
+    assert result.returncode == 0, result.stderr
+    found = {name: np.load(tmp_path / "out" / f"{name}.npy") for name in graph["outputs"]}
+    order = np.lexsort(arrays["scan.coords"].T[::-1])
+    np.testing.assert_array_equal(np.load(tmp_path / "out" / "weighted.coords.npy"), arrays["scan.coords"][order])
+    np.testing.assert_array_equal(found["weighted"], (arrays["scan"] * arrays["weight"])[order])
+    np.testing.assert_array_equal(found["coloured"], np.concatenate([arrays["points"], arrays["colours"]], 1))
+    np.testing.assert_allclose(found["seen"], arrays["camera"].mean((1, 2)), atol=1e-6)
+
+    shown = run("info", path).stdout
+    assert "Inputs: scan (voxels, 3 channels) weight (rows of scan, 3 channels)" in shown
+    for changed, says in [
+        ({"scan.coords": None}, "--input scan.coords=FILE.npy is missing: int32"),
+        ({"colours": None}, "--input colours=FILE.npy is missing: float32 [N, C]"),
+        ({"camera": None}, "--input camera=FILE.npy is missing: float32 [T, H, W, C]"),
+        ({"weight.coords": arrays["scan.coords"]}, "the network takes scan or scan.coords or scan.shape or weight or"),
+        ({"colours": arrays["colours"][:49]}, '"colours" has 49 rows, "points" has 50'),
+        ({"camera": arrays["camera"][:1]}, "2 and 1 clouds or frames"),
+    ]:
+        refused = start(changed)
+        assert refused.returncode == 1 and says in refused.stderr and refused.stderr.count("\n") == 1, refused.stderr
+    for command in (["segment", tmp_path / "points.npy", "--model"], ["recognize", tmp_path, "--model"]):
+        refused = run(*command, path)
+        assert refused.returncode == 1 and "one input" in refused.stderr, refused.stderr

@@ -214,7 +214,7 @@ TEST_P(SessionTest, PlansThatAreRefused) {
   refused([&](auto& b) { return b.conv_transpose(in, 4); }, {"\"conv_transpose0\"", "no convolution"});
   refused([&](auto& b) { return b.conv_transpose(b.conv(in, 4, 2, 2), 4, 3, 3); }, {"no convolution"});
   Graph frames;
-  frames.input = GraphInput::kFrames;
+  frames.inputs.front().kind = InputKind::kFrames;
   expect_throw([&] { make_plan(frames, {}, device()); }, {"[plan]", "takes frames", "extent"});
 }
 

@@ -88,7 +88,7 @@ std::vector<Case> cases() {
 }
 
 Network plain_network(const Case& c) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  NetworkBuilder net(InputKind::kFrames, 3, 1);
   std::string x = c.middle(net, c.from_frame ? std::string(kGraphInput) : net.conv2d("first", kGraphInput, 8, 3, 2));
   x = net.add("mean", "avg_pool", {x});
   return with_norms(net.take(net.linear("classes", x, 5)));
@@ -160,7 +160,7 @@ TEST_P(StreamOpsTest, ThresholdsAndThreadsGiveTheSameBits) {
 
 // A session takes frames of any extent, one extent after the other, and gives images as such.
 TEST_P(StreamOpsTest, ASessionRunsFrames) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  NetworkBuilder net(InputKind::kFrames, 3, 1);
   const std::string x = net.relu("r", net.conv2d("c", kGraphInput, 8, 3, 2));
   net.linear("classes", net.add("mean", "avg_pool", {x}), 5);
   Network network = net.take("classes");
@@ -191,7 +191,7 @@ TEST_P(StreamOpsTest, ASessionRunsFrames) {
 
 // A stream knows nothing of classes: any outputs, images among them, skipping or not.
 TEST_P(StreamOpsTest, AStreamGivesEveryOutput) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  NetworkBuilder net(InputKind::kFrames, 3, 1);
   const std::string x = net.relu("r", net.conv2d("c", kGraphInput, 8, 3, 2));
   Network network = net.take(net.linear("classes", net.add("mean", "avg_pool", {x}), 5));
   network.graph.outputs = {"r", "classes"};

@@ -65,7 +65,7 @@ inline Network resnet(double width, const TemporalShift& shift = {}) {
 /// Every kind of step on small images: stem block, shifted block with a sum, 5 x 5 filter, shifted bottleneck whose
 /// shortcut has a convolution, lone depthwise layer, pooling.
 inline Network tiny_network(const TemporalShift& shift = {4, false}) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 3);
+  NetworkBuilder net(InputKind::kFrames, 3, 3);
   const auto conv = [&](const std::string& name, const std::string& x, std::int64_t out, int kernel, int stride = 1,
                         bool depthwise = false) {
     const std::string y = net.conv2d(name, x, out, kernel, stride, depthwise ? out : 1);

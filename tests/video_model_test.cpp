@@ -260,7 +260,7 @@ TEST_F(VideoModel, ThresholdsThatAreRefused) {
     expect_throw([&] { model.with_skip_thresholds({0, {{"classifier", bad}}, 0}); }, {"[skip]", "\"classifier\""});
   }
   expect_throw([&] { model.with_skip_thresholds({0, {{"layer1", 0}}, 0}); }, {"[skip]", "no layer \"layer1\""});
-  NetworkBuilder net(GraphInput::kVoxels, 4, 1);
+  NetworkBuilder net(InputKind::kVoxels, 4, 1);
   const Network on_voxels = net.take(net.linear("head", kGraphInput, 2));
   const Model voxels("test", on_voxels.graph, on_voxels.parameters, known_profiles().front(),
                      std::vector<ClassInfo>(2));

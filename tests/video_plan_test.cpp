@@ -27,7 +27,8 @@ std::string letters(const Plan& plan) {
 }
 
 Plan plan_of(const Network& network, std::int64_t height = 32, std::int64_t width = 32) {
-  return make_plan(network.graph, network.parameters, Device::cpu(), DType::kF32, Passes::kAll, {height, width});
+  return make_plan(network.graph, network.parameters, Device::cpu(), DType::kF32, Passes::kAll,
+                   {Extent2d{height, width}});
 }
 
 const WindowStep* window_of(const Plan& plan, std::size_t s) {
@@ -125,7 +126,7 @@ TEST(VideoPlan, TinyNetworkHasEveryKind) {
 
 // Of convolutions in a row, a block takes three, and the next block those behind it.
 TEST(VideoPlan, BlocksDoNotOverlap) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  NetworkBuilder net(InputKind::kFrames, 3, 1);
   std::string x = net.relu("r0", net.conv2d("conv0", kGraphInput, 8, 3, 2));
   for (int i = 1; i < 5; ++i) {
     const std::string n = std::to_string(i);
@@ -139,7 +140,7 @@ TEST(VideoPlan, BlocksDoNotOverlap) {
 
 // A value that something else reads as well must be written down.
 TEST(VideoPlan, ValuesThatAreReadTwiceStay) {
-  NetworkBuilder net(GraphInput::kFrames, 3, 1);
+  NetworkBuilder net(InputKind::kFrames, 3, 1);
   const std::string first = net.conv2d("first", kGraphInput, 8, 3, 2);
   const std::string filter = net.conv2d("filter", first, 8, 3, 1, 8);
   std::string x = net.add("sum", "add", {first, net.conv2d("last", filter, 8, 1)});
@@ -226,17 +227,17 @@ TEST(VideoNetwork, RefusesOtherInputsAndOutputs) {
   const auto refuses = [](const Network& network, std::int64_t height, const std::vector<std::string>& parts) {
     expect_throw([&] { VideoNetwork(video_model(network, height, 32)); }, parts);
   };
-  NetworkBuilder image(GraphInput::kFrames, 3, 1);
+  NetworkBuilder image(InputKind::kFrames, 3, 1);
   refuses(image.take(image.conv2d("conv", kGraphInput, 8, 3)), 32, {"[video]", "\"conv\"", "one row per frame"});
   Network small_frame = tiny_network();
   for (Node& node : small_frame.graph.nodes)
     if (node.name == "stem") node.attributes["padding"] = std::int64_t{0};
   refuses(small_frame, 2, {"[graph]", "needs images of 3 x 3 pixels", "\"stem\""});
-  NetworkBuilder sums(GraphInput::kFrames, 3, 1);
+  NetworkBuilder sums(InputKind::kFrames, 3, 1);
   const std::string x = sums.conv2d("first", kGraphInput, 8, 3);
   refuses(sums.take(sums.add("sum", "add", {sums.max_pool2d("p", x, {2, 2, 0}), sums.conv2d("b", x, 8, 1)})), 32,
           {"[graph]", "\"sum\"", "different coordinates"});
-  NetworkBuilder grey(GraphInput::kFrames, 1, 1);
+  NetworkBuilder grey(InputKind::kFrames, 1, 1);
   refuses(grey.take(grey.add("mean", "avg_pool", {grey.conv2d("conv", kGraphInput, 8, 3)})), 32,
           {"gives 3 channels", "takes 1"});
 }

@@ -151,7 +151,7 @@ std::int64_t counted_macs(const Watched& watched, std::map<int, Mask>& previous)
   for (const auto& [value, layer] : oracle::tiny_layers()) value_of[layer] = value;
   std::map<int, Mask> masks;
   const auto changed = watched.stream.changed_pixels();
-  masks[plan.input] = {kStreamHeight, kStreamWidth, {changed.begin(), changed.end()}};
+  masks[plan.input()] = {kStreamHeight, kStreamWidth, {changed.begin(), changed.end()}};
   std::int64_t macs = 0;
   for (const auto& pointer : plan.steps) {
     const Step& step = *pointer;

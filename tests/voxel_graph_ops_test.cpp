@@ -211,7 +211,7 @@ TEST(VoxelGraphOps, Refused) {
       [&](NetworkWriter& b) { return b.grouped(kGenerative, b.add_node("max_pool", {in}, 4).name, 4, cube(3, 2, 2)); },
       {"\"generative_conv_transpose1\"", "takes voxels"});
   NetworkWriter frames(3, 2);
-  frames.graph.input = GraphInput::kFrames;
+  frames.graph.inputs.front().kind = InputKind::kFrames;
   frames.graph.outputs = {frames.add_node("from_dense", {in, in}, 3).name};
   expect_throw([&] { check_graph(frames.graph, frames.parameters); },
                {"\"from_dense0\"", "bird_eye_view", "\"input\""});

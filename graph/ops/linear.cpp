@@ -15,7 +15,7 @@ Array transposed(const Array& weight) {
 
 // Pixels of frames are multiplied as by a pointwise convolution, which a stream can do for some of them.
 void lower_linear(const Draft& draft, Lowering& lowering) {
-  if (lowering.domains().input() != GraphInput::kFrames) return lower_convolution(draft, lowering, {}, false);
+  if (!lowering.domains().only_frames()) return lower_convolution(draft, lowering, {}, false);
   Draft pointwise = draft;
   pointwise.weights.weight = transposed(draft.weights.weight);
   lower_image_product(pointwise, lowering);

@@ -321,7 +321,9 @@ class Model:
         self, x: Union[SparseTensor, _Array], row_splits: Optional[_Array] = None
     ) -> NDArray[np.float32]: ...
     def run(
-        self, x: Union[SparseTensor, _Array], row_splits: Optional[_Array] = None
+        self,
+        x: Union[SparseTensor, _Array, dict[str, Union[SparseTensor, _Array, tuple[_Array, _Array]]]],
+        row_splits: Optional[_Array] = None,
     ) -> dict[str, tuple[_Array, Optional[_Array]]]: ...
     @overload
     def segment(

@@ -27,17 +27,18 @@ Array tensor_of(const std::string& name) {
 }
 
 std::optional<Profile> profile_for(const Graph& graph) {
+  if (graph.inputs.size() != 1) return {};
   Profile profile;
   profile.name = "plain";
-  if (graph.input == GraphInput::kFrames) {
+  if (graph.input().kind == InputKind::kFrames) {
     profile.frames.emplace();
     profile.frames->height = 12;
     profile.frames->width = 8;
   } else {
-    if (graph.in_channels < 3 || graph.in_channels > 64) return {};
-    profile.scale.assign(static_cast<std::size_t>(graph.in_channels), 1.0f);
+    if (graph.input().channels < 3 || graph.input().channels > 64) return {};
+    profile.scale.assign(static_cast<std::size_t>(graph.input().channels), 1.0f);
   }
-  if (graph.input == GraphInput::kPoints) profile.blocks = BlockOptions{8, 8, false};
+  if (graph.input().kind == InputKind::kPoints) profile.blocks = BlockOptions{8, 8, false};
   return profile;
 }
 

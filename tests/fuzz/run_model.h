@@ -61,10 +61,29 @@ inline SparseTensor voxels(int dims, std::int64_t channels) {
   return {Array::from(coords, {kExtent, dims + 1}), features, options};
 }
 
+/// The rows of one of several inputs, of a frame of its own.
+inline Input operand(const Graph& graph, const GraphInput& input) {
+  if (input.kind == InputKind::kFrames) {
+    Array frame({1, 6, 8, input.channels}, DType::kF32);
+    std::fill_n(frame.data<float>(), frame.count(), 0.5f);
+    return frame;
+  }
+  if (input.kind == InputKind::kPoints)
+    return input.rows_of.empty() ? Input(PointSet{rows(input.channels), {}}) : Input(rows(input.channels));
+  const SparseTensor x = voxels(graph.dims, input.channels);
+  return input.rows_of.empty() ? Input(x) : Input(x.features());
+}
+
 inline void run(const Model& model) {
   if (!is_small(model)) return;
   const Graph& graph = model.graph();
-  if (graph.input == GraphInput::kFrames) {
+  if (graph.inputs.size() > 1) {
+    Inputs inputs;
+    for (const GraphInput& input : graph.inputs) inputs.emplace(input.name, operand(graph, input));
+    may_refuse([&] { Session(model.network(), Device::cpu(), Threads(1)).run(inputs); });
+    return;
+  }
+  if (graph.input().kind == InputKind::kFrames) {
     const FrameProfile& frames = *model.profile().frames;
     const VideoNetwork network(model);
     Array frame({frames.height, frames.width, 3}, DType::kU8);
@@ -81,10 +100,10 @@ inline void run(const Model& model) {
     return;
   }
   Segmenter segmenter(model, Device::cpu(), Threads(1));
-  if (graph.input == GraphInput::kVoxels) {
-    segmenter.session().run(voxels(graph.dims, graph.in_channels));
+  if (graph.input().kind == InputKind::kVoxels) {
+    segmenter.session().run(voxels(graph.dims, graph.input().channels));
   } else {
-    segmenter.session().run(PointSet{rows(graph.in_channels), {}});
+    segmenter.session().run(PointSet{rows(graph.input().channels), {}});
   }
   may_refuse([&] { segmenter.segment(rows(std::max<std::int64_t>(3, model.profile().columns()))); });
 }

@@ -19,7 +19,7 @@ using namespace voxshift;
 constexpr std::int64_t kHeight = 20, kWidth = 12;
 
 VideoNetwork tiny_network() {
-  NetworkBuilder b(GraphInput::kFrames, 3, 1);
+  NetworkBuilder b(InputKind::kFrames, 3, 1);
   std::string x = b.relu6("relu0", b.norm("norm0", b.conv2d("conv0", kGraphInput, 8, 3, 2)));
   x = b.relu6("relu1", b.norm("norm1", b.conv2d("conv1", b.temporal_shift("shift", x, {4, false}), 16, 1)));
   x = b.relu6("relu2", b.norm("norm2", b.conv2d("conv2", x, 16, 3, 1, 16)));
