@@ -318,7 +318,7 @@ void Geometry::build_link(const Context& context, const LinkSpec& spec, LinkRows
   }
   auto* parents = arena_.allocate<std::int32_t>(fine.count);
   link.parents = parents;
-  link.corners = to.kind == DomainKind::kSamples ? 3 : 8;
+  link.corners = plan_.domains.is_points(spec.coarse) ? 3 : 8;
   const std::int64_t mixed = spec.weighted ? fine.count * link.corners : 0;
   auto* indices = spec.weighted ? arena_.allocate<std::int32_t>(mixed) : nullptr;
   auto* weights = spec.weighted ? arena_.allocate<float>(mixed) : nullptr;

@@ -262,6 +262,19 @@ def test_ops_without_autograd_run_through_the_library():
         result.sum().backward()
 
 
+def test_points_are_centers_of_samples_and_of_themselves():
+    nodes = [
+        {"name": "samples", "op": "furthest_point_sample", "inputs": ["input"], "count": 9},
+        {"name": "near", "op": "three_nearest", "inputs": ["input", "samples"]},
+        {"name": "same", "op": "three_nearest", "inputs": ["input", "input"]},
+    ]
+    graph = {"input": "points", "dims": 3, "in_channels": 4, "nodes": nodes, "outputs": ["samples", "near", "same"]}
+    points = np.random.default_rng(2).uniform(-1, 1, (60, 4)).astype(np.float32)
+    out = vs.Model.from_graph(graph, {}, None, 0).run(points, np.array([0, 25, 60]))
+    np.testing.assert_allclose(out["same"][0], points, atol=1e-5)
+    np.testing.assert_allclose(out["near"][0][:, :3], out["samples"][0], atol=1e-5)
+
+
 def test_networks_on_frames_give_images_without_classes():
     rng = np.random.default_rng(1)
     weight = rng.normal(size=(4, 2, 3, 3)).astype(np.float32)
