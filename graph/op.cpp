@@ -53,6 +53,7 @@ void Inference::expect_same_rows() const {
 }
 
 void Inference::expect_coarser(int coarse, int fine) const {
+  expect(dims() <= 3, "needs voxels on up to 3 axes, the network has ", dims());
   expect(values_.domains.lead_to(fine, coarse),
          "needs coarser voxels that strided convolutions made of the finer ones");
 }

@@ -80,19 +80,17 @@ def test_an_op_without_a_gradient_names_itself(random):
         found.sum().backward()
 
 
-def test_ops_on_rows_that_they_do_not_take(random):
-    mean = network_of({"name": "y", "op": "avg_pool", "inputs": ["input"]})
-    with pytest.raises(ValueError, match="node y: avg_pool, which makes other rows, does not run here"):
-        mean(clouds(random))
-    nodes = [
-        {"name": "x", "op": "conv2d", "inputs": ["input"], "parameters": {"weight": "w"}},
-        {"name": "y", "op": "max_pool2d", "inputs": ["x"], "kernel_size": 2},
-        {"name": "z", "op": "avg_pool", "inputs": ["y"]},
-    ]
-    tensors = {"w": np.ones((4, 3, 1, 1), np.float32)}
-    film = network_of(*nodes, tensors=tensors, classes=4, input="frames", dims=2, in_channels=3)
-    with pytest.raises(ValueError, match="node y: max_pool2d runs here on voxels only"):
-        film(torch.zeros(2, 224, 224, 3), 2)
+def test_networks_say_what_they_take(random):
+    voxels = network_of({"name": "y", "op": "relu", "inputs": ["input"]})
+    with pytest.raises(ValueError, match=r"^\[Network\] the network takes voxels, found Tensor"):
+        voxels(torch.zeros(5, 4))
+    with pytest.raises(ValueError, match=r"^\[Network\] row_splits belong to points, the network takes voxels"):
+        voxels(clouds(random), row_splits=[0, 5])
+    points = network_of({"name": "y", "op": "relu", "inputs": ["input"]}, input="points", in_channels=3)
+    with pytest.raises(ValueError, match=r"^\[Network\] the network takes points, found SparseTensor"):
+        points(clouds(random))
+    with pytest.raises(ValueError, match=r"^\[Network\] expects points \[N, C\], found \(5,\)"):
+        points(torch.zeros(5))
 
 
 def test_what_torch_functions_become_is_in_the_table():

@@ -115,8 +115,15 @@ def conv3d_and_input(
     return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
 
 
-def _conv_of_nodes(op, *tensors, groups=1, **named):
-    return conv3d_and_input(*tensors, **named, op=op) if groups == 1 else NotImplemented
+def _conv_of_nodes(op, x, weight, bias=None, groups=1, **named):
+    if op == "generative_conv_transpose" and any(np.array(x.stride) % per_axis(named["stride"], x.coordinates.dims)):
+        return NotImplemented  # finer than the network's input
+    if groups == 1:
+        return conv3d_and_input(x, weight, bias, **named, op=op)
+    channels, weights = x.feats.chunk(groups, 1), weight.chunk(groups, -1)
+    parts = [conv3d(x.with_feats(c), w, **named, op=op) for c, w in zip(channels, weights)]
+    feats = torch.cat([part.feats for part in parts], 1)
+    return parts[0].with_feats(feats if bias is None else feats + bias)
 
 
 for _op in _CONVS:
@@ -284,6 +291,7 @@ gradient("relu6", of="rows")(lambda x: torch.nn.functional.relu6(x))
 gradient("leaky_relu", of="rows")(lambda x, slope: torch.nn.functional.leaky_relu(x, slope))
 gradient("sigmoid", of="rows")(lambda x: torch.sigmoid(x))
 gradient("add", of="rows")(lambda a, b: a + b)
+gradient("cat", of="rows")(lambda *feats: torch.cat(feats, 1))
 gradient("columns", of="rows")(lambda x, first, count: x[:, first : first + count])
 
 

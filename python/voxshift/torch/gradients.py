@@ -19,7 +19,7 @@ _registered: dict[str, Gradient] = {}
 def gradient(op: str, of: str) -> Callable[[Callable], Callable]:
     """Registers a function under the op's name.
 
-    of: what its inputs and its result are: "rows", features [N, C] of anything; "voxels", SparseTensors; "frames", Frames.
+    of: what its inputs are: "rows", features [N, C] of anything, as its result; "voxels", SparseTensors; "images", Images.
     A function returns NotImplemented for attributes that it has no gradient with.
     """
 
@@ -30,7 +30,7 @@ def gradient(op: str, of: str) -> Callable[[Callable], Callable]:
     return register
 
 
-def gradient_of(op: str, of: str = "rows") -> Optional[Gradient]:
-    """What is registered for the op on inputs of this kind, if anything."""
+def gradient_of(op: str, of: Optional[str] = "rows") -> Optional[Gradient]:
+    """What is registered for the op on inputs of this kind, None for any, if anything is."""
     found = _registered.get(op)
-    return found if found and found.of in ("rows", of) else None
+    return found if found and (of is None or found.of in ("rows", of)) else None

@@ -3,16 +3,21 @@
 from os import PathLike
 from typing import Optional, Sequence, Union
 
+import numpy as np
 import torch
 from torch import nn
 
 import voxshift as vs
 from voxshift.torch import functional, recording, video
 from voxshift.torch.gradients import OPS, gradient_of
+from voxshift.torch.library import Library
 from voxshift.torch.sparse_tensor import SparseTensor, check_together
+from voxshift.torch.values import Images, Rows
 
 Classes = Union[int, Sequence, None]
 Profile = Union[str, dict, None]
+
+_KINDS = {"voxels": SparseTensor, "images": Images}
 
 
 class _Step:
@@ -57,19 +62,27 @@ def _fuse(nodes, output):
     return order
 
 
+def _kind_of(inputs):
+    """What all of them are, in the words of `gradient`."""
+    return next((kind for kind, type_ in _KINDS.items() if all(isinstance(x, type_) for x in inputs)), "rows")
+
+
 class Network(nn.Module):
     """The network of a voxshift.Model as a module with gradients.
 
     state_dict has the names of the model file: weights and biases are parameters, running statistics buffers. forward
-    takes what the network takes and gives the logits: for networks on voxels a SparseTensor, and a tensor [N, classes] with
-    rows in the order of x's; for networks on frames float32 [clips * n_segment, H, W, 3], normalised, the frames of each
-    clip one after the other, and a tensor [clips * n_segment, classes].
+    takes what the network takes and gives its output, float32: for networks on voxels a SparseTensor, and a tensor [N, classes]
+    with rows in the order of x's; for networks on points float32 [N, C], x y z first, of which rows [row_splits[b],
+    row_splits[b + 1]) are cloud b, and [N, classes]; for networks on frames float32 [clips * n_segment, H, W, 3], normalised,
+    the frames of each clip one after the other, and [clips * n_segment, classes]. Images are [images, H, W, channels].
+
+    An op without an autograd function runs through the library; backward() through it raises ValueError, which names the op.
     """
 
     def __init__(self, model: vs.Model):
         super().__init__()
         self.model = model
-        graph = model.graph
+        self._graph = graph = model.graph
         if len(graph["outputs"]) > 1:
             raise vs.InvalidArgument(f"[Network] expects a network with one output, found {graph['outputs']}")
         self.output = graph["outputs"][0]
@@ -83,6 +96,8 @@ class Network(nn.Module):
         for name, values in model.parameters().items():
             self._register(name, torch.from_numpy(values.copy()), name in statistics)
         self.steps = _fuse(graph["nodes"], self.output)
+        # Nodes whose value is the library's. Those that their attributes or rows decide join when they are reached.
+        self._of_library = {node["name"] for node in graph["nodes"] if gradient_of(node["op"], None) is None}
         self._find_last_uses()
 
     def _register(self, name, values, is_buffer):
@@ -117,33 +132,58 @@ class Network(nn.Module):
                 self.tensor(step.parameters["running_var"]).fill_(1)
         return self
 
-    def forward(self, x: Union[SparseTensor, torch.Tensor], n_segment: int = 1) -> torch.Tensor:
-        values = {"input": video.Frames.of(x, n_segment) if isinstance(x, torch.Tensor) else x}
+    def forward(
+        self,
+        x: Union[SparseTensor, torch.Tensor],
+        n_segment: int = 1,
+        row_splits: Union[torch.Tensor, np.ndarray, None] = None,
+    ) -> torch.Tensor:
+        values = {"input": self._input(x, n_segment, row_splits)}
+        operands = (values["input"], row_splits)
+        library = Library(self._graph, self.tensor, operands, self._trained(), self._of_library)
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
-            values[step.output] = self._run(step, inputs)
+            values[step.output] = self._run(step, inputs, library)
             values.update(zip(step.inputs, inputs))
             for name in step.last_used:
                 del values[name]
-        return values[self.output].feats
+        value = values[self.output]
+        return value.images if isinstance(value, Images) else value.feats
 
-    def _run(self, step, inputs):
+    def _input(self, x, n_segment, row_splits):
+        takes = self._graph["input"]
+        if isinstance(x, SparseTensor) != (takes == "voxels"):
+            raise vs.InvalidArgument(f"[Network] the network takes {takes}, found {type(x).__name__}")
+        if row_splits is not None and takes != "points":
+            raise vs.InvalidArgument(f"[Network] row_splits belong to points, the network takes {takes}")
+        if takes == "frames":
+            return Images.of(x, n_segment)
+        if takes == "points" and x.dim() != 2:
+            raise vs.InvalidArgument(f"[Network] expects points [N, C], found {tuple(x.shape)}")
+        return x if takes == "voxels" else Rows(x)
+
+    def _trained(self):
+        """The batch norms, by node, that normalise by their rows."""
+        norms = [step for step in self.steps if step.op == "batch_norm" and self.training]
+        return {step.node["name"] for step in norms if self.tensor(step.parameters["weight"]).requires_grad}
+
+    def _run(self, step, inputs, library):
         """The value of a step; an input that later steps shall take instead is changed in the list."""
         tensors = {role: self.tensor(name) for role, name in step.parameters.items()}
-        on_voxels = all(isinstance(x, SparseTensor) for x in inputs)
-        found = gradient_of(step.op, "voxels" if on_voxels else "frames")
+        kind = _kind_of(inputs)
+        found = gradient_of(step.op, kind)
         if found is None:
-            return _through_the_library(step, inputs, tensors)
+            return library.value(step, inputs, tensors.values())
         named = {**tensors, **step.attributes}
         if step.op == "batch_norm":
-            named["training"] = self.training and tensors["weight"].requires_grad
+            named["training"] = library.normalizes(step.node["name"], inputs[0].feats)
         if found.of == "rows":
-            if on_voxels:
+            if kind == "voxels":
                 check_together(step.op, inputs)
             return inputs[0].with_feats(found.function(*(x.feats for x in inputs), **named))
         value = found.function(*inputs, **named)
         if value is NotImplemented:
-            return _through_the_library(step, inputs, tensors)
+            return library.value(step, inputs, tensors.values())
         if isinstance(value, tuple):
             value, inputs[0] = value
         return value
@@ -151,41 +191,6 @@ class Network(nn.Module):
     def to_model(self) -> vs.Model:
         """A voxshift.Model with the present weights."""
         return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
-
-
-class _WithoutGradient(torch.autograd.Function):
-    """Features that the library computed from others."""
-
-    @staticmethod
-    def forward(ctx, op, node, found, *given):
-        ctx.op, ctx.node = op, node
-        return found
-
-    @staticmethod
-    def backward(ctx, grad):
-        raise vs.InvalidArgument(f"[Network] node {ctx.node}: {ctx.op} has no gradient here")
-
-
-def _through_the_library(step, inputs, roles):
-    """An op that has no autograd function: a graph of this node alone, whose inputs lie side by side in one tensor."""
-    if not all(isinstance(x, SparseTensor) for x in inputs):
-        raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op} runs here on voxels only")
-    check_together(step.op, inputs)
-    nodes, first = [], 0
-    for i, x in enumerate(inputs):
-        columns = {"first": first, "count": x.feats.shape[1]}
-        nodes.append({"name": f"x{i}", "op": "columns", "inputs": ["input"], **columns})
-        first += x.feats.shape[1]
-    names = {role: role for role in roles}
-    nodes.append({**step.node, "name": "y", "inputs": [node["name"] for node in nodes], "parameters": names})
-    graph = {"input": "voxels", "dims": inputs[0].coordinates.dims, "in_channels": first, "nodes": nodes, "outputs": ["y"]}
-    tensors = {role: functional.array(step.op, role, tensor) for role, tensor in roles.items()}
-    model = vs.Model.from_graph(graph, tensors, None, 0)
-    feats = torch.cat([x.feats for x in inputs], 1)
-    found = model.forward(vs.SparseTensor(inputs[0].coordinates, functional.array(step.op, "feats", feats)))
-    if len(found) != len(feats):
-        raise vs.InvalidArgument(f"[Network] node {step.output}: {step.op}, which makes other rows, does not run here")
-    return inputs[0].with_feats(_WithoutGradient.apply(step.op, step.output, torch.from_numpy(found), feats, *roles.values()))
 
 
 def MinkUNet(width: float = 1.0, classes: int = 19, seed: int = 0) -> Network:

@@ -66,7 +66,6 @@ def _cells(x: SparseTensor) -> np.ndarray:
     return x.coordinates.coords.astype(np.float32) * np.array((1, *x.stride), np.float32)
 
 
-@gradient("devoxelize", of="voxels")
 def devoxelize(
     x: SparseTensor, points: Union[SparseTensor, torch.Tensor], mode: str = "renormalized"
 ) -> Union[SparseTensor, torch.Tensor]:
@@ -82,6 +81,11 @@ def devoxelize(
     if mode == "renormalized":
         recording.note("devoxelize", (x.feats, points.feats), feats)
     return points.with_feats(feats)
+
+
+@gradient("devoxelize", of="voxels")
+def _devoxelize_of_nodes(x, like):
+    return devoxelize(x, like) if x.coordinates.dims == 3 else NotImplemented
 
 
 @gradient("voxelize", of="voxels")

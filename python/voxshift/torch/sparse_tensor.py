@@ -8,7 +8,6 @@ import torch
 import voxshift as vs
 from voxshift.torch.functional import Axes, array
 from voxshift.torch.functional import cat as cat_features
-from voxshift.torch.gradients import gradient
 
 
 class SparseTensor:
@@ -111,5 +110,3 @@ def cat(tensors: Iterable[SparseTensor]) -> SparseTensor:
     check_together("cat", tensors)
     return tensors[0].with_feats(cat_features([x.feats for x in tensors], tensors[0].coordinates))
 
-
-gradient("cat", of="voxels")(lambda *tensors: cat(tensors))

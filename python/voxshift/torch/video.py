@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch.functional import array, linear, per_axis, tensor_of
 from voxshift.torch.gradients import gradient
+from voxshift.torch.values import Rows
 
 
 class _Conv2d(Function):
@@ -73,46 +74,22 @@ def temporal_shift(
     )
 
 
-class Frames:
-    """The values of a network on frames: feats [M * H * W, C], the pixels of M frames, of clips of n_segment frames."""
-
-    def __init__(self, feats, extent, n_segment):
-        self.feats, self.extent, self.n_segment = feats, extent, n_segment
-
-    @classmethod
-    def of(cls, x, n_segment):
-        """Frames float32 [M, H, W, C]. Raises ValueError where n_segment does not divide M."""
-        if x.dim() != 4 or x.shape[0] % n_segment:
-            raise vs.InvalidArgument(f"[Network] expects [clips * {n_segment}, H, W, C], found {tuple(x.shape)}")
-        return cls(x.reshape(-1, x.shape[-1]), tuple(x.shape[1:3]), n_segment)
-
-    @property
-    def images(self):
-        return self.feats.reshape(-1, *self.extent, self.feats.shape[1])
-
-    def with_feats(self, feats):
-        return Frames(feats, self.extent, self.n_segment)
-
-    def with_images(self, images):
-        return Frames.of(images, self.n_segment)
-
-
-@gradient("conv2d", of="frames")
-def _conv2d_of_frames(x, *, stride, padding, dilation, **options):
+@gradient("conv2d", of="images")
+def _conv2d_of_images(x, *, stride, padding, dilation, **options):
     strides, paddings, dilations = (set(per_axis(value, 2)) for value in (stride, padding, dilation))
     if len(strides) > 1 or len(paddings) > 1 or dilations != {1}:
         return NotImplemented
     return x.with_images(conv2d(x.images, stride=strides.pop(), padding=paddings.pop(), **options))
 
 
-@gradient("temporal_shift", of="frames")
-def _shift_of_frames(x, **options):
+@gradient("temporal_shift", of="images")
+def _shift_of_images(x, **options):
     return x.with_images(temporal_shift(x.images, x.n_segment, **options))
 
 
-@gradient("avg_pool", of="frames")
-def _mean_of_frames(x):
-    return Frames(x.images.mean(dim=(1, 2)), (1, 1), x.n_segment)
+@gradient("avg_pool", of="images")
+def _mean_of_images(x):
+    return Rows(x.images.mean(dim=(1, 2)))
 
 
 def without_shift(graph):
