@@ -43,10 +43,10 @@ class Library:
 
     @cached_property
     def _ancestors(self):
-        """Of each node the names of all that it follows from, its own and "input" among them."""
-        ancestors = {"input": {"input"}}
+        """Of each node the names of all that it follows from, its own and the input's among them."""
+        ancestors = {}
         for node in self.graph["nodes"]:
-            ancestors[node["name"]] = {node["name"]}.union(*(ancestors[name] for name in node["inputs"]))
+            ancestors[node["name"]] = {node["name"]}.union(*(ancestors.get(name, {name}) for name in node["inputs"]))
         return ancestors
 
     def normalizes(self, norm, feats):

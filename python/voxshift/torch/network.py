@@ -85,7 +85,11 @@ class Network(nn.Module):
         self._graph = graph = model.graph
         if len(graph["outputs"]) > 1:
             raise vs.InvalidArgument(f"[Network] expects a network with one output, found {graph['outputs']}")
-        self.output = graph["outputs"][0]
+        inputs = graph.get("inputs", [{"name": "input", "kind": graph.get("input")}])
+        if len(inputs) > 1:
+            names = [given["name"] for given in inputs]
+            raise vs.InvalidArgument(f"[Network] expects a network with one input, found {names}")
+        self.input, self.output = inputs[0], graph["outputs"][0]
         self._places = {}
         statistics = {
             name
@@ -138,8 +142,8 @@ class Network(nn.Module):
         n_segment: int = 1,
         row_splits: Union[torch.Tensor, np.ndarray, None] = None,
     ) -> torch.Tensor:
-        values = {"input": self._input(x, n_segment, row_splits)}
-        operands = (values["input"], row_splits)
+        values = {self.input["name"]: self._input(x, n_segment, row_splits)}
+        operands = (values[self.input["name"]], row_splits)
         library = Library(self._graph, self.tensor, operands, self._trained(), self._of_library)
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
@@ -151,7 +155,7 @@ class Network(nn.Module):
         return value.images if isinstance(value, Images) else value.feats
 
     def _input(self, x, n_segment, row_splits):
-        takes = self._graph["input"]
+        takes = self.input["kind"]
         if isinstance(x, SparseTensor) != (takes == "voxels"):
             raise vs.InvalidArgument(f"[Network] the network takes {takes}, found {type(x).__name__}")
         if row_splits is not None and takes != "points":
