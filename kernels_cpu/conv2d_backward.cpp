@@ -1,5 +1,6 @@
 // Gradients of 2-D convolutions on the CPU. A convolution of a stack of images is a sparse one whose map is regular:
 // per tap, the list of its (input pixel, output pixel) pairs. So the kernels of 3-D serve it.
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pixel_runs.h>
 #include <voxshift/kernels_cpu/video.h>
@@ -57,7 +58,7 @@ class StackMap {
         split[s * taps_ + k] =
             static_cast<std::int32_t>(std::lower_bound(list.out, list.out + list.count, row) - list.out);
       }
-    return {taps(), out_rows, in_rows_, lists_.data(), split, {}};
+    return {taps(), out_rows, in_rows_, MapLayout(PairLists{lists_.data(), split})};
   }
 
  private:

@@ -1,6 +1,7 @@
 // Coordinates on the CPU: packing, sorting, moving between resolutions, exact hashing, segmented reduction.
 #include <voxshift/kernels_cpu/hash_table.h>
 #include <voxshift/kernels_cpu/kernel_map.h>
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/radix_sort.h>
@@ -335,13 +336,15 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 
   std::int64_t pair_count(const Context&, const KernelMapView& map) const override {
     std::int64_t count = 0;
-    for (int k = 0; k < map.volume; ++k) count += map.pairs[k].count;
+    const auto lists = map.layout.as<PairLists>();
+    for (int k = 0; k < map.volume; ++k) count += lists.pairs[k].count;
     return count;
   }
 
   void list_pairs(const Context&, const KernelMapView& map, std::int32_t* to) const override {
+    const auto lists = map.layout.as<PairLists>();
     for (int k = 0; k < map.volume; ++k) {
-      const PairList& list = map.pairs[k];
+      const PairList& list = lists.pairs[k];
       for (std::int64_t p = 0; p < list.count; ++p, to += 3) {
         to[0] = k;
         to[1] = list.in[p];

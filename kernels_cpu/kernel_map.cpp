@@ -3,6 +3,7 @@
 // odd sizes on one set of coordinates is symmetric: offset K - 1 - k has the pairs of offset k with in and out
 // exchanged.
 #include <voxshift/kernels_cpu/kernel_map.h>
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/tensor/search_layout.h>
 
@@ -110,7 +111,7 @@ void walk(const Level& fine, const std::int64_t* base, std::int64_t begin, std::
     }
 }
 
-// KernelMapView::splits of these lists onto `rows` output rows.
+// PairLists::splits of these lists onto `rows` output rows.
 const std::int32_t* split(const Context& context, const PairList* pairs, int volume, std::int64_t rows, Arena& result) {
   constexpr std::int64_t kGrain = 32;
   const std::int64_t splits = (rows + kSplitRows - 1) / kSplitRows + 1;
@@ -202,9 +203,10 @@ KernelMapViews kernel_map(const Context& context, const Level& fine, const Level
   auto* swapped = result.allocate<PairList>(volume);
   for (int k = 0; k < volume; ++k) swapped[k] = {pairs[k].out, pairs[k].in, pairs[k].count};
   KernelMapViews views;
-  views.forward = {volume, fine.count, coarse.count, pairs, split(context, pairs, volume, coarse.count, result), {}};
-  views.transposed = {volume, coarse.count, fine.count, swapped, split(context, swapped, volume, fine.count, result),
-                      {}};
+  views.forward = {volume, fine.count, coarse.count,
+                   MapLayout(PairLists{pairs, split(context, pairs, volume, coarse.count, result)})};
+  views.transposed = {volume, coarse.count, fine.count,
+                      MapLayout(PairLists{swapped, split(context, swapped, volume, fine.count, result)})};
   scratch.rewind(mark);
   return views;
 }

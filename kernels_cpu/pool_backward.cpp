@@ -1,5 +1,6 @@
 // Gradients of pooling on the CPU. A maximum is found once more with the row it came from; then every input row takes
 // what it is owed of the outputs that it went into, so that no row has two writers.
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/point_voxel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
@@ -98,26 +99,32 @@ void map_winners(const ConstRowView& in, const KernelMapView& map, std::int64_t 
                  std::int32_t* winners) {
   const std::int64_t first = block * kSplitRows, rows = std::min(map.out_rows - first, kSplitRows);
   std::fill_n(winners + first * stride, rows * stride, -1);
-  const std::int32_t* const begin = map.splits + block * map.volume;
+  const auto lists = map.layout.as<PairLists>();
+  const std::int32_t* const begin = lists.splits + block * map.volume;
   const std::int32_t* const end = begin + map.volume;
-  for (int k = 0; k < map.volume; ++k)
+  for (int k = 0; k < map.volume; ++k) {
+    const PairList list = lists.pairs[k];
     for (std::int64_t p = begin[k]; p < end[k]; ++p) {
-      const std::int64_t o = map.pairs[k].out[p];
-      claim(in, map.pairs[k].in[p], best + (o - first) * stride, winners + o * stride);
+      const std::int64_t o = list.out[p];
+      claim(in, list.in[p], best + (o - first) * stride, winners + o * stride);
     }
+  }
 }
 
 /// Rows of one block of the transposed map, which leads from outputs to inputs.
 void map_shares(const Shares& shares, const KernelMapView& map, std::int64_t block, const RowView& out) {
   const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
   for (std::int64_t i = first; i < last; ++i) std::fill_n(row_at(out, i), out.channels, 0.0f);
-  const std::int32_t* const begin = map.splits + block * map.volume;
+  const auto lists = map.layout.as<PairLists>();
+  const std::int32_t* const begin = lists.splits + block * map.volume;
   const std::int32_t* const end = begin + map.volume;
-  for (int k = 0; k < map.volume; ++k)
+  for (int k = 0; k < map.volume; ++k) {
+    const PairList list = lists.pairs[k];
     for (std::int64_t p = begin[k]; p < end[k]; ++p) {
-      const std::int32_t i = map.pairs[k].out[p];
-      add_share(shares, map.pairs[k].in[p], i, row_at(out, i));
+      const std::int32_t i = list.out[p];
+      add_share(shares, list.in[p], i, row_at(out, i));
     }
+  }
 }
 
 /// winners of the segments [first, last); `best` has room for the maxima of one.
@@ -166,10 +173,11 @@ void mean_weights(const Context& context, const KernelMapView& map, float* weigh
   parallel_for(context, blocks_of(map.out_rows), [&](std::int64_t block, int) {
     const std::int64_t first = block * kSplitRows, last = std::min(map.out_rows, first + kSplitRows);
     std::fill(weights + first, weights + last, 0.0f);
-    const std::int32_t* const begin = map.splits + block * map.volume;
+    const auto lists = map.layout.as<PairLists>();
+    const std::int32_t* const begin = lists.splits + block * map.volume;
     const std::int32_t* const end = begin + map.volume;
     for (int k = 0; k < map.volume; ++k)
-      for (std::int64_t p = begin[k]; p < end[k]; ++p) ++weights[map.pairs[k].out[p]];
+      for (std::int64_t p = begin[k]; p < end[k]; ++p) ++weights[lists.pairs[k].out[p]];
     for (std::int64_t o = first; o < last; ++o) weights[o] = 1 / std::max(weights[o], 1.0f);
   });
 }

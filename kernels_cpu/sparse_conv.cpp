@@ -3,6 +3,7 @@
 // zero. A block belongs to one thread and takes its offsets in order: the same bits for any number of threads.
 #include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/sparse_depthwise.h>
@@ -54,10 +55,11 @@ void conv_block(const ConvBlock& conv, std::int64_t first, std::int64_t last, fl
                   stride,
                   weights.panels(),
                   first};
-  const std::int32_t* begin = conv.map.splits + first / kSplitRows * conv.map.volume;
-  const std::int32_t* end = conv.map.splits + (last + kSplitRows - 1) / kSplitRows * conv.map.volume;
+  const auto lists = conv.map.layout.as<PairLists>();
+  const std::int32_t* begin = lists.splits + first / kSplitRows * conv.map.volume;
+  const std::int32_t* end = lists.splits + (last + kSplitRows - 1) / kSplitRows * conv.map.volume;
   for (int k = 0; k < conv.map.volume; ++k) {
-    const PairList& list = conv.map.pairs[k];
+    const PairList& list = lists.pairs[k];
     product.weight = weights.offset(k);
     multiply(product, list.in + begin[k], list.out + begin[k], end[k] - begin[k]);
   }
@@ -124,12 +126,13 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
                        const KernelMapView& map, float* out) const override {
-    cpu::weight_gradient(context, in, grad, map.pairs, map.volume, out);
+    cpu::weight_gradient(context, in, grad, map.layout.as<PairLists>().pairs, map.volume, out);
   }
 
   void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,
             const RowView& out) const override {
     with_type<float>("pool", in.dtype, [&](auto) {
+      const auto lists = map.layout.as<PairLists>();
       const std::int64_t blocks = (out.count + kSplitRows - 1) / kSplitRows;
       const Arena::Mark mark = context.arena->mark();
       auto* present = context.arena->allocate<std::int32_t>(out.count);
@@ -137,14 +140,16 @@ class CpuSparseConvKernels final : public SparseConvKernels {
         const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
         std::fill(present + first, present + last, 0);
         for (std::int64_t o = first; o < last; ++o) std::fill_n(row(out, o), out.channels, 0.0f);
-        const std::int32_t* begin = map.splits + block * map.volume;
+        const std::int32_t* begin = lists.splits + block * map.volume;
         const std::int32_t* end = begin + map.volume;
-        for (int k = 0; k < map.volume; ++k)
+        for (int k = 0; k < map.volume; ++k) {
+          const PairList list = lists.pairs[k];
           for (std::int64_t p = begin[k]; p < end[k]; ++p) {
-            const std::int32_t o = map.pairs[k].out[p];
-            add_row(pooling, present[o]++ == 0, static_cast<const float*>(in.base) + map.pairs[k].in[p] * in.row_stride,
+            const std::int32_t o = list.out[p];
+            add_row(pooling, present[o]++ == 0, static_cast<const float*>(in.base) + list.in[p] * in.row_stride,
                     out.channels, row(out, o));
           }
+        }
         if (pooling != Pooling::kAverage) return;
         for (std::int64_t o = first; o < last; ++o)
           if (present[o] > 1)

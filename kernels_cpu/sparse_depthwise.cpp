@@ -1,6 +1,7 @@
 // Depthwise convolution of sparse tensors on the CPU: channel by channel over the kernel map. A block of output rows
 // belongs to one thread and takes its offsets in order, so the bits do not depend on the number of threads.
 #include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/sparse_depthwise.h>
 
@@ -45,10 +46,11 @@ void depthwise_block(const DepthwiseBlock& conv, std::int64_t first, std::int64_
                      std::int64_t stride) {
   const std::int64_t channels = conv.out.channels;
   start_rows(conv.epilogue.bias, channels, acc, stride, last - first);
-  const std::int32_t* begin = conv.map.splits + first / kSplitRows * conv.map.volume;
+  const auto lists = conv.map.layout.as<PairLists>();
+  const std::int32_t* begin = lists.splits + first / kSplitRows * conv.map.volume;
   const std::int32_t* end = begin + conv.map.volume;
   for (int k = 0; k < conv.map.volume; ++k) {
-    const PairList& list = conv.map.pairs[k];
+    const PairList& list = lists.pairs[k];
     for (std::int64_t p = begin[k]; p < end[k]; ++p)
       add_product(static_cast<const float*>(conv.in.base) + list.in[p] * conv.in.row_stride, conv.weight + k * channels,
                   channels, acc + (list.out[p] - first) * stride);

@@ -1,7 +1,7 @@
 // The gradient of a weight: the sum of in[i]^T grad[o] over the pairs (i, o) of each offset.
 #pragma once
 
-#include <voxshift/tensor/kernel_map.h>
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/tensor/row_view.h>
 #include <voxshift/tensor/runtime.h>
 

@@ -4,6 +4,7 @@
 #include <voxshift/kernels_cuda/algorithms.h>
 #include <voxshift/kernels_cuda/binary_search.h>
 #include <voxshift/kernels_cuda/kernel_map.h>
+#include <voxshift/kernels_cuda/row_table.h>
 #include <voxshift/tensor/search_layout.h>
 
 #include <algorithm>
@@ -210,13 +211,15 @@ void kernel_maps(const Queue& queue, std::span<const MapRequest> requests, Arena
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const MapRequest& r = requests[i];
     const int volume = r.window.volume();
-    views[i].forward = {volume, r.fine.count, r.coarse.count, nullptr, nullptr, made()};
-    views[i].transposed = {volume, r.coarse.count, r.fine.count, nullptr, nullptr, views[i].forward.rows};
+    const RowTable forward = made();
+    RowTable transposed = forward;
     if (is_symmetric(r)) {
-      views[i].transposed.rows.mirrored = true;
+      transposed.mirrored = true;
     } else {
-      views[i].transposed.rows = made();
+      transposed = made();
     }
+    views[i].forward = {volume, r.fine.count, r.coarse.count, MapLayout(forward)};
+    views[i].transposed = {volume, r.coarse.count, r.fine.count, MapLayout(transposed)};
   }
 }
 
@@ -229,7 +232,7 @@ PairLists pair_lists(const Queue& queue, const KernelMapView& map) {
   const Arena::Mark mark = queue.arena().mark();
   auto* present = queue.arena().allocate<std::int32_t>(cells);
   auto* places = queue.arena().allocate<std::int64_t>(cells);
-  const RowTable table = map.rows;
+  const auto table = map.layout.as<RowTable>();
   const auto source = [=] __device__(int k, std::int64_t row) {
     return table.table[row * volume + (table.mirrored ? volume - 1 - k : k)];
   };
@@ -252,7 +255,7 @@ std::int64_t pair_count(const Queue& queue, const KernelMapView& map) {
   const Arena::Mark mark = queue.arena().mark();
   auto* count = queue.arena().allocate<unsigned long long>(1);
   queue.fill(count, 0, sizeof(*count));
-  const std::uint32_t* masks = map.rows.masks;
+  const std::uint32_t* masks = map.layout.as<RowTable>().masks;
   for_each(queue, map.out_rows * RowTable::words(map.volume), [=] __device__(std::int64_t i) {
     const int pairs = __popc(masks[i]);
     if (pairs > 0) atomicAdd(count, static_cast<unsigned long long>(pairs));

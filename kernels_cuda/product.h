@@ -2,9 +2,9 @@
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>
+#include <voxshift/kernels_cuda/row_table.h>
 #include <voxshift/kernels_cuda/weights.h>
 #include <voxshift/tensor/epilogue.h>
-#include <voxshift/tensor/kernel_map.h>
 
 #include <cstdint>
 

@@ -13,7 +13,7 @@ struct Pairs {
   RowTable rows;
   int volume;
 
-  explicit Pairs(const KernelMapView& map) : rows(map.rows), volume(map.volume) {}
+  explicit Pairs(const KernelMapView& map) : rows(map.layout.as<RowTable>()), volume(map.volume) {}
   __device__ std::int32_t at(std::int64_t row, int k) const {
     return rows.table[row * volume + (rows.mirrored ? volume - 1 - k : k)];
   }
@@ -154,7 +154,7 @@ class CudaSparseConvKernels final : public SparseConvKernels {
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
-    product(Queue(context, "conv"), in, map.rows,
+    product(Queue(context, "conv"), in, map.layout.as<RowTable>(),
             device_weights("conv", weights, map.volume, in.channels, out.channels, in.dtype, context.device, false),
             epilogue, out);
   }

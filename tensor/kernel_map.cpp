@@ -36,15 +36,6 @@ void Window::check_valid(const char* op) const {
   }
 }
 
-std::int64_t list_starts(std::span<const PairList> lists, std::int64_t* starts) {
-  std::int64_t total = 0;
-  for (const PairList& list : lists) {
-    *starts++ = total;
-    total += list.count;
-  }
-  return total;
-}
-
 KernelMap::KernelMap(std::unique_ptr<Arena> arena, KernelMapViews views) : arena_(std::move(arena)), views_(views) {}
 
 KernelMap::~KernelMap() = default;

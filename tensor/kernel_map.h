@@ -5,10 +5,11 @@
 #include <voxshift/tensor/key_layout.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
-#include <span>
-#include <vector>
+#include <type_traits>
 
 namespace voxshift {
 
@@ -55,40 +56,39 @@ struct Window {
   bool operator==(const Window&) const = default;
 };
 
-/// The pairs of one offset, ascending in `in` and, the map being monotone, ascending in `out` too.
-struct PairList {
-  const std::int32_t* in;
-  const std::int32_t* out;
-  std::int64_t count;
+/// What the backend that built a map keeps of it, a value of up to four pointers. That backend alone knows its type.
+class MapLayout {
+ public:
+  MapLayout() = default;
+
+  template <class T>
+  explicit MapLayout(const T& kept) {
+    static_assert(kFits<T>);
+    std::memcpy(bytes_.data(), &kept, sizeof(T));
+  }
+
+  /// What was put in, which must have been a T.
+  template <class T>
+  T as() const {
+    static_assert(kFits<T>);
+    T kept;
+    std::memcpy(&kept, bytes_.data(), sizeof(T));
+    return kept;
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 4 * sizeof(void*);
+  template <class T>
+  static constexpr bool kFits = std::is_trivially_copyable_v<T> && sizeof(T) <= kBytes;
+
+  std::array<std::byte, kBytes> bytes_{};
 };
 
-/// Where lists start that lie one after the other: starts[k] = pairs of the lists before k. Returns those of all.
-std::int64_t list_starts(std::span<const PairList> lists, std::int64_t* starts);
-
-/// Rows a backend may treat as one unit: pair lists are split at multiples of this many output rows.
-constexpr std::int64_t kSplitRows = 256;
-
-/// A kernel map by output rows, as CUDA keeps it.
-struct RowTable {
-  const std::int32_t* table = nullptr;   ///< [out_rows, volume]: in rows, -1 for none; null: row i meets row i
-  const std::uint32_t* masks = nullptr;  ///< [out_rows, words]: bit k of a row says whether it has a pair at offset k
-  const std::int32_t* order = nullptr;   ///< [out_rows]: rows with similar masks are neighbours; null: as they are
-  bool mirrored = false;                 ///< offset k stands in the place of volume - 1 - k
-
-  static constexpr int words(int volume) { return (volume + 31) / 32; }
-};
-
-/// A kernel map as kernels see it, in one direction: as lists on the CPU, by output rows on CUDA. Since every list
-/// ascends in both of its columns, a map and its transpose share their lists; only the splits differ.
+/// A kernel map as kernels see it, in one direction.
 struct KernelMapView {
   int volume = 0;
   std::int64_t in_rows = 0, out_rows = 0;
-  const PairList* pairs = nullptr;  ///< [volume]
-
-  /// [(ceil(out_rows / kSplitRows) + 1), volume]: in list k the first pair whose out row is at least s * kSplitRows.
-  const std::int32_t* splits = nullptr;
-
-  RowTable rows;
+  MapLayout layout;
 };
 
 /// A kernel map in both directions: `forward` from the fine to the coarse coordinates, `transposed` back.

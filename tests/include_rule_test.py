@@ -33,7 +33,7 @@ OURS = {
     "apps": PUBLIC,
     "python_bindings": PUBLIC,
     "benchmarks": rf"voxshift\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
+    "tests": rf"voxshift\.h|kernels_cpu/pair_lists\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
@@ -114,6 +114,7 @@ def test_the_rule_forbids():
         ("point_voxel/voxelize.cpp", "<voxshift/sparse_conv/conv.h>"),
         ("sparse_conv/conv.cpp", "<voxshift/kernels_cpu/matmul.h>"),
         ("sparse_conv/conv.h", "<voxshift/sparse_conv/kernels.h>"),
+        ("tensor/kernel_map.h", "<voxshift/kernels_cpu/pair_lists.h>"),
         ("kernels_cpu/rows.cpp", "<voxshift/rows/ops.h>"),
         ("kernels_cuda/no_cuda.cpp", "<voxshift/kernels_cpu/parallel.h>"),
         ("tasks/classes.cpp", "<voxshift/apps/scan_files.h>"),

@@ -1,9 +1,12 @@
 // Kernel maps and output coordinates: by cursors, by the hash, and by the oracle.
 #include <gtest/gtest.h>
+#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/sparse_conv/conv.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <type_traits>
 
 #include "device_fixture.h"
 #include "test_data.h"
@@ -168,23 +171,38 @@ TEST_P(KernelMapTest, SplitsAreTheFirstPairsOfEverySplit) {
     EXPECT_EQ(map->forward().out_rows, grid.map()->size());
     EXPECT_EQ(map->transposed().in_rows, grid.map()->size());
     EXPECT_EQ(map->transposed().out_rows, x.size());
-    for (const KernelMapView& view : {map->forward(), map->transposed()})
+    for (const KernelMapView& view : {map->forward(), map->transposed()}) {
+      const auto lists = view.layout.as<cpu::PairLists>();
       for (int k = 0; k < view.volume; ++k)
-        for (std::int64_t s = 0; s <= (view.out_rows + kSplitRows - 1) / kSplitRows; ++s) {
+        for (std::int64_t s = 0; s <= (view.out_rows + cpu::kSplitRows - 1) / cpu::kSplitRows; ++s) {
           std::int32_t first = 0;
-          while (first < view.pairs[k].count && view.pairs[k].out[first] < s * kSplitRows) ++first;
-          ASSERT_EQ(view.splits[s * view.volume + k], first) << "offset " << k << ", split " << s;
+          while (first < lists.pairs[k].count && lists.pairs[k].out[first] < s * cpu::kSplitRows) ++first;
+          ASSERT_EQ(lists.splits[s * view.volume + k], first) << "offset " << k << ", split " << s;
         }
+    }
   }
+}
+
+TEST(MapLayout, GivesBackWhatWasPutIn) {
+  using Kept = std::array<const void*, 4>;
+  const int places[4] = {};
+  const Kept kept{&places[0], &places[1], &places[2], &places[3]};
+  const KernelMapView view{1, 2, 3, MapLayout(kept)};
+  KernelMapView copy;
+  EXPECT_EQ(copy.layout.as<Kept>(), Kept{});
+  copy = view;
+  EXPECT_EQ(copy.layout.as<Kept>(), kept);
+  EXPECT_EQ(MapLayout(short{-3}).as<short>(), -3);
+  static_assert(std::is_trivially_copyable_v<KernelMapView>);
 }
 
 TEST(ListStarts, PairsBeyond32Bits) {
   constexpr std::int64_t kMany = kHighest;
-  const std::vector<PairList> lists{{nullptr, nullptr, kMany}, {nullptr, nullptr, kMany}, {nullptr, nullptr, 3}};
+  const std::vector<cpu::PairList> lists{{nullptr, nullptr, kMany}, {nullptr, nullptr, kMany}, {nullptr, nullptr, 3}};
   std::vector<std::int64_t> starts(lists.size());
-  EXPECT_EQ(list_starts(lists, starts.data()), 2 * kMany + 3);
+  EXPECT_EQ(cpu::list_starts(lists, starts.data()), 2 * kMany + 3);
   EXPECT_EQ(starts, (std::vector<std::int64_t>{0, kMany, 2 * kMany}));
-  EXPECT_EQ(list_starts({}, nullptr), 0);
+  EXPECT_EQ(cpu::list_starts({}, nullptr), 0);
 }
 
 TEST_P(KernelMapTest, SameMapOnAnyNumberOfThreads) {
