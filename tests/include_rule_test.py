@@ -39,14 +39,14 @@ OURS = {
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
 THEIRS = {
     r"hwy/.*|immintrin\.h|arm_neon\.h": r"kernels_cpu/.*",
-    r"pthread\.h|sched\.h": r"kernels_cpu/thread_pool\.cpp|tests/thread_pool_test\.cpp",
+    r"pthread\.h|sched\.h": r"kernels_cpu/thread_pool\.cpp|tests/tensor/thread_pool_test\.cpp",
     r"omp\.h": r"(?!)",
     r"sys/mman\.h": r"kernels_cpu/runtime\.cpp|kernels_cuda/emulation/memory\.cpp",
     r"link\.h": r"kernels_cuda/emulation/races\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
     r"sanitizer/.*": r"kernels_cuda/emulation/\w+\.(h|cpp)",
-    r"lzf\.h": r"files/pcd\.cpp|tests/(point_cloud_files|refused_memory)_test\.cpp",
-    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/frame_\w+\.(h|cpp)|tests/video_file_test\.cpp",
+    r"lzf\.h": r"files/pcd\.cpp|tests/(files/point_cloud_files|tasks/refused_memory)_test\.cpp",
+    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/video/(frame_\w+\.h|frame_source_test\.cpp|video_file_test\.cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
     r"nlohmann/.*": r"(graph|streaming|networks|tasks|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
@@ -61,8 +61,8 @@ THEIRS = {
 def wrong_include(path: str, include: str) -> bool:
     """Whether the file `path`, relative to the repository, may not include `include`, written with its delimiters."""
     folder, name = path.split("/")[0], include[1:-1]
-    if include[0] == '"':  # beside this file, or for tests in apps/, which is no part of the library
-        folders = [Path(path).parent] + [Path("apps")] * (folder == "tests")
+    if include[0] == '"':  # beside this file; for tests also what they share, and apps/, which is no part of the library
+        folders = [Path(path).parent] + [Path("tests"), Path("apps")] * (folder == "tests")
         return "/" in name or not any((ROOT / near / name).is_file() for near in folders)
     if name.startswith("voxshift/"):
         name = name[len("voxshift/") :]
