@@ -14,10 +14,9 @@ namespace voxshift {
 struct Session::Impl {
   Impl(const Network& n, Device d, const Threads& t, DType type)
       : graph(n.graph), device(d), pool(t.pool()), dtype(type), detailed(d.kind == Device::Kind::kCpu) {
+    check_graph(graph, n.parameters);
     if (std::any_of(graph.inputs.begin(), graph.inputs.end(),
                     [](const GraphInput& input) { return input.kind == InputKind::kFrames; })) {
-      Graph checked = graph;
-      check_graph(checked, n.parameters);
       parameters = n.parameters;
     } else {
       wanted.resize(graph.inputs.size());

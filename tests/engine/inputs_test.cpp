@@ -120,10 +120,10 @@ struct Fusion {
   Fusion() {
     b.graph.inputs.clear();
     for (const GraphInput& input : {GraphInput{"points", InputKind::kPoints, 3},
-                                    {"reflection", InputKind::kPoints, 2, "points"},
+                                    {"reflection", {}, 2, "points"},
                                     {"scan", InputKind::kVoxels, 4},
                                     {"camera", InputKind::kFrames, 3},
-                                    {"depth", InputKind::kFrames, 1, "camera"},
+                                    {"depth", {}, 1, "camera"},
                                     {"rear", InputKind::kFrames, 2}})
       b.input(input);
     voxels = b.add_node("avg_pool", {"scan"}, 4).name;
