@@ -5,6 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 vs = pytest.importorskip("voxshift")
+vst = pytest.importorskip("voxshift.torch")
 
 SPLITS = [0, 300, 301, 700]
 
@@ -108,12 +109,12 @@ def test_inputs_that_are_refused(change, says):
 def test_torch_networks_have_one_input_of_any_name():
     graph, parameters = fusion(np.random.default_rng(1))
     with pytest.raises(ValueError, match="one input.*'camera'"):
-        vs.torch.Network(vs.Model.from_graph({**graph, "outputs": ["sum"]}, parameters, profile=None, classes=0))
+        vst.Network(vs.Model.from_graph({**graph, "outputs": ["sum"]}, parameters, profile=None, classes=0))
     scan = {**graph, "inputs": graph["inputs"][3:], "nodes": graph["nodes"][3:4], "outputs": ["voxels"]}
     scan["nodes"].append({"name": "y", "op": "tanh", "inputs": ["voxels"]})  # without a gradient
     model = vs.Model.from_graph({**scan, "outputs": ["y"]}, {"scan.w": parameters["scan.w"]}, profile=None, classes=0)
     x = fusion_inputs(np.random.default_rng(1))["scan"]
-    found = vs.torch.Network(model)(vs.torch.SparseTensor(torch.from_numpy(x.feats.copy()), x.coordinates.coords))
+    found = vst.Network(model)(vst.SparseTensor(torch.from_numpy(x.feats.copy()), x.coordinates.coords))
     np.testing.assert_allclose(found.detach().numpy(), model.run(x)["y"][0], atol=1e-6)
 
 
