@@ -9,7 +9,9 @@ source scripts/quietly.sh
 base=${1:-$(git merge-base HEAD origin/main 2>/dev/null || true)}
 [[ $base != $(git rev-parse HEAD) ]] || base=$(git rev-parse --quiet --verify HEAD^ || true)
 if [[ -n $base ]]; then
-  mapfile -t changed < <(git diff --name-only --diff-filter=d "$base" -- '*.h' '*.cpp' .clang-tidy)
+  # But those that only moved.
+  mapfile -t changed < <(git diff -M --name-status --diff-filter=d "$base" -- '*.h' '*.cpp' .clang-tidy |
+                         awk '$1 != "R100" { print $NF }')
 else
   mapfile -t changed < <(git ls-files '*.cpp')
 fi
