@@ -65,7 +65,7 @@ class NetworkWriter {
   /// A convolution of any kind, whose channels fall into groups.
   std::string grouped(const std::string& op, const std::string& x, std::int64_t out, const Window& window,
                       std::int64_t groups = 1, bool bias = false) {
-    const std::string name = product(op, x, out, {window.volume(), channels_.at(x) / groups, out}, window, bias);
+    std::string name = product(op, x, out, {window.volume(), channels_.at(x) / groups, out}, window, bias);
     graph.nodes.back().attributes["groups"] = groups;
     return name;
   }
