@@ -149,8 +149,6 @@ std::int64_t Geometry::cloud_count() const {
 void Geometry::build_domain(const Context& context, int index, DomainRows& made) {
   const Domain& domain = plan_.domains[index];
   const DomainRows& parent = rows(std::max(domain.parent, 0));
-  const std::size_t clouds = parent.splits.empty() ? 0 : parent.splits.size() - 1;
-  const auto& kernels = point_voxel_kernels(context.device);
   switch (domain.kind) {
     case DomainKind::kInput:
       if (plan_.domains.is_images(index)) build_pixels(context, index, made);
@@ -176,36 +174,11 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       made.shape = extent_of(domain.cells);
       break;
     }
-    case DomainKind::kDense: {
-      const std::int64_t r = domain.grid.resolution;
-      made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), std::array{r, r, r});
-      made.count = made.level.count;
-      even_splits(clouds, r * r * r, made.splits);
-      auto* coords = arena_.allocate<float>(3 * parent.count);
-      kernels.dense_grid_coords(context, parent.clouds(), r, domain.grid.normalize, domain.grid.eps, coords);
-      made.grid_coords = coords;
+    case DomainKind::kDense:
+    case DomainKind::kSamples:
+    case DomainKind::kGroups:
+      build_from_points(context, domain, made);
       break;
-    }
-    case DomainKind::kSamples: {
-      even_splits(clouds, domain.count, made.splits);
-      made.count = made.splits.back();
-      auto* samples = arena_.allocate<std::int32_t>(made.count);
-      kernels.furthest_points(context, parent.clouds(), domain.count, Ties::kPvcnn, samples);
-      made.indices = samples;
-      const RowView xyz{arena_.allocate<float>(3 * made.count), 3, made.count, 3, DType::kF32};
-      row_kernels(context.device).gather(context, parent.points.columns(0, 3), samples, xyz);
-      made.points = xyz;
-      break;
-    }
-    case DomainKind::kGroups: {
-      scale_splits(parent.splits, domain.count, made.splits);
-      made.count = parent.count * domain.count;
-      auto* neighbors = arena_.allocate<std::int32_t>(made.count);
-      kernels.ball_query(context, rows(domain.points).clouds(), parent.clouds(), domain.radius * domain.radius,
-                         domain.count, neighbors);
-      made.indices = neighbors;
-      break;
-    }
     case DomainKind::kBev:
     case DomainKind::kImages: {
       const std::int64_t images =
@@ -220,6 +193,38 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       made.count = cloud_count();
       even_splits(static_cast<std::size_t>(made.count), 1, made.splits);
       break;
+  }
+}
+
+// What belongs to the parent's points: cells of a dense grid, samples, groups of neighbours.
+void Geometry::build_from_points(const Context& context, const Domain& domain, DomainRows& made) {
+  const DomainRows& parent = rows(domain.parent);
+  const std::size_t clouds = parent.splits.size() - 1;
+  const auto& kernels = point_voxel_kernels(context.device);
+  if (domain.kind == DomainKind::kDense) {
+    const std::int64_t r = domain.grid.resolution;
+    made.level = dense_level(in_place(context), static_cast<std::int64_t>(clouds), std::array{r, r, r});
+    made.count = made.level.count;
+    even_splits(clouds, r * r * r, made.splits);
+    auto* coords = arena_.allocate<float>(3 * parent.count);
+    kernels.dense_grid_coords(context, parent.clouds(), r, domain.grid.normalize, domain.grid.eps, coords);
+    made.grid_coords = coords;
+  } else if (domain.kind == DomainKind::kSamples) {
+    even_splits(clouds, domain.count, made.splits);
+    made.count = made.splits.back();
+    auto* samples = arena_.allocate<std::int32_t>(made.count);
+    kernels.furthest_points(context, parent.clouds(), domain.count, Ties::kPvcnn, samples);
+    made.indices = samples;
+    const RowView xyz{arena_.allocate<float>(3 * made.count), 3, made.count, 3, DType::kF32};
+    row_kernels(context.device).gather(context, parent.points.columns(0, 3), samples, xyz);
+    made.points = xyz;
+  } else {
+    scale_splits(parent.splits, domain.count, made.splits);
+    made.count = parent.count * domain.count;
+    auto* neighbors = arena_.allocate<std::int32_t>(made.count);
+    kernels.ball_query(context, rows(domain.points).clouds(), parent.clouds(), domain.radius * domain.radius,
+                       domain.count, neighbors);
+    made.indices = neighbors;
   }
 }
 

@@ -39,6 +39,7 @@ class Geometry {
  private:
   std::int64_t cloud_count() const;
   void build_domain(const Context& context, int domain, DomainRows& rows);
+  void build_from_points(const Context& context, const Domain& domain, DomainRows& rows);
   void build_pixels(const Context& context, int domain, DomainRows& images);
   void build_coarser(const Context& context, int domain, DomainRows& rows);
   void build_union(const Context& context, const Domain& domain, DomainRows& rows);

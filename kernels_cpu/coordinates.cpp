@@ -1,7 +1,6 @@
 // Coordinates on the CPU: packing, sorting, moving between resolutions, exact hashing, segmented reduction.
 #include <voxshift/kernels_cpu/hash_table.h>
 #include <voxshift/kernels_cpu/kernel_map.h>
-#include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/radix_sort.h>
@@ -334,23 +333,10 @@ class CpuCoordinateKernels final : public CoordinateKernels {
       views[r] = kernel_map(context, requests[r].fine, requests[r].coarse, requests[r].window, result);
   }
 
-  std::int64_t pair_count(const Context&, const KernelMapView& map) const override {
-    std::int64_t count = 0;
-    const auto lists = map.layout.as<PairLists>();
-    for (int k = 0; k < map.volume; ++k) count += lists.pairs[k].count;
-    return count;
-  }
+  std::int64_t pair_count(const Context&, const KernelMapView& map) const override { return cpu::pair_count(map); }
 
-  void list_pairs(const Context&, const KernelMapView& map, std::int32_t* to) const override {
-    const auto lists = map.layout.as<PairLists>();
-    for (int k = 0; k < map.volume; ++k) {
-      const PairList& list = lists.pairs[k];
-      for (std::int64_t p = 0; p < list.count; ++p, to += 3) {
-        to[0] = k;
-        to[1] = list.in[p];
-        to[2] = list.out[p];
-      }
-    }
+  void list_pairs(const Context&, const KernelMapView& map, std::int32_t* pairs) const override {
+    cpu::list_pairs(map, pairs);
   }
 
   void build_table(const Context&, const Level& level, HashSlot* slots, std::int64_t capacity) const override {

@@ -211,4 +211,23 @@ KernelMapViews kernel_map(const Context& context, const Level& fine, const Level
   return views;
 }
 
+std::int64_t pair_count(const KernelMapView& map) {
+  std::int64_t count = 0;
+  const auto lists = map.layout.as<PairLists>();
+  for (int k = 0; k < map.volume; ++k) count += lists.pairs[k].count;
+  return count;
+}
+
+void list_pairs(const KernelMapView& map, std::int32_t* to) {
+  const auto lists = map.layout.as<PairLists>();
+  for (int k = 0; k < map.volume; ++k) {
+    const PairList& list = lists.pairs[k];
+    for (std::int64_t p = 0; p < list.count; ++p, to += 3) {
+      to[0] = k;
+      to[1] = list.in[p];
+      to[2] = list.out[p];
+    }
+  }
+}
+
 }  // namespace voxshift::cpu

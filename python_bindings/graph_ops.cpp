@@ -16,7 +16,7 @@ const char* name_of(AttributeSpec::Kind kind) {
   return kNames[static_cast<int>(kind)];
 }
 
-py::object to_python(const Attribute& value) {
+py::object attribute_to_python(const Attribute& value) {
   if (const auto* wholes = std::get_if<PerAxis>(&value)) return py::cast(std::vector<std::int64_t>(*wholes));
   if (const auto* numbers = std::get_if<PerAxisNumber>(&value)) return py::cast(std::vector<double>(*numbers));
   return std::visit([](const auto& of_its_type) -> py::object { return py::cast(of_its_type); }, value);
@@ -27,7 +27,7 @@ py::dict attribute(const AttributeSpec& spec) {
   entry["type"] = name_of(spec.kind);
   entry["text"] = spec.text;
   entry["expects"] = spec.expectation();
-  if (!spec.usual.empty()) entry["default"] = to_python(spec.usual.front());
+  if (!spec.usual.empty()) entry["default"] = attribute_to_python(spec.usual.front());
   return entry;
 }
 

@@ -293,9 +293,7 @@ constexpr const char* kReportDoc = R"(Cost of the last run of forward or segment
 out_channels, pairs, macs, seconds}]}. On CUDA work is not waited for step by step: pairs, macs and seconds of layers are
 0, and the other seconds those of queueing.)";
 
-}  // namespace
-
-void bind_models(py::module_& m) {
+void bind_class_info(py::module_& m) {
   py::class_<ClassInfo> info(m, "ClassInfo", "A class; its position in Model.classes is its train id.");
   info.def_readonly("name", &ClassInfo::name, "Such as \"car\".")
       .def_readonly("raw_id", &ClassInfo::raw_id, "What a .label file stores.")
@@ -306,36 +304,10 @@ void bind_models(py::module_& m) {
         return "ClassInfo(name=\"" + c.name + "\", raw_id=" + std::to_string(c.raw_id) + ")";
       });
   pickle_by_fields(info, &ClassInfo::name, &ClassInfo::raw_id, &ClassInfo::rgb);
-  py::class_<LoadedModel>(m, "Model", kModelDoc)
-      .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
-                  "dtype"_a = "auto", WithoutGil(), kLoadDoc)
-      .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
-                  "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
-                  "parameters"_a = py::none(), "shift"_a = "online", "dtype"_a = "auto", WithoutGil(), kNewDoc)
-      .def_static(
-          "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
-          "dtype"_a = "auto",
-          "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
-          "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
-      .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
-                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto", kFromGraphDoc)
-      .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),
-           "The same network with other weights {name: float32 array} under the same names. Raises ValueError for\n"
-           "missing ones and other shapes.")
-      .def(
-          "save",
-          [](const LoadedModel& model, const std::filesystem::path& path, bool half) {
-            model.model().save(path, half ? DType::kF16 : DType::kF32);
-          },
-          "path"_a, "half"_a = false, WithoutGil(),
-          "Writes a .safetensors file whole or not at all; half: its tensors rounded to float16. Raises OSError, and\n"
-          "ValueError for a number beyond float16's range.")
-      .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
-      .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
-      .def("run", &run, "x"_a, "row_splits"_a = py::none(), kRunDoc)
-      .def("segment", &segment, "points"_a, "scores"_a = false, "sensor"_a = py::none(),
-           "remission_scale"_a = py::none(), "origin"_a = py::none(), kSegmentDoc)
-      .def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
+}
+
+void bind_properties(py::class_<LoadedModel>& model) {
+  model.def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
       .def_property_readonly("report", &report, kReportDoc)
       .def_property_readonly(
           "classes", [](const LoadedModel& model) { return model.model().classes(); }, "list of ClassInfo by train id.")
@@ -364,9 +336,46 @@ void bind_models(py::module_& m) {
           "Threads of the CPU that a run uses.")
       .def_property_readonly(
           "dtype", [](const LoadedModel& model) { return name(model.dtype()); },
-          "Of features and weights: \"f32\" or \"f16\".")
+          "Of features and weights: \"f32\" or \"f16\".");
+}
+
+}  // namespace
+
+void bind_models(py::module_& m) {
+  bind_class_info(m);
+  py::class_<LoadedModel> model(m, "Model", kModelDoc);
+  model
+      .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
+                  "dtype"_a = "auto", WithoutGil(), kLoadDoc)
+      .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
+                  "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
+                  "parameters"_a = py::none(), "shift"_a = "online", "dtype"_a = "auto", WithoutGil(), kNewDoc)
+      .def_static(
+          "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
+          "dtype"_a = "auto",
+          "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
+          "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
+      .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
+                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto", kFromGraphDoc)
+      .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),
+           "The same network with other weights {name: float32 array} under the same names. Raises ValueError for\n"
+           "missing ones and other shapes.")
+      .def(
+          "save",
+          [](const LoadedModel& model, const std::filesystem::path& path, bool half) {
+            model.model().save(path, half ? DType::kF16 : DType::kF32);
+          },
+          "path"_a, "half"_a = false, WithoutGil(),
+          "Writes a .safetensors file whole or not at all; half: its tensors rounded to float16. Raises OSError, and\n"
+          "ValueError for a number beyond float16's range.")
+      .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
+      .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
+      .def("run", &run, "x"_a, "row_splits"_a = py::none(), kRunDoc)
+      .def("segment", &segment, "points"_a, "scores"_a = false, "sensor"_a = py::none(),
+           "remission_scale"_a = py::none(), "origin"_a = py::none(), kSegmentDoc)
       .def("__repr__", &repr)
       .def(py::pickle(&state_of, &from_state));
+  bind_properties(model);
   m.def("prepare_points", &prepare_points, "points"_a, "profile"_a, "sensor"_a = py::none(),
         "remission_scale"_a = py::none(), "origin"_a = py::none(), kPreparePointsDoc);
 }

@@ -35,7 +35,8 @@ PointSet points_of(const std::vector<std::int64_t>& splits, std::int64_t channel
 }
 
 // The mean of the rows of each cloud.
-oracle::Matrix cloud_means(const std::vector<float>& rows, const std::vector<std::int64_t>& splits, std::size_t channels) {
+oracle::Matrix cloud_means(const std::vector<float>& rows, const std::vector<std::int64_t>& splits,
+                           std::size_t channels) {
   oracle::Matrix means(splits.size() - 1, channels);
   for (std::size_t b = 0; b + 1 < splits.size(); ++b)
     for (std::int64_t i = splits[b]; i < splits[b + 1]; ++i)
@@ -140,10 +141,12 @@ struct Fusion {
 const std::vector<std::int64_t> kClouds{0, 70, 71, 120};
 
 Inputs fusion_inputs() {
-  const SparseTensor scan(Array::from(std::vector<std::int32_t>{0, 1, 2, 3, 0, 1, 2, 4, 1, 9, 9, 9, 2, 5, 5, 5}, {4, 4}),
-                          numbers({4, 4}, 1));
-  return {{"points", points_of(kClouds, 3, 2)},     {"reflection", numbers({120, 2}, 3)}, {"scan", scan},
-          {"camera", numbers({3, 6, 8, 3}, 4)}, {"depth", numbers({3, 6, 8, 1}, 5)}, {"rear", numbers({3, 4, 6, 2}, 6)}};
+  const SparseTensor scan(
+      Array::from(std::vector<std::int32_t>{0, 1, 2, 3, 0, 1, 2, 4, 1, 9, 9, 9, 2, 5, 5, 5}, {4, 4}),
+      numbers({4, 4}, 1));
+  return {
+      {"points", points_of(kClouds, 3, 2)}, {"reflection", numbers({120, 2}, 3)}, {"scan", scan},
+      {"camera", numbers({3, 6, 8, 3}, 4)}, {"depth", numbers({3, 6, 8, 1}, 5)},  {"rear", numbers({3, 4, 6, 2}, 6)}};
 }
 
 TEST_P(InputsTest, PointsVoxelsAndFrames) {
