@@ -94,7 +94,7 @@ TEST(Graph, Tensors) {
                  {"\"batch_norm1\"", "running_mean"});
   expect_refused([](auto& b) { node_of(b, "relu").parameters["scale"] = "missing"; },
                  {"\"relu2\"", "no parameter \"scale\""});
-  const auto wrong = [](const std::string& tensor, Shape shape, DType dtype = DType::kF32) {
+  const auto wrong = [](const std::string& tensor, const Shape& shape, DType dtype = DType::kF32) {
     return [=](NetworkWriter& b) { b.parameters.insert_or_assign(tensor, Array(shape, dtype)); };
   };
   expect_refused(wrong("conv0.weight", {26, 4, 4}), {"\"conv0\"", "[27, 4, 4]", "[26, 4, 4]"});
@@ -165,7 +165,7 @@ TEST(Graph, ChannelsAndKernelsOnFrames) {
 }
 
 TEST(Graph, OpsOnFrames) {
-  const auto weight = [](Shape shape) {
+  const auto weight = [](const Shape& shape) {
     return [=](Network& n, Node&) { n.parameters.insert_or_assign("conv.weight", Array(shape, DType::kF32)); };
   };
   expect_frames_refused(weight({6, 3, 3, 3}), "conv", {"\"conv\"", "[6, 1, 3, 3]", "[6, 3, 3, 3]"});

@@ -230,7 +230,7 @@ TEST_P(PointGraphTest, CylindricalVoxels) {
 // What runs on voxels of points is what runs on a tensor of the same voxels.
 TEST_P(PointGraphTest, ConvolutionsAndViewsOfTheVoxels) {
   const Grid& grid = kGrids[0];
-  const auto rest = [](NetworkWriter& b, std::string x) {
+  const auto rest = [](NetworkWriter& b, const std::string& x) {
     const std::string same = b.conv(x, 4), coarse = b.conv(same, 6, 2, 2), fine = b.conv_transpose(coarse, 3);
     const std::string bounded = b.conv(x, 2, bounded_cube(3, 3, 2, 1));
     Node& seen = b.add_node("bird_eye_view", {x}, 2 * kChannels);

@@ -98,7 +98,7 @@ TEST_P(SegmenterTest, FewPoints) {
   Segmenter segmenter(model, device(), 2, DType::kF32);
   const auto run = [&](const std::vector<std::array<float, 4>>& points) {
     const Array array = points_of(points);
-    const auto labels = host<std::uint8_t>(segmenter.segment(array.to(device())).labels);
+    auto labels = host<std::uint8_t>(segmenter.segment(array.to(device())).labels);
     EXPECT_EQ(labels, labels_of(model, array));
     return labels;
   };
