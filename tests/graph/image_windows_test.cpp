@@ -118,9 +118,8 @@ std::string add_product(NetworkWriter& b, const char* op, const Form& f, const S
   const auto channels = static_cast<std::int64_t>(bias.size());
   b.parameters.insert_or_assign("w", Array::from(weight, shape));
   b.parameters.insert_or_assign("b", Array::from(bias, {channels}));
-  std::string y =
-      add(b, op, kView, channels,
-          {{"stride", f.stride}, {"padding", f.padding}, {"dilation", f.dilation}, {"groups", f.groups}});
+  std::string y = add(b, op, kView, channels,
+                      {{"stride", f.stride}, {"padding", f.padding}, {"dilation", f.dilation}, {"groups", f.groups}});
   if (std::string(op) == "conv_transpose2d") b.graph.nodes.back().attributes["output_padding"] = f.more;
   b.graph.nodes.back().parameters = {{"weight", "w"}, {"bias", "b"}};
   return y;
