@@ -83,6 +83,7 @@ void add_inputs(Graph& graph, const FrameExtents& frames, GraphValues& values) {
       check(with != graph.inputs.begin() + static_cast<std::ptrdiff_t>(i), where, " has the rows of \"", input.rows_of,
             "\", which is no input before it");
       input.kind = with->kind;
+      if (!with->rows_of.empty()) input.rows_of = with->rows_of;  // the one whose own they are
       values.types[input.name] = {values.at(with->name).domain, input.channels};
       continue;
     }

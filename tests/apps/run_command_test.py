@@ -176,16 +176,18 @@ def test_several_inputs(tmp_path):
     inputs = [
         {"name": "scan", "kind": "voxels", "channels": 3},
         {"name": "weight", "rows_of": "scan", "channels": 3},
+        {"name": "mask", "rows_of": "weight", "channels": 3},
         {"name": "points", "kind": "points", "channels": 4},
         {"name": "colours", "rows_of": "points", "channels": 3},
         {"name": "camera", "kind": "frames", "channels": 3},
     ]
     nodes = [
-        {"name": "weighted", "op": "multiply", "inputs": ["scan", "weight"]},
+        {"name": "masked", "op": "multiply", "inputs": ["mask", "weight"]},
+        {"name": "weighted", "op": "multiply", "inputs": ["scan", "masked"]},
         {"name": "coloured", "op": "cat", "inputs": ["points", "colours"]},
         {"name": "seen", "op": "avg_pool", "inputs": ["camera"]},
     ]
-    graph = {"dims": 3, "inputs": inputs, "nodes": nodes, "outputs": [node["name"] for node in nodes]}
+    graph = {"dims": 3, "inputs": inputs, "nodes": nodes, "outputs": ["weighted", "coloured", "seen"]}
     path = tmp_path / "model.safetensors"
     vs.Model.from_graph(graph, {}, profile=None, classes=0).save(path)
     cells = rng.permutation(np.unique(rng.integers(0, 9, (200, 3)), axis=0))
@@ -193,6 +195,7 @@ def test_several_inputs(tmp_path):
         "scan.coords": np.concatenate([rng.integers(0, 2, (len(cells), 1)), cells], 1).astype(np.int32),
         "scan": rng.standard_normal((len(cells), 3)).astype(np.float32),
         "weight": rng.standard_normal((len(cells), 3)).astype(np.float32),
+        "mask": rng.integers(0, 2, (len(cells), 3)).astype(np.float32),
         "points": rng.standard_normal((50, 4)).astype(np.float32),
         "points.row_splits": np.array([0, 20, 50]),
         "colours": rng.standard_normal((50, 3)).astype(np.float32),
@@ -212,12 +215,12 @@ def test_several_inputs(tmp_path):
     found = {name: np.load(tmp_path / "out" / f"{name}.npy") for name in graph["outputs"]}
     order = np.lexsort(arrays["scan.coords"].T[::-1])
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "weighted.coords.npy"), arrays["scan.coords"][order])
-    np.testing.assert_array_equal(found["weighted"], (arrays["scan"] * arrays["weight"])[order])
+    np.testing.assert_array_equal(found["weighted"], (arrays["scan"] * arrays["weight"] * arrays["mask"])[order])
     np.testing.assert_array_equal(found["coloured"], np.concatenate([arrays["points"], arrays["colours"]], 1))
     np.testing.assert_allclose(found["seen"], arrays["camera"].mean((1, 2)), atol=1e-6)
 
     shown = run("info", path).stdout
-    assert "Inputs: scan (voxels, 3 channels) weight (rows of scan, 3 channels)" in shown
+    assert "Inputs: scan (voxels, 3 channels) weight (rows of scan, 3 channels) mask (rows of scan," in shown
     for changed, says in [
         ({"scan.coords": None}, "--input scan.coords=FILE.npy is missing: int32"),
         ({"colours": None}, "--input colours=FILE.npy is missing: float32 [N, C]"),
