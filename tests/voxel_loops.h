@@ -87,6 +87,14 @@ inline void expect_equal(const Output& found, const PlainTensor& expected) {
   expect_equal(found.features, expected.features);
 }
 
+/// A graph on voxels of four channels with the output that `build` gives is refused by an error with these parts.
+inline void expect_refused(const std::function<std::string(NetworkWriter&)>& build,
+                           const std::vector<std::string>& parts) {
+  NetworkWriter b(4);
+  b.graph.outputs = {build(b)};
+  expect_throw([&] { check_graph(b.graph, b.parameters); }, parts);
+}
+
 class VoxelGraphTest : public DeviceTest {
  protected:
   std::size_t rows() const { return emulated() || kSanitized ? 60 : 400; }

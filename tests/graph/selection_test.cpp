@@ -228,28 +228,22 @@ TEST_P(HalfSelectionTest, EqualsFloat) {
 }
 
 TEST(Selection, Refused) {
-  const auto refused = [](const std::function<std::string(NetworkWriter&)>& build,
-                          const std::vector<std::string>& parts) {
-    NetworkWriter b(4);
-    b.graph.outputs = {build(b)};
-    expect_throw([&] { check_graph(b.graph, b.parameters); }, parts);
-  };
   const std::string in = kGraphInput;
-  refused([&](NetworkWriter& b) { return prune(b, in, in, 4, 0).name; },
-          {"\"prune0\"", "scores of one channel", "\"input\" has 4"});
-  refused([&](NetworkWriter& b) { return prune(b, in, b.conv(in, 1, 2, 2), 4, 0).name; },
-          {"\"prune1\"", "different coordinates", "\"conv0\""});
-  refused([&](NetworkWriter& b) { return top_k(b, in, b.conv(in, 1), 4, 0).name; },
-          {"\"top_k1\"", "count", "1 to", "0"});
-  refused(
+  expect_refused([&](NetworkWriter& b) { return prune(b, in, in, 4, 0).name; },
+                 {"\"prune0\"", "scores of one channel", "\"input\" has 4"});
+  expect_refused([&](NetworkWriter& b) { return prune(b, in, b.conv(in, 1, 2, 2), 4, 0).name; },
+                 {"\"prune1\"", "different coordinates", "\"conv0\""});
+  expect_refused([&](NetworkWriter& b) { return top_k(b, in, b.conv(in, 1), 4, 0).name; },
+                 {"\"top_k1\"", "count", "1 to", "0"});
+  expect_refused(
       [&](NetworkWriter& b) {
         return b.add_node("top_k", {in, b.conv(in, 1)}, 4).name;
       },
       {"\"top_k1\"", "lacks count"});
-  refused([&](NetworkWriter& b) { return prune(b, b.add_node("max_pool", {in}, 4).name, in, 4, 0).name; },
-          {"\"prune1\"", "takes voxels", "\"max_pool0\""});
+  expect_refused([&](NetworkWriter& b) { return prune(b, b.add_node("max_pool", {in}, 4).name, in, 4, 0).name; },
+                 {"\"prune1\"", "takes voxels", "\"max_pool0\""});
   // Two thresholds of the same scores give different voxels.
-  refused(
+  expect_refused(
       [&](NetworkWriter& b) {
         const std::string scores = b.conv(in, 1), low = prune(b, in, scores, 4, 0).name;
         return b.add(low, prune(b, in, scores, 4, 1).name);

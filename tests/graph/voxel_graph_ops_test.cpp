@@ -178,36 +178,30 @@ TEST_P(HalfVoxelGraphOpsTest, EqualFloat) {
 }
 
 TEST(VoxelGraphOps, Refused) {
-  const auto refused = [](const std::function<std::string(NetworkWriter&)>& build,
-                          const std::vector<std::string>& parts) {
-    NetworkWriter b(4);
-    b.graph.outputs = {build(b)};
-    expect_throw([&] { check_graph(b.graph, b.parameters); }, parts);
-  };
   const std::string in = kGraphInput;
-  refused(
+  expect_refused(
       [&](NetworkWriter& b) {
         return b.add_node("union_add", {in, b.conv(in, 4, 2, 2)}, 4).name;
       },
       {"\"union_add1\"", "same stride", "\"input\" and \"conv0\""});
-  refused(
+  expect_refused(
       [&](NetworkWriter& b) {
         return b.add_node("union_add", {b.conv(in, 5, 1), in}, 4).name;
       },
       {"\"union_add1\"", "5 and 4 channels"});
-  refused(
+  expect_refused(
       [&](NetworkWriter& b) {
         return b.add_node("union_add", {b.add_node("max_pool", {in}, 4).name, in}, 4).name;
       },
       {"\"union_add1\"", "takes voxels", "\"max_pool0\""});
-  refused(
+  expect_refused(
       [&](NetworkWriter& b) {
         return b.add_node("from_dense", {in, in}, 4).name;
       },
       {"\"from_dense0\"", "takes images", "\"input\""});
-  refused([&](NetworkWriter& b) { return b.grouped(kGenerative, in, 4, bounded_cube(3, 3, 2, 1)); },
-          {"\"generative_conv_transpose0\"", "semantics", "\"bounded\"", "\"floor\""});
-  refused(
+  expect_refused([&](NetworkWriter& b) { return b.grouped(kGenerative, in, 4, bounded_cube(3, 3, 2, 1)); },
+                 {"\"generative_conv_transpose0\"", "semantics", "\"bounded\"", "\"floor\""});
+  expect_refused(
       [&](NetworkWriter& b) { return b.grouped(kGenerative, b.add_node("max_pool", {in}, 4).name, 4, cube(3, 2, 2)); },
       {"\"generative_conv_transpose1\"", "takes voxels"});
   NetworkWriter frames(3, 2);
