@@ -163,7 +163,8 @@ REFUSALS = (vs.Error, TypeError, ValueError)
 
 
 def call(arguments):
-    owner, name, signature = arguments.pick(CALLABLES)
+    owners = {None} | {type(one).__name__ for one in arguments.results}
+    owner, name, signature = arguments.pick([one for one in CALLABLES if one[0] in owners])
     arguments.begin_call()
     if owner is None:
         target = _voxshift
