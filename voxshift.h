@@ -21,7 +21,8 @@
 #include <voxshift/graph/network.h>
 #include <voxshift/streaming/frame_stream.h>
 
-// Operators, one by one: sparse convolution, points and voxels, video, rows of features.
+// Operators, one by one: sparse convolution, points and voxels, boxes, video, rows of features.
+#include <voxshift/detection/boxes.h>
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>

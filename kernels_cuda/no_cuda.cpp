@@ -1,4 +1,5 @@
 // Compiled in place of the CUDA backend where the build has none.
+#include <voxshift/detection/kernels.h>
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/kernels.h>
@@ -42,6 +43,7 @@ const Runtime& runtime() {
 }
 
 const CoordinateKernels& coordinate_kernels() { unavailable(); }
+const DetectionKernels& detection_kernels() { unavailable(); }
 const PointVoxelKernels& point_voxel_kernels() { unavailable(); }
 const RowKernels& row_kernels() { unavailable(); }
 const SparseConvKernels& sparse_conv_kernels() { unavailable(); }

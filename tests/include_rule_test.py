@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
-FAMILIES = "sparse_conv|point_voxel|temporal_shift|video"
+FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
 ROOMS = "graph|engine|streaming|networks|tasks"
 LIBRARY = rf"(tensor|rows|synth|files|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
