@@ -3,6 +3,7 @@
 #include <voxshift/graph/steps.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace voxshift {
 namespace {
@@ -16,11 +17,10 @@ Array run(const Graph& graph, const Parameters& parameters, const InputView& x, 
       device, 0);
   const ConstRowView in = place_input("evaluate", graph, 0, x, executor);
   executor.build();
-  check(executor.outputs() == 1, "[evaluate] expected a network with one output, found ", executor.outputs());
-  Array out;
-  const auto memory = [&](std::size_t) {
-    out = Array({executor.output_rows(), executor.output_channels()}, DType::kF32, device);
-    return out.memory();
+  std::vector<Array> outs(executor.outputs());
+  const auto memory = [&](std::size_t output) {
+    outs[output] = Array({executor.output_rows(output), executor.output_channels(output)}, DType::kF32, device);
+    return outs[output].memory();
   };
   executor.run({&in, 1}, memory, [&](Step& step, const ConstRowView& rows) {
     if (!before) return;
@@ -30,7 +30,7 @@ Array run(const Graph& graph, const Parameters& parameters, const InputView& x, 
     const OpDefinition& op = *find_op(node.op);
     if (op.scale_shift != nullptr) dynamic_cast<AffineStep&>(step).set(op.scale_shift(node, parameters), device);
   });
-  return out;
+  return outs.front();
 }
 
 }  // namespace

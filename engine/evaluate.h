@@ -12,7 +12,7 @@ namespace voxshift {
 /// Called before each node with the rows of its first input. It may change those of a batch norm.
 using BeforeNode = std::function<void(const Node&, const ConstRowView&)>;
 
-/// Rows f32 [N, C] of the network's only output for this input. The graph must have passed check_graph. Throws
+/// Rows f32 [N, C] of the network's first output for this input. The graph must have passed check_graph. Throws
 /// InvalidArgument for an input of another kind or number of channels than the network's.
 Array evaluate(const Graph& graph, const Parameters& parameters, const SparseTensor& input,
                const BeforeNode& before = {});

@@ -18,7 +18,7 @@ std::string NetworkBuilder::add(const std::string& name, const std::string& op, 
   std::int64_t out = first;
   if (op == "cat")
     for (std::size_t i = 1; i < inputs.size(); ++i) out += channels_.at(inputs[i]);
-  if (op == "coordinates" || op == "furthest_point_sample") out = 3;
+  if (op == "coordinates" || op == "furthest_point_sample" || op == "voxel_offsets") out = 3;
   if (op == "group") out = 3 + first;
   channels_[name] = out;
   Node added;
@@ -44,12 +44,17 @@ void NetworkBuilder::constant(const std::string& name, std::int64_t count, float
 
 std::string NetworkBuilder::conv(const std::string& name, const std::string& x, std::int64_t out, int size, int stride,
                                  const std::string& op, const char* weight_role, bool bias) {
-  const std::int64_t in = channels_.at(x), volume = std::int64_t{size} * size * size;
-  add(name, op, {x});
-  channels_[name] = out;
   Window window;
   window.size = {size, size, size, 1};
   window.stride = {stride, stride, stride, 1};
+  return conv(name, x, out, window, op, weight_role, bias);
+}
+
+std::string NetworkBuilder::conv(const std::string& name, const std::string& x, std::int64_t out, const Window& window,
+                                 const std::string& op, const char* weight_role, bool bias) {
+  const std::int64_t in = channels_.at(x), volume = window.volume();
+  add(name, op, {x});
+  channels_[name] = out;
   node().attributes = attributes_of(window);
   const double bound = 1 / std::sqrt(static_cast<double>((op == "conv" ? in : out) * volume));
   const std::string weight = name + "." + weight_role;
@@ -63,14 +68,38 @@ std::string NetworkBuilder::conv(const std::string& name, const std::string& x, 
 }
 
 std::string NetworkBuilder::conv2d(const std::string& name, const std::string& x, std::int64_t out, int kernel,
-                                   int stride, std::int64_t groups) {
+                                   int stride, std::int64_t groups, std::optional<float> bias) {
   const std::int64_t in = channels_.at(x) / groups;
   add(name, "conv2d", {x});
   channels_[name] = out;
-  node().attributes = {{"stride", std::int64_t{stride}}, {"padding", std::int64_t{kernel / 2}}, {"groups", groups}};
+  node().attributes = {{"stride", std::int64_t{stride}},
+                       {"padding", std::int64_t{kernel % 2 == 1 ? kernel / 2 : 0}},
+                       {"groups", groups}};
   node().parameters = {{"weight", name + ".weight"}};
   // U(-b, b) has the variance b^2 / 3.
   uniform(name + ".weight", {out, in, kernel, kernel}, std::sqrt(6.0 / static_cast<double>(in * kernel * kernel)));
+  if (bias) {
+    node().parameters["bias"] = name + ".bias";
+    constant(name + ".bias", out, *bias);
+  }
+  return name;
+}
+
+std::string NetworkBuilder::conv_transpose2d(const std::string& name, const std::string& x, std::int64_t out,
+                                             int kernel) {
+  const std::int64_t in = channels_.at(x);
+  add(name, "conv_transpose2d", {x});
+  channels_[name] = out;
+  node().parameters = {{"weight", name + ".weight"}};
+  uniform(name + ".weight", {in, out, kernel, kernel}, std::sqrt(6.0 / static_cast<double>(in)));
+  return name;
+}
+
+std::string NetworkBuilder::bird_eye_view(const std::string& name, const std::string& x,
+                                          const std::array<std::int64_t, 3>& extents) {
+  add(name, "bird_eye_view", {x});
+  node().attributes = {{"shape", PerAxis(extents.begin(), extents.end())}};
+  channels_[name] = channels_.at(x) * extents[2];
   return name;
 }
 
@@ -121,8 +150,15 @@ std::string NetworkBuilder::columns(const std::string& name, const std::string& 
   return name;
 }
 
-Network NetworkBuilder::take(const std::string& output) {
-  network_.graph.outputs = {output};
+void NetworkBuilder::share(const std::string& name) {
+  for (auto& [role, tensor] : node().parameters) {
+    network_.parameters.erase(tensor);
+    tensor = name + "." + role;
+  }
+}
+
+Network NetworkBuilder::take(std::vector<std::string> outputs) {
+  network_.graph.outputs = std::move(outputs);
   return std::move(network_);
 }
 

@@ -3,8 +3,11 @@
 
 #include <voxshift/graph/network.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
+#include <voxshift/tensor/kernel_map.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -30,10 +33,22 @@ class NetworkBuilder {
   std::string conv(const std::string& name, const std::string& x, std::int64_t out, int size, int stride,
                    const std::string& op = "conv", const char* weight_role = "kernel", bool bias = false);
 
-  /// 2-D convolution whose padding is kernel / 2, without bias. Tensor `name`.weight [Cout, Cin / groups, kernel,
-  /// kernel]. Variance 2 / fan as of He et al., fan the products of an output: Cin / groups * kernel^2.
+  /// The same with any window.
+  std::string conv(const std::string& name, const std::string& x, std::int64_t out, const Window& window,
+                   const std::string& op = "conv", const char* weight_role = "kernel", bool bias = false);
+
+  /// 2-D convolution whose padding is kernel / 2, of even kernels 0. Tensors `name`.weight [Cout, Cin / groups, kernel,
+  /// kernel] and, filled with `bias` where it is given, `name`.bias. Variance 2 / fan as of He et al., fan the products
+  /// of an output: Cin / groups * kernel^2.
   std::string conv2d(const std::string& name, const std::string& x, std::int64_t out, int kernel, int stride = 1,
-                     std::int64_t groups = 1);
+                     std::int64_t groups = 1, std::optional<float> bias = {});
+
+  /// Every pixel becomes kernel x kernel of its own. Tensor `name`.weight [Cin, Cout, kernel, kernel], variance 2 /
+  /// Cin.
+  std::string conv_transpose2d(const std::string& name, const std::string& x, std::int64_t out, int kernel);
+
+  /// Voxels of these extents along x, y and z as an image [x, y], their layers along z side by side.
+  std::string bird_eye_view(const std::string& name, const std::string& x, const std::array<std::int64_t, 3>& extents);
 
   /// Bound 1 / sqrt(Cin). Tensors `name`.weight [Cout, Cin] and, with bias, `name`.bias.
   std::string linear(const std::string& name, const std::string& x, std::int64_t out, bool bias = true);
@@ -48,8 +63,12 @@ class NetworkBuilder {
   /// Columns [first, first + count) of x.
   std::string columns(const std::string& name, const std::string& x, std::int64_t first, std::int64_t count);
 
-  /// The network that ends with this value.
-  Network take(const std::string& output);
+  /// The last node's tensors are those of the layer `name`.
+  void share(const std::string& name);
+
+  /// The network that ends with this value, or with these.
+  Network take(const std::string& output) { return take(std::vector{output}); }
+  Network take(std::vector<std::string> outputs);
 
  private:
   void uniform(const std::string& name, Shape shape, double bound);

@@ -67,8 +67,8 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
 using ClassTuple = std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>;
 using ClassTable = std::vector<std::variant<ClassTuple, ClassInfo>>;
 
-std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& classes, bool video) {
-  if (const auto* count = std::get_if<std::size_t>(&classes)) return classes_for(*count, video);
+std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& classes, ClassTables kind) {
+  if (const auto* count = std::get_if<std::size_t>(&classes)) return classes_for(*count, kind);
   std::vector<ClassInfo> table;
   for (const auto& entry : std::get<ClassTable>(classes)) {
     if (const auto* info = std::get_if<ClassInfo>(&entry)) {
@@ -91,7 +91,8 @@ std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters&
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
   const bool on_frames = network.inputs.size() == 1 && network.inputs.front().kind == InputKind::kFrames;
-  const Model model(arch, network, on_cpu("from_graph", parameters), preparation, class_table(classes, on_frames));
+  const ClassTables kind = on_frames ? ClassTables::kVideo : ClassTables::kPoints;
+  const Model model(arch, network, on_cpu("from_graph", parameters), preparation, class_table(classes, kind));
   return std::make_unique<LoadedModel>(model, parse_device(device), threads_of("Model", threads, {}), dtype);
 }
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace voxshift {
@@ -81,8 +83,9 @@ Array simulated_frames(const FrameProfile& frames, std::uint64_t seed) {
 
 void calibrate_batch_norm(Graph& graph, Parameters& parameters, const Profile& profile, std::uint64_t seed) {
   check_graph(graph, parameters);
+  std::set<std::string> known;  // layers that share their tensors are calibrated by the first
   const auto set = [&](const Node& node, const ConstRowView& input) {
-    if (node.op == "batch_norm")
+    if (node.op == "batch_norm" && known.insert(node.parameters.at("running_mean")).second)
       set_statistics(input, parameters.at(node.parameters.at("running_mean")),
                      parameters.at(node.parameters.at("running_var")));
   };
@@ -91,7 +94,9 @@ void calibrate_batch_norm(Graph& graph, Parameters& parameters, const Profile& p
     return;
   }
   const Array points = simulated_points(profile, seed);
-  if (profile.blocks) {
+  if (profile.cloud) {
+    evaluate(graph, parameters, PointSet{points, std::nullopt}, set);
+  } else if (profile.blocks) {
     evaluate(graph, parameters, fullest_blocks(points, profile), set);
   } else {
     evaluate(graph, parameters, voxelize(points, profile.voxelize).tensor, set);

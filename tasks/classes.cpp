@@ -73,14 +73,38 @@ std::array<std::uint8_t, 3> spread_colour(std::size_t index) {
   return {channel(0), channel(1), channel(2)};
 }
 
-std::vector<ClassInfo> classes_for(std::size_t count, bool video) {
+const std::vector<ClassInfo>& kitti_classes() {
+  static const std::vector<ClassInfo> classes{
+      {"car", 10, {60, 120, 255}}, {"pedestrian", 30, {235, 60, 60}}, {"cyclist", 31, {40, 180, 90}}};
+  return classes;
+}
+
+const std::vector<ClassInfo>& kitti_classes_by_size() {
+  static const std::vector<ClassInfo> classes{kitti_classes()[1], kitti_classes()[2], kitti_classes()[0]};
+  return classes;
+}
+
+const std::vector<ClassInfo>& nuscenes_detection_classes() {
+  static const std::vector<ClassInfo> classes{
+      {"car", 1, {255, 158, 0}},         {"truck", 2, {255, 99, 71}},   {"construction_vehicle", 3, {233, 150, 70}},
+      {"bus", 4, {255, 69, 0}},          {"trailer", 5, {255, 140, 0}}, {"barrier", 6, {112, 128, 144}},
+      {"motorcycle", 7, {255, 61, 99}},  {"bicycle", 8, {220, 20, 60}}, {"pedestrian", 9, {0, 0, 230}},
+      {"traffic_cone", 10, {47, 79, 79}}};
+  return classes;
+}
+
+std::vector<ClassInfo> classes_for(std::size_t count, ClassTables kind) {
   using Tables = std::vector<const std::vector<ClassInfo>*>;
-  for (const auto* known : video ? Tables{&jester_classes(), &kinetics_classes()}
-                                 : Tables{&semantic_kitti_classes(), &nuscenes_classes(), &waymo_classes()})
+  const std::vector<ClassInfo> car{kitti_classes().front()};
+  Tables tables{&semantic_kitti_classes(), &nuscenes_classes(), &waymo_classes()};
+  if (kind == ClassTables::kVideo) tables = {&jester_classes(), &kinetics_classes()};
+  if (kind == ClassTables::kBoxes) tables = {&car, &kitti_classes(), &nuscenes_detection_classes()};
+  for (const auto* known : tables)
     if (count == known->size()) return *known;
   std::vector<ClassInfo> classes;
   for (std::size_t i = 0; i < count; ++i)
-    classes.push_back({"class " + std::to_string(i), static_cast<std::uint32_t>(video ? i : i + 1), spread_colour(i)});
+    classes.push_back({"class " + std::to_string(i),
+                       static_cast<std::uint32_t>(kind == ClassTables::kVideo ? i : i + 1), spread_colour(i)});
   return classes;
 }
 

@@ -36,9 +36,20 @@ const std::vector<ClassInfo>& jester_classes();
 /// The 400 actions of the Kinetics-400 dataset in alphabetical order, as TSM numbers them. Raw ids are the positions.
 const std::vector<ClassInfo>& kinetics_classes();
 
-/// The classes of the data set that has so many: 19, 16 and 22 are SemanticKITTI's, nuScenes' and Waymo's, on video 27
-/// and 400 Jester's and Kinetics'; else numbered ones.
-std::vector<ClassInfo> classes_for(std::size_t count, bool video);
+/// The 3 classes of KITTI's detection benchmark: car, pedestrian, cyclist, as OpenPCDet has them, and by size:
+/// pedestrian, cyclist, car, as mmdetection3d. Raw ids are those of SemanticKITTI's labels.
+const std::vector<ClassInfo>& kitti_classes();
+const std::vector<ClassInfo>& kitti_classes_by_size();
+
+/// The 10 classes of nuScenes' detection challenge, in CenterPoint's order; raw ids 1 to 10.
+const std::vector<ClassInfo>& nuscenes_detection_classes();
+
+/// What classes are of.
+enum class ClassTables { kPoints, kVideo, kBoxes };
+
+/// The classes of the data set that has so many: of points 19, 16 and 22 are SemanticKITTI's, nuScenes' and Waymo's, of
+/// video 27 and 400 Jester's and Kinetics', of boxes 1 is a car, 3 and 10 KITTI's and nuScenes'; else numbered ones.
+std::vector<ClassInfo> classes_for(std::size_t count, ClassTables kind);
 
 /// Colours for tables that have none: neighbours in the table are told apart.
 std::array<std::uint8_t, 3> spread_colour(std::size_t index);

@@ -1,6 +1,7 @@
 #include <voxshift/graph/graph_json.h>
 #include <voxshift/graph/json_text.h>
 #include <voxshift/graph/safetensors.h>
+#include <voxshift/networks/detectors.h>
 #include <voxshift/networks/minkunet.h>
 #include <voxshift/networks/pointnet2.h>
 #include <voxshift/networks/pvcnn.h>
@@ -9,6 +10,7 @@
 #include <voxshift/networks/tsm.h>
 #include <voxshift/streaming/skip_thresholds_json.h>
 #include <voxshift/tasks/calibrate.h>
+#include <voxshift/tasks/detection_head_json.h>
 #include <voxshift/tasks/model.h>
 #include <voxshift/tasks/profile_json.h>
 
@@ -28,6 +30,7 @@ constexpr std::size_t kMostPointClasses = 255;  // of points; 255 itself marks u
 constexpr std::size_t kMostVideoClasses = 8192;
 constexpr const char* kProfileKey = "voxshift.profile";
 constexpr const char* kSkipKey = "voxshift.skip";
+constexpr const char* kDetectionKey = "voxshift.detection";
 
 json to_json(const std::vector<ClassInfo>& classes) {
   json list = json::array();
@@ -77,16 +80,23 @@ Profile no_preparation(const Graph& graph) {
   return profile;
 }
 
+struct NewNetwork {
+  NewNetwork(Network made) : network(std::move(made)) {}
+  NewNetwork(DetectorNetwork made) : network(std::move(made.network)), detection(std::move(made.head)) {}
+  Network network;
+  std::optional<DetectionHead> detection;
+};
+
 // An architecture by name, and what it is made of where the spec does not say.
 struct Architecture {
   const char* name;
   int classes;
   const char* profile;
-  Network (*make)(const ModelSpec&, Profile&);
-  bool video = false;
+  NewNetwork (*make)(const ModelSpec&, Profile&);
+  ClassTables kind = ClassTables::kPoints;
 };
 
-Network new_spvnas(const ModelSpec& spec, Profile& profile) {
+NewNetwork new_spvnas(const ModelSpec& spec, Profile& profile) {
   if (spec.config.empty() && spec.parameters) return load_spvnas(spvnas_config_of(*spec.parameters), *spec.parameters);
   if (spec.config.empty()) return make_spvnas(default_spvnas_config(spec.width, spec.classes), spec.seed);
   const SpvnasConfig config = read_spvnas_config(spec.config);
@@ -101,35 +111,73 @@ PvcnnSpec pvcnn_spec(PvcnnSpec pvcnn, const ModelSpec& spec, const Profile& prof
   return pvcnn;
 }
 
+DetectorStyle style_of(const std::string& name) {
+  check(name.empty() || name == "mmdet3d" || name == "openpcdet", "[new] style expects mmdet3d or openpcdet, found \"",
+        name, "\"");
+  return name == "openpcdet" ? DetectorStyle::kOpenPcdet : DetectorStyle::kMmdet3d;
+}
+
+DetectorSpec detector_spec(const ModelSpec& spec, const Profile& profile) {
+  check(profile.cloud && profile.voxelize.range, "[new] ", spec.arch,
+        " expects a profile of whole scans, as kitti-voxels;", " \"", profile.name, "\" is none");
+  check_valid(profile);
+  return {style_of(spec.style),
+          spec.width,
+          spec.classes,
+          profile.columns(),
+          profile.voxelize.voxel_size.each,
+          *profile.voxelize.range,
+          profile.cloud->max_points};
+}
+
 TsmSpec tsm_spec(const ModelSpec& spec) { return {spec.width, spec.classes, {8, spec.bidirectional}}; }
 
 std::span<const Architecture> architectures() {
   static const Architecture known[] = {
       {"minkunet", 19, "spvnas",
-       [](const ModelSpec& spec, Profile&) { return make_minkunet(spec.width, spec.classes, spec.seed); }},
+       [](const ModelSpec& spec, Profile&) -> NewNetwork {
+         return make_minkunet(spec.width, spec.classes, spec.seed);
+       }},
       {"spvcnn", 19, "spvnas",
-       [](const ModelSpec& spec, Profile&) { return make_spvcnn(spec.width, spec.classes, spec.seed); }},
+       [](const ModelSpec& spec, Profile&) -> NewNetwork { return make_spvcnn(spec.width, spec.classes, spec.seed); }},
       {"spvnas", 19, "spvnas", new_spvnas},
       {"pvcnn", 13, "s3dis",
-       [](const ModelSpec& spec, Profile& profile) {
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
          return make_pvcnn(pvcnn_spec(PvcnnSpec::s3dis(), spec, profile), spec.seed);
        }},
       {"pvcnn-shapenet", 50, "shapenet",
-       [](const ModelSpec& spec, Profile& profile) {
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
          return make_pvcnn(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
        }},
       {"pvcnn++", 13, "s3dis-8192",
-       [](const ModelSpec& spec, Profile& profile) {
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
          return make_pvcnn2(pvcnn_spec(PvcnnSpec::s3dis(), spec, profile), spec.seed);
        }},
       {"pointnet++", 50, "shapenet",
-       [](const ModelSpec& spec, Profile& profile) {
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
          return make_pointnet2(pvcnn_spec(PvcnnSpec::shapenet(), spec, profile), spec.seed);
        }},
       {"tsm-mobilenetv2", 27, "jester",
-       [](const ModelSpec& spec, Profile&) { return make_tsm_mobilenetv2(tsm_spec(spec), spec.seed); }, true},
+       [](const ModelSpec& spec, Profile&) -> NewNetwork { return make_tsm_mobilenetv2(tsm_spec(spec), spec.seed); },
+       ClassTables::kVideo},
       {"tsm-resnet50", 400, "kinetics",
-       [](const ModelSpec& spec, Profile&) { return make_tsm_resnet50(tsm_spec(spec), spec.seed); }, true},
+       [](const ModelSpec& spec, Profile&) -> NewNetwork { return make_tsm_resnet50(tsm_spec(spec), spec.seed); },
+       ClassTables::kVideo},
+      {"second", 3, "kitti-voxels",
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
+         return make_second(detector_spec(spec, profile), spec.seed);
+       },
+       ClassTables::kBoxes},
+      {"pointpillars", 3, "kitti-pillars",
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
+         return make_pointpillars(detector_spec(spec, profile), spec.seed);
+       },
+       ClassTables::kBoxes},
+      {"centerpoint", 10, "nuscenes-voxels",
+       [](const ModelSpec& spec, Profile& profile) -> NewNetwork {
+         return make_centerpoint(detector_spec(spec, profile), spec.seed);
+       },
+       ClassTables::kBoxes},
   };
   return known;
 }
@@ -147,9 +195,9 @@ const Architecture& find_architecture(const std::string& name) {
 void check_profile(const Graph& graph, const Profile& profile) {
   check(graph.inputs.size() == 1, "[model] a profile prepares one input, the network takes ", graph.inputs.size());
   const GraphInput& input = graph.input();
-  const InputKind given = profile.frames   ? InputKind::kFrames
-                          : profile.blocks ? InputKind::kPoints
-                                           : InputKind::kVoxels;
+  const InputKind given = profile.frames                    ? InputKind::kFrames
+                          : profile.blocks || profile.cloud ? InputKind::kPoints
+                                                            : InputKind::kVoxels;
   check(given == input.kind, "[model] the network takes ", name(input.kind), ", the profile \"", profile.name,
         "\" gives ", name(given));
   check_valid(profile);
@@ -210,20 +258,26 @@ std::vector<std::string> architecture_names() {
 }
 
 Model::Model(std::string arch, Graph graph, Parameters parameters, std::optional<Profile> profile,
-             std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds)
+             std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds,
+             std::optional<DetectionHead> detection)
     : arch_(std::move(arch)),
       network_{std::move(graph), std::move(parameters)},
       has_profile_(profile.has_value()),
       profile_(profile ? *std::move(profile) : no_preparation(network_.graph)),
       classes_(std::move(classes)),
       skip_thresholds_(std::move(skip_thresholds)),
+      detection_(std::move(detection)),
       values_(check_graph(network_.graph, network_.parameters, known_extents(network_.graph, has_profile_, profile_))) {
   if (has_profile_) check_profile(network_.graph, profile_);
   for (const ClassInfo& one : classes_)
     check(one.raw_id <= kHighestId, "[classes] expected a whole number of 0 to ", kHighestId, ", found ", one.raw_id);
-  const std::int64_t logits = values_.channels(network_.graph.output());
-  check(classes_.empty() || static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ", logits,
-        " logits, the class list has ", classes_.size());
+  if (detection_) {
+    check_valid(*detection_, network_.graph, values_, classes_.size());
+  } else {
+    const std::int64_t logits = values_.channels(network_.graph.output());
+    check(classes_.empty() || static_cast<std::int64_t>(classes_.size()) == logits, "[model] the network gives ",
+          logits, " logits, the class list has ", classes_.size());
+  }
   const std::size_t most = on_frames(network_.graph) ? kMostVideoClasses : kMostPointClasses;
   check(classes_.size() <= most, "[model] at most ", most, " classes, found ", classes_.size());
   if (skip_thresholds_) check_thresholds(network_.graph, *skip_thresholds_);
@@ -243,23 +297,29 @@ Model Model::create(const ModelSpec& spec) {
   ModelSpec full = spec;
   if (full.classes == 0) full.classes = arch.classes;
   Profile profile = find_profile(spec.profile.empty() ? arch.profile : spec.profile);
-  const std::size_t most = arch.video ? kMostVideoClasses : kMostPointClasses;
+  const bool video = arch.kind == ClassTables::kVideo;
+  check(arch.kind == ClassTables::kBoxes || spec.style.empty(), "[new] a style belongs to detectors, not to ",
+        spec.arch);
+  const std::size_t most = video ? kMostVideoClasses : kMostPointClasses;
   check(full.classes >= 1 && full.classes <= static_cast<int>(most), "[new] classes expects 1 to ", most, ", found ",
         full.classes);
-  check(arch.video || !spec.bidirectional, "[new] a bidirectional shift belongs to networks on video, not to ",
-        spec.arch);
+  check(video || !spec.bidirectional, "[new] a bidirectional shift belongs to networks on video, not to ", spec.arch);
   check(spec.config.empty() || spec.arch == "spvnas", "[new] a net.config belongs to spvnas, not to ", spec.arch);
-  Network network = arch.make(full, profile);
+  auto [network, detection] = arch.make(full, profile);
   check_profile(network.graph, profile);
   if (spec.parameters) {
-    network.parameters = taken(
-        network.parameters, arch.video ? without_wrappers(*spec.parameters, network.graph.output()) : *spec.parameters);
+    network.parameters = taken(network.parameters,
+                               video ? without_wrappers(*spec.parameters, network.graph.output()) : *spec.parameters);
   } else {
     calibrate_batch_norm(network.graph, network.parameters, profile, spec.seed);
   }
-  const std::int64_t classes = check_graph(network.graph, network.parameters).channels(network.graph.output());
-  return {spec.arch, std::move(network.graph), std::move(network.parameters), std::move(profile),
-          classes_for(static_cast<std::size_t>(classes), arch.video)};
+  const std::int64_t classes =
+      detection ? full.classes : check_graph(network.graph, network.parameters).channels(network.graph.output());
+  std::vector<ClassInfo> table = detection && style_of(spec.style) == DetectorStyle::kMmdet3d && classes == 3
+                                     ? kitti_classes_by_size()
+                                     : classes_for(static_cast<std::size_t>(classes), arch.kind);
+  return {spec.arch,    std::move(network.graph), std::move(network.parameters), std::move(profile), std::move(table),
+          std::nullopt, std::move(detection)};
 }
 
 void Model::save(const std::filesystem::path& path, DType dtype) const { write_safetensors(path, content(dtype)); }
@@ -272,6 +332,7 @@ SafeTensors Model::content(DType dtype) const {
                     {"voxshift.graph", voxshift::to_json(graph()).dump()},
                     {"voxshift.classes", to_json(classes_).dump()}}};
   if (has_profile_) file.metadata[kProfileKey] = voxshift::to_json(profile_).dump();
+  if (detection_) file.metadata[kDetectionKey] = voxshift::to_json(*detection_).dump();
   if (skip_thresholds_) file.metadata[kSkipKey] = voxshift::to_json(*skip_thresholds_).dump();
   return file;
 }
@@ -286,12 +347,15 @@ Model Model::from_content(const SafeTensors& file) {
   if (file.metadata.contains(kProfileKey)) profile = profile_from_json(metadata(file, kProfileKey).value);
   std::optional<SkipThresholds> skip;
   if (file.metadata.contains(kSkipKey)) skip = skip_thresholds_from_json(metadata(file, kSkipKey).value);
+  std::optional<DetectionHead> detection;
+  if (file.metadata.contains(kDetectionKey)) detection = detection_head_from_json(metadata(file, kDetectionKey).value);
   return {arch == file.metadata.end() ? "custom" : arch->second,
           graph_from_json(graph.value),
           widened(file.tensors),
           std::move(profile),
           classes_from_json(metadata(file, "voxshift.classes").value),
-          std::move(skip)};
+          std::move(skip),
+          std::move(detection)};
 }
 
 std::int64_t Model::parameter_count() const {
@@ -303,15 +367,19 @@ std::int64_t Model::parameter_count() const {
 }
 
 Model Model::with_parameters(Parameters parameters) const {
-  return {arch_, graph(), std::move(parameters), own_profile(), classes_, skip_thresholds_};
+  return {arch_, graph(), std::move(parameters), own_profile(), classes_, skip_thresholds_, detection_};
 }
 
 Model Model::with_profile(Profile profile) const {
-  return {arch_, graph(), parameters(), std::move(profile), classes_, skip_thresholds_};
+  return {arch_, graph(), parameters(), std::move(profile), classes_, skip_thresholds_, detection_};
+}
+
+Model Model::with_detection(DetectionHead detection) const {
+  return {arch_, graph(), parameters(), own_profile(), classes_, skip_thresholds_, std::move(detection)};
 }
 
 Model Model::with_skip_thresholds(SkipThresholds thresholds) const {
-  return {arch_, graph(), parameters(), own_profile(), classes_, std::move(thresholds)};
+  return {arch_, graph(), parameters(), own_profile(), classes_, std::move(thresholds), detection_};
 }
 
 }  // namespace voxshift

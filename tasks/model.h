@@ -1,6 +1,7 @@
 // A trained network: graph, parameters, preprocessing, classes.
 #pragma once
 
+#include <voxshift/detection/detection_head.h>
 #include <voxshift/graph/network.h>
 #include <voxshift/streaming/skip_thresholds.h>
 #include <voxshift/tasks/classes.h>
@@ -23,7 +24,8 @@ struct ModelSpec {
   std::string arch = "minkunet";      ///< one of architecture_names()
   double width = 1.0;                 ///< factor of all channel counts
   int classes = 0;                    ///< 0: 19, of pvcnn and pvcnn++ 13, of networks on ShapeNet 50, of
-                                      ///< tsm-mobilenetv2 27, of tsm-resnet50 400
+                                      ///< tsm-mobilenetv2 27, of tsm-resnet50 400, of second and pointpillars 3, of
+                                      ///< centerpoint 10
   std::uint64_t seed = 0;             ///< of the random weights
   std::string profile = "";           ///< preprocessing: a known profile or a JSON file; empty: the architecture's own
   std::filesystem::path config = "";  ///< spvnas: a net.config; empty: a network of the size of SPVNAS@65GMACs
@@ -33,6 +35,7 @@ struct ModelSpec {
   /// with "module." and "base_model." before and ".net" within, and a classifier called new_fc, fc or classifier.
   std::optional<Parameters> parameters = {};
 
+  std::string style = "";      ///< of detectors: "mmdet3d" or "openpcdet", whose layers and names; empty: mmdet3d
   bool bidirectional = false;  ///< networks on video: the shift also looks at the next frame, for whole clips
 };
 
@@ -43,7 +46,8 @@ class Model {
   /// the network gives no logits, without a profile its input is given as it takes it: a Session runs such a network, a
   /// Segmenter does not. Throws InvalidArgument.
   Model(std::string arch, Graph graph, Parameters parameters, std::optional<Profile> profile,
-        std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds = {});
+        std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds = {},
+        std::optional<DetectionHead> detection = {});
 
   /// Reads a `.safetensors` file with voxshift's metadata and f32 or f16 tensors. Throws IoError "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
@@ -78,6 +82,9 @@ class Model {
   /// What streams of a network on video may leave out, where it was calibrated.
   const std::optional<SkipThresholds>& skip_thresholds() const { return skip_thresholds_; }
 
+  /// What the maps of a detector mean.
+  const std::optional<DetectionHead>& detection() const { return detection_; }
+
   /// Rows and channels of every value of the graph.
   const GraphValues& values() const { return values_; }
 
@@ -91,6 +98,9 @@ class Model {
   /// The same network behind another preprocessing. Throws InvalidArgument when its channels are not the network's.
   Model with_profile(Profile profile) const;
 
+  /// The same network whose maps mean this. Throws InvalidArgument where they cannot.
+  Model with_detection(DetectionHead detection) const;
+
   /// The same network with these thresholds in its file. Throws InvalidArgument for invalid ones, for layers that the
   /// graph has not, and for a network that does not take frames.
   Model with_skip_thresholds(SkipThresholds thresholds) const;
@@ -102,6 +112,7 @@ class Model {
   Profile profile_;
   std::vector<ClassInfo> classes_;
   std::optional<SkipThresholds> skip_thresholds_;
+  std::optional<DetectionHead> detection_;
   GraphValues values_;
 };
 

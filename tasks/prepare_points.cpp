@@ -173,10 +173,11 @@ void Preparation::find_factors(std::span<const float> points, const Profile& pro
   std::optional<float> full = options.full_remission;
   if (!full && options.sensor) full = options.sensor->full_remission;
   constexpr float kBytes = 100;  // a profile that expects more than this takes no fractions of 1
-  const auto last = std::min<std::int64_t>(columns_, profile.columns());
+  // What follows the remission of a detector's points is their age in seconds.
+  const auto last = std::min<std::int64_t>(columns_, profile.cloud ? 4 : profile.columns());
   for (std::int64_t column = 3; column < last; ++column) {
     const auto c = static_cast<std::size_t>(column);
-    const float expected = profile.scale[c] > 0 ? 1 / profile.scale[c] : 0;
+    const float expected = profile.cloud ? profile.cloud->remission : profile.scale[c] > 0 ? 1 / profile.scale[c] : 0;
     float& factor = factors_[c - 3];
     if (column == 3 && full) {
       unbounded_remission_ = *full == 0;
@@ -195,7 +196,7 @@ void Preparation::find_factors(std::span<const float> points, const Profile& pro
       other += value != 0;
     });
     if (all > 0 && column == 3 && other == 0) {
-      notes_.push_back("remission is 0 everywhere: labels will be worse than with it");
+      notes_.push_back("remission is 0 everywhere: results will be worse than with it");
     } else if (larger * 100 > all) {
       const float found = beyond_byte * 1000 > all ? 65535.0f : 255.0f;
       factor = expected / found;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 
 namespace voxshift {
@@ -55,6 +56,29 @@ Profile shapenet() {
 
 Profile kitti_blocks() { return {"kitti-blocks", {}, {1, 1, 1, 1}, BlockOptions{20, 4096, true}}; }
 
+Profile cloud(const char* name, const std::array<float, 3>& voxel_size, const Range& range, std::int64_t columns,
+              const CloudOptions& options) {
+  Profile profile{name, {}, std::vector<float>(static_cast<std::size_t>(columns), 1.0f), std::nullopt};
+  profile.voxelize.voxel_size = VoxelSize(voxel_size);
+  profile.voxelize.rounding = Rounding::kFloor;
+  profile.voxelize.reduce = Reduce::kMean;
+  profile.voxelize.range = range;
+  profile.cloud = options;
+  return profile;
+}
+
+// The settings of mmdetection3d, at test time.
+Profile kitti_voxels() {
+  return cloud("kitti-voxels", {0.05f, 0.05f, 0.1f}, {{0, -40, -3}, {70.4f, 40, 1}}, 4, {5, 40000, 1});
+}
+Profile kitti_pillars() {
+  return cloud("kitti-pillars", {0.16f, 0.16f, 4}, {{0, -39.68f, -3}, {69.12f, 39.68f, 1}}, 4, {32, 40000, 1});
+}
+Profile nuscenes_cloud(const char* name, const std::array<float, 3>& voxel_size, float reach,
+                       const CloudOptions& options) {
+  return cloud(name, voxel_size, {{-reach, -reach, -5}, {reach, reach, 3}}, 5, options);
+}
+
 Profile video(const char* name) { return {name, {}, {}, std::nullopt, FrameProfile{}}; }
 
 // Small frames of the simulated clips, which fill them.
@@ -70,17 +94,25 @@ Profile motions() {
 }  // namespace
 
 const std::vector<Profile>& known_profiles() {
-  static const std::vector<Profile> profiles{spvnas(),
-                                             pointcept(),
-                                             nuscenes(),
-                                             waymo(),
-                                             s3dis("s3dis", 4096),
-                                             s3dis("s3dis-8192", 8192),
-                                             shapenet(),
-                                             kitti_blocks(),
-                                             video("jester"),
-                                             video("kinetics"),
-                                             motions()};
+  static const std::vector<Profile> profiles{
+      spvnas(),
+      pointcept(),
+      nuscenes(),
+      waymo(),
+      s3dis("s3dis", 4096),
+      s3dis("s3dis-8192", 8192),
+      shapenet(),
+      kitti_blocks(),
+      kitti_voxels(),
+      kitti_pillars(),
+      nuscenes_cloud("nuscenes-voxels", {0.1f, 0.1f, 0.2f}, 51.2f, {10, 120000, 10, 255}),
+      nuscenes_cloud("nuscenes-voxels-0.075", {0.075f, 0.075f, 0.2f}, 54, {10, 160000, 10, 255}),
+      nuscenes_cloud("nuscenes-pillars", {0.2f, 0.2f, 8}, 51.2f, {20, 40000, 10, 255}),
+      nuscenes_cloud("nuscenes-pillars-0.25", {0.25f, 0.25f, 8}, 50, {64, 40000, 10, 255}),
+      cloud("lidar", {0.2f, 0.2f, 6}, {{-51.2f, -51.2f, -4}, {51.2f, 51.2f, 2}}, 4, {0, 0, 1}),
+      video("jester"),
+      video("kinetics"),
+      motions()};
   return profiles;
 }
 
@@ -116,6 +148,21 @@ void check_valid(const Profile& profile) {
   for (const float extent : v.voxel_size.each)
     check(is_number(extent) && extent > 0, "[profile] voxel_size expects metres above 0, found ", extent);
   if (v.range) check_valid(*v.range, "profile");
+  if (const auto& points = profile.cloud) {
+    check(v.range.has_value() && v.axes == CellAxes::kCartesian && profile.relative_to == RelativeTo::kSensor,
+          "[profile] cloud expects a range, cartesian axes and points relative to the sensor");
+    const auto in_range = [](const char* what, std::int64_t value, std::int64_t least, std::int64_t most) {
+      check(value >= least && value <= most, "[profile] ", what, " of cloud expects ", least, " to ", most, ", found ",
+            value);
+    };
+    in_range("max_points", points->max_points, 0, kMostBlockPoints);
+    in_range("max_voxels", points->max_voxels, 0, kMostCloudVoxels);
+    in_range("sweeps", points->sweeps, 1, kMostSweeps);
+    check(is_number(points->remission) && points->remission > 0,
+          "[profile] remission of cloud expects a number above 0, found ", points->remission);
+    check(std::ranges::count(profile.scale, 1.0f) == std::ssize(profile.scale),
+          "[profile] cloud expects a scale of 1 for every column");
+  }
   check(v.range || v.axes == CellAxes::kCartesian, "[profile] axes expects a range where it is cylindrical");
 }
 

@@ -68,6 +68,7 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
   check(s.model.has_profile(),
         "[segment] expects a model with a profile, which says how points become its input; found one without");
   const Profile& profile = s.model.profile();
+  check(!profile.cloud, "[segment] the model finds boxes, not labels: use a Detector, or the command detect");
   check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
   const std::int64_t least_columns = profile.columns() == 4 ? 3 : std::max<std::int64_t>(3, profile.columns());
   check(given.dtype() == DType::kF32 && given.rank() == 2 && given.dim(1) >= least_columns,

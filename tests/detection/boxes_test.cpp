@@ -219,7 +219,7 @@ std::vector<float> random_scores(std::size_t count) {
 }
 
 TEST_P(BoxesTest, SuppressionIsGreedy) {
-  const std::size_t count = emulated() ? 40 : 700;  // more than ten words of the masks
+  const std::size_t count = emulated() ? 150 : 700;  // more than two, ten words of the masks
   const auto all = crowd(count, 3);
   const auto values = random_scores(count);
   std::vector<std::int32_t> classes(count);

@@ -164,7 +164,8 @@ TEST(Model, WhatDoesNotFitTogether) {
 const Model& file_model() {
   static const Model model = [] {
     const Network network = make_minkunet(1.0 / 16, 19, 5);
-    return Model("minkunet", network.graph, network.parameters, known_profiles().front(), classes_for(19, false));
+    return Model("minkunet", network.graph, network.parameters, known_profiles().front(),
+                 classes_for(19, ClassTables::kPoints));
   }();
   return model;
 }
