@@ -3,6 +3,7 @@
 #pragma once
 
 // Points to labels: a model, files of points, what prepares them, and how good the labels are.
+#include <voxshift/files/kitti.h>
 #include <voxshift/files/read_points.h>
 #include <voxshift/tasks/confusion.h>
 #include <voxshift/tasks/model.h>
@@ -43,6 +44,7 @@
 
 // What all of it works on: arrays, coordinates, sparse tensors, devices, threads, errors.
 #include <voxshift/tensor/array.h>
+#include <voxshift/tensor/box.h>
 #include <voxshift/tensor/coordinates.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
