@@ -19,13 +19,34 @@ namespace {
 
 using Corners = std::pair<std::array<float, 3>, std::array<float, 3>>;
 
-py::tuple scan(std::uint64_t seed, bool vary_sensor) {
+py::dict objects_of(SynthScan& scan) {
+  const auto count = static_cast<std::int64_t>(scan.objects.size());
+  std::vector<float> boxes;
+  std::vector<std::int64_t> points;
+  py::list types;
+  for (const SynthObject& object : scan.objects) {
+    const Box3d& box = object.box;
+    boxes.insert(boxes.end(), {box.x, box.y, box.z, box.length, box.width, box.height, box.yaw});
+    points.push_back(object.points);
+    types.append(py::str(kitti_type(object.kind)));
+  }
+  py::dict found;
+  found["boxes"] = array_of(std::move(boxes), {count, 7});
+  found["types"] = std::move(types);
+  found["points"] = array_of(std::move(points), {count});
+  const auto n = static_cast<std::int64_t>(scan.object.size());
+  found["object"] = array_of(std::move(scan.object), {n});
+  return found;
+}
+
+py::tuple scan(std::uint64_t seed, bool vary_sensor, bool boxes) {
   SynthScan made = [&] {
     const py::gil_scoped_release without_gil;
     return synth_lidar(seed, {vary_sensor});
   }();
   const auto n = static_cast<std::int64_t>(made.labels.size());
-  return py::make_tuple(array_of(std::move(made.points), {n, 4}), array_of(std::move(made.labels), {n}));
+  const py::object points = array_of(std::move(made.points), {n, 4}), labels = array_of(std::move(made.labels), {n});
+  return boxes ? py::make_tuple(points, labels, objects_of(made)) : py::make_tuple(points, labels);
 }
 
 using OneOrThree = std::variant<float, std::array<float, 3>>;
@@ -64,7 +85,13 @@ The sensor is an HDL-64E 1.73 m over the road, as KITTI's; with vary_sensor its 
 returns differ from seed to seed, as training for an unknown sensor wants them.
 
 Returns (points, labels): points float32 [N, 4], x y z in metres in the sensor's frame and remission in [0, 1], and
-labels uint32 [N], raw SemanticKITTI ids, 99 for things without a class.)";
+labels uint32 [N], raw SemanticKITTI ids, 99 for things without a class.
+
+With boxes, returns (points, labels, objects): a dict of the M cars, vans, trucks, persons and bicyclists that have a
+point. "boxes" float32 [M, 7]: x y z of the centre, length, width and height in metres, and yaw in radians from x towards
+y, the bounds of the body along its heading, a car's without its mirrors; "types", M of KITTI's "Car", "Van", "Truck",
+"Pedestrian" and "Cyclist"; "points" int64 [M], how many lie on each; and "object" int32 [N], the object that each point
+of the scan lies on, -1 for none.)";
 
 }  // namespace
 
@@ -108,7 +135,7 @@ void bind_points(py::module_& m) {
         return voxelize_features_backward(features, as_int32(kOp, "inverse", inverse), grad, reduce_of(kOp, reduce));
       },
       "features"_a, "inverse"_a, "grad"_a, "reduce"_a = "mean", WithoutGil(), kVoxelizeFeaturesBackwardDoc);
-  m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, kSynthLidarDoc);
+  m.def("synth_lidar", &scan, "seed"_a, "vary_sensor"_a = false, "boxes"_a = false, kSynthLidarDoc);
 }
 
 }  // namespace voxshift::python

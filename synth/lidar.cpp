@@ -86,6 +86,7 @@ struct Return {
   double cosine;  // |cos| of the angle of incidence
   double remission;
   SemanticId id;
+  std::int32_t object;  // of the scene, -1: none
 };
 
 /// The ground along one azimuth, sampled so finely that a kerb shows: distances grow by 1 %, by 4 cm at least.
@@ -132,6 +133,10 @@ class Scanner {
   Scanner(const Scene& scene, const SensorModel& model, Random& random)
       : scene_(scene), model_(model), random_(random), in_column_(static_cast<std::size_t>(model.columns)) {
     for (const Part& part : scene.parts) list_in_columns(part);
+    object_of_part_.resize(scene.parts.size(), -1);
+    for (std::size_t i = 0; i < scene.objects.size(); ++i)
+      for (std::size_t part = scene.objects[i].begin; part < scene.objects[i].end; ++part)
+        object_of_part_[part] = static_cast<std::int32_t>(i);
     for (auto& column : in_column_)
       std::sort(column.begin(), column.end(), [](const Sight& a, const Sight& b) {
         return std::pair(a.nearest, a.part) < std::pair(b.nearest, b.part);
@@ -144,6 +149,7 @@ class Scanner {
     struct Point {
       std::array<float, 4> values;
       SemanticId id;
+      std::int32_t object;
     };
     std::vector<std::vector<Point>> rings(beams);
     for (int column = 0; column < model_.columns; ++column) {
@@ -160,7 +166,8 @@ class Scanner {
         rings[beam].push_back(
             {{static_cast<float>(range * direction.x), static_cast<float>(range * direction.y),
               static_cast<float>(range * direction.z), static_cast<float>(std::clamp(remission, 0.0, 1.0))},
-             seen->id});
+             seen->id,
+             seen->object});
       }
     }
     SynthScan result;
@@ -168,7 +175,9 @@ class Scanner {
       for (const Point& point : ring) {
         result.points.insert(result.points.end(), point.values.begin(), point.values.end());
         result.labels.push_back(static_cast<std::uint32_t>(point.id));
+        result.object.push_back(point.object);
       }
+    list_objects(result);
     return result;
   }
 
@@ -181,6 +190,35 @@ class Scanner {
 
   static Vec3 direction_of(double elevation, double azimuth) {
     return {std::cos(elevation) * std::cos(azimuth), std::cos(elevation) * std::sin(azimuth), std::sin(elevation)};
+  }
+
+  // Tilt: small angles, so roll and pitch add to the elevation.
+  double tilt(double azimuth) const { return model_.roll * std::sin(azimuth) - model_.pitch * std::cos(azimuth); }
+
+  // The box where the points lie, which have the elevations that the beams would have without the tilt.
+  Box3d as_scanned(Box3d box) const {
+    const double x = box.x, y = box.y, z = box.z;
+    const double distance = std::hypot(x, y), range = std::hypot(distance, z), azimuth = std::atan2(y, x);
+    const Vec3 direction = direction_of(std::atan2(z, distance) - tilt(azimuth), azimuth);
+    box.x = static_cast<float>(range * direction.x);
+    box.y = static_cast<float>(range * direction.y);
+    box.z = static_cast<float>(range * direction.z);
+    return box;
+  }
+
+  // Lists what has a point and renumbers the points' objects, from those of the scene to those of the list.
+  void list_objects(SynthScan& result) const {
+    std::vector<std::int64_t> points(scene_.objects.size());
+    for (const std::int32_t object : result.object)
+      if (object >= 0) ++points[static_cast<std::size_t>(object)];
+    std::vector<std::int32_t> listed(scene_.objects.size(), -1);
+    for (std::size_t i = 0; i < scene_.objects.size(); ++i) {
+      if (points[i] == 0) continue;
+      listed[i] = static_cast<std::int32_t>(result.objects.size());
+      result.objects.push_back({scene_.objects[i].kind, as_scanned(scene_.objects[i].box), points[i]});
+    }
+    for (std::int32_t& object : result.object)
+      if (object >= 0) object = listed[static_cast<std::size_t>(object)];
   }
 
   // Enters the part in every column whose azimuth its bounding cylinder covers.
@@ -205,9 +243,7 @@ class Scanner {
   }
 
   std::optional<Return> cast(std::size_t beam, double azimuth, const std::vector<Sight>& column, std::size_t& start) {
-    // Tilt: small angles, so roll and pitch add to the elevation.
-    const double tilt = model_.roll * std::sin(azimuth) - model_.pitch * std::cos(azimuth);
-    const double elevation = model_.elevations[beam] + tilt + model_.pointing_noise * random_.normal();
+    const double elevation = model_.elevations[beam] + tilt(azimuth) + model_.pointing_noise * random_.normal();
     const Vec3 direction = direction_of(elevation, azimuth + model_.pointing_noise * random_.normal());
     const double slope = std::tan(elevation), stretch = 1 / std::cos(elevation);  // range per horizontal distance
     std::size_t from = start > 3 ? start - 3 : 0;  // noise may turn the order of neighbouring beams round
@@ -228,13 +264,14 @@ class Scanner {
     }
     if (nearest) {
       const Material& material = nearest->material();
-      return Return{range, nearest->incidence_cosine(direction, range), material.remission, material.id};
+      return Return{range, nearest->incidence_cosine(direction, range), material.remission, material.id,
+                    object_of_part_[static_cast<std::size_t>(nearest - scene_.parts.data())]};
     }
     if (!soil || soil->distance * stretch >= kMaxRange) return std::nullopt;
     const double cosine = std::abs(slope - soil->slope) / std::hypot(1, slope) / std::hypot(1, soil->slope);
     if (soil->sample.rough > 0)
       range -= std::min(soil->sample.rough * random_.exponential() / std::max(cosine, 0.01), kGrassReach * range);
-    return Return{range, cosine, soil->sample.remission, soil->sample.surface};
+    return Return{range, cosine, soil->sample.remission, soil->sample.surface, -1};
   }
 
   // With probability exp(-power / threshold), power = remission * cos / range^2. The threshold loses half of a flat
@@ -250,6 +287,7 @@ class Scanner {
   Random& random_;
   std::vector<std::vector<Sight>> in_column_;
   std::vector<double> bias_;  // m, of each beam
+  std::vector<std::int32_t> object_of_part_;
   GroundProfile profile_;
 };
 

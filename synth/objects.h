@@ -22,7 +22,7 @@ inline constexpr double kOpaque = std::numeric_limits<double>::infinity();
 /// Puts objects into a scene. Each draws its own shape.
 class ObjectBuilder {
  public:
-  ObjectBuilder(Random& random, Ground ground) : random_(random), scene_{std::move(ground), {}} {}
+  ObjectBuilder(Random& random, Ground ground) : random_(random), scene_{std::move(ground), {}, {}} {}
 
   const Ground& ground() const { return scene_.ground; }
   Scene take() { return std::move(scene_); }
@@ -67,6 +67,10 @@ class ObjectBuilder {
                Material material);
   void facade(Place front, double length, double depth, double height, double base, Material wall);
   void upper_body(Place at, double hip_height, Material clothes);
+
+  std::size_t part_count() const { return scene_.parts.size(); }
+  /// Lists the parts from `begin` on, which share the heading of the place, as one object; its box bounds them.
+  void list(SynthKind kind, Place at, std::size_t begin);
 
   Random& random_;
   Scene scene_;

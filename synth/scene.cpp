@@ -43,6 +43,22 @@ Part::Interval cross_quadric(double a, double b, double c) {
 
 }  // namespace
 
+std::string_view kitti_type(SynthKind kind) {
+  switch (kind) {
+    case SynthKind::kCar:
+      return "Car";
+    case SynthKind::kVan:
+      return "Van";
+    case SynthKind::kTruck:
+      return "Truck";
+    case SynthKind::kPerson:
+      return "Pedestrian";
+    case SynthKind::kBicyclist:
+      return "Cyclist";
+  }
+  return {};
+}
+
 Part::Part(Shape shape, Vec3 centre, Vec3 half_extent, double yaw, Material material, Taper taper)
     : shape_(shape),
       centre_(centre),

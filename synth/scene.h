@@ -2,7 +2,9 @@
 #pragma once
 
 #include <voxshift/synth/ground.h>
+#include <voxshift/synth/synth_object.h>
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -44,6 +46,8 @@ class Part {
   double incidence_cosine(Vec3 direction, double range) const;
 
   Vec3 centre() const { return centre_; }
+  /// Along the axes of its own frame.
+  Vec3 half_extent() const { return half_extent_; }
   double half_height() const { return half_extent_.z; }
   /// Radius of the vertical cylinder about the centre that holds the part.
   double horizontal_radius() const;
@@ -60,9 +64,17 @@ class Part {
   Vec3 unit_origin_;  // the sensor in the unit solid's frame
 };
 
+/// The parts [begin, end) of a scene.
+struct SceneObject {
+  SynthKind kind;
+  Box3d box;
+  std::size_t begin, end;
+};
+
 struct Scene {
   Ground ground;
   std::vector<Part> parts;
+  std::vector<SceneObject> objects;
 };
 
 }  // namespace voxshift

@@ -1,7 +1,11 @@
 // Vehicles, people, and what stands beside a road.
 #include <voxshift/synth/objects.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
+#include <numbers>
 
 namespace voxshift {
 namespace {
@@ -12,8 +16,35 @@ constexpr Material kTyre{SemanticId::kCar, 0.08, kOpaque};
 
 }  // namespace
 
+void ObjectBuilder::list(SynthKind kind, Place at, std::size_t begin) {
+  const double c = std::cos(at.yaw), s = std::sin(at.yaw);
+  constexpr double kFar = std::numeric_limits<double>::infinity();
+  std::array<double, 3> low{kFar, kFar, kFar},
+      high{-kFar, -kFar, -kFar};  // along the heading and across it, from the place, and upright
+  for (std::size_t i = begin; i < part_count(); ++i) {
+    const Vec3 centre = scene_.parts[i].centre(), half = scene_.parts[i].half_extent();
+    const double dx = centre.x - at.x, dy = centre.y - at.y;
+    const std::array<double, 3> middle{c * dx + s * dy, c * dy - s * dx, centre.z}, reach{half.x, half.y, half.z};
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      low[axis] = std::min(low[axis], middle[axis] - reach[axis]);
+      high[axis] = std::max(high[axis], middle[axis] + reach[axis]);
+    }
+  }
+  const Place centre = at.moved((low[0] + high[0]) / 2, (low[1] + high[1]) / 2);
+  Box3d box;
+  box.x = static_cast<float>(centre.x);
+  box.y = static_cast<float>(centre.y);
+  box.z = static_cast<float>((low[2] + high[2]) / 2);
+  box.length = static_cast<float>(high[0] - low[0]);
+  box.width = static_cast<float>(high[1] - low[1]);
+  box.height = static_cast<float>(high[2] - low[2]);
+  box.yaw = static_cast<float>(std::remainder(at.yaw, 2 * std::numbers::pi));
+  scene_.objects.push_back({kind, box, begin, part_count()});
+}
+
 // Lower body with rounded ends, bonnet, a cabin whose panes let half of the beams pass to the seats, wheels, mirrors.
 void ObjectBuilder::car(Place at) {
+  const std::size_t begin = part_count();
   const Material paint{SemanticId::kCar, random_.uniform(0.05, 0.6), kOpaque};
   const Material glass{SemanticId::kCar, 0.12, random_.uniform(0.4, 1.5)};
   const Material seats{SemanticId::kCar, 0.2, 3};
@@ -42,11 +73,14 @@ void ObjectBuilder::car(Place at) {
   for (const double axle : {-0.6 * half_length, 0.62 * half_length})
     for (const double side : {-1.0, 1.0})
       add(Shape::kBox, at.moved(axle, side * (half_width - 0.09)), 0.31, {0.29, 0.1, 0.31}, kTyre);
+  list(SynthKind::kCar, at, begin);
   for (const double side : {-1.0, 1.0})
     add(Shape::kBox, at.moved(windscreen - 0.5, side * (half_width + 0.08)), belt + 0.08, {0.06, 0.1, 0.07}, paint);
+  scene_.objects.back().end = part_count();
 }
 
 void ObjectBuilder::van(Place at) {
+  const std::size_t begin = part_count();
   const Material paint{SemanticId::kCar, random_.uniform(0.1, 0.6), kOpaque};
   const Material glass{SemanticId::kCar, 0.12, 1};
   const double half_length = random_.uniform(2.2, 2.7), half_width = random_.uniform(0.92, 1),
@@ -58,9 +92,11 @@ void ObjectBuilder::van(Place at) {
   for (const double axle : {-0.6 * half_length, 0.62 * half_length})
     for (const double side : {-1.0, 1.0})
       add(Shape::kBox, at.moved(axle, side * (half_width - 0.1)), 0.34, {0.33, 0.11, 0.34}, kTyre);
+  list(SynthKind::kVan, at, begin);
 }
 
 void ObjectBuilder::truck(Place at) {
+  const std::size_t begin = part_count();
   const Material paint{SemanticId::kTruck, random_.uniform(0.15, 0.55), kOpaque};
   const double half_length = random_.uniform(2.5, 5), half_width = random_.uniform(1.05, 1.27);
   const double floor = random_.uniform(0.8, 1.2), roof = random_.uniform(2.4, 3.8);
@@ -71,6 +107,7 @@ void ObjectBuilder::truck(Place at) {
   for (const double axle : {-0.7 * half_length, -0.4 * half_length, half_length + kCab})
     for (const double side : {-1.0, 1.0})
       add(Shape::kBox, at.moved(axle, side * (half_width - 0.15)), 0.48, {0.45, 0.14, 0.48}, paint);
+  list(SynthKind::kTruck, at, begin);
 }
 
 void ObjectBuilder::upper_body(Place at, double hip_height, Material clothes) {
@@ -82,14 +119,17 @@ void ObjectBuilder::upper_body(Place at, double hip_height, Material clothes) {
 }
 
 void ObjectBuilder::person(Place at) {
+  const std::size_t begin = part_count();
   const Material clothes{SemanticId::kPerson, random_.uniform(0.15, 0.5), kOpaque};
   const double stride = random_.uniform(0, 0.3), hip = random_.uniform(0.7, 0.92);
   for (const double side : {-1.0, 1.0})
     add(Shape::kCylinder, at.moved(side * stride, side * 0.1), hip / 2, {0.08, 0.08, hip / 2}, clothes);
   upper_body(at, hip, clothes);
+  list(SynthKind::kPerson, at, begin);
 }
 
 void ObjectBuilder::bicyclist(Place at) {
+  const std::size_t begin = part_count();
   const Material clothes{SemanticId::kBicyclist, random_.uniform(0.15, 0.5), kOpaque};
   const Material spokes{SemanticId::kBicyclist, 0.4, 6};
   for (const double axle : {-0.52, 0.52}) add(Shape::kEllipsoid, at.moved(axle, 0), 0.34, {0.34, 0.03, 0.34}, spokes);
@@ -97,6 +137,7 @@ void ObjectBuilder::bicyclist(Place at) {
   for (const double side : {-1.0, 1.0})
     add(Shape::kEllipsoid, at.moved(0.05, side * 0.13), 0.65, {0.12, 0.08, 0.38}, clothes);
   upper_body(at, 0.9, clothes);
+  list(SynthKind::kBicyclist, at, begin);
 }
 
 void ObjectBuilder::pole(Place at, double height, double radius) {

@@ -110,6 +110,12 @@ class _VideoLayer(TypedDict):
     macs: int
     shifted: bool
 
+class _SynthObjects(TypedDict):
+    boxes: NDArray[np.float32]
+    types: list[Literal["Car", "Van", "Truck", "Pedestrian", "Cyclist"]]
+    points: NDArray[np.int64]
+    object: NDArray[np.int32]
+
 class _SkipThresholds(TypedDict):
     frame: float
     layers: dict[str, float]
@@ -825,7 +831,14 @@ def prepare_points(
     origin: Optional[Sequence[float]] = None,
 ) -> NDArray[np.float32]: ...
 def read_points(path: _Path, columns: Optional[int] = None) -> PointCloud: ...
-def synth_lidar(seed: int, vary_sensor: bool = False) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
+@overload
+def synth_lidar(
+    seed: int, vary_sensor: bool = False, boxes: Literal[False] = False
+) -> tuple[NDArray[np.float32], NDArray[np.uint32]]: ...
+@overload
+def synth_lidar(
+    seed: int, vary_sensor: bool = False, *, boxes: Literal[True]
+) -> tuple[NDArray[np.float32], NDArray[np.uint32], _SynthObjects]: ...
 def to_device(x: _Array, device: str = "cuda") -> Union[NDArray[Any], DeviceArray]: ...
 def graph_ops() -> dict[str, _GraphOp]: ...
 def synchronize(device: str = "cuda") -> None: ...
