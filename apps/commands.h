@@ -73,7 +73,7 @@ struct NewOptions {
 struct SynthOptions {
   std::uint64_t seed = 0;
   int count = 1;
-  bool vary_sensor = false, pictures = false;
+  bool vary_sensor = false, boxes = false, pictures = false;
   std::filesystem::path out;
 };
 

@@ -290,6 +290,9 @@ void add_synth(CLI::App& app, SynthOptions& options, SynthVideoCommand& video_op
   lidar.add_option("--count", options.count, "Number of scans")->capture_default_str()->check(CLI::Range(1, 1000000));
   lidar.add_flag("--vary-sensor", options.vary_sensor,
                  "Another height, tilt, beam table and noise for each scan; else a 64-beam sensor as KITTI's");
+  lidar.add_flag("--boxes", options.boxes,
+                 "Also write label_2/NNNNNN.txt and calib/NNNNNN.txt as KITTI's: boxes of the cars, vans, trucks, "
+                 "pedestrians and cyclists that have a point, all around the sensor");
   lidar.add_flag("--pictures", options.pictures, "Also draw pictures/NNNNNN.png: the scan with its true labels");
   lidar.add_option("-o,--out", options.out, "Folder; gets velodyne/NNNNNN.bin and labels/NNNNNN.label")
       ->required()

@@ -1,5 +1,6 @@
 // `voxshift info`, `new` and `synth`.
 #include <voxshift/files/atomic_file.h>
+#include <voxshift/files/kitti.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
 #include <voxshift/tasks/calibrate.h>
@@ -43,6 +44,26 @@ int class_count(const std::string& profile) {
   for (const Protocol& protocol : known_protocols())
     if (protocol.name == profile) return static_cast<int>(protocol.classes.size());
   return 0;
+}
+
+// KITTI's annotators judge by eye; here the points that lie on the object decide.
+int occlusion(std::int64_t points) {
+  if (points >= 50) return 0;
+  if (points >= 15) return 1;
+  return points >= 5 ? 2 : 3;
+}
+
+void write_boxes(const fs::path& labels, const fs::path& calib, const std::vector<SynthObject>& objects) {
+  const KittiCalibration calibration = KittiCalibration::nominal();
+  std::vector<LabelledBox> boxes;
+  for (const SynthObject& object : objects) {
+    LabelledBox& box = boxes.emplace_back();
+    box.type = kitti_type(object.kind);
+    box.box = object.box;
+    box.occlusion = occlusion(object.points);
+  }
+  write_kitti_calibration(calib, calibration);
+  write_kitti_labels(labels, boxes, calibration);
 }
 
 // A video where the name ends in .mkv, else a folder of images.
@@ -158,6 +179,8 @@ int new_model(const NewOptions& options) {
 
 int synth_lidar_scans(const SynthOptions& options) {
   for (const char* folder : {"velodyne", "labels"}) make_folder(options.out / folder);
+  if (options.boxes)
+    for (const char* folder : {"label_2", "calib"}) make_folder(options.out / folder);
   if (options.pictures) make_folder(options.out / "pictures");
   Progress progress(static_cast<std::size_t>(options.count));
   for (int i = 0; i < options.count; ++i) {
@@ -170,6 +193,7 @@ int synth_lidar_scans(const SynthOptions& options) {
     const SynthScan scan = synth_lidar(options.seed + static_cast<std::uint64_t>(i), {options.vary_sensor});
     write_values(path("velodyne", ".bin"), scan.points);
     write_values(path("labels", ".label"), scan.labels);
+    if (options.boxes) write_boxes(path("label_2", ".txt"), path("calib", ".txt"), scan.objects);
     if (options.pictures) {
       const std::vector<std::uint8_t> labels = train_ids(scan.labels, find_protocol("semantickitti").truth);
       write_values(path("pictures", ".png"),

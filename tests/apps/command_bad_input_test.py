@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import stat
 import struct
 import subprocess
@@ -170,6 +171,12 @@ def test_outputs_that_cannot_be_written(model, tmp_path):
           "--stats", taken / "stats.json", says=[taken / "stats.json", "cannot be written"])
     fails("new", "minkunet", "--width", 0.04, "-o", taken / "m.safetensors", says=[taken, "cannot be written"])
     fails("synth", "lidar", "-o", taken, says=[taken])
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    (blocked / "label_2").write_text("a file")
+    fails("synth", "lidar", "--boxes", "-o", blocked, says=[blocked / "label_2"])
+    assert (blocked / "label_2").read_text() == "a file" and "velodyne/000000.bin" not in files(blocked)
+    shutil.rmtree(blocked)
     assert taken.read_text() == "a file"
     taken.unlink()
     assert files(tmp_path) == sorted([*before, "out", "out/a.label", "out/b.label"])

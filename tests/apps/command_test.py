@@ -300,6 +300,52 @@ def test_synth_lidar(tmp_path):
         assert (tmp_path / "a" / kind.format(1)).read_bytes() == (tmp_path / "b" / kind.format(0)).read_bytes()
 
 
+def label_lines(path):
+    """(type, occlusion, h w l, camera x y z, rotation) of each line of a KITTI label file without scores."""
+    rows = [line.split(" ") for line in path.read_text().splitlines()]
+    assert all(len(row) == 15 and float(row[1]) == 0 for row in rows)
+    return [(row[0], int(row[2]), *(np.array(row[at], float) for at in (slice(8, 11), slice(11, 14), 14)))
+            for row in rows]
+
+
+def velo_to_camera(path):
+    """R0_rect Tr_velo_to_cam of a KITTI calibration file: 3 x 4."""
+    rows = dict(line.split(":") for line in path.read_text().splitlines() if line)
+    rectification, matrix = (np.array(rows[key].split(), float) for key in ("R0_rect", "Tr_velo_to_cam"))
+    return rectification.reshape(3, 3) @ matrix.reshape(3, 4)
+
+
+@pytest.mark.parametrize("vary", [[], ["--vary-sensor"]], ids=["fixed", "varied"])
+def test_synth_lidar_boxes(tmp_path, vary):
+    succeeds("synth", "lidar", "--seed", 11, "--count", 2, *vary, "-o", tmp_path / "plain")
+    out = tmp_path / "boxes"
+    succeeds("synth", "lidar", "--seed", 11, "--count", 2, *vary, "--boxes", "-o", out)
+    for name in files(tmp_path / "plain"):
+        if "/" in name:
+            assert (out / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    added = set(files(out)) - set(files(tmp_path / "plain"))
+    assert added == {"label_2", "calib"} | {f"{folder}/00000{i}.txt" for folder in ("label_2", "calib") for i in (0, 1)}
+    raw = {"Car": 10, "Van": 10, "Truck": 18, "Pedestrian": 30, "Cyclist": 31}
+    for stem in ("000000", "000001"):
+        matrix = velo_to_camera(out / "calib" / f"{stem}.txt")
+        points = np.fromfile(out / "velodyne" / f"{stem}.bin", "<f4").reshape(-1, 4)[:, :3]
+        labels, found = labels_of(out / "labels" / f"{stem}.label"), np.zeros(len(points), bool)
+        in_camera = points @ matrix[:, :3].T + matrix[:, 3]  # x right, y down, z ahead
+        boxes = label_lines(out / "label_2" / f"{stem}.txt")
+        assert len(boxes) > 3
+        for kind, occlusion, (height, width, length), bottom, rotation in boxes:
+            offset = in_camera - bottom
+            along = offset[:, 0] * np.cos(rotation) - offset[:, 2] * np.sin(rotation)
+            across = offset[:, 0] * np.sin(rotation) + offset[:, 2] * np.cos(rotation)
+            inside = (np.abs(along) < length / 2 + 0.1) & (np.abs(across) < width / 2 + 0.1)
+            inside &= (labels == raw[kind]) & (np.abs(offset[:, 1] + height / 2) < height / 2 + 0.1)
+            found |= inside
+            seen = [3, 2, 1, 0][np.searchsorted([5, 15, 50], inside.sum(), "right")]
+            assert occlusion == seen or kind == "Car" and occlusion <= seen, (kind, inside.sum())  # mirrors stand out
+            assert 0.2 < length < 13 and 0.5 < width < 2.7 and 1.1 < height < 5.1
+        assert found[np.isin(labels, list(raw.values()))].mean() > 0.97
+
+
 def test_version_and_help():
     version = succeeds("--version")
     for word in ("voxshift ", "CUDA", "OpenCV"):

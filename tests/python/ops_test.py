@@ -255,6 +255,26 @@ def test_synthetic_scan():
     assert not np.array_equal(points, vs.synth_lidar(12)[0])
 
 
+@pytest.mark.parametrize("vary_sensor", [False, True])
+def test_boxes_of_a_synthetic_scan(vary_sensor):
+    points, labels, objects = vs.synth_lidar(11, vary_sensor, boxes=True)
+    for with_boxes, without in zip((points, labels), vs.synth_lidar(11, vary_sensor)):
+        np.testing.assert_array_equal(with_boxes, without)
+    assert list(objects) == ["boxes", "types", "points", "object"]
+    boxes, types, index = objects["boxes"], objects["types"], objects["object"]
+    assert boxes.dtype == np.float32 and boxes.shape == (len(types), 7) and len(types) > 3
+    assert objects["points"].dtype == np.int64 and index.dtype == np.int32 and index.shape == labels.shape
+    raw = {"Car": 10, "Van": 10, "Truck": 18, "Pedestrian": 30, "Cyclist": 31}
+    for number, (box, kind, count) in enumerate(zip(boxes.astype(float), types, objects["points"])):
+        mine = points[index == number, :3]
+        assert len(mine) == count > 0 and set(labels[index == number]) == {raw[kind]}
+        ahead, left = (np.cos(box[6]), np.sin(box[6])), (-np.sin(box[6]), np.cos(box[6]))
+        offsets = np.column_stack([(mine[:, :2] - box[:2]) @ ahead, (mine[:, :2] - box[:2]) @ left, mine[:, 2] - box[2]])
+        mirrors = [0, 0.2, 0] if kind == "Car" else 0
+        assert (np.abs(offsets) < box[3:6] / 2 + 0.2 + mirrors).mean() > 0.99, (number, kind)
+    assert not np.isin(labels[index < 0], list(raw.values())).any()
+
+
 FAR = np.array([[0, -(2**30), -(2**30), -(2**30)], [0, 2**30, 2**30, 2**30]], np.int32)
 
 
