@@ -11,6 +11,9 @@
 #include <voxshift/tasks/protocol.h>
 #include <voxshift/tasks/segmenter.h>
 
+// Points to boxes.
+#include <voxshift/tasks/detector.h>
+
 // Frames to a label: streams that compute what changed, and whole clips.
 #include <voxshift/tasks/calibrate_skip.h>
 #include <voxshift/tasks/label_smoother.h>

@@ -1,4 +1,5 @@
 #include <voxshift/detection/box_finder.h>
+#include <voxshift/detection/kernels.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <voxshift/detection/detection_head.h>
-#include <voxshift/detection/kernels.h>
 #include <voxshift/tensor/array.h>
+#include <voxshift/tensor/row_view.h>
+#include <voxshift/tensor/runtime.h>
 
 #include <functional>
 #include <string>

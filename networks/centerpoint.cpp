@@ -21,6 +21,11 @@ struct Stage {
 
 constexpr Stage kStages[]{{16, 32, {1, 1, 1}}, {32, 64, {1, 1, 1}}, {64, 128, {1, 1, 0}}, {128, 0, {}}};
 
+// On pillars. nuScenes' maps have cells of 4 x 4 pillars, Waymo's of one.
+const std::vector<DetectorBuilder::Block> kNuscenesBlocks{
+    {3, 2, 64, 0.5, 128}, {5, 2, 128, 1, 128}, {5, 2, 256, 2, 128}};
+const std::vector<DetectorBuilder::Block> kWaymoBlocks{{3, 1, 64, 1, 128}, {5, 2, 128, 2, 128}, {5, 2, 256, 4, 128}};
+
 // relu(norm(conv(relu(norm(conv(x))))) + x). OpenPCDet's convolutions have biases.
 std::string residual(DetectorBuilder& net, const std::string& name, const std::string& x) {
   const std::int64_t channels = net.net().channels(x);
@@ -128,8 +133,7 @@ DetectorNetwork make_centerpoint(const DetectorSpec& spec, std::uint64_t seed) {
   DetectorBuilder net(spec, seed, true);
   if (net.is_one_high()) {
     const std::string pillars = net.bird_eye_view(net.pillars(net.scaled(64)), net.extents());
-    return with_centers(net,
-                        net.backbone_2d(pillars, {{3, 2, 64, 0.5, 128}, {5, 2, 128, 1, 128}, {5, 2, 256, 2, 128}}));
+    return with_centers(net, net.backbone_2d(pillars, spec.classes == 10 ? kNuscenesBlocks : kWaymoBlocks));
   }
   return with_centers(net, net.backbone_2d(sparse_encoder(net), {{5, 1, 128, 1, 256}, {5, 2, 256, 2, 256}}));
 }

@@ -41,7 +41,8 @@ DetectorNetwork make_second(const DetectorSpec& spec, std::uint64_t seed);
 DetectorNetwork make_pointpillars(const DetectorSpec& spec, std::uint64_t seed);
 
 /// CenterPoint (Yin et al., CVPR 2021) on residual sparse convolutions, or on pillars: maps of centres, velocities with
-/// 10 classes (nuScenes). Throws as make_second, but for any number of classes.
+/// 10 classes (nuScenes). With other classes pillars have the blocks of OpenPCDet's settings for Waymo, one cell a
+/// pillar. Throws as make_second, but for any number of classes.
 DetectorNetwork make_centerpoint(const DetectorSpec& spec, std::uint64_t seed);
 
 }  // namespace voxshift

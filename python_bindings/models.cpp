@@ -1,6 +1,7 @@
 // Model: a network with what runs it.
 #include <pybind11/stl/filesystem.h>
 #include <voxshift/graph/safetensors.h>
+#include <voxshift/tasks/detector.h>
 
 #include <algorithm>
 #include <array>
@@ -14,6 +15,7 @@
 #include "loaded_model.h"
 #include "options.h"
 #include "pickling.h"
+#include "prepared_points.h"
 #include "profiles.h"
 #include "threads.h"
 
@@ -23,11 +25,11 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-using Word = std::optional<std::string>;
+using OptionalText = std::optional<std::string>;
 using AnyNumber = std::optional<AnyThreads>;
 
 std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device,
-                                  const AnyNumber& threads, const Word& profile, const std::string& dtype) {
+                                  const AnyNumber& threads, const OptionalText& profile, const std::string& dtype) {
   const Model model = Model::load(path);
   return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model,
                                        parse_device(device), threads_of("Model", threads, {}), dtype);
@@ -51,15 +53,16 @@ const Parameters& on_cpu(const char* op, const Parameters& parameters) {
 
 std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::optional<int> classes,
                                     std::uint64_t seed, const std::string& device, const AnyNumber& threads,
-                                    const Word& profile, const std::optional<std::filesystem::path>& config,
+                                    const OptionalText& profile, const std::optional<std::filesystem::path>& config,
                                     const std::optional<Parameters>& parameters, const std::string& shift,
-                                    const std::string& dtype) {
+                                    const std::string& dtype, const std::string& style) {
   check(!classes || *classes >= 1, "[new] classes expects 1 to 255, on video 1 to 8192, found ", classes.value_or(0));
   check(shift == "online" || shift == "offline", "[new] shift expects \"online\" or \"offline\", found \"", shift,
         "\"");
   if (parameters) on_cpu("new", *parameters);
   ModelSpec spec{arch, width, classes.value_or(0), seed, profile.value_or(""), config.value_or(""), parameters};
   spec.bidirectional = shift == "offline";
+  spec.style = style;
   return std::make_unique<LoadedModel>(Model::create(spec), parse_device(device), threads_of("Model", threads, {}),
                                        dtype);
 }
@@ -84,15 +87,19 @@ std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& 
 std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters,
                                         const std::optional<AnyProfile>& profile,
                                         const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
-                                        const std::string& device, const AnyNumber& threads, const std::string& dtype) {
+                                        const std::string& device, const AnyNumber& threads, const std::string& dtype,
+                                        const std::optional<py::dict>& detection) {
+  std::optional<DetectionHead> head;
+  if (detection)
+    head = detection_head_from_text(py::module_::import("json").attr("dumps")(*detection).cast<std::string>());
   const auto text = py::module_::import("json").attr("dumps")(graph).cast<std::string>();
   std::optional<Profile> preparation;
   if (profile) preparation = profile_of(*profile);
   const py::gil_scoped_release without_gil;
   const Graph network = graph_from_text(text);
   const bool on_frames = network.inputs.size() == 1 && network.inputs.front().kind == InputKind::kFrames;
-  const ClassTables kind = on_frames ? ClassTables::kVideo : ClassTables::kPoints;
-  const Model model(arch, network, on_cpu("from_graph", parameters), preparation, class_table(classes, kind));
+  const ClassTables kind = head ? ClassTables::kBoxes : on_frames ? ClassTables::kVideo : ClassTables::kPoints;
+  const Model model(arch, network, on_cpu("from_graph", parameters), preparation, class_table(classes, kind), {}, head);
   return std::make_unique<LoadedModel>(model, parse_device(device), threads_of("Model", threads, {}), dtype);
 }
 
@@ -123,46 +130,23 @@ py::dict run(LoadedModel& model, const std::variant<Array, SparseTensor, Operand
   return result;
 }
 
-void check_points_are_rows(const Shape& shape, std::int64_t columns) {
-  const std::int64_t most = std::max<std::int64_t>(4, columns);
-  const bool turned = shape.size() == 2 && shape[0] >= 3 && shape[0] <= most && shape[1] > 2 * most;
-  check(!turned, "[segment] points expects a row per point, found ", shape,
-        ", which looks like a column per point; transpose it, for instance with points.T");
-}
-
-using Origin = std::array<double, 3>;
-
-PrepareOptions prepare_options(const Word& sensor, std::optional<float> remission_scale,
-                               const std::optional<Origin>& origin) {
-  check(!remission_scale || *remission_scale > 0, "[segment] remission_scale expects a number above 0, found ",
-        remission_scale.value_or(0));
-  PrepareOptions options{{}, remission_scale, origin, {}};
-  if (sensor) options.sensor = find_sensor(*sensor);
-  return options;
-}
-
-void warn(const std::string& op, const std::vector<std::string>& notes) {
-  for (const std::string& note : notes)
-    if (PyErr_WarnEx(PyExc_UserWarning, ("[" + op + "] " + note).c_str(), 1) != 0) throw py::error_already_set();
-}
-
-py::object segment(LoadedModel& model, const Array& given, bool scores, const Word& sensor,
+py::object segment(LoadedModel& model, const Array& given, bool scores, const OptionalText& sensor,
                    std::optional<float> remission_scale, const std::optional<Origin>& origin) {
-  check_points_are_rows(given.shape(), model.model().profile().columns());
+  check_points_are_rows("segment", given.shape(), model.model().profile().columns());
   const auto [result, notes] = [&] {
     const py::gil_scoped_release without_gil;
     const bool half = given.dtype() == DType::kF16;
     const Array points = half ? widened({{"", given.to(Device::cpu())}}).at("").to(given.device()) : given;
-    return model.segment(points, scores, prepare_options(sensor, remission_scale, origin));
+    return model.segment(points, scores, prepare_options("segment", sensor, remission_scale, origin));
   }();
   warn("segment", notes);
   if (!scores) return array_to(result.labels);
   return py::make_tuple(array_to(result.labels), array_to(result.scores));
 }
 
-Array prepare_points(const Array& points, const py::dict& profile, const Word& sensor,
+Array prepare_points(const Array& points, const py::dict& profile, const OptionalText& sensor,
                      std::optional<float> remission_scale, const std::optional<Origin>& origin) {
-  const PrepareOptions options = prepare_options(sensor, remission_scale, origin);
+  const PrepareOptions options = prepare_options("prepare_points", sensor, remission_scale, origin);
   const Profile wanted = profile_of(AnyProfile(profile));
   python::on_cpu("prepare_points", points);
   check(points.dtype() == DType::kF32 && points.rank() == 2 && points.dim(1) >= 3,
@@ -237,12 +221,13 @@ has not the dtype, and ValueError for an unknown profile.)";
 constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them, or with given ones.
 
 arch: "minkunet", "spvcnn", "spvnas", "pvcnn" (S3DIS), "pvcnn-shapenet", "pvcnn++" (S3DIS), "pointnet++" (ShapeNet),
-"tsm-mobilenetv2" or "tsm-resnet50" (Jester). Its batch-norm statistics are those of one synthetic scan or clip. width:
+"second", "pointpillars" (KITTI), "centerpoint" (nuScenes), "tsm-mobilenetv2" or "tsm-resnet50" (Jester). Its batch-norm statistics are those of one synthetic scan or clip. width:
 factor of all channel counts, 1/32 to 8, of TSM 1/16 to 4. classes: 1 to 255, on video 1 to 8192, the
 architecture's own unless given; those of known data sets take their names and colours. profile: preprocessing, the
 architecture's own unless given. config: path of an SPVNAS net.config. parameters: {name: float32 array}, trained
 tensors in place of random ones, named and laid out as the architecture's. shift: of networks on video, "online" for
-streams, "offline" for whole clips, whose frames also see the next one. device, threads, dtype: as of load. Raises
+streams, "offline" for whole clips, whose frames also see the next one. style: of detectors, "mmdet3d" or "openpcdet", whose
+layers and names; mmdet3d unless given. device, threads, dtype: as of load. Raises
 ValueError for others, OSError for a bad file, RuntimeError as load.)";
 
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
@@ -252,6 +237,7 @@ in_channels: docs/graph.md. parameters: {name: float32 array}. profile:
 preprocessing, a known name, the path of a JSON file or a dict like Model.profile; None for a network that only forward and
 run are given, and whose file has none. classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the
 order of the logits; 0 for a network that gives no logits, which Model.run runs.
+detection: of a network that finds boxes, a dict like Model.detection: docs/detection.md.
 arch: any name. device, threads, dtype: as of load. Raises ValueError for a graph that does not fit the tensors, OSError
 for a bad file, RuntimeError as load.)";
 
@@ -309,6 +295,13 @@ void bind_class_info(py::module_& m) {
 
 void bind_properties(py::class_<LoadedModel>& model) {
   model.def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
+      .def_property_readonly(
+          "detection",
+          [](const LoadedModel& model) -> py::object {
+            const auto& head = model.model().detection();
+            return head ? py::module_::import("json").attr("loads")(to_text(*head)) : py::none();
+          },
+          "Of a detector, what its maps mean, as the model file's JSON has it: {heads, selection}; else None.")
       .def_property_readonly("report", &report, kReportDoc)
       .def_property_readonly(
           "classes", [](const LoadedModel& model) { return model.model().classes(); }, "list of ClassInfo by train id.")
@@ -350,14 +343,16 @@ void bind_models(py::module_& m) {
                   "dtype"_a = "auto", WithoutGil(), kLoadDoc)
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
-                  "parameters"_a = py::none(), "shift"_a = "online", "dtype"_a = "auto", WithoutGil(), kNewDoc)
+                  "parameters"_a = py::none(), "shift"_a = "online", "dtype"_a = "auto", "style"_a = "", WithoutGil(),
+                  kNewDoc)
       .def_static(
           "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
           "dtype"_a = "auto",
           "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
           "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
-                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto", kFromGraphDoc)
+                  "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto",
+                  "detection"_a = py::none(), kFromGraphDoc)
       .def("with_parameters", &with_parameters, "parameters"_a, WithoutGil(),
            "The same network with other weights {name: float32 array} under the same names. Raises ValueError for\n"
            "missing ones and other shapes.")

@@ -27,10 +27,14 @@ py::dict voxels_dict(const Profile& profile) {
   py::object range = py::none();
   if (v.range) range = py::make_tuple(v.range->lowest, v.range->highest);
   const py::object size = v.voxel_size.is_cube() ? py::cast(v.voxel_size.each[0]) : py::cast(v.voxel_size.each);
-  return py::dict("name"_a = profile.name, "voxel_size"_a = size, "rounding"_a = word_of(v.rounding), "range"_a = range,
-                  "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest), "axes"_a = word_of(v.axes),
-                  "scale"_a = profile.scale,
-                  "relative_to"_a = profile.relative_to == RelativeTo::kTile ? "tile" : "sensor");
+  py::dict document("name"_a = profile.name, "voxel_size"_a = size, "rounding"_a = word_of(v.rounding),
+                    "range"_a = range, "reduce"_a = word_of(v.reduce), "origin"_a = origin_word(v.from_lowest),
+                    "axes"_a = word_of(v.axes), "scale"_a = profile.scale,
+                    "relative_to"_a = profile.relative_to == RelativeTo::kTile ? "tile" : "sensor");
+  if (const auto& cloud = profile.cloud)
+    document["cloud"] = py::dict("max_points"_a = cloud->max_points, "max_voxels"_a = cloud->max_voxels,
+                                 "sweeps"_a = cloud->sweeps, "remission"_a = cloud->remission);
+  return document;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // docs/detection.md has a page with every key.
 #include <voxshift/detection/kernels.h>
 #include <voxshift/tasks/detection_head_json.h>
+#include <voxshift/tasks/detector.h>
 #include <voxshift/tasks/json_object.h>
 
 #include <cmath>
@@ -216,6 +217,16 @@ DetectionHead detection_head_from_json(const json& given) {
   detection.selection = selection_from(document.object("selection"));
   document.expect_no_more();
   return detection;
+}
+
+std::string to_text(const DetectionHead& detection) {
+  return to_json(detection).dump(2, ' ', false, json::error_handler_t::replace);
+}
+
+DetectionHead detection_head_from_text(const std::string& text) {
+  const JsonDocument document = parse_json(text);
+  check(!document.value.is_discarded(), "[detection] is not JSON, expected a detection head");
+  return detection_head_from_json(document.value);
 }
 
 void check_valid(const DetectionHead& detection, const Graph& graph, const GraphValues& values, std::size_t classes) {

@@ -13,6 +13,10 @@
 
 namespace voxshift {
 
+/// What a model's maps mean, as the JSON that its file holds, and back. The latter throws InvalidArgument.
+std::string to_text(const DetectionHead& head);
+DetectionHead detection_head_from_text(const std::string& text);
+
 /// Cost of the last scan.
 struct DetectReport : RunReport {
   std::int64_t points = 0;

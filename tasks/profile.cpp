@@ -109,7 +109,7 @@ const std::vector<Profile>& known_profiles() {
       nuscenes_cloud("nuscenes-voxels-0.075", {0.075f, 0.075f, 0.2f}, 54, {10, 160000, 10, 255}),
       nuscenes_cloud("nuscenes-pillars", {0.2f, 0.2f, 8}, 51.2f, {20, 40000, 10, 255}),
       nuscenes_cloud("nuscenes-pillars-0.25", {0.25f, 0.25f, 8}, 50, {64, 40000, 10, 255}),
-      cloud("lidar", {0.2f, 0.2f, 6}, {{-51.2f, -51.2f, -4}, {51.2f, 51.2f, 2}}, 4, {0, 0, 1}),
+      cloud("lidar", {0.32f, 0.32f, 7}, {{-51.2f, -51.2f, -4}, {51.2f, 51.2f, 3}}, 4, {0, 0, 1}),
       video("jester"),
       video("kinetics"),
       motions()};

@@ -51,8 +51,8 @@ struct Profile {
 /// of 20 m, x y z remission, room coordinates), for detectors "kitti-voxels" (0.05 x 0.05 x 0.1 m, 70.4 m ahead and 40
 /// m to each side, x y z remission), "kitti-pillars" (0.16 m), "nuscenes-voxels" (0.1 x 0.1 x 0.2 m, 51.2 m around, ten
 /// sweeps with their age in the fifth column), "nuscenes-voxels-0.075" (54 m around), "nuscenes-pillars" (0.2 m),
-/// "nuscenes-pillars-0.25" (50 m around), "lidar" (pillars of 0.2 m, 51.2 m around, of any sensor), and for networks on
-/// video "jester" and "kinetics" (224 x 224 from a shorter side of 256, mean and deviation of ImageNet, clips of 8
+/// "nuscenes-pillars-0.25" (50 m around), "lidar" (pillars of 0.32 m, 51.2 m around, of any sensor), and for networks
+/// on video "jester" and "kinetics" (224 x 224 from a shorter side of 256, mean and deviation of ImageNet, clips of 8
 /// frames) and "motions" (128 x 128 from a shorter side of 128, for the clips of synth_video()).
 const std::vector<Profile>& known_profiles();
 

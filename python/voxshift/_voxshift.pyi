@@ -72,6 +72,12 @@ class _Frames(TypedDict):
     std: list[float]
     segments: int
 
+class _Cloud(TypedDict):
+    max_points: int
+    max_voxels: int
+    sweeps: int
+    remission: float
+
 class _Profile(TypedDict, total=False):
     name: str
     voxel_size: Union[float, list[float]]
@@ -84,11 +90,15 @@ class _Profile(TypedDict, total=False):
     relative_to: Literal["sensor", "tile"]
     blocks: _Blocks
     frames: _Frames
+    cloud: _Cloud
 
 class _Seconds(TypedDict):
     voxelize: float
     maps: float
     network: float
+
+class _DetectSeconds(_Seconds):
+    boxes: float
 
 class _Layer(TypedDict):
     name: str
@@ -134,6 +144,13 @@ class _Report(TypedDict):
     layers: list[_Layer]
 
 __version__: str
+
+class _DetectReport(TypedDict):
+    points: int
+    dropped: int
+    macs: int
+    seconds: _DetectSeconds
+    layers: list[_Layer]
 
 class Error(Exception): ...
 class InvalidArgument(Error, ValueError): ...
@@ -304,6 +321,7 @@ class Model:
         parameters: Optional[dict[str, _Array]] = None,
         shift: _Shift = "online",
         dtype: str = "auto",
+        style: Literal["", "mmdet3d", "openpcdet"] = "",
     ) -> Model: ...
     @staticmethod
     def pretrained(
@@ -319,6 +337,7 @@ class Model:
         device: str = "cpu",
         threads: Optional[_Threads] = None,
         dtype: str = "auto",
+        detection: Optional[dict[str, Any]] = None,
     ) -> Model: ...
     def with_parameters(self, parameters: dict[str, _Array]) -> Model: ...
     def save(self, path: _Path, half: bool = False) -> None: ...
@@ -358,6 +377,8 @@ class Model:
     @property
     def graph(self) -> dict[str, Any]: ...
     @property
+    def detection(self) -> Optional[dict[str, Any]]: ...
+    @property
     def report(self) -> _Report: ...
     @property
     def classes(self) -> list[ClassInfo]: ...
@@ -373,6 +394,27 @@ class Model:
     def threads(self) -> int: ...
     @property
     def dtype(self) -> str: ...
+
+class Detections:
+    @property
+    def boxes(self) -> NDArray[np.float32]: ...
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+    @property
+    def classes(self) -> NDArray[np.int32]: ...
+    def __len__(self) -> int: ...
+
+class Detector:
+    def __init__(self, model: Model, threads: Optional[_Threads] = None) -> None: ...
+    def detect(
+        self,
+        points: _Array,
+        sensor: Optional[str] = None,
+        remission_scale: Optional[float] = None,
+        origin: Optional[Sequence[float]] = None,
+    ) -> Detections: ...
+    @property
+    def report(self) -> _DetectReport: ...
 
 class FrameCost:
     @property
@@ -491,6 +533,24 @@ class ConfusionMatrix:
     @property
     def predicted_unlabelled(self) -> NDArray[np.int64]: ...
 
+def boxes_iou_bev(a: _Array, b: _Array) -> NDArray[np.float32]: ...
+def boxes_iou3d(a: _Array, b: _Array) -> NDArray[np.float32]: ...
+def nms_bev(
+    boxes: _Array,
+    scores: _Array,
+    threshold: float,
+    classes: Optional[_Array] = None,
+    candidates: int = 4096,
+    most: int = 500,
+) -> NDArray[np.int32]: ...
+def circle_nms(
+    boxes: _Array,
+    scores: _Array,
+    radius: float,
+    classes: Optional[_Array] = None,
+    candidates: int = 4096,
+    most: int = 500,
+) -> NDArray[np.int32]: ...
 def conv(
     x: SparseTensor,
     weight: _Array,
