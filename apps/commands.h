@@ -28,6 +28,20 @@ struct SegmentOptions : ScanOptions {
   bool layers = false;
 };
 
+struct DetectOptions : ScanOptions {
+  std::vector<std::filesystem::path> scans;  ///< files and folders
+  std::filesystem::path model;               ///< empty: the trained one
+  std::string device = "cpu";
+  std::string dtype = "auto";
+  int threads = 0;  ///< 0: all processors
+  std::filesystem::path out = ".";
+  std::vector<std::string> write;        ///< of json, kitti, png, ply; empty: json, and png where it can be drawn
+  std::filesystem::path calibration;     ///< file or folder; empty: a camera in the scanner's place
+  std::optional<float> score_threshold;  ///< none: the model's
+  std::filesystem::path stats;           ///< JSON file; empty: none
+  bool layers = false;
+};
+
 struct RunOptions {
   std::filesystem::path model;
   std::vector<std::string> inputs;  ///< "NAME=FILE.npy"
@@ -117,6 +131,7 @@ struct CalibrateOptions {
 /// Each returns the exit status: 0 done, 1 where some scan or frame failed and was reported. What stops the whole
 /// command is thrown.
 int segment(const SegmentOptions& options);
+int detect(const DetectOptions& options);
 int run_network(const RunOptions& options);
 int view(const ViewOptions& options);
 int evaluate_labels(const EvalOptions& options);

@@ -22,6 +22,16 @@ void take_colours(PointCloud& cloud) {
   cloud.columns = 6;
 }
 
+}  // namespace
+
+PointCloud read_scan(const std::filesystem::path& path, const ScanOptions& options, bool with_colours) {
+  std::optional<int> columns = options.columns;
+  if (!columns && !options.sensor.empty()) columns = find_sensor(options.sensor).columns;
+  PointCloud scan = about(path, [&] { return read_points(path, columns); });
+  if (with_colours && scan.columns < 6 && !scan.rgb.empty()) take_colours(scan);
+  return scan;
+}
+
 PrepareOptions prepare_options(const ScanOptions& options, const PointCloud& cloud) {
   PrepareOptions prepare;
   if (!options.sensor.empty()) prepare.sensor = find_sensor(options.sensor);
@@ -33,14 +43,8 @@ PrepareOptions prepare_options(const ScanOptions& options, const PointCloud& clo
   return prepare;
 }
 
-}  // namespace
-
-PointCloud read_scan(const std::filesystem::path& path, const ScanOptions& options, bool with_colours) {
-  std::optional<int> columns = options.columns;
-  if (!columns && !options.sensor.empty()) columns = find_sensor(options.sensor).columns;
-  PointCloud scan = about(path, [&] { return read_points(path, columns); });
-  if (with_colours && scan.columns < 6 && !scan.rgb.empty()) take_colours(scan);
-  return scan;
+Array points_of(const PointCloud& scan) {
+  return {const_cast<float*>(scan.points.data()), {scan.count(), scan.columns}, DType::kF32, Device::cpu(), nullptr};
 }
 
 bool takes_colours(const Model& model) { return model.profile().blocks && model.profile().columns() == 6; }
@@ -54,10 +58,7 @@ Model load_point_model(const std::filesystem::path& path) {
 }
 
 Segmentation label_scan(Segmenter& segmenter, const PointCloud& scan, const ScanOptions& options, bool with_scores) {
-  // a view; const, so that the points stay the scan's
-  const Array points(const_cast<float*>(scan.points.data()), {scan.count(), scan.columns}, DType::kF32, Device::cpu(),
-                     nullptr);
-  const Segmentation result = segmenter.segment(points, with_scores, prepare_options(options, scan));
+  const Segmentation result = segmenter.segment(points_of(scan), with_scores, prepare_options(options, scan));
   return {result.labels.to(Device::cpu()), result.scores.to(Device::cpu())};
 }
 

@@ -22,6 +22,12 @@ struct ScanOptions {
 /// The points of a file. with_colours: as columns x, y, z, red, green, blue where the file has colours. Throws IoError.
 PointCloud read_scan(const std::filesystem::path& path, const ScanOptions& options, bool with_colours = false);
 
+/// What the options, and the scan, say of its points.
+PrepareOptions prepare_options(const ScanOptions& options, const PointCloud& scan);
+
+/// A view of the scan's points, f32 [N, columns].
+Array points_of(const PointCloud& scan);
+
 /// Whether the model takes x, y, z, red, green, blue.
 bool takes_colours(const Model& model);
 

@@ -14,6 +14,7 @@
 #include "commands.h"
 #include "modules.h"
 #include "report.h"
+#include "scan_commands.h"
 #include "signals.h"
 
 namespace {
@@ -30,12 +31,6 @@ std::string version_line() {
          on_off(has_open3d()) + ")";
 }
 
-std::vector<std::string> sensor_names() {
-  std::vector<std::string> names;
-  for (const Sensor& sensor : known_sensors()) names.push_back(sensor.name);
-  return names;
-}
-
 /// As a check of CLI11: what is wrong, or nothing.
 std::string valid_skip(const std::string& skip) {
   try {
@@ -44,102 +39,6 @@ std::string valid_skip(const std::string& skip) {
   } catch (const InvalidArgument& error) {
     return error.what();
   }
-}
-
-/// Where a network runs, and in what numbers.
-template <class Options>
-void add_device(CLI::App& command, Options& options) {
-  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
-  command.add_option("--dtype", options.dtype, "Features and weights: auto (f32 on cpu, f16 on cuda), f32 or f16")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "f32", "f16"}));
-}
-
-/// What is known of the scans' files.
-void add_scan_options(CLI::App& command, ScanOptions& options) {
-  command
-      .add_option(
-          "--sensor", options.sensor,
-          "What made the scans: kitti, nuscenes, waymo, ouster or livox, for columns, remission, range and height")
-      ->type_name("NAME")
-      ->check(CLI::IsMember(sensor_names()));
-  command
-      .add_option("--columns", options.columns,
-                  "float32 values per point of a .bin: KITTI 4, nuScenes 5; default what the values show")
-      ->check(CLI::Range(3, 64));
-  command
-      .add_option("--remission-scale", options.remission_scale,
-                  "Remission that the files give a perfect reflector: 1, 255, 65535; default what the values show")
-      ->check(CLI::PositiveNumber);
-  command
-      .add_option("--origin", options.origin,
-                  "Where the sensor is in the files' coordinates; default 0,0,0, or where the ground shows it")
-      ->delimiter(',')
-      ->expected(3)
-      ->type_name("X,Y,Z");
-}
-
-void add_segment(CLI::App& app, SegmentOptions& options) {
-  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
-  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
-      ->required()
-      ->type_name("SCAN");
-  command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
-      ->type_name("FILE");
-  add_device(command, options);
-  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
-  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
-  command.add_option("--write", options.write, "What to write: label,ply,png,scores")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
-      ->type_name("LIST");
-  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
-  add_scan_options(command, options);
-  command
-      .add_option("--range", options.range,
-                  "Leave out points further along an axis, or outside two corners; default the profile's")
-      ->delimiter(',')
-      ->expected(1, 6)
-      ->type_name("METRES|X,Y,Z,X,Y,Z");
-  command
-      .add_option("--preprocess", options.preprocess,
-                  "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")
-      ->type_name("PROFILE");
-  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
-}
-
-void add_view(CLI::App& app, ViewOptions& options) {
-  CLI::App& command = *app.add_subcommand("view", "Look at scans in a window: one, or a folder as a film");
-  command.footer(
-      "Keys: space plays and pauses, right or n and left or b step, Home and End, + and - change the points' size, "
-      "R looks from behind again, q or Esc closes. The mouse turns, with Ctrl it moves, the wheel zooms.");
-  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
-      ->required()
-      ->type_name("SCAN");
-  CLI::Option* const labels =
-      command
-          .add_option("--labels", options.labels,
-                      "Colour by these labels: a file, or the folder of those named as the scans")
-          ->type_name("PATH");
-  command.add_option("--protocol", options.protocol, "Classes and raw ids of the labels, as of `eval`")
-      ->capture_default_str()
-      ->needs(labels)
-      ->type_name("NAME");
-  command
-      .add_option("--model", options.model,
-                  "Colour by the labels of this model (.safetensors), or of minkunet-lidar, the trained one")
-      ->excludes(labels)
-      ->type_name("MODEL");
-  add_device(command, options);
-  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
-  add_scan_options(command, options);
-  command.add_option("--fps", options.fps, "Scans per second of a film")
-      ->capture_default_str()
-      ->check(CLI::Range(0.01, 1000.0));
-  command
-      .add_option("--save", options.save,
-                  "Draw into this file (.png), or a folder with one per scan, in place of a window")
-      ->type_name("PATH");
 }
 
 void add_eval(CLI::App& app, EvalOptions& options) {
@@ -182,7 +81,7 @@ void add_new(CLI::App& app, NewOptions& options) {
   command
       .add_option("--classes", options.spec.classes,
                   "Number of classes; default those of the profile's data set: 19, nuscenes 16, waymo 22, s3dis 13, "
-                  "shapenet 50, tsm-mobilenetv2 27, tsm-resnet50 400")
+                  "shapenet 50, tsm-mobilenetv2 27, tsm-resnet50 400, kitti 3, of centerpoint nuscenes' 10")
       ->check(CLI::PositiveNumber);
   command.add_option("--seed", options.spec.seed, "Seed of the weights")->capture_default_str();
   command
@@ -190,11 +89,15 @@ void add_new(CLI::App& app, NewOptions& options) {
                   "Of networks on video: online, frame by frame, or offline, which looks at the next frame, too")
       ->capture_default_str()
       ->check(CLI::IsMember({"online", "offline"}));
+  command.add_option("--style", options.spec.style, "Of detectors: whose layers and names; default mmdet3d")
+      ->check(CLI::IsMember({"mmdet3d", "openpcdet"}));
   command.add_option("--config", options.spec.config, "net.config of an SPVNAS network")->type_name("FILE");
   command
-      .add_option("--preprocess", options.spec.profile,
-                  "Profile; default spvnas, or s3dis, shapenet for pvcnn: pointcept, nuscenes, waymo, s3dis-8192, "
-                  "kitti-blocks or a JSON file")
+      .add_option(
+          "--preprocess", options.spec.profile,
+          "Profile; default spvnas, or s3dis, shapenet for pvcnn: pointcept, nuscenes, waymo, s3dis-8192, "
+          "kitti-blocks, of detectors kitti-voxels, kitti-pillars, nuscenes-voxels, nuscenes-pillars, lidar; or a JSON "
+          "file")
       ->type_name("PROFILE");
   command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("FILE");
 }
@@ -325,6 +228,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", version_line);
   SegmentOptions segment_options;
+  DetectOptions detect_options;
   RunOptions run_options;
   ViewOptions view_options;
   EvalOptions eval_options;
@@ -335,6 +239,7 @@ int run(int argc, char** argv) {
   RecognizeOptions recognize_options;
   CalibrateOptions calibrate_options;
   add_segment(app, segment_options);
+  add_detect(app, detect_options);
   add_run(app, run_options);
   add_recognize(app, recognize_options);
   add_view(app, view_options);
@@ -349,6 +254,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kUsage;
   }
   if (app.got_subcommand("segment")) return segment(segment_options);
+  if (app.got_subcommand("detect")) return detect(detect_options);
   if (app.got_subcommand("run")) return run_network(run_options);
   if (app.got_subcommand("view")) return view(view_options);
   if (app.got_subcommand("eval")) return evaluate_labels(eval_options);

@@ -72,6 +72,13 @@ std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled) {
   return png;
 }
 
+std::vector<std::uint8_t> draw_detections(const DetectedScan& detected) {
+  std::vector<std::uint8_t> png;
+  module_function<decltype(voxshift_opencv_draw_detections)>(opencv_module(), "voxshift_opencv_draw_detections",
+                                                             "[draw_detections] .png needs OpenCV")(detected, png);
+  return png;
+}
+
 std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture) {
   const std::size_t classes = picture.names.size();
   check(picture.true_points.size() == classes && picture.iou.size() == classes &&

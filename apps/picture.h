@@ -1,5 +1,5 @@
-// The command's pictures: labelled points from above, and a confusion matrix. The boundary to OpenCV, which lives in a
-// shared library of its own.
+// The command's pictures: labelled points and boxes from above, and a confusion matrix. The boundary to OpenCV, which
+// lives in a shared library of its own.
 #pragma once
 
 #include <voxshift/files/point_cloud.h>
@@ -9,6 +9,8 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include "found_boxes.h"
 
 namespace voxshift {
 
@@ -42,9 +44,15 @@ struct ConfusionPicture {
 /// where this build has no OpenCV.
 std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture);
 
+/// Draws the boxes of a scan from above, in the colours of their classes over grey points, with a line from the centre
+/// to the front, and a legend that counts them; returns the bytes of a PNG. The map is that of draw_picture. Throws
+/// BackendUnavailable where this build has no OpenCV.
+std::vector<std::uint8_t> draw_detections(const DetectedScan& detected);
+
 }  // namespace voxshift
 
 /// What libvoxshift_opencv exports.
 extern "C" void voxshift_opencv_draw(const voxshift::LabelledScan& labelled, std::vector<std::uint8_t>& png);
 extern "C" void voxshift_opencv_draw_confusion(const voxshift::ConfusionPicture& picture,
                                                std::vector<std::uint8_t>& png);
+extern "C" void voxshift_opencv_draw_detections(const voxshift::DetectedScan& detected, std::vector<std::uint8_t>& png);

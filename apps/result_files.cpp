@@ -59,6 +59,10 @@ void make_folder(const fs::path& path) {
                  ": folder cannot be created: ", error ? error.message() : std::generic_category().message(ENOTDIR));
 }
 
+void write_bytes(const fs::path& path, std::span<const std::uint8_t> bytes) {
+  write_atomically(path, [&](std::ostream& stream) { write_span(stream, std::as_bytes(bytes)); });
+}
+
 void write_labels(const fs::path& path, std::span<const std::uint8_t> labels, std::span<const ClassInfo> classes) {
   const auto raw_ids = raw_ids_of(classes);
   std::vector<std::uint32_t> raw(labels.size());

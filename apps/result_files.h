@@ -14,6 +14,9 @@ namespace voxshift {
 /// Creates the folder and those above it; one that is there is fine. Throws IoError.
 void make_folder(const std::filesystem::path& path);
 
+/// A file of these bytes.
+void write_bytes(const std::filesystem::path& path, std::span<const std::uint8_t> bytes);
+
 /// SemanticKITTI's .label: one uint32 raw id per label, 0 for a label without class.
 void write_labels(const std::filesystem::path& path, std::span<const std::uint8_t> labels,
                   std::span<const ClassInfo> classes);

@@ -4,11 +4,23 @@
 #include <voxshift/files/read_points.h>
 #include <voxshift/tensor/error.h>
 
+#include <set>
 #include <system_error>
 
 namespace voxshift {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// Where a path leads; a link to an unnamed pipe (/dev/stdin), or to itself, leads nowhere and stands for itself.
+fs::path target_of(const fs::path& path) {
+  std::error_code error;
+  const fs::path target = fs::weakly_canonical(path, error);
+  return error ? fs::absolute(path) : target;
+}
+
+}  // namespace
 
 std::vector<fs::path> list_scans(std::span<const fs::path> paths) {
   std::vector<fs::path> scans;
@@ -29,6 +41,16 @@ std::vector<fs::path> list_scans(std::span<const fs::path> paths) {
     scans.insert(scans.end(), inside.begin(), inside.end());
   }
   return scans;
+}
+
+void check_results(const std::vector<fs::path>& scans,
+                   const std::function<std::vector<fs::path>(const fs::path&)>& results_of) {
+  std::set<fs::path> taken;
+  for (const fs::path& scan : scans) taken.insert(target_of(scan));
+  for (const fs::path& scan : scans)
+    for (const fs::path& result : results_of(scan))
+      check(taken.insert(target_of(result)).second, result.string(), ": the result of ", scan.string(),
+            " would replace a scan or another scan's result; give another --out or run them apart");
 }
 
 }  // namespace voxshift

@@ -1,19 +1,13 @@
-// `voxshift segment`: labels for many scans. The next scan is read and the last one written while one is computed.
-#include <unistd.h>
+// `voxshift segment`: labels for many scans.
 #include <voxshift/engine/network_dtype.h>
-#include <voxshift/files/atomic_file.h>
 #include <voxshift/tasks/segmenter.h>
 #include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <future>
 #include <iterator>
 #include <map>
-#include <memory>
 #include <optional>
 #include <set>
-#include <system_error>
 #include <utility>
 
 #include "commands.h"
@@ -24,6 +18,7 @@
 #include "report.h"
 #include "result_files.h"
 #include "scan_files.h"
+#include "scan_pipeline.h"
 
 namespace voxshift {
 namespace {
@@ -46,25 +41,6 @@ const std::map<std::string, std::string>& extensions() {
 
 fs::path result_path(const SegmentOptions& options, const fs::path& scan, const std::string& kind) {
   return options.out / (scan.stem().string() + extensions().at(kind));
-}
-
-// Where a path leads; a link to an unnamed pipe (/dev/stdin), or to itself, leads nowhere and stands for itself.
-fs::path target_of(const fs::path& path) {
-  std::error_code error;
-  const fs::path target = fs::weakly_canonical(path, error);
-  return error ? fs::absolute(path) : target;
-}
-
-// Two results of one name, or a result in place of a scan, would lose data.
-void check_names(const SegmentOptions& options, const std::vector<fs::path>& scans) {
-  std::set<fs::path> taken;
-  for (const fs::path& scan : scans) taken.insert(target_of(scan));
-  for (const fs::path& scan : scans)
-    for (const std::string& kind : options.write) {
-      const fs::path path = result_path(options, scan, kind);
-      check(taken.insert(target_of(path)).second, path.string(), ": the result of ", scan.string(),
-            " would replace a scan or another scan's result; give another --out or segment them apart");
-    }
 }
 
 Job read_job(const fs::path& path, const ScanOptions& options, bool with_colours) {
@@ -105,10 +81,7 @@ void write_results(const SegmentOptions& options, const Model& model, Job& job) 
       if (kind == "ply") write_coloured_ply(path, job.scan, labels, model.classes());
       if (kind == "scores") write_array(path, job.result.scores);
       if (kind == "png") {
-        const auto png = draw_picture({job.scan, labels, model.classes(), job.path.filename().string()});
-        write_atomically(path, [&](std::ostream& stream) {
-          stream.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
-        });
+        write_bytes(path, draw_picture({job.scan, labels, model.classes(), job.path.filename().string()}));
       }
     });
     job.stats.files.push_back(path);
@@ -138,7 +111,11 @@ int segment(const SegmentOptions& given) {
     model = about(options.model, [&] { return model.with_profile(profile); });
   }
   const bool with_colours = takes_colours(model);
-  check_names(options, scans);
+  check_results(scans, [&](const fs::path& scan) {
+    std::vector<fs::path> results;
+    for (const std::string& kind : options.write) results.push_back(result_path(options, scan, kind));
+    return results;
+  });
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
   const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
   Segmenter segmenter = about(options.model, [&] { return Segmenter(model, device, options.threads, dtype); });
@@ -146,61 +123,21 @@ int segment(const SegmentOptions& given) {
   make_folder(options.out);
   const double peak = options.layers ? runtime(device).fma_peak(device, segmenter.session().threads()) : 0;
 
-  Progress progress(scans.size());
   std::vector<ScanStats> done;
   std::set<std::string> warned;  // once what holds for all scans of a folder
-  bool all_good = true;
-  const auto attempt = [&](const fs::path& scan, const auto& part) {
-    try {
-      about(scan, part);
-      return true;
-    } catch (const Error& error) {
-      progress.clear();
-      print_error(error.what());
-      return all_good = false;
-    }
+  ScanSteps<Job> steps;
+  steps.read = [&](const fs::path& scan) { return read_job(scan, options, with_colours); };
+  steps.compute = [&](Job& job) { compute(segmenter, options, with_scores, job); };
+  steps.write = [&](Job& job) { write_results(options, model, job); };
+  steps.report = [&](const Job& job) {
+    for (const std::string& note : notes_of(job))
+      if (warned.insert(note).second) print_warning(job.path.string() + ": " + note);
+    if (done.empty()) print_header();
+    print_scan(job.stats);
+    if (options.layers) print_layers(job.stats.run, peak);
+    done.push_back(job.stats);
   };
-  std::future<Job> reading, writing;
-  fs::path written;
-  constexpr auto kBeside = std::launch::async | std::launch::deferred;  // where threads are refused, when it is needed
-  const auto finish_writing = [&] {
-    if (!writing.valid()) return;
-    attempt(written, [&] {
-      const Job job = writing.get();
-      progress.clear();
-      for (const std::string& note : notes_of(job))
-        if (warned.insert(note).second) print_warning(job.path.string() + ": " + note);
-      if (done.empty()) print_header();
-      print_scan(job.stats);
-      if (options.layers) print_layers(job.stats.run, peak);
-      done.push_back(job.stats);
-    });
-  };
-  const auto read_next = [&](std::size_t i) {
-    if (i < scans.size()) reading = std::async(kBeside, read_job, scans[i], options, with_colours);
-  };
-  read_next(0);
-  for (std::size_t i = 0; i < scans.size(); ++i) {
-    progress.show(i, scans[i].filename().string());
-    Job job;
-    const bool computed = attempt(scans[i], [&] {
-      job = reading.get();
-      read_next(i + 1);
-      compute(segmenter, options, with_scores, job);
-    });
-    if (!reading.valid()) read_next(i + 1);
-    finish_writing();
-    if (!computed) continue;
-    written = job.path;
-    // copied, not moved, into the thread: one that is refused takes with it what was moved
-    const auto write = [&options, &model, shared = std::make_shared<Job>(std::move(job))] {
-      write_results(options, model, *shared);
-      return std::move(*shared);
-    };
-    writing = std::async(kBeside, write);
-  }
-  finish_writing();
-  progress.clear();
+  const bool all_good = run_scans(scans, steps);
   if (!options.stats.empty()) write_stats(options.stats, done, segmenter);
   return all_good ? 0 : 1;
 }

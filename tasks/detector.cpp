@@ -19,6 +19,17 @@ const Model& checked_detector(const Model& model) {
   return model;
 }
 
+// From the frame of the prepared points to that of the given ones.
+void move_by(const std::array<float, 3>& origin, Array& boxes) {
+  if (origin == std::array<float, 3>{}) return;
+  const Device device = boxes.device();
+  Array host = boxes.to(Device::cpu());
+  for (std::int64_t i = 0; i < host.dim(0); ++i)
+    for (std::size_t axis = 0; axis < 3; ++axis)
+      host.data<float>()[i * host.dim(1) + static_cast<std::int64_t>(axis)] += origin[axis];
+  boxes = host.to(device);
+}
+
 }  // namespace
 
 struct Detector::Impl {
@@ -83,6 +94,7 @@ Detections Detector::detect(const Array& given, const PrepareOptions& options) {
   s.report.RunReport::operator=(s.executor.report());
   const auto finding = Clock::now();
   Detections result = s.boxes();
+  move_by(s.preparation.origin(), result.boxes);
   s.report.boxes_seconds = seconds_since(finding);
   s.executor.reset();
   return result;
@@ -110,6 +122,9 @@ ConstRowView Detector::Impl::chosen(const Array& points, const PrepareOptions& o
   for (std::size_t i = 0; i < kept.size(); ++i)
     std::copy_n(from + kept[i] * given, used, rows.data() + i * static_cast<std::size_t>(columns));
   report.notes = preparation.notes();
+  if (profile.cloud->sweeps > 1 && given < columns)
+    report.notes.push_back("the model was trained on " + std::to_string(profile.cloud->sweeps) +
+                           " scans at once with their age: boxes of one will be worse");
   const auto count = static_cast<std::int64_t>(kept.size());
   if (device == Device::cpu()) return {rows.data(), columns, count, columns, DType::kF32};
   float* memory = executor.geometry().arena().allocate<float>(count * columns);
@@ -128,6 +143,7 @@ Detections Detector::Impl::boxes() {
   return finder.find(executor.context(), [this](const std::string& output) { return map_of(output); });
 }
 
+bool Detector::has_velocity() const { return impl_->finder.has_velocity(); }
 const DetectReport& Detector::report() const { return impl_->report; }
 const Model& Detector::model() const { return impl_->model; }
 Session& Detector::session() { return impl_->session; }

@@ -45,6 +45,9 @@ class Detector {
   /// whose points come first. A scan without points in range has no boxes. Throws InvalidArgument for other shapes.
   Detections detect(const Array& points, const PrepareOptions& options = {});
 
+  /// Whether boxes have velocities: [N, 9].
+  bool has_velocity() const;
+
   const DetectReport& report() const;
   const Model& model() const;
 

@@ -45,6 +45,9 @@ class Preparation {
   /// The prepared points, columns as they were; a stray's x is NaN, which drops it.
   void apply(std::span<const float> points, std::span<float> prepared) const;
 
+  /// What is subtracted from x, y and z.
+  const std::array<float, 3>& origin() const { return origin_; }
+
   /// What was guessed, a line each.
   const std::vector<std::string>& notes() const { return notes_; }
 

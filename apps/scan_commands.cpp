@@ -1,0 +1,129 @@
+#include "scan_commands.h"
+
+namespace voxshift {
+namespace {
+
+std::vector<std::string> sensor_names() {
+  std::vector<std::string> names;
+  for (const Sensor& sensor : known_sensors()) names.push_back(sensor.name);
+  return names;
+}
+
+/// What is known of the scans' files.
+void add_scan_options(CLI::App& command, ScanOptions& options) {
+  command
+      .add_option(
+          "--sensor", options.sensor,
+          "What made the scans: kitti, nuscenes, waymo, ouster or livox, for columns, remission, range and height")
+      ->type_name("NAME")
+      ->check(CLI::IsMember(sensor_names()));
+  command
+      .add_option("--columns", options.columns,
+                  "float32 values per point of a .bin: KITTI 4, nuScenes 5; default what the values show")
+      ->check(CLI::Range(3, 64));
+  command
+      .add_option("--remission-scale", options.remission_scale,
+                  "Remission that the files give a perfect reflector: 1, 255, 65535; default what the values show")
+      ->check(CLI::PositiveNumber);
+  command
+      .add_option("--origin", options.origin,
+                  "Where the sensor is in the files' coordinates; default 0,0,0, or where the ground shows it")
+      ->delimiter(',')
+      ->expected(3)
+      ->type_name("X,Y,Z");
+}
+
+}  // namespace
+
+void add_segment(CLI::App& app, SegmentOptions& options) {
+  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
+  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
+      ->required()
+      ->type_name("SCAN");
+  command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
+      ->type_name("FILE");
+  add_device(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
+  command.add_option("--write", options.write, "What to write: label,ply,png,scores")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
+      ->type_name("LIST");
+  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
+  add_scan_options(command, options);
+  command
+      .add_option("--range", options.range,
+                  "Leave out points further along an axis, or outside two corners; default the profile's")
+      ->delimiter(',')
+      ->expected(1, 6)
+      ->type_name("METRES|X,Y,Z,X,Y,Z");
+  command
+      .add_option("--preprocess", options.preprocess,
+                  "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")
+      ->type_name("PROFILE");
+  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
+void add_detect(CLI::App& app, DetectOptions& options) {
+  CLI::App& command = *app.add_subcommand("detect", "Find vehicles and people in LiDAR scans, as boxes");
+  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
+      ->required()
+      ->type_name("SCAN");
+  command.add_option("--model", options.model, "Model file (.safetensors); default the trained centerpoint-lidar")
+      ->type_name("FILE");
+  add_device(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
+  command
+      .add_option("--write", options.write,
+                  "What to write: json, kitti (label files, .txt), png (from above), ply (points and boxes)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"json", "kitti", "png", "ply"}))
+      ->type_name("LIST");
+  command
+      .add_option("--calib", options.calibration,
+                  "KITTI's calibration for --write kitti: a file, or the folder of those named as the scans; default a "
+                  "camera in the scanner's place")
+      ->type_name("PATH");
+  command.add_option("--score-threshold", options.score_threshold, "Lowest score of a box; default the model's")
+      ->check(CLI::Range(0.0, 0.999999));
+  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
+  add_scan_options(command, options);
+  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
+void add_view(CLI::App& app, ViewOptions& options) {
+  CLI::App& command = *app.add_subcommand("view", "Look at scans in a window: one, or a folder as a film");
+  command.footer(
+      "Keys: space plays and pauses, right or n and left or b step, Home and End, + and - change the points' size, "
+      "R looks from behind again, q or Esc closes. The mouse turns, with Ctrl it moves, the wheel zooms.");
+  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
+      ->required()
+      ->type_name("SCAN");
+  CLI::Option* const labels =
+      command
+          .add_option("--labels", options.labels,
+                      "Colour by these labels: a file, or the folder of those named as the scans")
+          ->type_name("PATH");
+  command.add_option("--protocol", options.protocol, "Classes and raw ids of the labels, as of `eval`")
+      ->capture_default_str()
+      ->needs(labels)
+      ->type_name("NAME");
+  command
+      .add_option("--model", options.model,
+                  "Colour by the labels of this model (.safetensors), or of minkunet-lidar, the trained one")
+      ->excludes(labels)
+      ->type_name("MODEL");
+  add_device(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  add_scan_options(command, options);
+  command.add_option("--fps", options.fps, "Scans per second of a film")
+      ->capture_default_str()
+      ->check(CLI::Range(0.01, 1000.0));
+  command
+      .add_option("--save", options.save,
+                  "Draw into this file (.png), or a folder with one per scan, in place of a window")
+      ->type_name("PATH");
+}
+
+}  // namespace voxshift

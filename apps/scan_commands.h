@@ -1,0 +1,23 @@
+// Options of the commands that take scans.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+
+namespace voxshift {
+
+/// Where a network runs, and in what numbers.
+template <class Options>
+void add_device(CLI::App& command, Options& options) {
+  command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
+  command.add_option("--dtype", options.dtype, "Features and weights: auto (f32 on cpu, f16 on cuda), f32 or f16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "f32", "f16"}));
+}
+
+void add_segment(CLI::App& app, SegmentOptions& options);
+void add_detect(CLI::App& app, DetectOptions& options);
+void add_view(CLI::App& app, ViewOptions& options);
+
+}  // namespace voxshift
