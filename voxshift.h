@@ -6,6 +6,7 @@
 #include <voxshift/files/kitti.h>
 #include <voxshift/files/read_points.h>
 #include <voxshift/tasks/confusion.h>
+#include <voxshift/tasks/detection_score.h>
 #include <voxshift/tasks/model.h>
 #include <voxshift/tasks/prepare_points.h>
 #include <voxshift/tasks/protocol.h>

@@ -162,7 +162,6 @@ constexpr int kShortest = -1;
 /// " VALUE" with so many decimals, or as many as tell it from every other float; the same in every locale.
 void append(std::string& line, float value, int decimals) {
   char text[64];
-  value += 0.0F;  // -0 becomes 0
   const auto end = decimals == kShortest
                        ? std::to_chars(text, std::end(text), value).ptr
                        : std::to_chars(text, std::end(text), value, std::chars_format::fixed, decimals).ptr;

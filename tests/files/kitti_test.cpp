@@ -153,7 +153,7 @@ TEST_F(KittiFiles, LabelsRefused) {
     try {
       read_kitti_labels(path, KittiCalibration::nominal());
     } catch (const IoError& error) {
-      const std::string message = error.what();
+      std::string message = error.what();
       EXPECT_EQ(message.rfind(path.string() + ":3: ", 0), 0U) << message;
       EXPECT_EQ(message.find('\n'), std::string::npos);
       return message;
