@@ -39,6 +39,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_graph_ops(m);
   bind_models(m);
   bind_evaluation(m);
+  bind_detection_score(m);
   bind_video(m);
   bind_recognizer(m);
   bind_detection(m);

@@ -518,6 +518,18 @@ class MaskedLayer:
     def dense_macs(self) -> int: ...
     def reset(self) -> None: ...
 
+class _DetectedBoxes(TypedDict):
+    boxes: _Array
+    classes: Union[Sequence[str], Sequence[int], NDArray[Any]]
+    scores: _Array
+
+class _TrueBoxes(TypedDict, total=False):
+    boxes: _Array
+    classes: Union[Sequence[str], Sequence[int], NDArray[Any]]
+    types: Sequence[str]
+    points: _Array
+    occlusion: _Array
+
 class ConfusionMatrix:
     def __init__(self, classes: int) -> None: ...
     def add(self, predicted: _Array, truth: _Array) -> None: ...
@@ -830,6 +842,13 @@ def voxelize_dense_backward(
 def devoxelize_dense_backward(
     coords: _Array, grad: _Array, resolution: int, row_splits: Optional[_Array] = None
 ) -> NDArray[np.float32]: ...
+def evaluate_detections(
+    predictions: Sequence[Union[_DetectedBoxes, Detections]],
+    truths: Sequence[_TrueBoxes],
+    protocol: Literal["kitti", "nuscenes"] = "kitti",
+    class_names: Optional[Sequence[str]] = None,
+    max_distance: Optional[float] = None,
+) -> dict[str, Any]: ...
 def train_ids(
     labels: NDArray[np.integer[Any]], protocol: _Protocol = "semantickitti", predicted: bool = False
 ) -> NDArray[np.uint8]: ...

@@ -96,6 +96,12 @@ class Arguments:
         bounded = {"shape": [extent] * dims} if self.bytes.ConsumeBool() else {}
         return vs.SparseTensor(abs(coords) % extent if bounded else coords, features, reduce="sum", stride=1, **bounded)
 
+    def boxes(self):
+        count = self.pick(self.sizes)
+        raw = np.frombuffer(self.bytes.ConsumeBytes(count * 10).ljust(count * 10, b"\1"), np.int8).reshape(count, 10)
+        return {"boxes": raw[:, :self.pick([7, 9, 9, 6])].astype(np.float32), "scores": raw[:, 9] / self.pick([8, 1, 0.0]),
+                "classes": [self.pick(["Car", "van", "Cyclist", "bus", "", 0])] * count, "points": abs(raw[:, 0].astype(int))}
+
     def value(self, annotation, argument=""):
         kind = self.pick(alternatives(annotation))
         name = kind.split("[")[0]
@@ -114,6 +120,8 @@ class Arguments:
             "NDArray": lambda: self.array(argument),
             "SparseTensor": self.sparse_tensor,
             "Coordinates": lambda: self.sparse_tensor().coordinates,
+            "_DetectedBoxes": self.boxes,
+            "_TrueBoxes": self.boxes,
             "_Profile": lambda: self.pick(MODELS).profile,
             "int": lambda: self.pick(INTS),
             "float": lambda: self.pick(FLOATS),
