@@ -1,6 +1,7 @@
 // The subcommands of `voxshift`: what each was asked to do, and the function that does it.
 #pragma once
 
+#include <voxshift/tasks/detection_score.h>
 #include <voxshift/tasks/model.h>
 #include <voxshift/tasks/recognizer.h>
 #include <voxshift/video/frame_source.h>
@@ -68,9 +69,14 @@ struct ViewOptions : ScanOptions {
 struct EvalOptions {
   std::filesystem::path predictions, truth;  ///< folders
   std::string sequence = "08";               ///< where a folder has SemanticKITTI's layout
-  std::string protocol = "semantickitti";
+  std::string protocol;                      ///< empty: semantickitti, of detections kitti
   bool confusion = false, json = false;
   std::filesystem::path picture;  ///< PNG file; empty: none
+
+  std::vector<std::filesystem::path> detections;  ///< folders of predictions and truth, in place of labels
+  std::filesystem::path calibration;              ///< file or folder; empty: the nominal one
+  std::filesystem::path scans;                    ///< whose points in each box count; empty: not known
+  double max_distance = kAnyDistance;             ///< metres
 };
 
 struct InfoOptions {
@@ -135,6 +141,7 @@ int detect(const DetectOptions& options);
 int run_network(const RunOptions& options);
 int view(const ViewOptions& options);
 int evaluate_labels(const EvalOptions& options);
+int evaluate_detections(const EvalOptions& options);
 int info(const InfoOptions& options);
 int new_model(const NewOptions& options);
 int synth_lidar_scans(const SynthOptions& options);

@@ -140,7 +140,7 @@ void write_picture(const fs::path& path, const Scores& scores, const Protocol& p
 }  // namespace
 
 int evaluate_labels(const EvalOptions& options) {
-  const Protocol& protocol = find_protocol(options.protocol);
+  const Protocol& protocol = find_protocol(options.protocol.empty() ? "semantickitti" : options.protocol);
   const auto pairs = pair_labels(options.predictions, options.truth, options.sequence, protocol);
   const Scores scores = score(pairs, protocol);
   if (options.json) {

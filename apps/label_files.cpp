@@ -49,6 +49,24 @@ FilesByStem files_of(const fs::path& folder, const char* extension) {
   return files;
 }
 
+/// Every file of truth with the prediction of the same name.
+std::vector<LabelPair> pair_files(const fs::path& prediction_folder, const FilesByStem& found,
+                                  const fs::path& truth_folder, const FilesByStem& truths) {
+  const fs::path extension = found.begin()->second.extension();
+  std::vector<LabelPair> pairs;
+  for (const auto& [stem, file] : truths) {
+    const auto prediction = found.find(stem);
+    check<IoError>(prediction != found.end(), (prediction_folder / stem).concat(extension.string()).string(),
+                   ": no such file, expected the prediction for ", file.string(), ": ", truths.size(),
+                   " files of ground truth, ", found.size(), " predictions");
+    pairs.push_back({prediction->second, file});
+  }
+  for (const auto& [stem, file] : found)
+    check<IoError>(truths.contains(stem), file.string(), ": has no ground truth in ", truth_folder.string(),
+                   ", expected predictions for its ", truths.size(), " files, found ", found.size());
+  return pairs;
+}
+
 }  // namespace
 
 FilesByStem list_labels(const fs::path& folder, bool byte_labels) {
@@ -79,20 +97,18 @@ std::vector<LabelPair> pair_labels(const fs::path& predictions, const fs::path& 
   const fs::path truth_folder = labels_folder(truth, sequence, "labels");
   const fs::path prediction_folder = labels_folder(predictions, sequence, "predictions");
   const FilesByStem truths = list_labels(truth_folder, protocol.byte_labels);
-  const FilesByStem found = list_labels(prediction_folder, protocol.byte_labels);
-  const fs::path extension = found.begin()->second.extension();
-  std::vector<LabelPair> pairs;
-  for (const auto& [stem, file] : truths) {
-    const auto prediction = found.find(stem);
-    check<IoError>(prediction != found.end(), (prediction_folder / stem).concat(extension.string()).string(),
-                   ": no such file, expected the prediction for ", file.string(), ": ", truths.size(),
-                   " files of ground truth, ", found.size(), " predictions");
-    pairs.push_back({prediction->second, file});
-  }
-  for (const auto& [stem, file] : found)
-    check<IoError>(truths.contains(stem), file.string(), ": has no ground truth in ", truth_folder.string(),
-                   ", expected predictions for its ", truths.size(), " files, found ", found.size());
-  return pairs;
+  return pair_files(prediction_folder, list_labels(prediction_folder, protocol.byte_labels), truth_folder, truths);
+}
+
+std::vector<LabelPair> pair_boxes(const fs::path& predictions, const fs::path& truth) {
+  const auto list = [](const fs::path& folder) {
+    check_folder(folder, "one of KITTI's label files");
+    FilesByStem files = files_of(folder, ".txt");
+    check<IoError>(!files.empty(), folder.string(), ": folder holds no .txt file");
+    return files;
+  };
+  const FilesByStem truths = list(truth);
+  return pair_files(predictions, list(predictions), truth, truths);
 }
 
 }  // namespace voxshift

@@ -32,4 +32,8 @@ struct LabelPair {
 std::vector<LabelPair> pair_labels(const std::filesystem::path& predictions, const std::filesystem::path& truth,
                                    const std::string& sequence, const Protocol& protocol);
 
+/// Every .txt file of a folder of ground truth with the prediction of the same name, sorted by name. Throws IoError as
+/// pair_labels.
+std::vector<LabelPair> pair_boxes(const std::filesystem::path& predictions, const std::filesystem::path& truth);
+
 }  // namespace voxshift

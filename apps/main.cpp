@@ -12,6 +12,7 @@
 #include <new>
 
 #include "commands.h"
+#include "eval_options.h"
 #include "modules.h"
 #include "report.h"
 #include "scan_commands.h"
@@ -39,27 +40,6 @@ std::string valid_skip(const std::string& skip) {
   } catch (const InvalidArgument& error) {
     return error.what();
   }
-}
-
-void add_eval(CLI::App& app, EvalOptions& options) {
-  CLI::App& command = *app.add_subcommand("eval", "Score predicted labels: mIoU, accuracy, IoU per class, confusion");
-  command
-      .add_option("--pred", options.predictions,
-                  "Folder of predicted .label files, or the root above sequences/08/predictions")
-      ->required()
-      ->type_name("DIR");
-  command.add_option("--gt", options.truth, "Folder of true .label files, or the root above sequences/08/labels")
-      ->required()
-      ->type_name("DIR");
-  command.add_option("--sequence", options.sequence, "Sequence below such a root")->capture_default_str();
-  command
-      .add_option("--protocol", options.protocol,
-                  "Classes, raw ids and scores: semantickitti (official), spvnas, nuscenes or waymo")
-      ->capture_default_str()
-      ->type_name("NAME");
-  command.add_flag("--confusion", options.confusion, "Print the confusion matrix, too");
-  command.add_flag("--json", options.json, "Print one JSON object in place of the tables");
-  command.add_option("--picture", options.picture, "Draw the confusion matrix (.png)")->type_name("FILE");
 }
 
 void add_info(CLI::App& app, InfoOptions& options) {
@@ -257,7 +237,8 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("detect")) return detect(detect_options);
   if (app.got_subcommand("run")) return run_network(run_options);
   if (app.got_subcommand("view")) return view(view_options);
-  if (app.got_subcommand("eval")) return evaluate_labels(eval_options);
+  if (app.got_subcommand("eval"))
+    return eval_options.detections.empty() ? evaluate_labels(eval_options) : evaluate_detections(eval_options);
   if (app.got_subcommand("info")) return info(info_options);
   if (app.got_subcommand("new")) return new_model(new_options);
   if (app.got_subcommand("recognize")) return recognize(recognize_options);
