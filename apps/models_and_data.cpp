@@ -4,6 +4,8 @@
 #include <voxshift/synth/lidar.h>
 #include <voxshift/synth/video.h>
 #include <voxshift/tasks/calibrate.h>
+#include <voxshift/tasks/detection_score.h>
+#include <voxshift/tasks/detector.h>
 #include <voxshift/tasks/protocol.h>
 #include <voxshift/tasks/segmenter.h>
 
@@ -23,11 +25,13 @@ namespace {
 namespace fs = std::filesystem;
 
 void print_parameters(const Model& model) {
-  std::printf("%-34s %-15s %-18s %12s\n", "tensor", "op", "shape", "parameters");
+  int width = 34;
+  for (const auto& [tensor, array] : model.parameters()) width = std::max(width, static_cast<int>(tensor.size()));
+  std::printf("%-*s %-15s %-18s %12s\n", width, "tensor", "op", "shape", "parameters");
   for (const Node& node : model.graph().nodes)
     for (const auto& [role, tensor] : node.parameters) {
       const Array& array = model.parameters().at(tensor);
-      std::printf("%-34s %-15s %-18s %12lld\n", tensor.c_str(), node.op.c_str(), to_string(array.shape()).c_str(),
+      std::printf("%-*s %-15s %-18s %12lld\n", width, tensor.c_str(), node.op.c_str(), to_string(array.shape()).c_str(),
                   static_cast<long long>(array.count()));
     }
 }
@@ -48,9 +52,9 @@ int class_count(const std::string& profile) {
 
 // KITTI's annotators judge by eye; here the points that lie on the object decide.
 int occlusion(std::int64_t points) {
-  if (points >= 50) return 0;
-  if (points >= 15) return 1;
-  return points >= 5 ? 2 : 3;
+  for (const DetectionLevel& level : kDetectionLevels)
+    if (points >= level.points) return level.occlusion;
+  return kDetectionLevels.back().occlusion + 1;
 }
 
 void write_boxes(const fs::path& labels, const fs::path& calib, const std::vector<SynthObject>& objects) {
@@ -108,6 +112,13 @@ int video_info(const InfoOptions& options, const Model& model, const FrameProfil
   return 0;
 }
 
+// A line per layer of a run on a simulated scan.
+void print_run(const RunReport& run, const Session& session, std::int64_t points, const char* rows) {
+  std::printf("\nOn a synthetic scan of %lld points, %lld %s: %.1f GMAC\n", static_cast<long long>(points),
+              static_cast<long long>(run.voxels), rows, static_cast<double>(run.macs) / 1e9);
+  print_layers(run, runtime(session.device()).fma_peak(session.device(), session.threads()));
+}
+
 }  // namespace
 
 int info(const InfoOptions& options) {
@@ -141,6 +152,13 @@ int info(const InfoOptions& options) {
               profile.name.c_str(), cells);
   print_parameters(model);
 
+  if (model.detection() && profile.cloud) {
+    Detector detector = about(options.model, [&] { return Detector(model); });
+    detector.session().report_layers(true);
+    detector.detect(simulated_points(profile, 1));
+    print_run(detector.report(), detector.session(), detector.report().points, "in range");
+    return 0;
+  }
   const Graph& graph = model.graph();
   if (model.classes().empty() || graph.outputs.size() > 1 || !model.has_profile()) {
     std::printf("\nInputs:");
@@ -157,12 +175,8 @@ int info(const InfoOptions& options) {
   // MACs depend on the scan, so they are counted on one.
   Segmenter segmenter = about(options.model, [&] { return Segmenter(model); });
   segmenter.segment(simulated_points(profile, 1));
-  const SegmentReport& run = segmenter.report();
-  std::printf("\nOn a synthetic scan of %lld points, %lld %s: %.1f GMAC\n", static_cast<long long>(run.points),
-              static_cast<long long>(run.voxels), profile.blocks ? "in blocks" : "voxels",
-              static_cast<double>(run.macs) / 1e9);
-  const Session& session = segmenter.session();
-  print_layers(run, runtime(session.device()).fma_peak(session.device(), session.threads()));
+  print_run(segmenter.report(), segmenter.session(), segmenter.report().points,
+            profile.blocks ? "in blocks" : "voxels");
   return 0;
 }
 

@@ -69,7 +69,9 @@ void draw_box_panel(cv::Mat panel, const DetectedScan& detected) {
 void voxshift_opencv_draw_detections(const DetectedScan& detected, std::vector<std::uint8_t>& png) {
   cv::Mat image = empty_picture(), map = map_of(image);
   std::vector<MapPoint> points = points_around(detected);
-  const Frame frame = frame_of(points);
+  Frame frame = frame_of(points);
+  for (const FoundBox& found : detected.boxes)
+    frame.half = std::max({frame.half, 1.05 * std::abs(found.box.x - frame.x), 1.05 * std::abs(found.box.y - frame.y)});
   draw_points_on_map(map, frame, points);
   for (auto found = detected.boxes.rbegin(); found != detected.boxes.rend(); ++found)
     draw_box(map, frame, found->box,

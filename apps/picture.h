@@ -45,8 +45,8 @@ struct ConfusionPicture {
 std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture);
 
 /// Draws the boxes of a scan from above, in the colours of their classes over grey points, with a line from the centre
-/// to the front, and a legend that counts them; returns the bytes of a PNG. The map is that of draw_picture. Throws
-/// BackendUnavailable where this build has no OpenCV.
+/// to the front, and a legend that counts them; returns the bytes of a PNG. The map is that of draw_picture, wider
+/// where boxes are. Throws BackendUnavailable where this build has no OpenCV.
 std::vector<std::uint8_t> draw_detections(const DetectedScan& detected);
 
 }  // namespace voxshift

@@ -68,17 +68,19 @@ void print_scan(const ScanStats& stats) {
 }
 
 void print_layers(const RunReport& report, double peak) {
-  std::printf("  %-24s %-26s %8s %5s %5s %9s %10s %9s %7s\n", "layer", "op", "rows", "in", "out", "pairs", "MMAC", "ms",
-              "of peak");
+  int width = 24;
+  for (const LayerReport& layer : report.layers) width = std::max(width, static_cast<int>(layer.name.size()));
+  std::printf("  %-*s %-26s %8s %5s %5s %9s %10s %9s %7s\n", width, "layer", "op", "rows", "in", "out", "pairs", "MMAC",
+              "ms", "of peak");
   for (const LayerReport& layer : report.layers) {
     const double fraction = layer.seconds > 0 ? static_cast<double>(layer.macs) / layer.seconds / peak : 0;
-    std::printf("  %-24s %-26s %8lld %5lld %5lld %9lld %10.1f %9.2f %6.0f%%\n", layer.name.c_str(), layer.kind.c_str(),
-                static_cast<long long>(layer.rows), static_cast<long long>(layer.in_channels),
+    std::printf("  %-*s %-26s %8lld %5lld %5lld %9lld %10.1f %9.2f %6.0f%%\n", width, layer.name.c_str(),
+                layer.kind.c_str(), static_cast<long long>(layer.rows), static_cast<long long>(layer.in_channels),
                 static_cast<long long>(layer.out_channels), static_cast<long long>(layer.pairs),
                 static_cast<double>(layer.macs) / 1e6, layer.seconds * kMilli, 100 * fraction);
   }
   const double total = static_cast<double>(report.macs);
-  std::printf("  %-24s %-26s %8s %5s %5s %9s %10.1f %9.2f %6.0f%%\n", "network", "", "", "", "", "", total / 1e6,
+  std::printf("  %-*s %-26s %8s %5s %5s %9s %10.1f %9.2f %6.0f%%\n", width, "network", "", "", "", "", "", total / 1e6,
               report.network_seconds * kMilli, 100 * total / report.network_seconds / peak);
 }
 

@@ -24,6 +24,8 @@ struct CloudOptions {
   std::int64_t max_voxels = 0;  ///< in the order of their first points; 0: any number
   std::int64_t sweeps = 1;      ///< scans that are given at once; of several the last column is the age in seconds
   float remission = 1;          ///< of a perfect reflector, in the fourth column
+
+  bool operator==(const CloudOptions&) const = default;
 };
 
 /// Preprocessing of one model. Features are the first `scale.size()` columns of the points, each multiplied by its

@@ -141,6 +141,7 @@ Profile profile_from_json(const json& given) {
   document.expect(profile.voxelize.range || profile.voxelize.axes == CellAxes::kCartesian, "axes",
                   "a range where it is cylindrical", given.value("axes", json()));
   document.expect_no_more();
+  if (profile.cloud) check_valid(profile);
   return profile;
 }
 

@@ -1,9 +1,10 @@
-// A segmenter calls the allocator for nothing but its results once it has seen its largest scan.
+// A segmenter, and a detector, calls the allocator for nothing but its results once it has seen its largest scan.
 #include <gtest/gtest.h>
 #include <voxshift/networks/minkunet.h>
 #include <voxshift/networks/pvcnn.h>
 #include <voxshift/networks/spvcnn.h>
 #include <voxshift/synth/lidar.h>
+#include <voxshift/tasks/detector.h>
 #include <voxshift/tasks/model.h>
 #include <voxshift/tasks/segmenter.h>
 
@@ -82,6 +83,32 @@ TEST_P(SessionAllocation, ASecondTensorTakesItsLogitsOnly) {
   for (const SparseTensor& x : {large, small, large}) {
     const long results = calls_in([&] { Array({x.size(), 19}, DType::kF32); });
     EXPECT_EQ(calls_in([&] { segmenter.session().forward(x); }), results);
+  }
+}
+
+TEST_P(SessionAllocation, ASecondScanTakesItsBoxesOnly) {
+  for (const char* arch : {"second", "pointpillars", "centerpoint"}) {
+    SCOPED_TRACE(arch);
+    ModelSpec spec;
+    spec.arch = arch;
+    spec.width = 1.0 / 16;
+    if (spec.arch == "centerpoint") spec.profile = "lidar", spec.classes = 4;
+    const Model model = Model::create(spec);
+    const SynthScan scan = synth_lidar(1);
+    Detector detector(model, Device::cpu(), GetParam());
+    const auto all = static_cast<std::int64_t>(scan.labels.size());
+    const std::int64_t most = detector.detect(first_points(scan, all)).scores.count();
+    EXPECT_GT(most, 5);
+    for (const std::int64_t n : {all, all / 2, std::int64_t{1}, std::int64_t{0}, all}) {
+      SCOPED_TRACE(n);
+      const Array points = first_points(scan, n);
+      const std::int64_t found = detector.detect(points).scores.count();
+      const long results = calls_in([&] {
+        [[maybe_unused]] const Detections result{Array({found, 7}, DType::kF32), Array({found}, DType::kF32),
+                                                 Array({found}, DType::kI32)};
+      });
+      EXPECT_EQ(calls_in([&] { detector.detect(points); }), results);
+    }
   }
 }
 

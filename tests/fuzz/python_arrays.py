@@ -140,6 +140,7 @@ IMAGE = vs.from_dense(np.ones((1, 4, 4, 4), np.float32))
 OBJECTS = MODELS + [CLIPS, IMAGE, vs.three_nearest(np.ones((4, 3), np.float32), np.eye(3, dtype=np.float32)), vs.ConfusionMatrix(3),
                     vs.LabelSmoother(2), vs.StreamingShift(4),
                     vs.MaskedLayer.conv2d(4, 4, np.ones((4, 4, 3, 3), np.float32), padding=1)]
+OBJECTS += [vs.Detector(vs.Model.new("pointpillars", width=0.0625, threads=1))]
 OBJECTS += [vs.Recognizer(CLIPS, skip=skip, threads=1) for skip in ("off", "exact", 0.1)]
 
 

@@ -72,6 +72,7 @@ def things(clip_model):
         "SparseTensor with repeats": vs.SparseTensor(repeated, np.concatenate([feats, feats[:7]]), reduce="sum"),
         "SparseTensor of an op": vs.max_pool(x, 2, stride=2),
         "SparseTensor without rows": vs.SparseTensor(coords[:0], feats[:0]),
+        "Detections": vs.Detector(vs.Model.new("pointpillars", width=0.0625, threads=1)).detect(points * np.float32([20, 8, -2, 1])),
         "PointCloud": cloud_of_a_file(points),
         "Voxels": vs.voxelize(points, 0.2, range=((0, 0, 0), (0.9, 0.9, 0.9)), reduce="mean"),
         "NearestNeighbors": vs.knn_search(points, points[:9], 4),
@@ -85,8 +86,8 @@ def things(clip_model):
 
 
 DATA = {"SparseTensor", "Voxels", "NearestNeighbors", "RaggedNeighbors", "Interpolation", "ClassInfo", "ConfusionMatrix"}
-DATA |= {"Coordinates", "FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
-REFUSED = {"ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer"}
+DATA |= {"Coordinates", "Detections", "FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
+REFUSED = {"Detector", "ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer"}
 
 
 def test_every_class_is_data_or_refused():
@@ -135,6 +136,7 @@ def test_models(small_model, clip_model, again):
 def test_what_cannot_be_pickled_says_why(clip_model, again):
     weight = np.zeros((1, 1, 1, 1), np.float32)
     refused = [
+        vs.Detector(vs.Model.new("pointpillars", width=0.0625, threads=1)),
         vs.ThreadPool(1),
         vs.Recognizer(clip_model),
         vs.LabelSmoother(),

@@ -19,6 +19,7 @@ void expect_same(const Profile& a, const Profile& b) {
   EXPECT_EQ(a.scale, b.scale);
   EXPECT_TRUE(a.blocks == b.blocks);
   EXPECT_TRUE(a.frames == b.frames);
+  EXPECT_TRUE(a.cloud == b.cloud);
   EXPECT_EQ(a.voxelize.voxel_size, b.voxelize.voxel_size);
   EXPECT_EQ(a.voxelize.axes, b.voxelize.axes);
   EXPECT_EQ(a.voxelize.rounding, b.voxelize.rounding);
@@ -132,6 +133,32 @@ TEST(Profile, CylindricalCells) {
   EXPECT_EQ(profile.voxelize.axes, CellAxes::kCylindrical);
   EXPECT_EQ(profile.voxelize.voxel_size.each, (std::array<float, 3>{0.1f, 0.02f, 0.2f}));
   expect_same(profile_from_json(json::parse(to_json(profile).dump())), profile);
+}
+
+TEST(Profile, WholeScans) {
+  const json good = to_json(find_profile("nuscenes-pillars"));
+  EXPECT_EQ(good.at("cloud"),
+            json::parse(R"({"max_points": 20, "max_voxels": 40000, "sweeps": 10, "remission": 255.0})"));
+  const auto with = [&](const char* key, const char* value, const std::vector<std::string>& parts) {
+    json document = good;
+    document["cloud"][key] = json::parse(value);
+    SCOPED_TRACE(key);
+    expect_throw([&] { profile_from_json(document); }, parts);
+  };
+  with("max_points", "-1", {"max_points of cloud", "found -1"});
+  with("max_voxels", "1.5", {"max_voxels of cloud", "whole"});
+  with("sweeps", "0", {"sweeps of cloud", "1 to 100", "found 0"});
+  with("remission", "0", {"remission of cloud", "above 0"});
+  with("points", "3", {"unknown key \"points\""});
+  json document = good;
+  document.erase("range");
+  expect_throw([&] { profile_from_json(document); }, {"cloud", "a range"});
+  document = good;
+  document["scale"] = {1, 1, 1, 0.5, 1};
+  expect_throw([&] { profile_from_json(document); }, {"cloud", "scale of 1"});
+  document = good;
+  document["relative_to"] = "tile";
+  expect_throw([&] { profile_from_json(document); }, {"cloud", "sensor"});
 }
 
 TEST(Profile, WordsInTheFile) {
