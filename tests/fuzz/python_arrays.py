@@ -30,7 +30,7 @@ USUAL = {
     "grad": ["nc", "kc", "nkc", "3nkc"], "bias": ["c"], "scale": ["c"], "shift": ["c"], "mean": ["c"], "variance": ["c"],
     "residual": ["nc"], "out": ["nc"], "indices": ["in", "ink", "ln"], "inverse": ["in", "ln"], "row_splits": ["l2", "i2", "l3"],
     "query_splits": ["l2"], "center_splits": ["l2"], "mask": ["bn"], "dense": ["nkkkc", "nkc"], "grid": ["cnnn", "1nnnc"],
-    "frame": ["bFF3"], "frames": ["bnFF3", "b1FF3"], "logits": ["3"], "predicted": ["bn"], "truth": ["bn"], "labels": ["in"],
+    "boxes": ["n7", "n9"], "scores": ["n"], "classes": ["in"], "frame": ["bFF3"], "frames": ["bnFF3", "b1FF3"], "logits": ["3"], "predicted": ["bn"], "truth": ["bn"], "labels": ["in"],
 }
 
 def alternatives(annotation):
