@@ -104,6 +104,23 @@ def test_maps_of_real_scans(arch, scan, columns):
     expect_equal_maps(model, arch, "mmdet3d", np.ascontiguousarray(points), torch.float32)
 
 
+BIASED = {  # of OpenPCDet's CenterPoint; mmdetection3d has none in front of norms
+    "backbone_3d.conv1.0.conv1", "backbone_3d.conv4.2.conv2", "dense_head.shared_conv.0",
+    "dense_head.heads_list.0.center.0.0", "dense_head.heads_list.5.hm.0.0",
+}  # fmt: skip
+
+
+def test_biases_are_those_of_the_checkpoints():
+    names = set(vs.Model.new("centerpoint", width=0.125, style="openpcdet").parameters())
+    assert all(f"{name}.bias" in names for name in BIASED)
+    # Convolutions with a bias beside those: the last of each of six maps in six groups.
+    biased = {name[:-5] for name in names if name.endswith(".bias") and name[:-5] + ".running_mean" not in names}
+    assert len(biased) == 8 * 2 + 1 + 36 * 2
+    names = set(vs.Model.new("centerpoint", width=0.125).parameters())
+    biased = {name[:-5] for name in names if name.endswith(".bias") and name[:-5] + ".running_mean" not in names}
+    assert biased == {f"pts_bbox_head.task_heads.{g}.{m}.1" for g in range(6) for m in ("reg", "height", "dim", "rot", "vel", "heatmap")}
+
+
 # Boxes
 
 
@@ -202,7 +219,7 @@ def with_selection(model, **changes):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("arch, high, classes, style, changes", [
     ("second", False, 3, "mmdet3d", {"candidates": 400, "most": 300}),
-    ("second", False, 3, "openpcdet", {"candidates": 300, "most": 20, "overlap": 0.3}),
+    ("second", False, 3, "openpcdet", {"candidates": 60, "most": 20, "overlap": 0.3}),
     ("pointpillars", True, 10, "mmdet3d", {"score_threshold": 0.01, "most_size": 6}),
     ("centerpoint", True, 10, "mmdet3d", {"score_threshold": 0.15, "lowest": [4, -6, -10]}),
     ("centerpoint", True, 4, "openpcdet", {"score_threshold": 0.12, "per_class": True, "radius": 1.5}),
@@ -249,12 +266,34 @@ def test_maps_that_are_no_numbers(small, synthetic_points):
     broken[name] = np.full(4, np.nan, np.float32)
     assert len(vs.Detector(small.with_parameters(broken)).detect(synthetic_points)) == 0
     broken = dict(small.parameters())
-    for what, value in (("size", 1e9), ("height", np.inf), ("offset", np.nan)):
+    for what, value in (("size", 1e9), ("height", np.inf), ("offset", np.nan), ("rotation", np.nan)):
         name = small.detection["heads"][0][what] + ".bias"
         values = np.full_like(small.parameters()[name], value)
         sure = small.parameters()[small.detection["heads"][0]["heatmap"] + ".bias"] + 20  # every cell is a candidate
         changed = {**small.parameters(), name: values, small.detection["heads"][0]["heatmap"] + ".bias": sure}
         assert len(vs.Detector(small.with_parameters(changed)).detect(synthetic_points)) == 0
+
+
+@pytest.mark.parametrize("limits", [(2, 0), (0, 120), (1, 90)])
+def test_limits_of_voxels(limits, tmp_path, synthetic_points):
+    profile = profile_file(tmp_path, True, 4, *limits)
+    model = vs.Model.new("centerpoint", width=0.125, classes=4, profile=profile, seed=2)
+    detector = vs.Detector(model)
+    found = detector.detect(synthetic_points)
+    kept = points_of(synthetic_points, settings_of(model))
+    assert detector.report["dropped"] == len(synthetic_points) - len(kept)
+    inside = points_of(synthetic_points, {**settings_of(model), "max_points": 0, "max_voxels": 0})
+    assert 0 < len(kept) < len(inside)
+    boxes, scores, ids = boxes_by_loops(model, kept)
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
+    np.testing.assert_allclose(found.boxes, boxes, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(found.classes, ids)
+
+
+def test_layers_that_share_tensors_are_calibrated_on_points(tmp_path):
+    model = vs.Model.new("pointpillars", width=0.25, profile=profile_file(tmp_path, True, 4, 2))
+    variance = model.parameters()["voxel_encoder.pfn_layers.0.norm.running_var"]
+    assert np.median(variance) > 1e-4  # of rows of zeros it would be 0
 
 
 def test_missing_columns_are_zero(tmp_path, synthetic_points):
