@@ -9,6 +9,7 @@ try:
 except ImportError as error:
     raise ImportError("voxshift.torch needs PyTorch: pip install torch, or Debian's python3-torch") from error
 
+from voxshift.torch.detection import anchor_targets, center_targets, detection_loss
 from voxshift.torch.functional import batch_norm, conv3d, linear
 from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, LeakyReLU, Linear, ReLU, SubMConv3d
 from voxshift.torch.network import SPVCNN, MinkUNet, Network, TSMMobileNetV2, load, save, to_model
@@ -47,11 +48,14 @@ __all__ = [
     "SubMConv3d",
     "SumPool3d",
     "TSMMobileNetV2",
+    "anchor_targets",
     "avg_pool",
     "batch_norm",
     "cat",
+    "center_targets",
     "conv2d",
     "conv3d",
+    "detection_loss",
     "devoxelize",
     "global_avg_pool",
     "global_max_pool",

@@ -10,21 +10,23 @@ class Gradient(NamedTuple):
 
     function: Callable
     of: str
+    counts_clouds: bool = False
 
 
 OPS = vs.graph_ops()
 _registered: dict[str, Gradient] = {}
 
 
-def gradient(op: str, of: str) -> Callable[[Callable], Callable]:
+def gradient(op: str, of: str, counts_clouds: bool = False) -> Callable[[Callable], Callable]:
     """Registers a function under the op's name.
 
-    of: what its inputs are: "rows", features [N, C] of anything, as its result; "voxels", SparseTensors; "images", Images.
+    of: what its inputs are: "rows", features [N, C] of anything, as its result; "voxels", SparseTensors; "images", Images;
+    "points", Points, or Points and others. counts_clouds: the function takes clouds=, how many the network was given.
     A function returns NotImplemented for attributes that it has no gradient with.
     """
 
     def register(function):
-        _registered[op] = Gradient(function, of)
+        _registered[op] = Gradient(function, of, counts_clouds)
         return function
 
     return register

@@ -9,15 +9,16 @@ from torch import nn
 
 import voxshift as vs
 from voxshift.torch import functional, recording, video
+from voxshift.torch.clouds import Clouds
 from voxshift.torch.gradients import OPS, gradient_of
 from voxshift.torch.library import Library
 from voxshift.torch.sparse_tensor import SparseTensor, check_together
-from voxshift.torch.values import Images, Rows
+from voxshift.torch.values import Images, Points, Rows
 
 Classes = Union[int, Sequence, None]
 Profile = Union[str, dict, None]
 
-_KINDS = {"voxels": SparseTensor, "images": Images}
+_KINDS = {"voxels": SparseTensor, "images": Images, "points": Points}
 
 
 class _Step:
@@ -30,9 +31,9 @@ class _Step:
         self.last_used = []  # values that no later step reads
 
 
-def _fuse(nodes, output):
+def _fuse(nodes, outputs):
     """Steps in the nodes' order. batch_norm -> [add] -> activation becomes one step, at the place of its last node."""
-    users = {output: [None]}
+    users = {output: [None] for output in outputs}
     for node in nodes:
         for value in node["inputs"]:
             users.setdefault(value, []).append(node)
@@ -64,14 +65,23 @@ def _fuse(nodes, output):
 
 def _kind_of(inputs):
     """What all of them are, in the words of `gradient`."""
-    return next((kind for kind, type_ in _KINDS.items() if all(isinstance(x, type_) for x in inputs)), "rows")
+    first = "points" if isinstance(inputs[0], Points) else "rows"
+    return next((kind for kind, type_ in _KINDS.items() if all(isinstance(x, type_) for x in inputs)), first)
+
+
+def _clouds_of(given):
+    """How many clouds a network's input has; of voxels the batches up to the last that has any."""
+    if isinstance(given, Points):
+        return len(given.clouds)
+    coords = given.coordinates.coords
+    return int(coords[:, 0].max()) + 1 if len(coords) else 0
 
 
 class Network(nn.Module):
     """The network of a voxshift.Model as a module with gradients.
 
     state_dict has the names of the model file: weights and biases are parameters, running statistics buffers. forward
-    takes what the network takes and gives its output, float32: for networks on voxels a SparseTensor, and a tensor [N, classes]
+    takes what the network takes and gives its output, float32, of a network with several a dict of them by name: for networks on voxels a SparseTensor, and a tensor [N, classes]
     with rows in the order of x's; for networks on points float32 [N, C], x y z first, of which rows [row_splits[b],
     row_splits[b + 1]) are cloud b, and [N, classes]; for networks on frames float32 [clips * n_segment, H, W, 3], normalised,
     the frames of each clip one after the other, and [clips * n_segment, classes]. Images are [images, H, W, channels].
@@ -83,13 +93,11 @@ class Network(nn.Module):
         super().__init__()
         self.model = model
         self._graph = graph = model.graph
-        if len(graph["outputs"]) > 1:
-            raise vs.InvalidArgument(f"[Network] expects a network with one output, found {graph['outputs']}")
         inputs = graph.get("inputs", [{"name": "input", "kind": graph.get("input")}])
         if len(inputs) > 1:
             names = [given["name"] for given in inputs]
             raise vs.InvalidArgument(f"[Network] expects a network with one input, found {names}")
-        self.input, self.output = inputs[0], graph["outputs"][0]
+        self.input, self.outputs = inputs[0], list(graph["outputs"])
         self._places = {}
         statistics = {
             name
@@ -99,7 +107,7 @@ class Network(nn.Module):
         }
         for name, values in model.parameters().items():
             self._register(name, torch.from_numpy(values.copy()), name in statistics)
-        self.steps = _fuse(graph["nodes"], self.output)
+        self.steps = _fuse(graph["nodes"], self.outputs)
         # Nodes whose value is the library's. Those that their attributes or rows decide join when they are reached.
         self._of_library = {node["name"] for node in graph["nodes"] if gradient_of(node["op"], None) is None}
         self._find_last_uses()
@@ -118,7 +126,7 @@ class Network(nn.Module):
         self._places[name] = (module, leaf)
 
     def _find_last_uses(self):
-        seen = {self.output}
+        seen = set(self.outputs)
         for step in reversed(self.steps):
             step.last_used = [value for value in dict.fromkeys(step.inputs) if value not in seen]
             seen.update(step.inputs)
@@ -141,18 +149,20 @@ class Network(nn.Module):
         x: Union[SparseTensor, torch.Tensor],
         n_segment: int = 1,
         row_splits: Union[torch.Tensor, np.ndarray, None] = None,
-    ) -> torch.Tensor:
-        values = {self.input["name"]: self._input(x, n_segment, row_splits)}
-        operands = (values[self.input["name"]], row_splits)
+    ) -> Union[torch.Tensor, dict[str, torch.Tensor]]:
+        given = self._input(x, n_segment, row_splits)
+        values = {self.input["name"]: given}
+        operands = (given, row_splits)
         library = Library(self._graph, self.tensor, operands, self._trained(), self._of_library)
         for step in self.steps:
             inputs = [values[name] for name in step.inputs]
-            values[step.output] = self._run(step, inputs, library)
+            values[step.output] = self._run(step, inputs, library, given)
             values.update(zip(step.inputs, inputs))
             for name in step.last_used:
                 del values[name]
-        value = values[self.output]
-        return value.images if isinstance(value, Images) else value.feats
+        found = {name: values[name] for name in self.outputs}
+        found = {name: x.images if isinstance(x, Images) else x.feats for name, x in found.items()}
+        return found if len(found) > 1 else found[self.outputs[0]]
 
     def _input(self, x, n_segment, row_splits):
         takes = self.input["kind"]
@@ -164,14 +174,14 @@ class Network(nn.Module):
             return Images.of(x, n_segment)
         if takes == "points" and x.dim() != 2:
             raise vs.InvalidArgument(f"[Network] expects points [N, C], found {tuple(x.shape)}")
-        return x if takes == "voxels" else Rows(x)
+        return x if takes == "voxels" else Points(x, Clouds(x, row_splits))
 
     def _trained(self):
         """The batch norms, by node, that normalise by their rows."""
         norms = [step for step in self.steps if step.op == "batch_norm" and self.training]
         return {step.node["name"] for step in norms if self.tensor(step.parameters["weight"]).requires_grad}
 
-    def _run(self, step, inputs, library):
+    def _run(self, step, inputs, library, given):
         """The value of a step; an input that later steps shall take instead is changed in the list."""
         tensors = {role: self.tensor(name) for role, name in step.parameters.items()}
         kind = _kind_of(inputs)
@@ -185,6 +195,8 @@ class Network(nn.Module):
             if kind == "voxels":
                 check_together(step.op, inputs)
             return inputs[0].with_feats(found.function(*(x.feats for x in inputs), **named))
+        if found.counts_clouds:
+            named["clouds"] = _clouds_of(given)
         value = found.function(*inputs, **named)
         if value is NotImplemented:
             return library.value(step, inputs, tensors.values())

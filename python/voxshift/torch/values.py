@@ -13,6 +13,17 @@ class Rows:
         return Rows(feats)
 
 
+class Points(Rows):
+    """feats [N, C] of the points that the network was given, its clouds."""
+
+    def __init__(self, feats, clouds):
+        super().__init__(feats)
+        self.clouds = clouds
+
+    def with_feats(self, feats):
+        return Points(feats, self.clouds)
+
+
 class Images:
     """feats [M * H * W, C], the pixels of M images: frames, of clips of n_segment, or bird's-eye views, which are one clip."""
 

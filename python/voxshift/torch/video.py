@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch.functional import array, linear, per_axis, tensor_of
 from voxshift.torch.gradients import gradient
+from voxshift.torch.images import torch_conv2d
 from voxshift.torch.values import Rows
 
 
@@ -77,8 +78,10 @@ def temporal_shift(
 @gradient("conv2d", of="images")
 def _conv2d_of_images(x, *, stride, padding, dilation, **options):
     strides, paddings, dilations = (set(per_axis(value, 2)) for value in (stride, padding, dilation))
-    if len(strides) > 1 or len(paddings) > 1 or dilations != {1}:
-        return NotImplemented
+    kernel = options["weight"].shape[2:]
+    is_dense = options["groups"] == 1 and max(kernel) > 1 and x.n_segment >= x.images.shape[0]
+    if is_dense or len(strides) > 1 or len(paddings) > 1 or dilations != {1} or kernel[0] != kernel[1]:
+        return torch_conv2d(x, stride=stride, padding=padding, dilation=dilation, **options)
     return x.with_images(conv2d(x.images, stride=strides.pop(), padding=paddings.pop(), **options))
 
 

@@ -5,10 +5,10 @@ import sys
 import warnings
 
 import voxshift as vs
-from voxshift.train import lidar, video
+from voxshift.train import detect, lidar, video
 from voxshift.train.loop import Failure
 
-PROGRAMS = {"lidar": lidar, "video": video}
+PROGRAMS = {"lidar": lidar, "detect": detect, "video": video}
 
 
 def main(arguments=None):

@@ -1,0 +1,204 @@
+"""Trains CenterPoint on pillars to find boxes in LiDAR scans: on simulated ones, or on a folder in KITTI's layout."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import voxshift as vs
+import voxshift.torch as vst
+from voxshift.train import boxes, loop, scans
+
+SUMMARY = "train a network that finds boxes in LiDAR scans"
+CLASSES = [
+    ("car", 10, (100, 150, 245)),
+    ("truck", 18, (80, 30, 180)),
+    ("pedestrian", 30, (255, 30, 30)),
+    ("cyclist", 31, (255, 40, 200)),
+]
+PASTED = {"car": 10, "truck": 3, "pedestrian": 6, "cyclist": 5}  # objects of other scans in one at most
+LOSSES = {"heatmap": 1.0, "offset": 1.0, "height": 1.0, "size": 1.0, "rotation": 1.0}
+
+
+def add_arguments(parser):
+    loop.add_arguments(parser, steps=8000, lr=3e-3, batch_size=4)
+    add = parser.add_argument
+    add("--width", type=float, default=0.375, help="factor of all channel counts (default %(default)s)")
+    add("--init", type=Path, metavar="MODEL", help="start from this model file instead of random weights")
+    add("--data", type=Path, action="append", metavar="DIR", help="scans with boxes in KITTI's layout; repeatable")
+    add("--val-data", type=Path, action="append", metavar="DIR", help="scans with boxes to evaluate on")
+    add("--camera-only", action="store_true", help="of --data's scans only what the camera sees: KITTI labels no more")
+    add("--val-scans", type=loop.positive, default=24, help="scans an evaluation uses (default %(default)s)")
+    add("--reuse", type=loop.positive, default=8, help="examples made of each scan (default %(default)s)")
+    add("--crop", type=float, default=40.96, metavar="METRES",
+        help="side of the squares that examples are; 0: the whole range (default %(default)s)")
+    add("--no-paste", action="store_true", help="paste no objects of other scans into examples")
+    add("--float32", action="store_true", help="write the weights as float32 instead of float16")
+
+
+def new_model(options):
+    """CenterPoint on pillars of 0.32 m within 51.2 m, with one head for CLASSES."""
+    model = vs.Model.new("centerpoint", profile="lidar", classes=len(CLASSES), width=options.width, seed=options.seed)
+    detection = model.detection
+    detection["selection"].update(score_threshold=0.2, overlap=0.1, candidates=500, most=200)
+    return vs.Model.from_graph(
+        model.graph, model.parameters(), model.profile, CLASSES, model.arch, detection=detection
+    )
+
+
+def position_weights(model):
+    """The name of the linear layer's weight [C, 4 + 3 ..] that pillars' points go through, x and y its first columns; or None."""
+    nodes = {node["name"]: node for node in model.graph["nodes"]}
+    for node in model.graph["nodes"]:
+        before = nodes.get(node["inputs"][0])
+        if node["op"] == "linear" and before and before["op"] == "cat" and before["inputs"][0] not in nodes:
+            return node["parameters"]["weight"]
+    return None
+
+
+def with_range(model, lowest, highest):
+    """The model of pillars on another range: x and y of its corners in metres, multiples of the pillars."""
+    graph, detection = model.graph, model.detection
+    cells = [0, 0]
+    for node in graph["nodes"]:
+        if node["op"] == "voxelize_points":
+            node["lowest"][:2], node["highest"][:2] = [list(map(float, corner[:2])) for corner in (lowest, highest)]
+            cells = [round((highest[axis] - lowest[axis]) / node["voxel_size"][axis]) for axis in range(2)]
+        if node["op"] == "bird_eye_view":
+            node["shape"] = [*cells, node["shape"][2]]
+    for head in detection["heads"]:
+        head["range"] = {"lowest": [float(v) for v in lowest[:2]], "highest": [float(v) for v in highest[:2]]}
+    return vs.Model.from_graph(
+        graph, model.parameters(), model.profile, model.classes, model.arch, detection=detection
+    )
+
+
+def whole_range(model):
+    """((x, y, z), (x, y, z)): what the pillars of the model cover."""
+    for node in model.graph["nodes"]:
+        if node["op"] == "voxelize_points":
+            return tuple(np.broadcast_to(np.float32(node[side]), 3).tolist() for side in ("lowest", "highest"))
+    raise loop.Failure("a detector on pillars of points is wanted, as centerpoint is")
+
+
+def average_precision(found, truth, threshold=0.7, positions=40):
+    """AP over 40 recalls, the precision at each the highest from there on; both lists have an entry per scan.
+
+    found: (boxes [N, 7], scores [N]). truth: (boxes [M, 7], counts bool [M]); one that does not count may be found, or not.
+    """
+    scores, hits, total = [], [], 0
+    for (boxes_, scores_), (wanted, counts) in zip(found, truth):
+        total += int(counts.sum())
+        overlap = vs.boxes_iou_bev(boxes_, wanted) if len(boxes_) and len(wanted) else np.zeros((len(boxes_), len(wanted)))
+        taken = np.zeros(len(wanted), bool)
+        for i in np.argsort(-scores_, kind="stable"):
+            free = np.where(taken, 0, overlap[i]) if len(wanted) else np.zeros(0)
+            best = int(free.argmax()) if len(free) else -1
+            if best >= 0 and free[best] >= threshold:
+                taken[best] = True
+                if not counts[best]:
+                    continue
+                hits.append(True)
+            else:
+                hits.append(False)
+            scores.append(scores_[i])
+    if not total:
+        return float("nan")
+    order = np.argsort(-np.array(scores), kind="stable")
+    true = np.cumsum(np.array(hits, bool)[order])
+    precision = true / np.arange(1, len(true) + 1)
+    recall = true / total
+    return float(np.mean([precision[recall >= (k - 1e-9) / positions].max(initial=0) for k in range(1, positions + 1)]))
+
+
+OVERLAPS = {"car": 0.7, "truck": 0.7, "pedestrian": 0.5, "cyclist": 0.5}
+
+
+def evaluation(scenes, model, reach=40.0, least_points=5):
+    """network -> AP of boxes seen from above within `reach`, of each class, as evaluate of a loop.Task."""
+    names = [c.name for c in model.classes]
+
+    def evaluate(network):
+        detector = vs.Detector(model.with_parameters({n: network.tensor(n).detach().numpy().copy() for n in model.parameters()}))
+        results = [detector.detect(scene.points) for scene in scenes]
+        metrics = {}
+        for class_, name in enumerate(names):
+            found, truth = [], []
+            for scene, result in zip(scenes, results):
+                own = (result.classes == class_) & (np.hypot(*result.boxes[:, :2].T) < reach)
+                found.append((result.boxes[own, :7], result.scores[own]))
+                real = scene.classes == class_
+                near = np.hypot(*scene.boxes[:, :2].T) < reach
+                truth.append((scene.boxes[real], (near & (scene.counts() >= least_points))[real]))
+            metrics[name] = average_precision(found, truth, OVERLAPS.get(name, 0.5))
+        known = [value for value in metrics.values() if np.isfinite(value)]
+        first = metrics.get("car", float("nan"))
+        return {"ap": first if np.isfinite(first) else float(np.mean(known or [0])), **metrics}
+
+    return evaluate
+
+
+def network_of(model, crop):
+    """(network, side of the windows): on a window where the weights know no places, else on the model's range."""
+    name = position_weights(model)
+    if not crop or not name:
+        return vst.Network(model), 0
+    # A window is moved to the origin: the network must not know where it was.
+    network = vst.Network(with_range(model, [-crop / 2] * 2, [crop / 2] * 2))
+    weight = network.tensor(name)
+    with torch.no_grad():
+        weight[:, :2] = 0
+    mask = torch.ones_like(weight)
+    mask[:, :2] = 0
+    weight.register_hook(lambda grad: grad * mask)
+    return network, crop
+
+
+def run(options):
+    torch.manual_seed(options.seed)
+    model = vs.Model.load(options.init) if options.init else new_model(options)
+    if not model.detection or model.graph.get("input") != "points":
+        raise loop.Failure(f"{options.init}: a detector on pillars of points is wanted, as centerpoint is")
+    whole = whole_range(model)
+    crop = options.crop
+    name = position_weights(model)
+    if options.init and name and np.any(model.parameters()[name][:, :2]):
+        crop = 0  # it knows places
+    network, side = network_of(model, crop)
+    if not options.init:
+        network.reset_statistics()
+    names = [c.name for c in model.classes]
+    source = (boxes.FolderScenes(options.data, names, options.camera_only) if options.data
+              else boxes.SimulatedScenes(options.seed << 24, names, fixed_sensor=0.2))
+    held = (boxes.FolderScenes(options.val_data, names, options.camera_only) if options.val_data
+            else boxes.SimulatedScenes(scans.HELD_OUT, names, fixed_sensor=1.0))
+    count = min(options.val_scans, len(held)) if options.val_data else options.val_scans
+    wanted = [0 if options.no_paste else PASTED.get(name, 5) for name in names]
+    dataset = boxes.Examples(source, options.seed, options.reuse, model.profile, whole, side, wanted)
+    detection = network.model.detection
+
+    def loss(net, batch):
+        points, splits, of_scans, classes = batch
+        maps = net(points, row_splits=splits)
+        losses = vst.detection_loss(detection, maps, of_scans, classes, LOSSES)
+        loss.parts = {key: 0.98 * loss.parts.get(key, value.item()) + 0.02 * value.item() for key, value in losses.items()}
+        return sum(losses.values())
+
+    loss.parts = {}
+    evaluate = evaluation([held[i] for i in range(count)], model)
+
+    def export(net, path):
+        trained = model.with_parameters({n: net.tensor(n).detach().numpy().copy() for n in model.parameters()})
+        trained.save(path, half=not options.float32)
+
+    def evaluate_and_parts(net):
+        return {**evaluate(net), **{f"loss {key}": round(value, 4) for key, value in loss.parts.items()}}
+
+    rows = loop.train(loop.Task(network, dataset, boxes.collate, loss, evaluate_and_parts, export, "ap"), options)
+    if rows:
+        loop.write_atomically(options.out / "metrics.json",
+                              lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n"))
+        print(f"\n{options.out / 'model.safetensors'}: {rows[-1]['step']} steps, {rows[-1]['seconds'] / 60:.0f} minutes")
+        for name in names:
+            print(f"  {name:15s} AP {100 * rows[-1][name]:5.1f} %")
