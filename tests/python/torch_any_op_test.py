@@ -130,6 +130,8 @@ class Given:
         self.coordinates = vs.Coordinates(coords, stride=4, shape=(8, 6, 1))
         shape = {"voxels": (len(coords), 4), "points": (25, 4), "frames": (6, 6, 5, 4)}[base]
         self.values = random.uniform(-1, 1, shape).astype(np.float32)
+        for kink in (-0.5, 0, 0.7):  # of clip and relu: a step of the differences shall not cross it
+            self.values[np.abs(self.values - kink) < 0.02] += 0.04
 
     def run(self, model, values):
         if self.base == "voxels":
@@ -179,7 +181,7 @@ def expect_gradient_or_error(given, model, network, random):
     found = sum((g.numpy().astype(np.float64) * directions[name]).sum() for name, g in gradients.items())
     expected = differences(given, model, directions, along)
     size = np.sqrt(sum((g.norm() ** 2).item() for g in gradients.values()))
-    assert abs(found - expected) < 1e-2 * size, (found, expected, size, model.graph["nodes"])
+    assert abs(found - expected) <= 1e-2 * size, (found, expected, size, model.graph["nodes"])
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -134,7 +134,8 @@ def evaluation(scenes, model, reach=40.0, least_points=5):
             metrics[name] = average_precision(found, truth, OVERLAPS.get(name, 0.5))
         known = [value for value in metrics.values() if np.isfinite(value)]
         first = metrics.get("car", float("nan"))
-        return {"ap": first if np.isfinite(first) else float(np.mean(known or [0])), **metrics}
+        return {"ap": first if np.isfinite(first) else float(np.mean(known or [0])),
+                **{name: round(value, 4) if np.isfinite(value) else None for name, value in metrics.items()}}
 
     return evaluate
 
@@ -180,12 +181,15 @@ def run(options):
 
     def loss(net, batch):
         points, splits, of_scans, classes = batch
+        if loss.is_first:
+            scans.warn_of_remission(points, model.profile)
+        loss.is_first = False
         maps = net(points, row_splits=splits)
         losses = vst.detection_loss(detection, maps, of_scans, classes, LOSSES)
         loss.parts = {key: 0.98 * loss.parts.get(key, value.item()) + 0.02 * value.item() for key, value in losses.items()}
         return sum(losses.values())
 
-    loss.parts = {}
+    loss.parts, loss.is_first = {}, True
     evaluate = evaluation([held[i] for i in range(count)], model)
 
     def export(net, path):
@@ -201,4 +205,5 @@ def run(options):
                               lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n"))
         print(f"\n{options.out / 'model.safetensors'}: {rows[-1]['step']} steps, {rows[-1]['seconds'] / 60:.0f} minutes")
         for name in names:
-            print(f"  {name:15s} AP {100 * rows[-1][name]:5.1f} %")
+            if rows[-1][name] is not None:
+                print(f"  {name:15s} AP {100 * rows[-1][name]:5.1f} %")

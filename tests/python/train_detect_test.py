@@ -1,0 +1,165 @@
+"""Training of detectors: KITTI's folders, what is done to scenes, the score, and whole runs."""
+
+import csv
+
+import numpy as np
+import pytest
+import voxshift as vs
+
+torch = pytest.importorskip("torch", reason="voxshift.train needs PyTorch")
+
+from voxshift.train import boxes, detect, loop  # noqa: E402
+from voxshift.train.__main__ import main  # noqa: E402
+
+NAMES = ["car", "truck", "pedestrian", "cyclist"]
+# A camera that looks along the scanner's x: x right = -y, y down = -z, z ahead = x; 0.5 m above the scanner.
+CALIBRATION = "P2: 700 0 600 0 0 700 180 0 0 0 1 0\nR0_rect: 1 0 0 0 1 0 0 0 1\nTr_velo_to_cam: 0 -1 0 0 0 0 -1 0.5 1 0 0 0\n"
+
+
+def label_line(type_, box):
+    """KITTI's line of a box of the scanner: the bottom's centre in the camera's frame, rotation about its y."""
+    x, y, z, length, width, height, yaw = map(float, box)
+    right, down, ahead = -y, -(z - height / 2) + 0.5, x
+    return f"{type_} 0 0 0 0 0 0 0 {height} {width} {length} {right} {down} {ahead} {-yaw - np.pi / 2}\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("kitti")
+    for name in ("velodyne", "label_2", "calib"):
+        (root / name).mkdir()
+    for i in range(2):
+        points, _, objects = vs.synth_lidar(i, boxes=True)
+        points[::8].tofile(root / "velodyne" / f"{i:06d}.bin")
+        lines = [label_line(*pair) for pair in zip(objects["types"], objects["boxes"])]
+        (root / "label_2" / f"{i:06d}.txt").write_text("".join(lines) + "DontCare -1 -1 -10 0 0 1 1 -1 -1 -1 -1000 -1000 -1000 -10\n")
+        (root / "calib" / f"{i:06d}.txt").write_text(CALIBRATION)
+    return root
+
+
+def test_labels_of_a_folder_are_the_boxes_of_its_scans(folder):
+    scene = boxes.FolderScenes([folder], NAMES, camera_only=False)[1]
+    _, _, objects = vs.synth_lidar(1, boxes=True)
+    np.testing.assert_allclose(scene.boxes[:, :6], objects["boxes"][:, :6], atol=1e-5)
+    np.testing.assert_allclose(np.exp(1j * scene.boxes[:, 6]), np.exp(1j * objects["boxes"][:, 6]), atol=1e-5)
+    ids = {"Car": 0, "Van": 0, "Truck": 1, "Pedestrian": 2, "Cyclist": 3}
+    assert scene.classes.tolist() == [ids[type_] for type_ in objects["types"]]
+    inside = [int(k) for k in scene.owner if k >= 0]
+    own = objects["object"][::8]
+    agree = (scene.owner == own)[own >= 0].mean()
+    assert len(inside) > 100 and agree > 0.95
+
+
+def test_the_camera_sees_what_is_before_it(folder):
+    scene = boxes.FolderScenes([folder], NAMES, camera_only=True)[0]
+    x, y, z = scene.points[:, :3].T.astype(np.float64)
+    assert (x > 0).all() and (np.abs(-y / x * 700 + 600 - 621) <= 621).all()
+    assert (np.abs((-z + 0.5) / x * 700 + 180 - 187.5) <= 187.5).all()
+    everything = boxes.FolderScenes([folder], NAMES, camera_only=False)[0]
+    assert 100 < len(scene.points) < len(everything.points) / 2
+
+
+@pytest.mark.parametrize("broken, message", [
+    ("label_2/000001.txt", "label_2/000001.txt: missing, it belongs to"),
+    ("calib/000001.txt", "calib/000001.txt: missing, it belongs to"),
+])
+def test_a_missing_file_is_one_line(folder, broken, message, tmp_path, capfd):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / broken).unlink()
+    assert run(copy, tmp_path / "out", steps=1) == 1
+    err = capfd.readouterr().err
+    assert message in err and err.count("\n") == 1
+
+
+def test_a_broken_label_names_its_line(folder, tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text(label_line("Car", [1, 2, 0, 4, 2, 1.5, 0]) + "Car 0 0 0 1\n")
+    with pytest.raises(loop.Failure, match=r"labels.txt:2: 15 columns"):
+        boxes.read_labels(path, np.eye(4))
+
+
+def scene_of(seed):
+    return boxes.SimulatedScenes(0, NAMES, fixed_sensor=1.0)[seed]
+
+
+def test_augmented_points_stay_in_their_boxes():
+    scene = scene_of(3)
+    before = np.mean([boxes.inside(scene.points, b, 0.1)[scene.owner == i].mean() for i, b in enumerate(scene.boxes)])
+    for seed in range(4):
+        moved = boxes.augment(scene, np.random.default_rng(seed))
+        owned = [moved.owner == i for i in range(len(moved.boxes))]
+        share = [boxes.inside(moved.points, b, 0.15)[own].mean() for b, own in zip(moved.boxes, owned) if own.any()]
+        assert np.mean(share) > before - 0.02
+        assert not np.allclose(moved.boxes[:, :2], scene.boxes[:, :2])
+
+
+def test_pasted_objects_are_alone_in_their_boxes():
+    scene, donors = scene_of(3), [scene_of(4), scene_of(5)]
+    full = boxes.paste(scene, donors, np.random.default_rng(0), [6, 2, 3, 3])
+    added = np.arange(len(scene.boxes), len(full.boxes))
+    assert len(added) >= 4
+    overlaps = vs.boxes_iou_bev(full.boxes, full.boxes) - np.eye(len(full.boxes))
+    assert overlaps[added].max() <= 0
+    for i in added:
+        inside = boxes.inside(full.points, full.boxes[i])
+        assert (full.owner[inside] == i).all()
+        assert inside.sum() >= 3
+        original = [(d, m) for d in donors for m in range(len(d.boxes))
+                    if np.allclose(d.boxes[m][3:6], full.boxes[i][3:6]) and
+                    abs(np.hypot(*d.boxes[m][:2]) - np.hypot(*full.boxes[i][:2])) < 1e-3]
+        assert original  # as large and as far away as it was
+
+
+def test_windows_hold_their_boxes_points():
+    scene = scene_of(3)
+    part = boxes.window(scene, np.random.default_rng(1), [-51.2, -51.2], [51.2, 51.2], 40.96)
+    shift = (part.points - scene.points)[:, :2]
+    np.testing.assert_allclose(shift, np.broadcast_to((part.boxes - scene.boxes)[0, :2], shift.shape), atol=1e-4)
+    assert (np.abs(shift) <= 51.2 - 20.48 + 1e-3).all()
+
+
+def test_average_precision_by_hand():
+    square = lambda x: [x, 0, 0, 2, 2, 2, 0]
+    truth = [(np.array([square(0), square(10), square(20)], np.float32), np.array([True, True, False]))]
+    boxes_ = np.array([square(0), square(5), square(10.1), square(20), square(0)], np.float32)
+    found = [(boxes_, np.array([0.9, 0.8, 0.7, 0.95, 0.6]))]
+    # the one that does not count is left out; hit, miss, hit, miss (again): recall 1/2 at precision 1, then 1 at 2/3
+    assert detect.average_precision(found, truth) == pytest.approx((20 + 20 * 2 / 3) / 40)
+    assert detect.average_precision([(boxes_[:0], np.zeros(0))], truth) == 0
+    assert np.isnan(detect.average_precision(found, [(truth[0][0], np.zeros(3, bool))]))
+
+
+def run(data, out, *options, steps=3):
+    arguments = ["detect", "--out", str(out), "--steps", str(steps), "--eval-every", str(steps), "--checkpoint-every", "2",
+                 "--width", "0.0625", "--batch-size", "2", "--workers", "0", "--threads", "2", "--val-scans", "1"]
+    return main([*arguments, "--data", str(data), "--val-data", str(data), *map(str, options)])
+
+
+def test_a_run_from_a_folder_is_repeated_to_the_bit(folder, tmp_path):
+    assert run(folder, tmp_path / "whole") == 0
+    assert run(folder, tmp_path / "again", steps=3) == 0
+    model = vs.Model.load(tmp_path / "whole" / "model.safetensors")
+    assert [c.name for c in model.classes] == NAMES and model.detection["heads"]
+    weights = model.parameters()[detect.position_weights(model)]
+    assert not weights[:, :2].any() and weights[:, 2:].any()
+    first = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert first == (tmp_path / "again" / "model.safetensors").read_bytes()
+    rows = list(csv.DictReader((tmp_path / "whole" / "metrics.csv").read_text().splitlines()))
+    assert rows[-1]["step"] == "3" and 0 <= float(rows[-1]["ap"]) <= 1
+    assert run(folder, tmp_path / "tuned", "--init", tmp_path / "whole" / "model.safetensors", steps=1) == 0
+
+
+def test_weights_that_know_places_are_trained_on_whole_scans(folder, tmp_path):
+    detect.new_model(type("Options", (), {"width": 0.0625, "seed": 1})).save(tmp_path / "new.safetensors")
+    assert run(folder, tmp_path / "out", "--init", tmp_path / "new.safetensors", steps=1) == 0
+    model = vs.Model.load(tmp_path / "out" / "model.safetensors")
+    assert model.parameters()[detect.position_weights(model)][:, :2].all()
+
+
+def test_another_kind_of_model_is_refused(folder, tmp_path, capfd):
+    vs.Model.new("minkunet", width=0.03125).save(tmp_path / "m.safetensors")
+    assert run(folder, tmp_path / "out", "--init", tmp_path / "m.safetensors") == 1
+    assert "a detector on pillars of points is wanted" in capfd.readouterr().err
