@@ -153,6 +153,15 @@ def test_boxes_of_other_heads_and_without_extent_are_no_targets():
     assert not targets.heatmap.any() and not len(targets.cells)
 
 
+def test_cells_beside_a_centre_give_its_box():
+    boxes = np.array([[0.5, 0.25, 1, 1, 1, 2, 0]], np.float32)
+    targets = vst.center_targets(CENTER, (8, 8), [boxes], [np.array([0])], spread=1)
+    assert targets.cells.tolist() == [[0, i, j] for i in (0, 1) for j in (3, 4, 5)]  # cell (0, 4), at the map's edge
+    places = targets.maps["offset"] + targets.cells[:, 1:]
+    np.testing.assert_allclose(places, np.broadcast_to([0.5, 4.25], (6, 2)), atol=1e-6)
+    assert (targets.heatmap == 1).sum() == 1
+
+
 def test_velocities_are_targets_where_the_head_has_them():
     boxes = np.array([[3.5, 0.5, 1, 1, 1, 2, 0, 7, -8]], np.float32)
     targets = vst.center_targets({**CENTER, "velocity": "v"}, (8, 8), [boxes], [np.array([0])])

@@ -101,6 +101,9 @@ def test_pasted_objects_are_alone_in_their_boxes():
     full = boxes.paste(scene, donors, np.random.default_rng(0), [6, 2, 3, 3])
     added = np.arange(len(scene.boxes), len(full.boxes))
     assert len(added) >= 4
+    aimed = boxes.paste(scene, donors, np.random.default_rng(0), [6, 2, 3, 3], around=[10, 10], reach=12.0)
+    assert len(aimed.boxes) > len(scene.boxes)
+    assert (np.hypot(*(aimed.boxes[len(scene.boxes) :, :2] - 10).T) < 12.001).all()
     overlaps = vs.boxes_iou_bev(full.boxes, full.boxes) - np.eye(len(full.boxes))
     assert overlaps[added].max() <= 0
     for i in added:
@@ -115,7 +118,9 @@ def test_pasted_objects_are_alone_in_their_boxes():
 
 def test_windows_hold_their_boxes_points():
     scene = scene_of(3)
-    part = boxes.window(scene, np.random.default_rng(1), [-51.2, -51.2], [51.2, 51.2], 40.96)
+    center = boxes.window_center(scene, np.random.default_rng(1), [-51.2, -51.2], [51.2, 51.2], 40.96)
+    part = boxes.moved(scene, center)
+    assert (np.abs(part.boxes[:, :2]) < 20.48).all(1).any()
     shift = (part.points - scene.points)[:, :2]
     np.testing.assert_allclose(shift, np.broadcast_to((part.boxes - scene.boxes)[0, :2], shift.shape), atol=1e-4)
     assert (np.abs(shift) <= 51.2 - 20.48 + 1e-3).all()

@@ -5,6 +5,7 @@ heads with anchors. Boxes are float32 [M, 7] or [M, 9]: x y z of the centre, len
 [scans, W, H, channels], cell (i, j) at x = lowest + (i + 0.5) step.
 """
 
+from itertools import product
 from typing import NamedTuple, Optional, Sequence, Union
 
 import numpy as np
@@ -18,9 +19,9 @@ BACKGROUND = -1
 
 
 class CenterTargets(NamedTuple):
-    """Of a head that finds boxes by their centres, for B scans with P boxes on the map.
+    """Of a head that finds boxes by their centres, for B scans with P boxes on the map, with a spread P cells of boxes.
 
-    heatmap: float32 [B, W, H, classes of the head], 1 at centres. cells: int64 [P, 3], scan, i and j of each centre. maps: by
+    heatmap: float32 [B, W, H, classes of the head], 1 at centres. cells: int64 [P, 3], scan, i and j of each. maps: by
     the head's keys "offset", "height", "size", "rotation" and perhaps "velocity", float32 [P, channels].
     """
 
@@ -71,10 +72,12 @@ def center_targets(
     classes: Sequence[np.ndarray],
     min_overlap: float = 0.1,
     min_radius: int = 2,
+    spread: int = 0,
 ) -> CenterTargets:
     """The targets of one of Model.detection's heads, on maps of W, H cells, for the boxes and their classes of each scan.
 
-    Boxes whose centre is outside the map, of other heads' classes or without an extent take no part.
+    Boxes whose centre is outside the map, of other heads' classes or without an extent take no part. spread: cells this far from
+    a centre give its box, too (as AFDet, Ge et al., 2020, has offsets), which few scans want; they are in `cells`.
     """
     lowest, step = _steps(head, extent)
     heatmap = np.zeros((len(boxes), *extent, len(head["classes"])), np.float32)
@@ -89,8 +92,10 @@ def center_targets(
                 continue
             radius = max(min_radius, int(gaussian_radius(box[3] / step[0], box[4] / step[1], min_overlap)))
             _draw(heatmap[scan, :, :, head["classes"].index(class_)], i, j, radius)
-            cells.append((scan, i, j))
-            kept.append((*(place - (i, j)), *box[2:]))
+            for near in product(range(i - spread, i + spread + 1), range(j - spread, j + spread + 1)):
+                if 0 <= near[0] < extent[0] and 0 <= near[1] < extent[1]:
+                    cells.append((scan, *near))
+                    kept.append((*(place - near), *box[2:]))
     kept = np.array(kept, np.float32).reshape(len(cells), -1) if cells else np.zeros((0, 9), np.float32)
     sine, cosine = np.sin(kept[:, 6]), np.cos(kept[:, 6])
     maps = {

@@ -6,7 +6,7 @@ Convolutions are torch's, on memory with the channels last; torch's operators gi
 import torch
 from torch.nn import functional
 
-from voxshift.torch.functional import per_axis
+from voxshift.torch.functional import linear, per_axis
 from voxshift.torch.gradients import gradient
 from voxshift.torch.values import Images
 
@@ -41,7 +41,7 @@ def _conv_transpose2d(x, *, weight, bias=None, stride, padding, output_padding, 
 def _side_by_side(x, weight, bias):
     """The transposed convolution whose windows do not overlap: a product, then every pixel's window in its place."""
     across, out, *kernel = weight.shape
-    rows = x.feats @ weight.permute(0, 2, 3, 1).reshape(across, -1)
+    rows = linear(x.feats, weight.permute(2, 3, 1, 0).reshape(-1, across))
     windows = rows.reshape(-1, *x.extent, *kernel, out).transpose(2, 3)
     images = windows.reshape(len(windows), x.extent[0] * kernel[0], x.extent[1] * kernel[1], out)
     return x.with_images(images if bias is None else images + bias)

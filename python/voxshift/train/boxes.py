@@ -170,18 +170,35 @@ def _ground(points, place, radius=4.0):
     return np.quantile(points[near, 2], 0.1) if near.sum() >= 8 else None
 
 
-def paste(scene, donors, random, wanted, least_points=5):
+def _angle_to(place, random, around, reach):
+    """An angle that turns the place to within reach of `around`, any where that is None; None where a few tries find none."""
+    angles = random.uniform(0, 2 * np.pi, 24)
+    if around is None:
+        return angles[0]
+    c, s = np.cos(angles), np.sin(angles)
+    d = np.stack([place[0] * c - place[1] * s, place[0] * s + place[1] * c]) - np.reshape(around, (2, 1))
+    near = np.flatnonzero(np.hypot(*d) < reach)
+    return angles[near[0]] if len(near) else None
+
+
+def paste(scene, donors, random, wanted, around=None, reach=0.0, least_points=5):
     """The scene with objects of the donors, as SECOND samples them: at the same range, turned about the sensor by any angle, on
-    the ground, where no box is. wanted: how many of each class are tried. Points of the scene inside a pasted box are gone.
+    the ground, where no box is. wanted: how many of each class are tried. around, reach: a circle, metres, that they come to
+    lie in. Points of the scene inside a pasted box are gone.
     """
     points, boxes, classes, owner = scene
     added = [[], [], []]
     counts = [donor.counts() for donor in donors]
     for class_, tries in enumerate(wanted):
         all_ = [(d, m) for d, n in enumerate(counts) for m in np.flatnonzero((n >= least_points) & (donors[d].classes == class_))]
-        for pick in random.permutation(len(all_))[:tries]:
+        for pick in random.permutation(len(all_)):
+            if tries == 0:
+                break
             d, m = all_[pick]
-            angle = random.uniform(0, 2 * np.pi)
+            angle = _angle_to(donors[d].boxes[m], random, around, reach)
+            if angle is None:
+                continue
+            tries -= 1
             box = turned(donors[d].boxes[m][None], angle)[0]
             box[6] = np.mod(box[6] + angle + np.pi, 2 * np.pi) - np.pi
             ground = _ground(points, box[:2])
@@ -234,13 +251,18 @@ def augment(scene, random, full_remission=1.0):
     return Scene(points, boxes, classes, owner)
 
 
-def window(scene, random, lowest, highest, side):
-    """The square of this side around a box or a place of the range, shifted to the origin. Metres; lowest and highest: x, y."""
-    points, boxes, classes, owner = scene
+def window_center(scene, random, lowest, highest, side):
+    """x, y of a square of this side that holds a box or, now and then, any place of the range. Metres; lowest, highest: x, y."""
     low, high = np.array(lowest) + side / 2, np.array(highest) - side / 2
-    reach = np.flatnonzero((np.abs(boxes[:, :2]) < 46).all(1))
-    center = boxes[random.choice(reach), :2] if len(reach) and random.random() < 0.9 else random.uniform(low, high)
-    center = np.clip(center + random.uniform(-side / 3, side / 3, 2), low, high)
+    within = np.flatnonzero(((scene.boxes[:, :2] > lowest) & (scene.boxes[:, :2] < highest)).all(1))
+    if not len(within) or random.random() < 0.1:
+        return random.uniform(low, high)
+    return np.clip(scene.boxes[random.choice(within), :2] + random.uniform(-side / 3, side / 3, 2), low, high)
+
+
+def moved(scene, center):
+    """The scene with its origin at x, y of the center."""
+    points, boxes, classes, owner = scene
     points, boxes = points.copy(), boxes.copy()
     points[:, :2] -= center.astype(np.float32)
     boxes[:, :2] -= center.astype(np.float32)
@@ -268,10 +290,16 @@ class Examples(torch.utils.data.Dataset):
         random = np.random.default_rng([self.seed, i])
         scene = members[place % self.GROUP]
         wanted = random.integers(0, np.array(self.wanted) + 1)
-        scene = augment(paste(scene, members, random, wanted), random, 1 / (self.profile["scale"][3] or 1))
+        full_remission = 1 / (self.profile["scale"][3] or 1)
         lowest, highest = (np.array(corner, np.float32) for corner in self.whole)
-        if self.side:
-            scene = window(scene, random, lowest[:2], highest[:2], self.side)
+        if not self.side:
+            scene = augment(paste(scene, members, random, wanted), random, full_remission)
+        else:
+            center = window_center(scene, random, lowest[:2], highest[:2], self.side)
+            scene = paste(scene, members, random, wanted, center, 0.6 * self.side)
+            mark = np.array([[*center, 0, 1, 1, 1, 0]], np.float32)  # goes where the scene goes
+            scene = augment(scene._replace(boxes=np.concatenate([scene.boxes, mark])), random, full_remission)
+            scene = moved(scene._replace(boxes=scene.boxes[:-1]), scene.boxes[-1, :2])
             lowest[:2], highest[:2] = -self.side / 2, self.side / 2
         points, boxes, classes, _ = scene
         kept = np.logical_and.reduce([(points[:, a] >= lowest[a]) & (points[:, a] < highest[a]) for a in range(3)])

@@ -17,7 +17,7 @@ CLASSES = [
     ("pedestrian", 30, (255, 30, 30)),
     ("cyclist", 31, (255, 40, 200)),
 ]
-PASTED = {"car": 10, "truck": 3, "pedestrian": 6, "cyclist": 5}  # objects of other scans in one at most
+PASTED = {"car": 12, "truck": 3, "pedestrian": 6, "cyclist": 5}  # objects of other scans in one at most
 LOSSES = {"heatmap": 1.0, "offset": 1.0, "height": 1.0, "size": 1.0, "rotation": 1.0}
 
 
@@ -178,6 +178,7 @@ def run(options):
     wanted = [0 if options.no_paste else PASTED.get(name, 5) for name in names]
     dataset = boxes.Examples(source, options.seed, options.reuse, model.profile, whole, side, wanted)
     detection = network.model.detection
+    spread = {"spread": 1} if all("heatmap" in head for head in detection["heads"]) else {}
 
     def loss(net, batch):
         points, splits, of_scans, classes = batch
@@ -185,7 +186,7 @@ def run(options):
             scans.warn_of_remission(points, model.profile)
         loss.is_first = False
         maps = net(points, row_splits=splits)
-        losses = vst.detection_loss(detection, maps, of_scans, classes, LOSSES)
+        losses = vst.detection_loss(detection, maps, of_scans, classes, LOSSES, **spread)
         loss.parts = {key: 0.98 * loss.parts.get(key, value.item()) + 0.02 * value.item() for key, value in losses.items()}
         return sum(losses.values())
 
