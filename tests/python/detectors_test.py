@@ -219,7 +219,7 @@ def with_selection(model, **changes):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("arch, high, classes, style, changes", [
     ("second", False, 3, "mmdet3d", {"candidates": 400, "most": 300}),
-    ("second", False, 3, "openpcdet", {"candidates": 60, "most": 20, "overlap": 0.3}),
+    ("second", False, 3, "openpcdet", {"candidates": 60, "most": 60, "overlap": 0.3}),
     ("pointpillars", True, 10, "mmdet3d", {"score_threshold": 0.01, "most_size": 6}),
     ("centerpoint", True, 10, "mmdet3d", {"score_threshold": 0.15, "lowest": [4, -6, -10]}),
     ("centerpoint", True, 4, "openpcdet", {"score_threshold": 0.12, "per_class": True, "radius": 1.5}),
