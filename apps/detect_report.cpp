@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "report.h"
+#include "session_json.h"
 
 namespace voxshift {
 namespace {
@@ -15,28 +16,20 @@ using Json = nlohmann::ordered_json;
 
 Json detected_to_json(const DetectStats& stats, const Detector& detector) {
   const Model& model = detector.model();
-  const Session& session = detector.session();
   Json boxes = Json::object();
   for (std::size_t c = 0; c < stats.boxes.size(); ++c)
     if (stats.boxes[c] > 0) boxes[model.classes()[c].name] = stats.boxes[c];
-  return {{"scan", stats.scan.string()},
-          {"points", stats.run.points},
-          {"dropped_points", stats.run.dropped_points},
-          {"device", name(session.device())},
-          {"threads", session.threads()},
-          {"dtype", name(session.dtype())},
-          {"model", {{"arch", model.arch()}, {"parameters", model.parameter_count()}, {"macs", stats.run.macs}}},
-          {"seconds",
-           {{"read", stats.read_seconds},
-            {"voxelize", stats.run.voxelize_seconds},
-            {"maps", stats.run.maps_seconds},
-            {"network", stats.run.network_seconds},
-            {"boxes", stats.run.boxes_seconds},
-            {"write", stats.write_seconds},
-            {"total", stats.total_seconds()}}},
-          {"peak_rss_bytes", peak_rss_bytes()},
-          {"notes", stats.run.notes},
-          {"boxes", boxes}};
+  Json document{
+      {"scan", stats.scan.string()}, {"points", stats.run.points}, {"dropped_points", stats.run.dropped_points}};
+  add_session(document, model, detector.session(), stats.run.macs);
+  document["seconds"] = {{"read", stats.read_seconds},       {"voxelize", stats.run.voxelize_seconds},
+                         {"maps", stats.run.maps_seconds},   {"network", stats.run.network_seconds},
+                         {"boxes", stats.run.boxes_seconds}, {"write", stats.write_seconds},
+                         {"total", stats.total_seconds()}};
+  document["peak_rss_bytes"] = peak_rss_bytes();
+  document["notes"] = stats.run.notes;
+  document["boxes"] = boxes;
+  return document;
 }
 
 }  // namespace

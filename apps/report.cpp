@@ -8,6 +8,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "session_json.h"
+
 namespace voxshift {
 namespace {
 
@@ -17,30 +19,23 @@ constexpr double kMilli = 1e3;
 
 Json to_json(const ScanStats& stats, const Segmenter& segmenter) {
   const Model& model = segmenter.model();
-  const Session& session = segmenter.session();
   Json labels = Json::object();
   for (std::size_t id = 0; id < model.classes().size(); ++id) {
     const std::string& name = model.classes()[id].name;
     if (stats.label_counts[id] > 0) labels[name] = labels.value(name, std::int64_t{0}) + stats.label_counts[id];
   }
-  return {{"scan", stats.scan.string()},
-          {"points", stats.run.points},
-          {"dropped_points", stats.run.dropped_points},
-          {"voxels", stats.run.voxels},
-          {"device", name(session.device())},
-          {"threads", session.threads()},
-          {"dtype", name(session.dtype())},
-          {"model", {{"arch", model.arch()}, {"parameters", model.parameter_count()}, {"macs", stats.run.macs}}},
-          {"seconds",
-           {{"read", stats.read_seconds},
-            {"voxelize", stats.run.voxelize_seconds},
-            {"maps", stats.run.maps_seconds},
-            {"network", stats.run.network_seconds},
-            {"write", stats.write_seconds},
-            {"total", stats.total_seconds()}}},
-          {"peak_rss_bytes", peak_rss_bytes()},
-          {"notes", stats.run.notes},
-          {"labels", labels}};
+  Json document{{"scan", stats.scan.string()},
+                {"points", stats.run.points},
+                {"dropped_points", stats.run.dropped_points},
+                {"voxels", stats.run.voxels}};
+  add_session(document, model, segmenter.session(), stats.run.macs);
+  document["seconds"] = {{"read", stats.read_seconds},     {"voxelize", stats.run.voxelize_seconds},
+                         {"maps", stats.run.maps_seconds}, {"network", stats.run.network_seconds},
+                         {"write", stats.write_seconds},   {"total", stats.total_seconds()}};
+  document["peak_rss_bytes"] = peak_rss_bytes();
+  document["notes"] = stats.run.notes;
+  document["labels"] = labels;
+  return document;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "arrays.h"
 #include "bindings.h"
 #include "guarded.h"
+#include "layers.h"
 #include "loaded_model.h"
 #include "pickling.h"
 #include "prepared_points.h"
@@ -66,15 +67,10 @@ py::dict report(Guard& guard) {
     const py::gil_scoped_release without_gil;
     return guard.use([](DeviceDetector& d) { return d.detector.report(); });
   }();
-  py::list layers;
-  for (const LayerReport& layer : run.layers)
-    layers.append(py::dict("name"_a = layer.name, "kind"_a = layer.kind, "rows"_a = layer.rows,
-                           "in_channels"_a = layer.in_channels, "out_channels"_a = layer.out_channels,
-                           "pairs"_a = layer.pairs, "macs"_a = layer.macs, "seconds"_a = layer.seconds));
   const py::dict seconds("voxelize"_a = run.voxelize_seconds, "maps"_a = run.maps_seconds,
                          "network"_a = run.network_seconds, "boxes"_a = run.boxes_seconds);
   return py::dict("points"_a = run.points, "dropped"_a = run.dropped_points, "macs"_a = run.macs, "seconds"_a = seconds,
-                  "layers"_a = layers);
+                  "layers"_a = layers_of(run));
 }
 
 constexpr const char* kIouBevDoc = R"(Intersection over union of boxes seen from above: float32 [N, M].

@@ -12,6 +12,7 @@
 
 #include "arrays.h"
 #include "bindings.h"
+#include "layers.h"
 #include "loaded_model.h"
 #include "options.h"
 #include "pickling.h"
@@ -172,15 +173,10 @@ py::dict report(LoadedModel& model) {
     const py::gil_scoped_release without_gil;
     return model.report();
   }();
-  py::list layers;
-  for (const LayerReport& layer : run.layers)
-    layers.append(py::dict("name"_a = layer.name, "kind"_a = layer.kind, "rows"_a = layer.rows,
-                           "in_channels"_a = layer.in_channels, "out_channels"_a = layer.out_channels,
-                           "pairs"_a = layer.pairs, "macs"_a = layer.macs, "seconds"_a = layer.seconds));
   const py::dict seconds("voxelize"_a = run.voxelize_seconds, "maps"_a = run.maps_seconds,
                          "network"_a = run.network_seconds);
   return py::dict("points"_a = run.points, "dropped"_a = run.dropped_points, "voxels"_a = run.voxels,
-                  "macs"_a = run.macs, "seconds"_a = seconds, "layers"_a = layers);
+                  "macs"_a = run.macs, "seconds"_a = seconds, "layers"_a = layers_of(run));
 }
 
 py::tuple state_of(const LoadedModel& model) {
