@@ -1,10 +1,10 @@
 // `voxshift recognize`: what happens in a video, frame by frame, or in a clip as a whole.
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/tasks/label_smoother.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -18,8 +18,6 @@
 
 namespace voxshift {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 std::string class_name(const Model& model, std::int64_t label) {
   const auto index = static_cast<std::size_t>(label);
@@ -203,7 +201,7 @@ int recognize_whole(const RecognizeOptions& options, const VideoNetwork& network
   }
   const auto start = Clock::now();
   const Array logits = about(options.model, [&] { return recognize_clip(network, clip, options.threads); });
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double seconds = seconds_since(start);
 
   const std::span<const float> values = logits.values<float>();
   const auto best = std::ranges::max_element(values);

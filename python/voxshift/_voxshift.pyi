@@ -126,6 +126,19 @@ class _SynthObjects(TypedDict):
     points: NDArray[np.int64]
     object: NDArray[np.int32]
 
+class _KittiLabels(TypedDict):
+    types: list[str]
+    boxes: NDArray[np.float32]
+    image_boxes: NDArray[np.float32]
+    truncation: NDArray[np.float32]
+    occlusion: NDArray[np.int32]
+    scores: NDArray[np.float32]
+
+class _KittiCalibration(TypedDict):
+    P2: NDArray[np.float32]
+    R0_rect: NDArray[np.float32]
+    Tr_velo_to_cam: NDArray[np.float32]
+
 class _SkipThresholds(TypedDict):
     frame: float
     layers: dict[str, float]
@@ -909,6 +922,8 @@ def prepare_points(
     remission_scale: Optional[float] = None,
     origin: Optional[Sequence[float]] = None,
 ) -> NDArray[np.float32]: ...
+def read_kitti_labels(path: _Path, calibration: Optional[_Path] = None) -> _KittiLabels: ...
+def read_kitti_calibration(path: _Path) -> _KittiCalibration: ...
 def read_points(path: _Path, columns: Optional[int] = None) -> PointCloud: ...
 @overload
 def synth_lidar(

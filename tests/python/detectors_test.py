@@ -219,7 +219,7 @@ def with_selection(model, **changes):
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("arch, high, classes, style, changes", [
     ("second", False, 3, "mmdet3d", {"candidates": 400, "most": 300}),
-    ("second", False, 3, "openpcdet", {"candidates": 60, "most": 60, "overlap": 0.3}),
+    ("second", False, 3, "openpcdet", {"candidates": 200, "most": 200, "overlap": 0.3, "score_threshold": 1e-4}),
     ("pointpillars", True, 10, "mmdet3d", {"score_threshold": 0.01, "most_size": 6}),
     ("centerpoint", True, 10, "mmdet3d", {"score_threshold": 0.15, "lowest": [4, -6, -10]}),
     ("centerpoint", True, 4, "openpcdet", {"score_threshold": 0.12, "per_class": True, "radius": 1.5}),
@@ -288,6 +288,14 @@ def test_limits_of_voxels(limits, tmp_path, synthetic_points):
     np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
     np.testing.assert_allclose(found.boxes, boxes, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(found.classes, ids)
+
+
+def test_velocities_that_are_no_numbers(tmp_path, synthetic_points):
+    model = vs.Model.new("centerpoint", width=0.125, profile=profile_file(tmp_path, True), classes=10)
+    assert len(vs.Detector(model).detect(synthetic_points)) > 0
+    names = [head["velocity"] + ".bias" for head in model.detection["heads"]]
+    broken = {**model.parameters(), **{name: np.float32([0, np.inf]) for name in names}}
+    assert len(vs.Detector(model.with_parameters(broken)).detect(synthetic_points)) == 0
 
 
 def test_layers_that_share_tensors_are_calibrated_on_points(tmp_path):

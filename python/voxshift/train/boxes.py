@@ -74,41 +74,6 @@ class SimulatedScenes:
         return Scene(points, objects["boxes"][kept], classes[kept], new[objects["object"]])
 
 
-def read_calibration(path):
-    """(camera from scanner float64 [4, 4], projection float64 [3, 4]) of KITTI's calibration file. Raises Failure."""
-    lines = {}
-    for line in path.read_text().splitlines():
-        name, _, numbers = line.partition(":")
-        lines[name.strip()] = numbers.split()
-    try:
-        projection = np.array(lines["P2"], np.float64).reshape(3, 4)
-        rectified, camera = np.eye(4), np.eye(4)
-        rectified[:3, :3] = np.array(lines.get("R0_rect") or lines["R_rect"], np.float64).reshape(3, 3)
-        camera[:3] = np.array(lines.get("Tr_velo_to_cam") or lines["Tr_velo_cam"], np.float64).reshape(3, 4)
-    except (KeyError, ValueError) as error:
-        raise Failure(f"{path}: P2, R0_rect and Tr_velo_to_cam are expected: {error}") from error
-    return rectified @ camera, projection
-
-
-def read_labels(path, to_camera):
-    """(types, boxes float32 [M, 7] in the frame of the scan) of KITTI's label file, DontCare left out. Raises Failure."""
-    types, boxes = [], []
-    to_scanner = np.linalg.inv(to_camera)
-    for number, line in enumerate(path.read_text().splitlines(), 1):
-        words = line.split()
-        if not words or words[0] == "DontCare":
-            continue
-        try:
-            height, width, length, x, y, z, turn = (float(word) for word in words[8:15])
-        except ValueError as error:
-            raise Failure(f"{path}:{number}: 15 columns of KITTI's labels are expected") from error
-        center = to_scanner @ (x, y, z, 1)
-        yaw = np.mod(-turn - np.pi / 2 + np.pi, 2 * np.pi) - np.pi
-        types.append(words[0])
-        boxes.append((*center[:2], center[2] + height / 2, length, width, height, yaw))
-    return types, np.array(boxes, np.float32).reshape(-1, 7)
-
-
 class FolderScenes:
     """The scans DIR/velodyne/*.bin with DIR/label_2/*.txt and DIR/calib/*.txt, in the order of their names.
 
@@ -140,17 +105,17 @@ class FolderScenes:
         scan = self.scans[index % len(self.scans)]
         label, calibration = self._files(scan)
         points = vs.read_points(scan, columns=4).points
-        to_camera, projection = read_calibration(calibration)
-        types, boxes = read_labels(label, to_camera)
+        labels = vs.read_kitti_labels(label, calibration)
         if self.camera_only:
-            points = points[_in_image(points, projection @ to_camera)]
-        classes = class_of(types, self.names)
-        boxes, classes = boxes[classes >= 0], classes[classes >= 0]
+            points = points[_in_image(points, vs.read_kitti_calibration(calibration))]
+        classes = class_of(labels["types"], self.names)
+        boxes, classes = labels["boxes"][classes >= 0], classes[classes >= 0]
         return Scene(points, boxes, classes, owners(points, boxes))
 
 
-def _in_image(points, projection):
-    u, v, depth = projection[:, :3] @ points[:, :3].T + projection[:, 3:]
+def _in_image(points, calibration):
+    camera = calibration["R0_rect"] @ calibration["Tr_velo_to_cam"] @ np.c_[points[:, :3], np.ones(len(points))].T
+    u, v, depth = calibration["P2"] @ np.r_[camera, np.ones((1, len(points)))]
     is_ahead = depth > 0.1
     depth = np.where(is_ahead, depth, 1)
     return is_ahead & (u >= 0) & (v >= 0) & (u < IMAGE[0] * depth) & (v < IMAGE[1] * depth)

@@ -82,56 +82,19 @@ def whole_range(model):
     raise loop.Failure("a detector on pillars of points is wanted, as centerpoint is")
 
 
-def average_precision(found, truth, threshold=0.7, positions=40):
-    """AP over 40 recalls, the precision at each the highest from there on; both lists have an entry per scan.
+def evaluation(scenes, model, reach=40.0):
+    """network -> AP of boxes seen from above within `reach` metres, of each of KITTI's classes, as evaluate of a loop.Task.
 
-    found: (boxes [N, 7], scores [N]). truth: (boxes [M, 7], counts bool [M]); one that does not count may be found, or not.
+    Objects of 5 points and more count: `hard` of vs.evaluate_detections.
     """
-    scores, hits, total = [], [], 0
-    for (boxes_, scores_), (wanted, counts) in zip(found, truth):
-        total += int(counts.sum())
-        overlap = vs.boxes_iou_bev(boxes_, wanted) if len(boxes_) and len(wanted) else np.zeros((len(boxes_), len(wanted)))
-        taken = np.zeros(len(wanted), bool)
-        for i in np.argsort(-scores_, kind="stable"):
-            free = np.where(taken, 0, overlap[i]) if len(wanted) else np.zeros(0)
-            best = int(free.argmax()) if len(free) else -1
-            if best >= 0 and free[best] >= threshold:
-                taken[best] = True
-                if not counts[best]:
-                    continue
-                hits.append(True)
-            else:
-                hits.append(False)
-            scores.append(scores_[i])
-    if not total:
-        return float("nan")
-    order = np.argsort(-np.array(scores), kind="stable")
-    true = np.cumsum(np.array(hits, bool)[order])
-    precision = true / np.arange(1, len(true) + 1)
-    recall = true / total
-    return float(np.mean([precision[recall >= (k - 1e-9) / positions].max(initial=0) for k in range(1, positions + 1)]))
-
-
-OVERLAPS = {"car": 0.7, "truck": 0.7, "pedestrian": 0.5, "cyclist": 0.5}
-
-
-def evaluation(scenes, model, reach=40.0, least_points=5):
-    """network -> AP of boxes seen from above within `reach`, of each class, as evaluate of a loop.Task."""
     names = [c.name for c in model.classes]
+    truths = [{"boxes": s.boxes, "classes": [names[c] for c in s.classes], "points": s.counts()} for s in scenes]
 
     def evaluate(network):
         detector = vs.Detector(model.with_parameters({n: network.tensor(n).detach().numpy().copy() for n in model.parameters()}))
-        results = [detector.detect(scene.points) for scene in scenes]
-        metrics = {}
-        for class_, name in enumerate(names):
-            found, truth = [], []
-            for scene, result in zip(scenes, results):
-                own = (result.classes == class_) & (np.hypot(*result.boxes[:, :2].T) < reach)
-                found.append((result.boxes[own, :7], result.scores[own]))
-                real = scene.classes == class_
-                near = np.hypot(*scene.boxes[:, :2].T) < reach
-                truth.append((scene.boxes[real], (near & (scene.counts() >= least_points))[real]))
-            metrics[name] = average_precision(found, truth, OVERLAPS.get(name, 0.5))
+        found = [detector.detect(scene.points) for scene in scenes]
+        scores = vs.evaluate_detections(found, truths, max_distance=reach, class_names=names)["classes"]
+        metrics = {name: scores[name.capitalize()]["bev"]["hard"] if name.capitalize() in scores else float("nan") for name in names}
         known = [value for value in metrics.values() if np.isfinite(value)]
         first = metrics.get("car", float("nan"))
         return {"ap": first if np.isfinite(first) else float(np.mean(known or [0])),
