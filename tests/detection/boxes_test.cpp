@@ -104,15 +104,15 @@ class BoxesTest : public DeviceTest {
   }
 };
 
-// Boxes near each other, of cars', trucks' and pedestrians' sizes; every sixth is the last one turned, moved or scaled
-// so that both touch, lie within one another or are equal.
-std::vector<Box> crowd(std::size_t count, unsigned seed) {
+// Boxes within `reach` metres, of cars', trucks' and pedestrians' sizes; every sixth is the last one turned, moved or
+// scaled so that both touch, lie within one another or are equal.
+std::vector<Box> crowd(std::size_t count, unsigned seed, float reach = 8) {
   std::mt19937 random(seed);
   const auto uniform = [&](float low, float high) { return std::uniform_real_distribution<float>(low, high)(random); };
   std::vector<Box> boxes;
   while (boxes.size() < count) {
-    Box box{uniform(-8, 8),   uniform(-8, 8),   uniform(-1, 1), uniform(0.3f, 9),
-            uniform(0.3f, 3), uniform(0.5f, 3), uniform(-7, 7)};
+    Box box{uniform(-reach, reach), uniform(-reach, reach), uniform(-1, 1), uniform(0.3f, 9),
+            uniform(0.3f, 3),       uniform(0.5f, 3),       uniform(-7, 7)};
     if (boxes.size() % 6 == 5) {
       const Box last = boxes.back();
       box = last;
@@ -241,6 +241,33 @@ TEST_P(BoxesTest, SuppressionIsGreedy) {
         EXPECT_EQ(rows(nms_bev(boxes(all), scores(values), threshold, options)), expected);
       }
     }
+}
+
+TEST_P(BoxesTest, OfManyBoxesTheBestTakePart) {
+  const std::size_t count = emulated() ? 400 : 100000, most = emulated() ? 200 : 16384;
+  const auto all = crowd(count, 5, emulated() ? 30.0f : 400.0f);
+  std::mt19937 random(6);
+  std::vector<float> values(count);
+  for (float& value : values) value = static_cast<float>(random() % 4096) / 4096;
+  NmsOptions options;
+  options.candidates = options.most = static_cast<std::int64_t>(most);
+  const Rows found = rows(nms_bev(boxes(all), scores(values), 0.2f, options));
+
+  Rows best(count);
+  std::iota(best.begin(), best.end(), 0);
+  const auto score = [&](std::int32_t i) { return values[static_cast<std::size_t>(i)]; };
+  std::stable_sort(best.begin(), best.end(), [&](std::int32_t a, std::int32_t b) { return score(a) > score(b); });
+  best.resize(most);
+  const auto at = [&](std::int32_t i) { return all[static_cast<std::size_t>(best[static_cast<std::size_t>(i)])]; };
+  // They are in order, so that greedy() on equal scores takes them as they stand.
+  Rows expected = greedy(std::vector<float>(most, 1.0f), [&](std::int32_t a, std::int32_t b) {
+    const Box p = at(a), q = at(b);
+    return std::hypot(p[0] - q[0], p[1] - q[1]) < 10 && iou(p, q, false) > 0.2;
+  });
+  for (std::int32_t& row : expected) row = best[static_cast<std::size_t>(row)];
+  EXPECT_EQ(found, expected);
+  EXPECT_GT(found.size(), most / 2);
+  EXPECT_LT(found.size(), most);
 }
 
 TEST_P(BoxesTest, CirclesSuppressByDistance) {
