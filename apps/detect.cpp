@@ -94,7 +94,7 @@ void write_boxes(const DetectOptions& options, const Model& model, bool with_vel
 }
 
 Model load_detector(const DetectOptions& options) {
-  const Model model = load_point_model(options.model);
+  Model model = load_point_model(options.model);
   check<IoError>(model.detection().has_value(), options.model.string(), ": expected a model that finds boxes, found ",
                  model.arch(), ", which labels points (`voxshift segment`)");
   if (!options.score_threshold) return model;

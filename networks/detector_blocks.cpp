@@ -105,7 +105,7 @@ std::string DetectorBuilder::pillars(int out) {
   const std::string name = part(mmdet() ? "voxel_encoder" : "vfe") + ".pfn_layers.0";
   const std::string means = points_to(name + ".means", kGraphInput, "mean");
   const auto offsets = [&](const std::string& from) {
-    const std::string added = net_.add(name + ".from_" + from, "voxel_offsets", {kGraphInput, means});
+    std::string added = net_.add(name + ".from_" + from, "voxel_offsets", {kGraphInput, means});
     net_.node().attributes = {{"from", from}};
     return added;
   };
@@ -128,7 +128,7 @@ std::string DetectorBuilder::pillars(int out) {
 std::string DetectorBuilder::with_padding(const std::string& name, const std::string& features, const std::string& x,
                                           const std::string& points, int out) {
   const auto constant = [&](const std::string& value, const std::string& like, double number) {
-    const std::string added = net_.add(name + value, "clip", {like});
+    std::string added = net_.add(name + value, "clip", {like});
     net_.node().attributes = {{"lowest", number}, {"highest", number}};
     return added;
   };

@@ -28,9 +28,9 @@ const char* word_of(const Words<T>& words, T value) {
 /// nobody asked for.
 class JsonObject {
  public:
-  using json = nlohmann::json;
+  using Json = nlohmann::json;
 
-  JsonObject(std::string document, const json& object, std::string where = {})
+  JsonObject(std::string document, const Json& object, std::string where = {})
       : document_(std::move(document)), object_(object), where_(std::move(where)) {
     check(object_.is_object(), "[", document_, "] ", name_of_object(), " expects an object, found ", Quoted{object_});
   }
@@ -45,7 +45,7 @@ class JsonObject {
   }
 
   std::string text(const char* key) {
-    const json& found = value(key, "a text");
+    const Json& found = value(key, "a text");
     expect(found.is_string(), key, "a text", found);
     return found.get<std::string>();
   }
@@ -55,47 +55,47 @@ class JsonObject {
   }
 
   float number(const char* key, const char* expected = "a number") {
-    const json& found = value(key, expected);
+    const Json& found = value(key, expected);
     expect(is_float(found), key, expected, found);
     return found.get<float>();
   }
 
   bool flag(const char* key) {
-    const json& found = value(key, "true or false");
+    const Json& found = value(key, "true or false");
     expect(found.is_boolean(), key, "true or false", found);
     return found.get<bool>();
   }
 
   std::vector<float> numbers(const char* key, const char* expected) {
-    const json& found = value(key, expected);
+    const Json& found = value(key, expected);
     expect(found.is_array() && std::ranges::all_of(found, is_float), key, expected, found);
     return found.get<std::vector<float>>();
   }
 
   std::vector<std::int64_t> wholes(const char* key) {
-    const json& found = value(key, "a list of whole numbers");
+    const Json& found = value(key, "a list of whole numbers");
     expect(found.is_array(), key, "a list of whole numbers", found);
     std::vector<std::int64_t> list;
-    for (const json& one : found) list.push_back(whole_number(one, "[" + document_ + "] " + name_of(key)));
+    for (const Json& one : found) list.push_back(whole_number(one, "[" + document_ + "] " + name_of(key)));
     return list;
   }
 
   template <std::size_t N>
   std::array<float, N> array(const char* key) {
     static_assert(N == 2 || N == 3);
-    constexpr const char* expected = N == 2 ? "two numbers" : "three numbers";
-    const auto values = numbers(key, expected);
-    expect(values.size() == N, key, expected, object_.at(key));
+    constexpr const char* kExpected = N == 2 ? "two numbers" : "three numbers";
+    const auto values = numbers(key, kExpected);
+    expect(values.size() == N, key, kExpected, object_.at(key));
     std::array<float, N> result{};
     std::ranges::copy(values, result.begin());
     return result;
   }
 
   std::vector<JsonObject> objects(const char* key) {
-    const json& found = value(key, "a list of objects");
+    const Json& found = value(key, "a list of objects");
     expect(found.is_array(), key, "a list of objects", found);
     std::vector<JsonObject> list;
-    for (const json& one : found) list.push_back({document_, one, where_.empty() ? key : where_ + "." + key});
+    for (const Json& one : found) list.push_back({document_, one, where_.empty() ? key : where_ + "." + key});
     return list;
   }
 
@@ -103,7 +103,7 @@ class JsonObject {
   T word(const char* key, const Words<T>& words) {
     std::string expected = "one of";
     for (const auto& [known, word] : words) expected += std::string(known == words.begin()->first ? " " : ", ") + word;
-    const json& found = value(key, expected);
+    const Json& found = value(key, expected);
     for (const auto& [known, word] : words)
       if (found == word) return known;
     expect(false, key, expected, found);
@@ -119,12 +119,12 @@ class JsonObject {
     }
   }
 
-  void expect(bool condition, const std::string& key, const std::string& expected, const json& found) const {
+  void expect(bool condition, const std::string& key, const std::string& expected, const Json& found) const {
     check(condition, "[", document_, "] ", name_of(key), " expects ", expected, ", found ", Quoted{found});
   }
 
  private:
-  static bool is_float(const json& value) {
+  static bool is_float(const Json& value) {
     constexpr double kMost = std::numeric_limits<float>::max();
     return value.is_number() && std::abs(value.get<double>()) <= kMost;
   }
@@ -132,13 +132,13 @@ class JsonObject {
   std::string name_of(const std::string& key) const { return where_.empty() ? key : key + " of " + where_; }
   std::string name_of_object() const { return where_.empty() ? "the " + document_ : where_; }
 
-  const json& value(const char* key, const std::string& expected) {
+  const Json& value(const char* key, const std::string& expected) {
     check(has(key), "[", document_, "] ", name_of(key), " is missing, expected ", expected);
     return object_.at(key);
   }
 
   std::string document_;
-  const json& object_;
+  const Json& object_;
   std::string where_;  ///< in the document; empty: all of it
   std::set<std::string> known_;
 };

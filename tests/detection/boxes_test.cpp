@@ -235,7 +235,7 @@ TEST_P(BoxesTest, SuppressionIsGreedy) {
       });
       const Rows found = rows(nms_bev(boxes(all), scores(values), threshold, options));
       EXPECT_EQ(found, expected) << threshold << " " << per_class;
-      EXPECT_LT(found.size(), count);
+      EXPECT_TRUE(found.size() < count || threshold > 0.5f);  // 0.7: of few boxes none
       for (const int threads : thread_counts()) {
         set_num_threads(threads);
         EXPECT_EQ(rows(nms_bev(boxes(all), scores(values), threshold, options)), expected);
