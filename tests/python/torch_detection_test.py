@@ -255,6 +255,17 @@ def test_a_detector_learns(arch, profile):
     assert values[2] < values[1] < values[0], values
 
 
+def test_an_axis_has_two_headings():
+    box = np.array([[3.5, 0.5, 1, 1, 1, 2, 0]], np.float32)
+    maps = {name: torch.zeros(1, 8, 8, n) for name, n in (("heat", 2), ("offset", 2), ("height", 1), ("size", 3))}
+    for cosine, of_rotation, of_axis in ((1, 0.1, 0.1), (-1, 2.1, 0.1), (0, 1.1, 1.1)):
+        maps["rotation"] = torch.tensor([0.1, cosine]).expand(1, 8, 8, 2)
+        losses = vst.detection_loss({"heads": [CENTER]}, maps, [box], [np.array([0])], {"rotation": 1.0, "axis": 3.0})
+        assert losses["rotation"].item() == pytest.approx(of_rotation, rel=1e-5)
+        assert losses["axis"].item() == pytest.approx(3 * of_axis, rel=1e-5)
+    assert "axis" not in vst.detection_loss({"heads": [CENTER]}, maps, [box], [np.array([0])])
+
+
 def test_another_number_of_scans_is_an_error():
     maps = {"heat": torch.zeros(2, 8, 8, 2)}
     with pytest.raises(ValueError, match="boxes and classes of 2 scans, found 1 and 1"):

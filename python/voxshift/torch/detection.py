@@ -237,14 +237,20 @@ def smooth_l1(difference: torch.Tensor, beta: float = 1 / 9) -> torch.Tensor:
 def center_loss(head: dict, maps: dict, targets: CenterTargets, weights: Optional[dict] = None) -> dict:
     """The losses of a head's maps by key: "heatmap", and for the others the sum of L1 over channels, the mean over boxes.
 
-    weights: factors by key; 1 for the heat map and 0.25 for the others unless given (mmdetection3d's), 0.05 for velocities.
+    weights: factors by key; 1 for the heat map and 0.25 for the others unless given (mmdetection3d's), 0.05 for velocities. "axis",
+    0 unless given: the rotation's L1 to the heading or its opposite, whichever is nearer. Where scans do not tell front from
+    back, L1 to the heading alone is the same for everything between the two, and teaches nothing.
     """
-    factors = {"heatmap": 1.0, "velocity": 0.05, **(weights or {})}
+    factors = {"heatmap": 1.0, "velocity": 0.05, "axis": 0.0, **(weights or {})}
     losses = {"heatmap": factors["heatmap"] * gaussian_focal_loss(maps[head["heatmap"]], targets.heatmap)}
     scan, i, j = targets.cells.unbind(1)
     for key, wanted in targets.maps.items():
         error = (maps[head[key]][scan, i, j] - wanted).abs()
         losses[key] = factors.get(key, 0.25) * error.sum() / max(len(wanted), 1)
+        if key == "rotation" and factors["axis"]:
+            opposite = (maps[head[key]][scan, i, j] + wanted).abs()
+            nearer = torch.minimum(error.sum(1), opposite.sum(1))
+            losses["axis"] = factors["axis"] * nearer.sum() / max(len(wanted), 1)
     return losses
 
 

@@ -18,7 +18,7 @@ CLASSES = [
     ("cyclist", 31, (255, 40, 200)),
 ]
 PASTED = {"car": 12, "truck": 3, "pedestrian": 6, "cyclist": 5}  # objects of other scans in one at most
-LOSSES = {"heatmap": 1.0, "offset": 1.0, "height": 1.0, "size": 1.0, "rotation": 1.0}
+LOSSES = {"heatmap": 1.0, "offset": 1.0, "height": 1.0, "size": 1.0, "rotation": 0.2, "axis": 1.0}
 
 
 def add_arguments(parser):
