@@ -12,7 +12,7 @@ HELD_OUT = 1 << 32  # seeds that no training uses begin here
 
 def test_every_model_is_small_and_has_a_card():
     models = sorted(MODELS.glob("*.safetensors"))
-    assert [path.stem for path in models] == ["minkunet-lidar", "tsm-mobilenetv2-motions"]
+    assert [path.stem for path in models] == ["centerpoint-lidar", "minkunet-lidar", "tsm-mobilenetv2-motions"]
     for path in models:
         assert path.stat().st_size <= 4e6, path.name
         card = path.with_suffix(".md").read_text()
@@ -44,6 +44,29 @@ def test_lidar_model_labels_simulated_scans():
     assert right / seen > 0.8
     for name in ("road", "building", "vegetation", "car"):
         assert iou[name] > 0.6, (name, iou[name])
+
+
+def cars_found(detector, points, boxes):
+    """How many of the cars' boxes overlap a found car by half, seen from above; and how many cars were found."""
+    result = detector.detect(points)
+    cars = result.boxes[result.classes == 0]
+    overlap = vs.boxes_iou_bev(boxes, cars)
+    return int((overlap.max(1, initial=0) > 0.5).sum()), len(cars)
+
+
+def test_detector_finds_simulated_cars():
+    detector = vs.Detector(vs.Model.pretrained("centerpoint-lidar"))
+    wanted = right = found = 0
+    for seed in range(HELD_OUT + 100, HELD_OUT + 106):
+        points, _, objects = vs.synth_lidar(seed, boxes=True)
+        is_car = np.isin(objects["types"], ["Car", "Van"]) & (np.hypot(*objects["boxes"][:, :2].T) < 40)
+        visible = objects["boxes"][is_car & (objects["points"] >= 20)]
+        hits, _ = cars_found(detector, points, visible)
+        _, count = cars_found(detector, points, objects["boxes"])
+        wanted, right, found = wanted + len(visible), right + hits, found + count
+    assert wanted >= 20
+    assert right / wanted > 0.85, (right, wanted)
+    assert found < 2 * wanted, (found, wanted)
 
 
 def test_video_model_tells_motions_apart():
