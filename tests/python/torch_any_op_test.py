@@ -86,6 +86,7 @@ EXAMPLES = {
     "temporal_shift": [({"shift_div": 4, "bidirectional": both}, None) for both in (False, True)],
     "top_k": [({"count": 7}, None)],
     "upsample": [({"scale_factor": 2}, None), ({"size": [5, 9], "mode": "bilinear"}, None)],
+    "voxel_offsets": [({"from": origin}, None) for origin in ("mean", "center")],
     "voxelize_dense": [({"resolution": 3}, None)],
     "voxelize_points": [({"voxel_size": 0.5, "reduce": reduce}, None) for reduce in ("mean", "max")]
     + [({"voxel_size": [0.5, 0.7, 2], "lowest": [-0.6, -0.9, -1], "highest": 0.8, "reduce": "sum"}, None)],

@@ -101,6 +101,10 @@ def test_augmented_points_stay_in_their_boxes():
 
 def test_pasted_objects_are_alone_in_their_boxes():
     scene, donors = scene_of(3), [scene_of(4), scene_of(5)]
+    many = [scene_of(seed) for seed in range(4, 10)]
+    crowd = boxes.paste(scene, many, np.random.default_rng(0), [50, 9, 9, 9], around=[16, 0], reach=4.0)
+    assert len(crowd.boxes) >= len(scene.boxes) + 4
+    assert (vs.boxes_iou_bev(crowd.boxes, crowd.boxes) - np.eye(len(crowd.boxes)))[len(scene.boxes) :].max() <= 0
     full = boxes.paste(scene, donors, np.random.default_rng(0), [6, 2, 3, 3])
     added = np.arange(len(scene.boxes), len(full.boxes))
     assert len(added) >= 4
