@@ -123,6 +123,18 @@ def test_pasted_objects_are_alone_in_their_boxes():
         assert original  # as large and as far away as it was
 
 
+def test_the_last_examples_have_nothing_pasted():
+    profile = vs.Model.new("centerpoint", profile="lidar", classes=4, width=1 / 16).profile
+    source = boxes.SimulatedScenes(0, NAMES)
+    whole = ([-51.2, -51.2, -4], [51.2, 51.2, 3])
+    both = [boxes.Examples(source, 0, 1, profile, whole, 0, [20, 3, 3, 3], pasted, least_points=0) for pasted in (None, 1)]
+    for i, is_pasted in enumerate((True, False)):
+        _, most, _ = both[0][i]
+        _, found, _ = both[1][i]
+        assert len(found) == (len(most) if is_pasted else len(source[i].boxes))
+        assert len(most) > len(source[i].boxes)
+
+
 def test_windows_hold_their_boxes_points():
     scene = scene_of(3)
     center = boxes.window_center(scene, np.random.default_rng(1), [-51.2, -51.2], [51.2, 51.2], 40.96)

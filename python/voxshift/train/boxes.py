@@ -239,14 +239,15 @@ class Examples(torch.utils.data.Dataset):
 
     Scenes are used `reuse` times each, in groups whose turns alternate, so that a worker makes each of them once; objects that
     are pasted come from the same group. ranges: lowest and highest x y z of the network's points. side: metres of a window, 0
-    for the whole range. wanted: how many objects of each class are pasted at most.
+    for the whole range. wanted: how many objects of each class are pasted at most. pasted: in this many examples, the first.
     """
 
     GROUP = 12
 
-    def __init__(self, scenes, seed, reuse, profile, whole, side, wanted, least_points=4):
+    def __init__(self, scenes, seed, reuse, profile, whole, side, wanted, pasted=None, least_points=4):
         self.scenes, self.seed, self.reuse, self.profile = scenes, seed, reuse, profile
-        self.whole, self.side, self.wanted, self.least_points = whole, side, wanted, least_points
+        self.whole, self.side, self.least_points = whole, side, least_points
+        self.wanted, self.pasted = wanted, pasted
         self.recent = OrderedDict()
 
     def __getitem__(self, i):
@@ -255,6 +256,8 @@ class Examples(torch.utils.data.Dataset):
         random = np.random.default_rng([self.seed, i])
         scene = members[place % self.GROUP]
         wanted = random.integers(0, np.array(self.wanted) + 1)
+        if self.pasted is not None and i >= self.pasted:
+            wanted = np.zeros_like(wanted)
         full_remission = 1 / (self.profile["scale"][3] or 1)
         lowest, highest = (np.array(corner, np.float32) for corner in self.whole)
         if not self.side:

@@ -22,9 +22,9 @@ LOSSES = {"heatmap": 1.0, "offset": 1.0, "height": 1.0, "size": 1.0, "rotation":
 
 
 def add_arguments(parser):
-    loop.add_arguments(parser, steps=8000, lr=3e-3, batch_size=4)
+    loop.add_arguments(parser, steps=10000, lr=3e-3, batch_size=4)
     add = parser.add_argument
-    add("--width", type=float, default=0.375, help="factor of all channel counts (default %(default)s)")
+    add("--width", type=float, default=0.25, help="factor of all channel counts (default %(default)s)")
     add("--init", type=Path, metavar="MODEL", help="start from this model file instead of random weights")
     add("--data", type=Path, action="append", metavar="DIR", help="scans with boxes in KITTI's layout; repeatable")
     add("--val-data", type=Path, action="append", metavar="DIR", help="scans with boxes to evaluate on")
@@ -33,6 +33,7 @@ def add_arguments(parser):
     add("--reuse", type=loop.positive, default=8, help="examples made of each scan (default %(default)s)")
     add("--crop", type=float, default=40.96, metavar="METRES",
         help="side of the squares that examples are; 0: the whole range (default %(default)s)")
+    add("--fade", type=float, default=0.25, help="share of the steps, the last, without pasted objects (default %(default)s)")
     add("--no-paste", action="store_true", help="paste no objects of other scans into examples")
     add("--float32", action="store_true", help="write the weights as float32 instead of float16")
 
@@ -139,7 +140,8 @@ def run(options):
             else boxes.SimulatedScenes(scans.HELD_OUT, names, fixed_sensor=1.0))
     count = min(options.val_scans, len(held)) if options.val_data else options.val_scans
     wanted = [0 if options.no_paste else PASTED.get(name, 5) for name in names]
-    dataset = boxes.Examples(source, options.seed, options.reuse, model.profile, whole, side, wanted)
+    pasted = round(options.steps * (1 - options.fade)) * options.batch_size
+    dataset = boxes.Examples(source, options.seed, options.reuse, model.profile, whole, side, wanted, pasted)
     detection = network.model.detection
     spread = {"spread": 1} if all("heatmap" in head for head in detection["heads"]) else {}
 
