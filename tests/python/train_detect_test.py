@@ -159,6 +159,27 @@ def test_the_score_is_that_of_the_boxes_found():
     assert set(scores) == {"ap", *NAMES}
 
 
+def test_settled_statistics_are_those_of_all_batches():
+    network = vst.Network(vs.Model.new("centerpoint", profile="lidar", classes=4, width=1 / 16, seed=1))
+    points = [torch.from_numpy(vs.synth_lidar(seed)[0][::20].copy()) for seed in (1, 2)]
+    batches = [(p, np.array([0, len(p)]), None, None) for p in points]
+    name = next(step.parameters for step in network.steps if step.op == "batch_norm")
+    network.eval()
+    detect.settle(network, batches)
+    assert not network.training
+    first = next(step for step in network.steps if step.op == "linear")
+    rows = []
+    for p in points:  # what the pillars' linear layer gives for all points
+        graph = {**network.model.graph, "outputs": [first.output]}
+        nodes = graph["nodes"][: [n["name"] for n in graph["nodes"]].index(first.output) + 1]
+        weights = {first.parameters["weight"]: network.model.parameters()[first.parameters["weight"]]}
+        rows.append(vs.Model.from_graph({**graph, "nodes": nodes}, weights, "lidar", 0).run(p.numpy())[first.output][0].astype(np.float64))
+    mean = np.mean([r.mean(0) for r in rows], 0)
+    square = np.mean([(r**2).mean(0) for r in rows], 0)
+    np.testing.assert_allclose(network.tensor(name["running_mean"]), mean, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(network.tensor(name["running_var"]), square - mean**2, rtol=1e-2)
+
+
 def run(data, out, *options, steps=3):
     arguments = ["detect", "--out", str(out), "--steps", str(steps), "--eval-every", str(steps), "--checkpoint-every", "2",
                  "--width", "0.0625", "--batch-size", "2", "--workers", "0", "--threads", "2", "--val-scans", "1"]

@@ -18,6 +18,7 @@ CLASSES = [
     ("cyclist", 31, (255, 40, 200)),
 ]
 PASTED = {"car": 12, "truck": 3, "pedestrian": 6, "cyclist": 5}  # objects of other scans in one at most
+SETTLING = 100  # batches whose statistics the trained network has
 LOSSES = {"heatmap": 1.0, "offset": 1.0, "height": 1.0, "size": 1.0, "rotation": 0.2, "axis": 1.0}
 
 
@@ -120,6 +121,32 @@ def network_of(model, crop):
     return network, crop
 
 
+def settle(network, batches):
+    """Running statistics of the batches, (points, row_splits, ..), with the weights as they are: training's are those of its
+    last few batches, and of other weights than the averaged ones.
+    """
+    norms = [step.parameters for step in network.steps if step.op == "batch_norm"]
+    names = [(norm["running_mean"], norm["running_var"]) for norm in norms]
+    sums = {name: 0 for pair in names for name in pair}
+    was_training, count = network.training, 0
+    network.train()
+    with torch.no_grad():
+        for points, splits, *_ in batches:
+            for name in sums:
+                network.tensor(name).zero_()
+            network(points, row_splits=splits)
+            for mean_name, var_name in names:  # a tenth of the batch's, as momentum 0.1 leaves it
+                mean, variance = (10 * network.tensor(name) for name in (mean_name, var_name))
+                sums[mean_name] += mean
+                sums[var_name] += variance + mean * mean
+            count += 1
+        for mean_name, var_name in names:
+            mean = sums[mean_name] / count
+            network.tensor(mean_name).copy_(mean)
+            network.tensor(var_name).copy_(sums[var_name] / count - mean * mean)
+    network.train(was_training)
+
+
 def run(options):
     torch.manual_seed(options.seed)
     model = vs.Model.load(options.init) if options.init else new_model(options)
@@ -165,7 +192,12 @@ def run(options):
     def evaluate_and_parts(net):
         return {**evaluate(net), **{f"loss {key}": round(value, 4) for key, value in loss.parts.items()}}
 
-    rows = loop.train(loop.Task(network, dataset, boxes.collate, loss, evaluate_and_parts, export, "ap"), options)
+    def finish(net):
+        first, size = options.steps * options.batch_size, options.batch_size
+        indices = [range(first + size * b, first + size * (b + 1)) for b in range(min(SETTLING, options.steps))]
+        settle(net, (boxes.collate([dataset[i] for i in batch]) for batch in indices))
+
+    rows = loop.train(loop.Task(network, dataset, boxes.collate, loss, evaluate_and_parts, export, "ap", finish), options)
     if rows:
         loop.write_atomically(options.out / "metrics.json",
                               lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n"))

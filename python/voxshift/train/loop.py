@@ -12,7 +12,7 @@ import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 import torch
@@ -31,7 +31,8 @@ class Task:
     network: a torch module. dataset: item i is one example, a pure function of i; a batch of step s has the items s * B ..
     s * B + B - 1. collate: list of examples -> batch. loss: (network, batch) -> scalar tensor. evaluate: network -> {name:
     number}, called with the averaged weights in evaluation mode. export: (network, path) writes the model file.
-    score: the name of the metric that the progress line shows.
+    score: the name of the metric that the progress line shows. finish: network -> None, called once with the averaged weights after
+    the last step, before its evaluation.
     """
 
     network: torch.nn.Module
@@ -41,6 +42,7 @@ class Task:
     evaluate: Callable
     export: Callable
     score: str
+    finish: Optional[Callable] = None
 
 
 def add_arguments(parser, steps, lr, batch_size):
@@ -202,6 +204,9 @@ def train(task, options):
         bar.update(1)
         bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
         done = step + 1
+        if done == options.steps and task.finish:
+            with average.applied(network):
+                task.finish(network)
         if done % options.eval_every == 0 or done == options.steps:
             with average.applied(network):
                 metrics = task.evaluate(network)
