@@ -43,7 +43,7 @@ def new_model(options):
     """CenterPoint on pillars of 0.32 m within 51.2 m, with one head for CLASSES."""
     model = vs.Model.new("centerpoint", profile="lidar", classes=len(CLASSES), width=options.width, seed=options.seed)
     detection = model.detection
-    detection["selection"].update(score_threshold=0.2, overlap=0.1, candidates=500, most=200)
+    detection["selection"].update(score_threshold=0.3, overlap=0.1, candidates=500, most=200)
     return vs.Model.from_graph(
         model.graph, model.parameters(), model.profile, CLASSES, model.arch, detection=detection
     )
@@ -84,11 +84,21 @@ def whole_range(model):
     raise loop.Failure("a detector on pillars of points is wanted, as centerpoint is")
 
 
+def with_scores_from(model, threshold):
+    """The model with boxes of scores above the threshold."""
+    detection = model.detection
+    detection["selection"]["score_threshold"] = threshold
+    return vs.Model.from_graph(
+        model.graph, model.parameters(), model.profile, model.classes, model.arch, detection=detection
+    )
+
+
 def evaluation(scenes, model, reach=40.0):
     """network -> AP of boxes seen from above within `reach` metres, of each of KITTI's classes, as evaluate of a loop.Task.
 
-    Objects of 5 points and more count: `hard` of vs.evaluate_detections.
+    Objects of 5 points and more count: `hard` of vs.evaluate_detections. Boxes are those of scores above 0.1.
     """
+    model = with_scores_from(model, 0.1)
     names = [c.name for c in model.classes]
     truths = [{"boxes": s.boxes, "classes": [names[c] for c in s.classes], "points": s.counts()} for s in scenes]
 
