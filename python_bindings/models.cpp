@@ -341,11 +341,11 @@ void bind_models(py::module_& m) {
                   "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(), "config"_a = py::none(),
                   "parameters"_a = py::none(), "shift"_a = "online", "dtype"_a = "auto", "style"_a = "", WithoutGil(),
                   kNewDoc)
-      .def_static(
-          "pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
-          "dtype"_a = "auto",
-          "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
-          "\"tsm-mobilenetv2-motions\" tells the motions of synth_video apart. Raises ValueError for another name.")
+      .def_static("pretrained", &pretrained, "name"_a = "minkunet-lidar", "device"_a = "cpu", "threads"_a = py::none(),
+                  "dtype"_a = "auto",
+                  "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
+                  "\"centerpoint-lidar\" finds boxes in them, \"tsm-mobilenetv2-motions\" tells the motions of "
+                  "synth_video apart. Raises ValueError for another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
                   "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto",
                   "detection"_a = py::none(), kFromGraphDoc)
