@@ -46,7 +46,8 @@ py::tuple scan(std::uint64_t seed, bool vary_sensor, bool boxes) {
   }();
   const auto n = static_cast<std::int64_t>(made.labels.size());
   const py::object points = array_of(std::move(made.points), {n, 4}), labels = array_of(std::move(made.labels), {n});
-  return boxes ? py::make_tuple(points, labels, objects_of(made)) : py::make_tuple(points, labels);
+  if (boxes) return py::make_tuple(points, labels, objects_of(made));
+  return py::make_tuple(points, labels);
 }
 
 using OneOrThree = std::variant<float, std::array<float, 3>>;
