@@ -1,6 +1,7 @@
 """`voxshift detect`: scans in, boxes out as JSON, label files, pictures and clouds."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -213,6 +214,5 @@ def test_what_is_refused(detector, label_model, scan, tmp_path):  # noqa: F811
 def test_info_shows_the_layers(detector):
     text = succeeds("info", detector)
     assert "pointpillars" in text and "3 classes" in text and "kitti-pillars" in text
-    points = vs.synth_lidar(1)[0]
-    assert f"On a synthetic scan of {len(points)} points" in text
+    assert re.search(r"On a synthetic scan of 1\d{5} points, \d{5} in range: \d+\.\d GMAC", text), text
     assert any(line.split()[:2] == ["dense_head.conv_cls", "pointwise"] for line in text.splitlines()), text
