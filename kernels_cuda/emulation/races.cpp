@@ -233,7 +233,11 @@ using voxshift::cuda::emulated::AccessKind, voxshift::cuda::emulated::note_acces
   void __tsan_atomic##bits##_store(volatile T* a, T value, int) { __atomic_store_n(a, value, __ATOMIC_SEQ_CST); } \
   VOXSHIFT_ATOMIC(bits##_exchange, T, __atomic_exchange_n)                                                        \
   VOXSHIFT_ATOMIC(bits##_fetch_add, T, __atomic_fetch_add)                                                        \
-  VOXSHIFT_ATOMIC(bits##_fetch_sub, T, __atomic_fetch_sub)
+  VOXSHIFT_ATOMIC(bits##_fetch_sub, T, __atomic_fetch_sub)                                                        \
+  VOXSHIFT_ATOMIC(bits##_fetch_and, T, __atomic_fetch_and)                                                        \
+  int __tsan_atomic##bits##_compare_exchange_weak(volatile T* a, T* expected, T wanted, int, int) {               \
+    return __atomic_compare_exchange_n(a, expected, wanted, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);            \
+  }
 
 extern "C" {
 void __tsan_init() {}
