@@ -15,32 +15,29 @@
 
 namespace voxshift {
 
-struct SegmentOptions : ScanOptions {
+/// Of the commands that run a model on many scans and write files.
+struct ScanRunOptions : ScanOptions {
   std::vector<std::filesystem::path> scans;  ///< files and folders
   std::filesystem::path model;               ///< empty: the trained one
   std::string device = "cpu";
   std::string dtype = "auto";
   int threads = 0;  ///< 0: all processors
   std::filesystem::path out = ".";
-  std::vector<std::string> write;  ///< of label, ply, png, scores; empty: label, ply, and png where it can be drawn
+  std::vector<std::string> write;  ///< kinds of files; empty: the usual ones
   std::filesystem::path stats;     ///< JSON file; empty: none
-  std::vector<float> range;        ///< metres, or two corners; empty: the profile's
-  std::string preprocess;          ///< profile in place of the model's; empty: the model's
   bool layers = false;
 };
 
-struct DetectOptions : ScanOptions {
-  std::vector<std::filesystem::path> scans;  ///< files and folders
-  std::filesystem::path model;               ///< empty: the trained one
-  std::string device = "cpu";
-  std::string dtype = "auto";
-  int threads = 0;  ///< 0: all processors
-  std::filesystem::path out = ".";
-  std::vector<std::string> write;        ///< of json, kitti, png, ply; empty: json, and png where it can be drawn
+/// write: of label, ply, png, scores; usual: label, ply, and png where it can be drawn.
+struct SegmentOptions : ScanRunOptions {
+  std::vector<float> range;  ///< metres, or two corners; empty: the profile's
+  std::string preprocess;    ///< profile in place of the model's; empty: the model's
+};
+
+/// write: of json, kitti, png, ply; usual: json, and png where it can be drawn.
+struct DetectOptions : ScanRunOptions {
   std::filesystem::path calibration;     ///< file or folder; empty: a camera in the scanner's place
   std::optional<float> score_threshold;  ///< none: the model's
-  std::filesystem::path stats;           ///< JSON file; empty: none
-  bool layers = false;
 };
 
 struct RunOptions {

@@ -33,24 +33,31 @@ void add_scan_options(CLI::App& command, ScanOptions& options) {
       ->type_name("X,Y,Z");
 }
 
-}  // namespace
-
-void add_segment(CLI::App& app, SegmentOptions& options) {
-  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
+/// What `segment` and `detect` share: `trained` is the default model, `kinds` what can be written.
+void add_scan_run(CLI::App& command, ScanRunOptions& options, const std::string& trained, const std::string& writes,
+                  const std::vector<std::string>& kinds) {
   command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
       ->required()
       ->type_name("SCAN");
-  command.add_option("--model", options.model, "Model file (.safetensors); default the trained minkunet-lidar")
+  command.add_option("--model", options.model, "Model file (.safetensors); default the trained " + trained)
       ->type_name("FILE");
   add_device(command, options);
   command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
   command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
-  command.add_option("--write", options.write, "What to write: label,ply,png,scores")
+  command.add_option("--write", options.write, "What to write: " + writes)
       ->delimiter(',')
-      ->check(CLI::IsMember({"label", "ply", "png", "scores"}))
+      ->check(CLI::IsMember(kinds))
       ->type_name("LIST");
   command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
   add_scan_options(command, options);
+  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+}
+
+}  // namespace
+
+void add_segment(CLI::App& app, SegmentOptions& options) {
+  CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
+  add_scan_run(command, options, "minkunet-lidar", "label,ply,png,scores", {"label", "ply", "png", "scores"});
   command
       .add_option("--range", options.range,
                   "Leave out points further along an axis, or outside two corners; default the profile's")
@@ -61,25 +68,13 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
       .add_option("--preprocess", options.preprocess,
                   "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")
       ->type_name("PROFILE");
-  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
 }
 
 void add_detect(CLI::App& app, DetectOptions& options) {
   CLI::App& command = *app.add_subcommand("detect", "Find vehicles and people in LiDAR scans, as boxes");
-  command.add_option("scan", options.scans, "Scans (.bin .npy .ply .pcd) and folders of scans")
-      ->required()
-      ->type_name("SCAN");
-  command.add_option("--model", options.model, "Model file (.safetensors); default the trained centerpoint-lidar")
-      ->type_name("FILE");
-  add_device(command, options);
-  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
-  command.add_option("--out", options.out, "Folder for the results, made where it is missing")->capture_default_str();
-  command
-      .add_option("--write", options.write,
-                  "What to write: json, kitti (label files, .txt), png (from above), ply (points and boxes)")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"json", "kitti", "png", "ply"}))
-      ->type_name("LIST");
+  add_scan_run(command, options, "centerpoint-lidar",
+               "json, kitti (label files, .txt), png (from above), ply (points and boxes)",
+               {"json", "kitti", "png", "ply"});
   command
       .add_option("--calib", options.calibration,
                   "KITTI's calibration for --write kitti: a file, or the folder of those named as the scans; default a "
@@ -87,9 +82,6 @@ void add_detect(CLI::App& app, DetectOptions& options) {
       ->type_name("PATH");
   command.add_option("--score-threshold", options.score_threshold, "Lowest score of a box; default the model's")
       ->check(CLI::Range(0.0, 0.999999));
-  command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
-  add_scan_options(command, options);
-  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
 }
 
 void add_view(CLI::App& app, ViewOptions& options) {

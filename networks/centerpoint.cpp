@@ -14,12 +14,12 @@ const std::vector<std::vector<std::int32_t>>& nuscenes_groups() {
   return groups;
 }
 
-struct Stage {
+struct CenterStage {
   int channels, next;                   // next: of the convolution that halves the extents; 0: none
   std::array<std::int32_t, 3> padding;  // of that one, along x, y, z
 };
 
-constexpr Stage kStages[]{{16, 32, {1, 1, 1}}, {32, 64, {1, 1, 1}}, {64, 128, {1, 1, 0}}, {128, 0, {}}};
+constexpr CenterStage kCenterStages[]{{16, 32, {1, 1, 1}}, {32, 64, {1, 1, 1}}, {64, 128, {1, 1, 0}}, {128, 0, {}}};
 
 // On pillars. nuScenes' maps have cells of 4 x 4 pillars, Waymo's of one.
 const std::vector<DetectorBuilder::Block> kNuscenesBlocks{
@@ -47,8 +47,8 @@ std::string sparse_encoder(DetectorBuilder& net) {
   ++extents[2];
   std::string x = net.conv(prefix + "conv_input.0", prefix + "conv_input.1", net.voxels("voxels", 1), net.scaled(16),
                            window_3x3x3());
-  for (std::size_t s = 0; s < std::size(kStages); ++s) {
-    const Stage& stage = kStages[s];
+  for (std::size_t s = 0; s < std::size(kCenterStages); ++s) {
+    const CenterStage& stage = kCenterStages[s];
     const auto name = [&](std::size_t of, int i) {
       return prefix + (mmdet ? "encoder_layers.encoder_layer" : "conv") + std::to_string(of + 1) + "." +
              std::to_string(i);

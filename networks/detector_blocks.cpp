@@ -12,22 +12,21 @@ namespace {
 constexpr float kRareLogit = -4.59511985f;  // log(0.01 / 0.99): what a focal loss starts from
 
 struct Prototype {
-  const char* name;
   std::array<float, 3> size;
   float bottom;  // metres
 };
 
-constexpr Prototype kCar{"car", {3.9f, 1.6f, 1.56f}, -1.78f};
-constexpr Prototype kPedestrian{"pedestrian", {0.8f, 0.6f, 1.73f}, -0.6f};
-constexpr Prototype kCyclist{"cyclist", {1.76f, 0.6f, 1.73f}, -0.6f};
+constexpr Prototype kCar{{3.9f, 1.6f, 1.56f}, -1.78f};
+constexpr Prototype kPedestrian{{0.8f, 0.6f, 1.73f}, -0.6f};
+constexpr Prototype kCyclist{{1.76f, 0.6f, 1.73f}, -0.6f};
 constexpr Prototype kNuscenes[]{
-    {"car", {4.60718145f, 1.95017717f, 1.72270761f}, -1.80032795f},
-    {"truck", {6.73778078f, 2.4560939f, 2.73004906f}, -1.74440365f},
-    {"trailer", {12.01320693f, 2.87427237f, 3.81509561f}, -1.68526504f},
-    {"bicycle", {1.68452161f, 0.60058911f, 1.27192197f}, -1.67339111f},
-    {"pedestrian", {0.7256437f, 0.66344886f, 1.75748069f}, -1.61785072f},
-    {"traffic cone", {0.40359262f, 0.39694519f, 1.06232151f}, -1.80984986f},
-    {"barrier", {0.48578221f, 2.49008838f, 0.98297065f}, -1.763965f},
+    {{4.60718145f, 1.95017717f, 1.72270761f}, -1.80032795f},   // car
+    {{6.73778078f, 2.4560939f, 2.73004906f}, -1.74440365f},    // truck
+    {{12.01320693f, 2.87427237f, 3.81509561f}, -1.68526504f},  // trailer
+    {{1.68452161f, 0.60058911f, 1.27192197f}, -1.67339111f},   // bicycle
+    {{0.7256437f, 0.66344886f, 1.75748069f}, -1.61785072f},    // pedestrian
+    {{0.40359262f, 0.39694519f, 1.06232151f}, -1.80984986f},   // traffic cone
+    {{0.48578221f, 2.49008838f, 0.98297065f}, -1.763965f},     // barrier
 };
 
 std::vector<Prototype> prototypes_of(const DetectorSpec& spec) {

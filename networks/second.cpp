@@ -3,12 +3,12 @@
 namespace voxshift {
 namespace {
 
-struct Stage {
+struct SecondStage {
   int channels, convolutions;
   std::array<std::int32_t, 3> padding;  // of the first, which halves the extents, along x, y, z
 };
 
-constexpr Stage kStages[]{{16, 1, {}}, {32, 3, {1, 1, 1}}, {64, 3, {1, 1, 1}}, {64, 3, {1, 1, 0}}};
+constexpr SecondStage kSecondStages[]{{16, 1, {}}, {32, 3, {1, 1, 1}}, {64, 3, {1, 1, 1}}, {64, 3, {1, 1, 0}}};
 
 }  // namespace
 
@@ -22,8 +22,8 @@ DetectorNetwork make_second(const DetectorSpec& spec, std::uint64_t seed) {
   std::array<std::int64_t, 3> extents = net.extents();
   ++extents[2];  // as in both libraries
   std::string x = layer(prefix + "conv_input", net.voxels("voxels", 1), 16, window_3x3x3());
-  for (std::size_t s = 0; s < std::size(kStages); ++s) {
-    const Stage& stage = kStages[s];
+  for (std::size_t s = 0; s < std::size(kSecondStages); ++s) {
+    const SecondStage& stage = kSecondStages[s];
     const std::string name = prefix + (mmdet ? "encoder_layers.encoder_layer" : "conv") + std::to_string(s + 1) + ".";
     for (int i = 0; i < stage.convolutions; ++i) {
       const Window window = window_3x3x3(i == 0 && s > 0 ? 2 : 1, stage.padding);
