@@ -340,8 +340,9 @@ def test_synth_lidar_boxes(tmp_path, vary):
             inside = (np.abs(along) < length / 2 + 0.1) & (np.abs(across) < width / 2 + 0.1)
             inside &= (labels == raw[kind]) & (np.abs(offset[:, 1] + height / 2) < height / 2 + 0.1)
             found |= inside
-            seen = [3, 2, 1, 0][np.searchsorted([5, 15, 50], inside.sum(), "right")]
-            assert occlusion == seen or kind == "Car" and occlusion <= seen, (kind, inside.sum())  # mirrors stand out
+            # A neighbour's points may reach in, and a car's mirrors stand out: a tenth of the points is not its own.
+            least, most = ([3, 2, 1, 0][np.searchsorted([5, 15, 50], n * inside.sum(), "right")] for n in (0.9, 1.1))
+            assert occlusion <= least and (kind == "Car" or occlusion >= most), (kind, inside.sum())
             assert 0.2 < length < 13 and 0.5 < width < 2.7 and 1.1 < height < 5.1
         assert found[np.isin(labels, list(raw.values()))].mean() > 0.97
 
