@@ -25,16 +25,6 @@ std::uint16_t to_half(float x) {
   return static_cast<std::uint16_t>(sign | ((rounded >> 13) - (112 << 10)));
 }
 
-float from_half(std::uint16_t half) {
-  const std::uint32_t sign = std::uint32_t{half} << 16 & 0x80000000, rest = half & 0x7FFF;
-  if (rest < 0x400) {
-    const float size = static_cast<float>(rest) * 0x1p-24f;
-    return sign ? -size : size;
-  }
-  const std::uint32_t exponent = rest < 0x7C00 ? 112u << 23 : 224u << 23;  // infinities and NaNs keep their kind
-  return std::bit_cast<float>(sign | ((rest << 13) + exponent));
-}
-
 Array halved(const std::string& name, const Array& tensor) {
   if (tensor.dtype() != DType::kF32) return tensor;
   Array half(tensor.shape(), DType::kF16);

@@ -11,7 +11,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
 ROOMS = "graph|engine|streaming|networks|tasks"
-LIBRARY = rf"(tensor|rows|synth|files|{ROOMS}|{FAMILIES})/.*"
+LIBRARY = rf"(tensor|rows|synth|files|checkpoints|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 
@@ -28,6 +28,7 @@ OURS = {
     "networks": rf"(graph|tensor|files|{FAMILIES})/.*",
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "files": r"tensor/.*",
+    "checkpoints": r"(graph|files|tensor)/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "apps": PUBLIC,
@@ -48,6 +49,7 @@ THEIRS = {
     r"lzf\.h": r"files/pcd\.cpp|tests/(files/point_cloud_files|tasks/refused_memory)_test\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/video/(frame_\w+\.h|frame_source_test\.cpp|video_file_test\.cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
+    r"zip\.h": r"checkpoints/zip_archive\.cpp|tests/checkpoints/\w+\.h",
     r"nlohmann/.*": r"(graph|streaming|networks|tasks|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",

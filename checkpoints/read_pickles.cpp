@@ -1,0 +1,128 @@
+// torch.save before 1.6: pickles of a magic number, a protocol, the machine, the object and the keys of its storages,
+// then each storage as a count of elements and their bytes. And a pickle alone.
+#include <voxshift/checkpoints/storage_ids.h>
+#include <voxshift/checkpoints/unpickler.h>
+#include <voxshift/files/files.h>
+
+#include <map>
+#include <mutex>
+
+namespace voxshift {
+namespace {
+
+constexpr std::string_view kMagic = "0x1950a86a20f9469cfc6c";
+
+class PlainFile : public StorageFile {
+ public:
+  explicit PlainFile(const std::filesystem::path& path) : file_(open_file(path)) {}
+
+  void read(std::uint64_t position, std::uint64_t offset, std::span<std::byte> out) override {
+    const std::lock_guard lock(mutex_);
+    file_.clear();
+    file_.seekg(static_cast<std::streamoff>(position + offset));
+    file_.read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
+    check<IoError>(static_cast<bool>(file_), "is cut: it ended before byte ", position + offset + out.size());
+  }
+
+ private:
+  std::ifstream file_;
+  std::mutex mutex_;
+};
+
+class PickleReader {
+ public:
+  explicit PickleReader(CheckpointContent& content)
+      : content_(content), file_(open_file(content.path)), bytes_([this](char* out, std::size_t bytes) {
+          file_.read(out, static_cast<std::streamsize>(bytes));
+          return static_cast<std::size_t>(file_.gcount());
+        }) {}
+
+  void read() {
+    Globals globals(content_);
+    Unpickler unpickler(bytes_, globals, [this](const Value& id) { return storage(id); });
+    content_.format = "pickle";
+    content_.root = unpickler.load();
+    if (!is_magic(content_.root)) {
+      check<IoError>(storages_.empty(), "is damaged: a pickle that refers to storages without any");
+      return;
+    }
+    content_.format = "legacy";
+    const Value protocol = unpickler.load();
+    check<IoError>(protocol.kind() == Value::Kind::kInt && protocol.as_int() == 1001,
+                   "is of an unknown version of torch.save");
+    const Value machine = unpickler.load();
+    const Value* little = machine.find("little_endian");
+    check<IoError>(little == nullptr || little->kind() != Value::Kind::kBool || little->as_bool(),
+                   "has big-endian numbers; expected little-endian ones");
+    content_.root = unpickler.load();
+    const Value keys = unpickler.load();
+    check<IoError>(keys.is_sequence(), "is damaged: no list of its storages");
+    for (const Value& key : keys.as_list())
+      find_storage(key.kind() == Value::Kind::kInt ? std::to_string(key.as_int()) : key.as_string());
+    for (const auto& [key, storage] : storages_)
+      check<IoError>(storage.is_found, "is cut or damaged: storage ", key, " is not there");
+    content_.file = std::make_unique<PlainFile>(content_.path);
+  }
+
+ private:
+  struct Known {
+    std::size_t index;
+    ScalarType type;
+    std::uint64_t count;
+    bool is_found = false;
+  };
+
+  static bool is_magic(const Value& value) {
+    return value.is_opaque() && value.as_opaque().name == "int" && value.as_opaque().state.as_string() == kMagic;
+  }
+
+  Value storage(const Value& value) {
+    if (value.kind() == Value::Kind::kTuple && value.as_list().size() > 1 && value.as_list()[0].is_string() &&
+        value.as_list()[0].as_string() == "module")
+      return value.as_list()[1];
+    const StorageId id = storage_id(value);
+    const ScalarType type = id.type.value_or(ScalarType::kU8);
+    const auto [known, is_new] = storages_.try_emplace(id.key, Known{content_.storages.size(), type, id.count});
+    if (is_new) content_.storages.push_back({id.count > content_.file_bytes ? 0 : id.count * size_of(type)});
+    check<IoError>(known->second.type == type && known->second.count == id.count, "is damaged: storage ", id.key,
+                   " has two types or sizes");
+    check<IoError>(content_.storages[known->second.index].bytes / size_of(type) == id.count, "storage ", id.key,
+                   " claims ", id.count, " elements, the file has ", content_.file_bytes, " bytes");
+    if (!id.type) return id.placeholder;
+    StoredTensor whole = whole_storage(type, known->second.index, id.count * size_of(type));
+    if (id.view) {
+      whole.shape = {id.view->count};
+      whole.offset = id.view->offset;
+      whole = view_of(content_, std::move(whole));
+    }
+    return content_.arena.tensor(std::move(whole));
+  }
+
+  // The storage that comes next in the file.
+  void find_storage(const std::string& key) {
+    const auto found = storages_.find(key);
+    check<IoError>(found != storages_.end() && !found->second.is_found, "is damaged: storage ", key,
+                   " is there twice or belongs to no tensor");
+    Known& known = found->second;
+    Storage& storage = content_.storages[known.index];
+    const std::uint64_t count = bytes_.number(8);
+    check<IoError>(count == known.count, "is damaged: storage ", key, " has ", count, " elements, its tensors expect ",
+                   known.count);
+    storage.position = bytes_.position();
+    check<IoError>(storage.bytes <= content_.file_bytes - storage.position, "is cut: storage ", key, " claims ",
+                   storage.bytes, " bytes, ", content_.file_bytes - storage.position, " are left");
+    bytes_.skip(storage.bytes);
+    known.is_found = true;
+  }
+
+  CheckpointContent& content_;
+  std::ifstream file_;
+  ByteReader bytes_;
+  std::map<std::string, Known> storages_;
+};
+
+}  // namespace
+
+void read_pickles(CheckpointContent& content) { PickleReader(content).read(); }
+
+}  // namespace voxshift
