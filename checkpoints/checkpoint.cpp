@@ -54,7 +54,9 @@ std::shared_ptr<const CheckpointContent> read_checkpoint(const std::filesystem::
     check_values(*content);
     check_root(content->root);
   } catch (const IoError& error) {
-    throw IoError(path.string() + ": " + error.what());
+    const std::string name = path.string() + ": ";
+    if (std::string_view(error.what()).starts_with(one_line(name))) throw;
+    throw IoError(name + error.what());
   } catch (const InvalidArgument& error) {
     throw IoError(path.string() + ": is damaged: " + error.what());
   }
@@ -62,32 +64,6 @@ std::shared_ptr<const CheckpointContent> read_checkpoint(const std::filesystem::
 }
 
 }  // namespace
-
-StoredTensor whole_storage(ScalarType type, std::size_t storage, std::uint64_t bytes) {
-  return {type, {static_cast<std::int64_t>(bytes / size_of(type))}, {1}, storage, 0};
-}
-
-StoredTensor view_of(const CheckpointContent& content, StoredTensor tensor) {
-  check<IoError>(tensor.shape.size() == tensor.stride.size() && tensor.offset >= 0, "is damaged: a tensor of shape ",
-                 tensor.shape, " with strides ", tensor.stride, " from element ", tensor.offset);
-  const auto held = static_cast<std::int64_t>(content.storages[tensor.storage].bytes / size_of(tensor.type));
-  std::int64_t count = 1, last = tensor.offset;
-  bool overflows = false, is_empty = false;
-  for (std::size_t axis = 0; axis < tensor.shape.size(); ++axis) {
-    const std::int64_t extent = tensor.shape[axis];
-    check<IoError>(extent >= 0 && tensor.stride[axis] >= 0, "is damaged: a tensor of shape ", tensor.shape,
-                   " with strides ", tensor.stride);
-    is_empty = is_empty || extent == 0;
-    std::int64_t step = 0;
-    overflows = __builtin_mul_overflow(count, std::max<std::int64_t>(extent, 1), &count) || overflows;
-    overflows = __builtin_mul_overflow(std::max<std::int64_t>(extent - 1, 0), tensor.stride[axis], &step) || overflows;
-    overflows = __builtin_add_overflow(last, step, &last) || overflows;
-  }
-  check<IoError>(!overflows && (is_empty ? tensor.offset <= held : last < held), "is damaged: a tensor of shape ",
-                 tensor.shape, " with strides ", tensor.stride, " from element ", tensor.offset, " of a storage of ",
-                 held);
-  return tensor;
-}
 
 Checkpoint Checkpoint::read(const std::filesystem::path& path) { return Checkpoint(read_checkpoint(path)); }
 

@@ -34,6 +34,11 @@ struct CheckpointContent {
 /// A tensor that is all of a storage, one-dimensional.
 StoredTensor whole_storage(ScalarType type, std::size_t storage, std::uint64_t bytes);
 
+/// All of a storage from its first element, whose rows, or columns first, follow each other; throws IoError as
+/// view_of().
+StoredTensor dense_view(const CheckpointContent& content, ScalarType type, Shape shape, std::size_t storage,
+                        bool columns_first = false);
+
 /// A view of the storage; throws IoError where shape or stride is negative, or an element lies outside it.
 StoredTensor view_of(const CheckpointContent& content, StoredTensor tensor);
 

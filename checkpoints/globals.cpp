@@ -271,16 +271,8 @@ Value Globals::numpy_array(const Value& shape, const Value& dtype, bool fortran,
   const auto extents = whole_numbers(shape);
   if (!type || !extents || (!bytes.is_string() && bytes.kind() != Kind::kBytes)) return placeholder;
   const std::string& memory = bytes.is_string() ? bytes.as_string() : bytes.as_bytes();
-  StoredTensor tensor{*type, *extents, std::vector<std::int64_t>(extents->size()), content_.storages.size(), 0};
-  std::int64_t stride = 1;
-  for (std::size_t i = 0; i < extents->size(); ++i) {
-    const std::size_t axis = fortran ? i : extents->size() - 1 - i;
-    tensor.stride[axis] = stride;
-    check<IoError>(!__builtin_mul_overflow(stride, std::max<std::int64_t>((*extents)[axis], 1), &stride),
-                   "is damaged: an array of shape ", *extents);
-  }
   content_.storages.push_back({memory.size(), memory.data()});
-  return arena().tensor(view_of(content_, std::move(tensor)));
+  return arena().tensor(dense_view(content_, *type, *extents, content_.storages.size() - 1, fortran));
 }
 
 Value Globals::build(Value object, Value state) {

@@ -1,33 +1,16 @@
 // torch.save before 1.6: pickles of a magic number, a protocol, the machine, the object and the keys of its storages,
 // then each storage as a count of elements and their bytes. And a pickle alone.
+#include <voxshift/checkpoints/plain_file.h>
 #include <voxshift/checkpoints/storage_ids.h>
 #include <voxshift/checkpoints/unpickler.h>
 #include <voxshift/files/files.h>
 
 #include <map>
-#include <mutex>
 
 namespace voxshift {
 namespace {
 
 constexpr std::string_view kMagic = "0x1950a86a20f9469cfc6c";
-
-class PlainFile : public StorageFile {
- public:
-  explicit PlainFile(const std::filesystem::path& path) : file_(open_file(path)) {}
-
-  void read(std::uint64_t position, std::uint64_t offset, std::span<std::byte> out) override {
-    const std::lock_guard lock(mutex_);
-    file_.clear();
-    file_.seekg(static_cast<std::streamoff>(position + offset));
-    file_.read(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
-    check<IoError>(static_cast<bool>(file_), "is cut: it ended before byte ", position + offset + out.size());
-  }
-
- private:
-  std::ifstream file_;
-  std::mutex mutex_;
-};
 
 class PickleReader {
  public:

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <vector>
@@ -22,6 +23,11 @@ constexpr std::pair<const char*, DType> kDTypes[] = {{"F32", DType::kF32}, {"F16
                                                      {"I64", DType::kI64}, {"I32", DType::kI32}, {"I8", DType::kI8},
                                                      {"U8", DType::kU8}};
 
+// Bytes of an element, for every dtype that files have; sub-byte ones have none of their own.
+constexpr std::pair<std::string_view, std::uint64_t> kWords[] = {
+    {"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"I64", 8}, {"I32", 4},
+    {"I16", 2}, {"I8", 1},  {"U64", 8}, {"U32", 4},  {"U16", 2},     {"U8", 1},      {"BOOL", 1}};
+
 DType dtype_from(const std::string& word, const std::string& tensor) {
   for (const auto& [known, dtype] : kDTypes)
     if (word == known) return dtype;
@@ -33,14 +39,6 @@ const char* word_of(DType dtype) {
       ->first;
 }
 
-// A tensor as the header describes it: bytes [begin, end) of the data.
-struct Entry {
-  std::string tensor;
-  DType dtype;
-  Shape shape;
-  std::uint64_t begin, end;
-};
-
 // The numbers under `key`; none of them negative, a fraction or a boolean.
 template <class T>
 std::vector<T> whole_numbers(const json& entry, const char* key, const std::string& tensor) {
@@ -51,43 +49,40 @@ std::vector<T> whole_numbers(const json& entry, const char* key, const std::stri
   return values.get<std::vector<T>>();
 }
 
-Entry parse_entry(const std::string& tensor, const json& entry, std::uint64_t data_bytes) {
-  const DType dtype = dtype_from(entry.at("dtype").get<std::string>(), tensor);
+SafeTensorsEntry parse_entry(const std::string& tensor, const json& entry, std::uint64_t data_start,
+                             std::uint64_t data_bytes) {
+  const auto dtype = entry.at("dtype").get<std::string>();
   const auto shape = whole_numbers<std::int64_t>(entry, "shape", tensor);
   const auto offsets = whole_numbers<std::uint64_t>(entry, "data_offsets", tensor);
   check<IoError>(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_bytes, "tensor \"", tensor,
                  "\" lies outside the file, which is cut or damaged");
-  const std::uint64_t bytes = static_cast<std::uint64_t>(count_of(shape)) * size_of(dtype);
-  check<IoError>(offsets[1] - offsets[0] == bytes, "tensor \"", tensor, "\" of shape ", shape, " expects ", bytes,
-                 " bytes, the header gives it ", offsets[1] - offsets[0]);
-  return {tensor, dtype, shape, offsets[0], offsets[1]};
+  const std::uint64_t held = offsets[1] - offsets[0];
+  const auto word = std::ranges::find(kWords, dtype, &std::pair<std::string_view, std::uint64_t>::first);
+  if (word != std::end(kWords)) {
+    const std::uint64_t bytes = static_cast<std::uint64_t>(count_of(shape)) * word->second;
+    check<IoError>(held == bytes, "tensor \"", tensor, "\" of shape ", shape, " expects ", bytes,
+                   " bytes, the header gives it ", held);
+  }
+  return {tensor, dtype, shape, data_start + offsets[0], held};
 }
 
 // Bytes that belong to two tensors would let a small file ask for any amount of memory.
-void check_no_overlap(std::vector<Entry>& entries) {
-  std::sort(entries.begin(), entries.end(),
-            [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
+void check_no_overlap(std::vector<SafeTensorsEntry>& entries) {
+  std::ranges::sort(entries, {}, [](const SafeTensorsEntry& entry) { return std::tie(entry.position, entry.bytes); });
   for (std::size_t i = 1; i < entries.size(); ++i)
-    check<IoError>(entries[i].begin >= entries[i - 1].end, "tensors \"", entries[i - 1].tensor, "\" and \"",
-                   entries[i].tensor, "\" overlap");
+    check<IoError>(entries[i].position >= entries[i - 1].position + entries[i - 1].bytes, "tensors \"",
+                   entries[i - 1].tensor, "\" and \"", entries[i].tensor, "\" overlap");
 }
 
-Array read_tensor(std::ifstream& file, std::uint64_t data_start, const Entry& entry) {
-  Array array(entry.shape, entry.dtype);
-  file.seekg(static_cast<std::streamoff>(data_start + entry.begin));
+Array read_tensor(std::ifstream& file, const SafeTensorsEntry& entry) {
+  Array array(entry.shape, dtype_from(entry.dtype, entry.tensor));
+  file.seekg(static_cast<std::streamoff>(entry.position));
   file.read(static_cast<char*>(array.memory()), static_cast<std::streamsize>(array.bytes()));
   check<IoError>(static_cast<bool>(file), "tensor \"", entry.tensor, "\" could not be read");
   return array;
 }
 
-SafeTensors read(const std::filesystem::path& path) {
-  std::error_code error;
-  const std::filesystem::file_status status = std::filesystem::status(path, error);
-  check<IoError>(std::filesystem::exists(status), "cannot be read: ", error.message());
-  check<IoError>(std::filesystem::is_regular_file(status), "is not a file");
-  std::ifstream file(path, std::ios::binary);
-  const std::uint64_t file_bytes = std::filesystem::file_size(path, error);
-  check<IoError>(static_cast<bool>(file) && !error, "cannot be opened");
+SafeTensorsHeader read_header(std::ifstream& file, std::uint64_t file_bytes) {
   check<IoError>(file_bytes >= kLengthBytes, "has ", file_bytes, " bytes, too few for a safetensors file");
   unsigned char length_bytes[kLengthBytes];
   file.read(reinterpret_cast<char*>(length_bytes), kLengthBytes);
@@ -103,26 +98,31 @@ SafeTensors read(const std::filesystem::path& path) {
   const json& header = document.value;
   check<IoError>(header.is_object(), "has a header that is not a JSON object; expected a safetensors file");
 
-  SafeTensors content;
-  std::vector<Entry> entries;
+  SafeTensorsHeader content;
   const std::uint64_t data_start = kLengthBytes + length;
   for (const auto& [key, entry] : header.items()) {
     if (key == kMetadata) {
       content.metadata = entry.get<std::map<std::string, std::string>>();
     } else {
-      entries.push_back(parse_entry(key, entry, file_bytes - data_start));
+      content.entries.push_back(parse_entry(key, entry, data_start, file_bytes - data_start));
     }
   }
-  check_no_overlap(entries);
-  for (const Entry& entry : entries) content.tensors.emplace(entry.tensor, read_tensor(file, data_start, entry));
+  check_no_overlap(content.entries);
   return content;
 }
 
-}  // namespace
-
-SafeTensors read_safetensors(const std::filesystem::path& path) {
+// What `read` makes of the file; its errors name the file.
+template <class Read>
+auto with_file(const std::filesystem::path& path, const Read& read) {
   try {
-    return read(path);
+    std::error_code error;
+    const std::filesystem::file_status status = std::filesystem::status(path, error);
+    check<IoError>(std::filesystem::exists(status), "cannot be read: ", error.message());
+    check<IoError>(std::filesystem::is_regular_file(status), "is not a file");
+    std::ifstream file(path, std::ios::binary);
+    const std::uint64_t file_bytes = std::filesystem::file_size(path, error);
+    check<IoError>(static_cast<bool>(file) && !error, "cannot be opened");
+    return read(file, file_bytes);
   } catch (const json::exception& error) {
     throw IoError(path.string() + ": header: " + error.what());
   } catch (const InvalidArgument& error) {
@@ -130,6 +130,20 @@ SafeTensors read_safetensors(const std::filesystem::path& path) {
   } catch (const IoError& error) {
     throw IoError(path.string() + ": " + error.what());
   }
+}
+
+}  // namespace
+
+SafeTensorsHeader read_safetensors_header(const std::filesystem::path& path) { return with_file(path, read_header); }
+
+SafeTensors read_safetensors(const std::filesystem::path& path) {
+  return with_file(path, [](std::ifstream& file, std::uint64_t file_bytes) {
+    const SafeTensorsHeader header = read_header(file, file_bytes);
+    SafeTensors content{{}, header.metadata};
+    for (const SafeTensorsEntry& entry : header.entries)
+      content.tensors.emplace(entry.tensor, read_tensor(file, entry));
+    return content;
+  });
 }
 
 void write_safetensors(const std::filesystem::path& path, const SafeTensors& content) {

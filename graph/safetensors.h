@@ -3,9 +3,11 @@
 
 #include <voxshift/tensor/array.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace voxshift {
 
@@ -13,6 +15,23 @@ struct SafeTensors {
   std::map<std::string, Array> tensors;
   std::map<std::string, std::string> metadata;
 };
+
+/// A tensor as the header describes it.
+struct SafeTensorsEntry {
+  std::string tensor;
+  std::string dtype;  ///< the file's word, "F32", "BF16", ..; any other than the reference's is possible
+  Shape shape;
+  std::uint64_t position = 0, bytes = 0;  ///< of the data, in the file
+};
+
+struct SafeTensorsHeader {
+  std::vector<SafeTensorsEntry> entries;  ///< in the order of their data, of which no byte belongs to two
+  std::map<std::string, std::string> metadata;
+};
+
+/// The header alone; the data of each tensor lies in the file and has as many bytes as its shape needs, where the dtype
+/// is one of the reference's. Throws as read_safetensors() does.
+SafeTensorsHeader read_safetensors_header(const std::filesystem::path& path);
 
 /// Reads a file; every length is checked against the file's size before memory is taken. Throws IoError "FILE: what is
 /// wrong". Format: 8 bytes header length, JSON header, data (github.com/huggingface/safetensors).
