@@ -28,6 +28,9 @@ void read_content(CheckpointContent& content, const std::string& start) {
                  "is a tar archive: of PyTorch 0.1, which newer versions write again, or of files to be unpacked");
   if (starts_with(start, "PK")) return read_zip(content);
   if (start.size() > 8 && start[8] == '{' && claimed_header <= content.file_bytes) return read_tensor_file(content);
+  constexpr std::string_view kFirstOfPickles = "\x80(c}])";  // of protocol 2 and later, of containers and calls before
+  check<IoError>(kFirstOfPickles.find(start[0]) != std::string_view::npos,
+                 "is no checkpoint: neither a zip archive nor a pickle of PyTorch, nor safetensors");
   read_pickles(content);
 }
 

@@ -189,6 +189,12 @@ std::optional<Value> Globals::known_call(std::string_view name, const Arguments&
       !arguments.empty())
     return arguments[0];
   if (name == "_codecs.encode") return encoded(arguments);
+  if (name == "bytes" || name == "bytearray") {
+    if (arguments.empty()) return arena().bytes("");
+    if (arguments[0].kind() == Kind::kBytes) return arguments[0];
+    if (arguments[0].is_string()) return encoded(arguments);
+    return std::nullopt;
+  }
   if ((name == "copyreg._reconstructor" || name == "copy_reg._reconstructor") && !arguments.empty())
     return make(arguments[0], {});
   if ((name == "numpy.core.multiarray._reconstruct" || name == "numpy._core.multiarray._reconstruct") &&

@@ -31,7 +31,11 @@ void read_tensor_file(CheckpointContent& content) {
   Dict tensors, metadata;
   for (const auto& [key, text] : header.metadata)
     metadata.items.emplace_back(content.arena.string(key), content.arena.string(text));
-  if (!metadata.items.empty()) tensors.attributes = content.arena.dict(std::move(metadata));
+  if (!metadata.items.empty()) {
+    Dict attributes;
+    attributes.items.emplace_back(content.arena.string("_metadata"), content.arena.dict(std::move(metadata)));
+    tensors.attributes = content.arena.dict(std::move(attributes));
+  }
   for (const SafeTensorsEntry& entry : header.entries)
     tensors.items.emplace_back(content.arena.string(entry.tensor), tensor_of(content, entry));
   content.root = content.arena.dict(std::move(tensors));

@@ -167,8 +167,8 @@ bool Unpickler::constant(std::uint8_t opcode) {
   }
 }
 
-// Two's complement; what 64 bits do not hold becomes an object "int" with its digits in hexadecimal as state.
-void Unpickler::push_long(const std::string& little_endian) {
+// Two's complement.
+void Unpickler::push_long(std::string little_endian) {
   const bool negative = !little_endian.empty() && (static_cast<unsigned char>(little_endian.back()) & 0x80) != 0;
   if (little_endian.size() <= 8) {
     std::uint64_t value = negative ? ~std::uint64_t{0} : 0;
@@ -176,15 +176,24 @@ void Unpickler::push_long(const std::string& little_endian) {
       value = value << 8 | static_cast<unsigned char>(little_endian[b]);
     return push(Value(static_cast<std::int64_t>(value)));
   }
+  if (negative) {
+    int carry = 1;
+    for (char& byte : little_endian) {
+      const int sum = (~byte & 0xFF) + carry;
+      byte = static_cast<char>(sum & 0xFF);
+      carry = sum >> 8;
+    }
+  }
   constexpr const char* kDigits = "0123456789abcdef";
-  std::string digits;
+  std::string digits = negative ? "-0x" : "0x";
+  while (!little_endian.empty() && little_endian.back() == 0) little_endian.pop_back();
   for (std::size_t b = little_endian.size(); b-- > 0;) {
     const auto byte = static_cast<unsigned char>(little_endian[b]);
     digits.push_back(kDigits[byte >> 4]);
     digits.push_back(kDigits[byte & 15]);
   }
   Opaque number{"int", true};
-  number.state = arena_.string((negative ? "two's complement 0x" : "0x") + digits);
+  number.state = arena_.string(std::move(digits));
   push(arena_.opaque(std::move(number)));
 }
 

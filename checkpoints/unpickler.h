@@ -39,7 +39,7 @@ class Unpickler {
 
   void push_tuple(std::size_t items);
   void push_global(const std::string& module, const std::string& name);
-  void push_long(const std::string& little_endian);
+  void push_long(std::string little_endian);
   void push_decimal(const std::string& digits);
   void append(const std::vector<Value>& items);
   void set_items(const std::vector<Value>& items);

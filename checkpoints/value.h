@@ -96,14 +96,15 @@ const char* name(Value::Kind kind);
 /// Pairs in the order of the file, no key twice. Keys are whatever Python hashes.
 struct Dict {
   std::vector<std::pair<Value, Value>> items;
-  /// What was set on the dict itself: `_metadata`, the versions of modules, of an OrderedDict that state_dict() made;
-  /// the string metadata of a .safetensors file. A dict, or none.
+  /// What was set on the dict itself, a dict or none: `_metadata`, the versions of modules, of an OrderedDict that
+  /// state_dict() made; under the same name the string metadata of a .safetensors file.
   Value attributes;
 
   const Value* find(std::string_view key) const;
 };
 
-/// An object of a class, or a call of a function, that the reader does not know. Nothing was imported or called.
+/// An object of a class, or a call of a function, that the reader does not know. Nothing was imported or called. A
+/// whole number beyond 64 bits is one, too: of "int", its digits ("0x..", "-0x..") as state.
 struct Opaque {
   std::string_view name{};     ///< "mmengine.logging.history_buffer.HistoryBuffer"
   bool is_object = false;      ///< an object of the class, or the result of the call; else the class or function itself

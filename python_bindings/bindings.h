@@ -13,6 +13,7 @@ void bind_ops(pybind11::module_& m);
 void bind_points(pybind11::module_& m);
 void bind_point_files(pybind11::module_& m);
 void bind_kitti_files(pybind11::module_& m);
+void bind_checkpoints(pybind11::module_& m);
 void bind_point_sets(pybind11::module_& m);
 void bind_graph_ops(pybind11::module_& m);
 void bind_models(pybind11::module_& m);

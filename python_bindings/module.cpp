@@ -36,6 +36,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_points(m);
   bind_point_files(m);
   bind_kitti_files(m);
+  bind_checkpoints(m);
   bind_point_sets(m);
   bind_graph_ops(m);
   bind_models(m);
