@@ -43,8 +43,11 @@ std::string valid_skip(const std::string& skip) {
 }
 
 void add_info(CLI::App& app, InfoOptions& options) {
-  CLI::App& command = *app.add_subcommand("info", "Layers, shapes, parameters and MACs of a model");
-  command.add_option("model", options.model, "Model file; with --profile also a known profile or its JSON file")
+  CLI::App& command =
+      *app.add_subcommand("info", "Layers, shapes, parameters and MACs of a model, or what a checkpoint holds");
+  command
+      .add_option("model", options.model,
+                  "Model file or checkpoint (.pth, ..); with --profile also a known profile or its JSON file")
       ->required()
       ->type_name("MODEL");
   command.add_flag("--profile", options.profile,

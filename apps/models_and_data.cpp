@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "checkpoint_info.h"
 #include "commands.h"
 #include "picture.h"
 #include "report.h"
@@ -128,6 +129,10 @@ int info(const InfoOptions& options) {
         is_model ? Model::load(options.model).own_profile() : find_profile(options.model.string());
     check<IoError>(profile.has_value(), options.model.string(), ": is a model without a profile");
     std::printf("%s\n", to_text(*profile).c_str());
+    return 0;
+  }
+  if (is_checkpoint(options.model)) {
+    print_checkpoint(options.model);
     return 0;
   }
   const Model model = Model::load(options.model);

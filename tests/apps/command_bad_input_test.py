@@ -153,7 +153,8 @@ def test_bad_models(model, tmp_path):
     out = tmp_path / "out"
     (tmp_path / "models").mkdir()
     for path, says in broken_models(model, tmp_path / "models"):
-        for arguments in (["segment", scan, "--model", path, "--out", out], ["info", path]):
+        commands = [["segment", scan, "--model", path, "--out", out], ["info", path]]
+        for arguments in commands[: 1 if path.stem == "no_metadata" else 2]:  # info lists such a file's tensors
             line = fails(*arguments, says=says)
             assert line.startswith(f"voxshift: {path}: "), line
             assert "\x1b" not in line
