@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kLongestText = 60;
 constexpr std::size_t kMostShown = 8;  // numbers of a list that are shown
 
-// Control characters and what is not UTF-8's beginning would steer a terminal; long texts are cut at a character.
+// Control characters would steer a terminal; long texts are cut between characters.
 std::string shown(std::string text) {
   if (text.size() > kLongestText) {
     std::size_t end = kLongestText;

@@ -5,6 +5,7 @@
 #include <voxshift/checkpoints/unpickler.h>
 #include <voxshift/files/files.h>
 
+#include <array>
 #include <map>
 
 namespace voxshift {
@@ -40,11 +41,13 @@ class PickleReader {
     content_.root = unpickler.load();
     const Value keys = unpickler.load();
     check<IoError>(keys.is_sequence(), "is damaged: no list of its storages");
+    content_.file = std::make_unique<PlainFile>(content_.path);
+    std::uint64_t position = bytes_.position();
     for (const Value& key : keys.as_list())
-      find_storage(key.kind() == Value::Kind::kInt ? std::to_string(key.as_int()) : key.as_string());
+      position =
+          find_storage(key.kind() == Value::Kind::kInt ? std::to_string(key.as_int()) : key.as_string(), position);
     for (const auto& [key, storage] : storages_)
       check<IoError>(storage.is_found, "is cut or damaged: storage ", key, " is not there");
-    content_.file = std::make_unique<PlainFile>(content_.path);
   }
 
  private:
@@ -81,21 +84,24 @@ class PickleReader {
     return content_.arena.tensor(std::move(whole));
   }
 
-  // The storage that comes next in the file.
-  void find_storage(const std::string& key) {
+  // The storage at a position of the file, from its count of elements on; gives the position of the next one.
+  std::uint64_t find_storage(const std::string& key, std::uint64_t position) {
+    constexpr std::uint64_t kCountBytes = 8;
     const auto found = storages_.find(key);
     check<IoError>(found != storages_.end() && !found->second.is_found, "is damaged: storage ", key,
                    " is there twice or belongs to no tensor");
-    Known& known = found->second;
-    Storage& storage = content_.storages[known.index];
-    const std::uint64_t count = bytes_.number(8);
-    check<IoError>(count == known.count, "is damaged: storage ", key, " has ", count, " elements, its tensors expect ",
-                   known.count);
-    storage.position = bytes_.position();
+    found->second.is_found = true;
+    Storage& storage = content_.storages[found->second.index];
+    std::array<std::byte, kCountBytes> bytes{};
+    content_.file->read(position, 0, bytes);
+    std::uint64_t count = 0;
+    for (std::size_t b = 0; b < bytes.size(); ++b) count |= std::to_integer<std::uint64_t>(bytes[b]) << (8 * b);
+    check<IoError>(count == found->second.count, "is damaged: storage ", key, " has ", count,
+                   " elements, its tensors expect ", found->second.count);
+    storage.position = position + kCountBytes;
     check<IoError>(storage.bytes <= content_.file_bytes - storage.position, "is cut: storage ", key, " claims ",
                    storage.bytes, " bytes, ", content_.file_bytes - storage.position, " are left");
-    bytes_.skip(storage.bytes);
-    known.is_found = true;
+    return storage.position + storage.bytes;
   }
 
   CheckpointContent& content_;
