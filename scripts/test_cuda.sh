@@ -45,7 +45,7 @@ if python=$(command -v python3) && pybind11=$(python3 -m pybind11 --cmakedir 2>/
     -D Python_EXECUTABLE="$python"
   quietly cuda_python_build cmake --build --preset cuda --target _voxshift --parallel "$(nproc)"
   PYTHONPATH=$PWD/build/cuda/python_bindings VOXSHIFT_REQUIRE_CUDA=1 quietly cuda_pytest \
-    python3 -m pytest tests/python/cuda_arrays_test.py tests/python/cuda_model_test.py
+    python3 -m pytest tests/python/cuda_arrays_test.py tests/python/cuda_model_test.py tests/python/cuda_ops_test.py
   tail -n 1 build/cuda_pytest.log
 else
   echo "No Python tests: they need python3 with its headers, pybind11, numpy and pytest"

@@ -61,6 +61,10 @@ class PointNetwork:
         self.dtype = dtype
         self.parameters = {name: self.tensor(value) for name, value in parameters.items()}
 
+    def forward(self, points):
+        """Logits as numpy's array; `logits` is the network."""
+        return self.logits(points).numpy()
+
     def tensor(self, values):
         return torch.tensor(values, dtype=self.dtype)
 
@@ -141,7 +145,7 @@ class PointNetwork:
 class PvcnnS3dis(PointNetwork):
     blocks = (32, 16, 16, 16, None)
 
-    def forward(self, points):
+    def logits(self, points):
         xyz, x = points[:, :3], self.tensor(points)
         parts = []
         for i, resolution in enumerate(self.blocks):
@@ -154,13 +158,13 @@ class PvcnnS3dis(PointNetwork):
             cloud = torch.relu(self.norm(f"{name}.1", self.linear(f"{name}.0", cloud)))
         x = torch.cat([*parts, cloud.repeat(len(points), 1)], dim=1)
         x = self.shared_mlp("classifier.2", self.shared_mlp("classifier.0", x))
-        return self.linear("classifier.4", x).numpy()
+        return self.linear("classifier.4", x)
 
 
 class PvcnnShapeNet(PointNetwork):
     blocks = (32, 16, 16, None, None)
 
-    def forward(self, points):
+    def logits(self, points):
         xyz, features = points[:, :3], self.tensor(points)
         x, shape = features[:, :6], features[:, 6:]
         parts = [shape]
@@ -172,14 +176,14 @@ class PvcnnShapeNet(PointNetwork):
         x = torch.cat(parts, dim=1)
         for i in (0, 2, 4):
             x = self.shared_mlp(f"classifier.{i}", x)
-        return self.linear("classifier.5", x).numpy()
+        return self.linear("classifier.5", x)
 
 
 class PvcnnPlusPlus(PointNetwork):
     abstractions = ((2, 32, 1024, 0.1), (3, 16, 256, 0.2), (3, 8, 64, 0.4), (0, 0, 16, 0.8))
     propagations = ((1, 8), (1, 8), (2, 16), (1, 32))
 
-    def forward(self, points):
+    def logits(self, points):
         xyz, x = points[:, :3], self.tensor(points)
         skips = []
         for i, (convolutions, resolution, count, radius) in enumerate(self.abstractions):
@@ -194,13 +198,13 @@ class PvcnnPlusPlus(PointNetwork):
             x = self.feature_propagation(f"fp_layers.{i}.0", x, centers, skip, xyz)
             for j in range(convolutions):
                 x = self.pv_conv(f"fp_layers.{i}.{1 + j}", x, xyz, resolution)
-        return self.linear("classifier.2", self.shared_mlp("classifier.0", x)).numpy()
+        return self.linear("classifier.2", self.shared_mlp("classifier.0", x))
 
 
 class PointNet2(PointNetwork):
     abstractions = ((512, ((0.1, 32), (0.2, 64), (0.4, 128))), (128, ((0.4, 64), (0.8, 128))))
 
-    def forward(self, points):
+    def logits(self, points):
         xyz, features = points[:, :3], self.tensor(points)
         x, skips = features[:, 3:6], []
         for i, (count, scales) in enumerate(self.abstractions):
@@ -211,4 +215,4 @@ class PointNet2(PointNetwork):
         for i in range(3):
             centers, (skip, xyz) = xyz, skips.pop()
             x = self.feature_propagation(f"fp_layers.{i}", x, centers, skip, xyz)
-        return self.linear("classifier.2", self.shared_mlp("classifier.0", x)).numpy()
+        return self.linear("classifier.2", self.shared_mlp("classifier.0", x))

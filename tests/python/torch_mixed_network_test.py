@@ -1,4 +1,4 @@
-"""Networks of which PyTorch runs a part and the library the rest: points, voxels and images in one network."""
+"""Networks of points, voxels and images in one, and of which PyTorch runs a part and the library the rest."""
 
 import copy
 
@@ -7,7 +7,7 @@ import pytest
 import voxshift as vs
 from sparse_torch import torch
 
-from voxshift.torch import Network, SparseTensor, library
+from voxshift.torch import Network, SparseTensor, gradients, library
 
 F = torch.nn.functional
 
@@ -135,8 +135,28 @@ def given(model, random):
     return (SparseTensor(torch.from_numpy(feats), coords),), model.run(vs.SparseTensor(coords, feats))[output][0]
 
 
+# Ops that are the library's where a test says so: as those are that have no gradient.
+_OF_LIBRARY = """avg_pool2d broadcast devoxelize_dense furthest_point_sample gelu group instance_norm layer_norm matmul_clouds
+    max_pool max_pool2d pad prune scale silu softmax three_nearest top_k union_add upsample voxelize_dense""".split()
+
+
+@pytest.fixture
+def part_of_library(monkeypatch):
+    for op in _OF_LIBRARY:
+        monkeypatch.delitem(gradients._registered, op)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_values_are_those_of_the_runtime(random, name):
+    expect_values(random, name)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_values_are_those_of_the_runtime_where_the_library_runs_a_part(random, part_of_library, name):
+    expect_values(random, name)
+
+
+def expect_values(random, name):
     model = NETWORKS[name]()
     network = Network(model).eval()
     operands, expected = given(model, random)
@@ -151,11 +171,19 @@ def test_values_are_those_of_the_runtime(random, name):
     "name, named",
     [("point_net", "gelu: gelu"), ("clips", "pad: pad"), ("pillars", "large: upsample"), ("selection", "union: union_add")],
 )
-def test_the_gradient_names_the_last_op_without_one(random, name, named):
+def test_the_gradient_names_the_last_op_without_one(random, part_of_library, name, named):
     network = Network(NETWORKS[name]())
     found = network(*given(network.model, random)[0])
     with pytest.raises(vs.InvalidArgument, match=rf"^\[Network\] node {named} has no gradient here$"):
         found.sum().backward()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in ("pvcnn", "pointnet++", "tsm-resnet50")])
+def test_every_layer_is_trained(random, name):
+    network = Network(NETWORKS[name]())
+    network(*given(network.model, random)[0]).pow(2).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
 
 
 def test_what_nobody_trains_has_no_gradient(random):
@@ -172,7 +200,7 @@ def test_what_nobody_trains_has_no_gradient(random):
         ("point_net", ["logits.weight", "logits.bias"]),
     ],
 )
-def test_layers_after_the_last_of_the_librarys_ops_are_trained(random, name, trained):
+def test_layers_after_the_last_of_the_librarys_ops_are_trained(random, part_of_library, name, trained):
     network = Network(NETWORKS[name]()).eval().requires_grad_(False)
     for tensor in trained:
         network.tensor(tensor).requires_grad_()
@@ -201,7 +229,7 @@ def test_a_bounded_convolution_of_points_voxels_is_trained(random):
     assert network.tensor("conv.weight").grad.abs().max() > 0
 
 
-def test_batch_norms_in_training_reach_the_library(random):
+def test_batch_norms_in_training_reach_the_library(random, part_of_library):
     """Two softmaxes behind two batch norms that normalise by the rows at hand."""
     g = Graph("points", 4)
     a = g.add("a", "softmax", g.norm("n1", g.linear("l1", "input", 4, 6), 6))
@@ -221,7 +249,7 @@ def test_batch_norms_in_training_reach_the_library(random):
     assert (network.tensor("n1.norm.running_mean") - t["n1.norm.running_mean"]).abs().max() > 0
 
 
-def test_one_run_of_the_library_serves_all_ops(random, monkeypatch):
+def test_one_run_of_the_library_serves_all_ops(random, part_of_library, monkeypatch):
     runs = []
     run = library.Library._run
     monkeypatch.setattr(library.Library, "_run", lambda self, step: runs.append(step.output) or run(self, step))

@@ -9,6 +9,7 @@ try:
 except ImportError as error:
     raise ImportError("voxshift.torch needs PyTorch: pip install torch, or Debian's python3-torch") from error
 
+from voxshift.torch import convolutions, elementwise, images, per_cloud, point_sets, selection  # noqa: F401  gradients
 from voxshift.torch.detection import anchor_targets, center_targets, detection_loss
 from voxshift.torch.functional import batch_norm, conv3d, linear
 from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, LeakyReLU, Linear, ReLU, SubMConv3d

@@ -4,7 +4,6 @@ Each runs the voxshift operator of its name and, going back, its `_backward`; me
 gradients are not defined.
 """
 
-from functools import partial
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -113,21 +112,6 @@ def conv3d_and_input(
     axes = {key: per_axis(value, x.coordinates.dims) for key, value in window.items()}
     recording.note(op, (x.feats,), feats, weight=given, bias=bias, semantics=semantics, **axes)
     return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
-
-
-def _conv_of_nodes(op, x, weight, bias=None, groups=1, **named):
-    if op == "generative_conv_transpose" and any(np.array(x.stride) % per_axis(named["stride"], x.coordinates.dims)):
-        return NotImplemented  # finer than the network's input
-    if groups == 1:
-        return conv3d_and_input(x, weight, bias, **named, op=op)
-    channels, weights = x.feats.chunk(groups, 1), weight.chunk(groups, -1)
-    parts = [conv3d(x.with_feats(c), w, **named, op=op) for c, w in zip(channels, weights)]
-    feats = torch.cat([part.feats for part in parts], 1)
-    return parts[0].with_feats(feats if bias is None else feats + bias)
-
-
-for _op in _CONVS:
-    gradient(_op, of="voxels")(partial(_conv_of_nodes, _op))
 
 
 def per_axis(value: Axes, dims: int) -> List[int]:

@@ -21,8 +21,8 @@ def gradient(op: str, of: str, counts_clouds: bool = False) -> Callable[[Callabl
     """Registers a function under the op's name.
 
     of: what its inputs are: "rows", features [N, C] of anything, as its result; "voxels", SparseTensors; "images", Images;
-    "points", Points, or Points and others. counts_clouds: the function takes clouds=, how many the network was given.
-    A function returns NotImplemented for attributes that it has no gradient with.
+    "points", Points, or Points and others; "values", any of these. counts_clouds: the function takes clouds=, how many the
+    network was given. A function returns NotImplemented for inputs and attributes that it has no gradient with.
     """
 
     def register(function):
@@ -35,4 +35,4 @@ def gradient(op: str, of: str, counts_clouds: bool = False) -> Callable[[Callabl
 def gradient_of(op: str, of: Optional[str] = "rows") -> Optional[Gradient]:
     """What is registered for the op on inputs of this kind, None for any, if anything is."""
     found = _registered.get(op)
-    return found if found and (of is None or found.of in ("rows", of)) else None
+    return found if found and (of is None or found.of in ("rows", "values", of)) else None

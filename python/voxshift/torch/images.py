@@ -17,7 +17,7 @@ def _planes(x):
 
 
 def _of_planes(x, planes):
-    return Images.of(planes.permute(0, 2, 3, 1), x.n_segment)
+    return x.with_images(planes.permute(0, 2, 3, 1))
 
 
 def torch_conv2d(x, *, weight, bias=None, stride, padding, dilation, groups):
@@ -47,6 +47,31 @@ def _side_by_side(x, weight, bias):
     return x.with_images(images if bias is None else images + bias)
 
 
+@gradient("avg_pool2d", of="images")
+def _avg_pool2d(x, *, kernel_size, stride, padding, count_include_pad):
+    kernel, padding = per_axis(kernel_size, 2), per_axis(padding, 2)
+    stride = [step or size for step, size in zip(per_axis(stride, 2), kernel)]  # 0: windows side by side
+    return _of_planes(x, functional.avg_pool2d(_planes(x), kernel, stride, padding, False, count_include_pad))
+
+
+@gradient("max_pool2d", of="images")
+def _max_pool2d(x, *, kernel_size, stride, padding):
+    return _of_planes(x, functional.max_pool2d(_planes(x), kernel_size, stride, padding))
+
+
+@gradient("pad", of="images")
+def _pad(x, *, left, right, top, bottom):
+    return _of_planes(x, functional.pad(_planes(x), (left, right, top, bottom)))
+
+
+@gradient("upsample", of="images")
+def _upsample(x, *, scale_factor, size, mode, align_corners):
+    scaled = [of * by for of, by in zip(x.extent, per_axis(scale_factor, 2))]
+    extent = scaled if all(scaled) else per_axis(size, 2)
+    corners = align_corners if mode == "bilinear" else None
+    return _of_planes(x, functional.interpolate(_planes(x), extent, mode=mode, align_corners=corners))
+
+
 @gradient("bird_eye_view", of="voxels", counts_clouds=True)
 def bird_eye_view(x, *, shape, axis, clouds):
     """Images [clouds, H, W, C * depth] of the voxels x of 3 dimensions: channel c * depth + z is height z's channel c."""
@@ -62,4 +87,4 @@ def bird_eye_view(x, *, shape, axis, clouds):
     columns = torch.zeros(pixels * depth, channels).index_copy(0, place[inside], feats)
     if depth > 1:
         columns = columns.reshape(pixels, depth, channels).transpose(1, 2).reshape(pixels, channels * depth)
-    return Images(columns, tuple(extents), max(clouds, 1))
+    return Images(columns, tuple(extents), max(clouds, 1), axis)

@@ -111,7 +111,9 @@ def _on_voxels(step, inputs, coords, feats):
         if np.array_equal(x.coordinates.coords, coords):
             return x.with_feats(feats)
     stride = inputs[0].stride if inputs else (1,) * (coords.shape[1] - 1)
-    return SparseTensor(feats, coords, stride, _extent(step, inputs))
+    extent = _extent(step, inputs)
+    fits = extent is not None and ((coords[:, 1:] >= 0) & (coords[:, 1:] < extent)).all()
+    return SparseTensor(feats, coords, stride, extent if fits else None)
 
 
 def _extent(step, inputs):

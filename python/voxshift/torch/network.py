@@ -10,10 +10,11 @@ from torch import nn
 import voxshift as vs
 from voxshift.torch import functional, recording, video
 from voxshift.torch.clouds import Clouds
+from voxshift.torch.convolutions import refinement
 from voxshift.torch.gradients import OPS, gradient_of
 from voxshift.torch.library import Library
 from voxshift.torch.sparse_tensor import SparseTensor, check_together
-from voxshift.torch.values import Images, Points, Rows
+from voxshift.torch.values import Images, Points
 
 Classes = Union[int, Sequence, None]
 Profile = Union[str, dict, None]
@@ -70,9 +71,11 @@ def _kind_of(inputs):
 
 
 def _clouds_of(given):
-    """How many clouds a network's input has; of voxels the batches up to the last that has any."""
+    """How many clouds or frames a network's input has; of voxels the batches up to the last that has any."""
     if isinstance(given, Points):
         return len(given.clouds)
+    if isinstance(given, Images):
+        return len(given.images)
     coords = given.coordinates.coords
     return int(coords[:, 0].max()) + 1 if len(coords) else 0
 
@@ -86,7 +89,8 @@ class Network(nn.Module):
     row_splits[b + 1]) are cloud b, and [N, classes]; for networks on frames float32 [clips * n_segment, H, W, 3], normalised,
     the frames of each clip one after the other, and [clips * n_segment, classes]. Images are [images, H, W, channels].
 
-    An op without an autograd function runs through the library; backward() through it raises ValueError, which names the op.
+    Every op of graphs has a gradient (docs/support.md). One that had none would run through the library, and backward()
+    through it raise ValueError, which names the op.
     """
 
     def __init__(self, model: vs.Model):
@@ -98,6 +102,7 @@ class Network(nn.Module):
             names = [given["name"] for given in inputs]
             raise vs.InvalidArgument(f"[Network] expects a network with one input, found {names}")
         self.input, self.outputs = inputs[0], list(graph["outputs"])
+        self._finest = refinement(graph)
         self._places = {}
         statistics = {
             name
@@ -174,7 +179,12 @@ class Network(nn.Module):
             return Images.of(x, n_segment)
         if takes == "points" and x.dim() != 2:
             raise vs.InvalidArgument(f"[Network] expects points [N, C], found {tuple(x.shape)}")
-        return x if takes == "voxels" else Points(x, Clouds(x, row_splits))
+        if takes == "points":
+            return Points(x, Clouds(x, row_splits, self._finest))
+        if set(self._finest) == {1}:
+            return x
+        strides = [stride * finest for stride, finest in zip(x.stride, self._finest)]
+        return SparseTensor(x.feats, vs.Coordinates(x.coordinates.coords, strides, x.coordinates.shape))
 
     def _trained(self):
         """The batch norms, by node, that normalise by their rows."""

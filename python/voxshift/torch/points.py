@@ -26,6 +26,18 @@ class _Interpolate(Function):
         return tensor_of(vs.interpolate_backward(ctx.interpolation, array("interpolate", "grad", grad))), None
 
 
+class _Gather(Function):
+    @staticmethod
+    def forward(ctx, feats, indices):
+        ctx.indices, ctx.rows = indices, len(feats)
+        return tensor_of(vs.gather(array("gather", "feats", feats), indices))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        return tensor_of(vs.gather_backward(ctx.indices, array("gather", "grad", grad), ctx.rows)), None
+
+
 class _VoxelizeFeatures(Function):
     @staticmethod
     def forward(ctx, feats, inverse, voxels, reduce):
@@ -48,6 +60,11 @@ def interpolate(feats: torch.Tensor, interpolation: vs.Interpolation) -> torch.T
     interpolation: of voxshift.trilinear or three_nearest. Raises ValueError for other shapes or dtypes.
     """
     return _Interpolate.apply(feats, interpolation)
+
+
+def gather(feats: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
+    """Rows of feats float32 [N, C] at indices int32 or int64 [M]: float32 [M, C]; -1 gives zeros."""
+    return _Gather.apply(feats, indices)
 
 
 def voxelize_features(
@@ -85,7 +102,12 @@ def devoxelize(
 
 @gradient("devoxelize", of="voxels")
 def _devoxelize_of_nodes(x, like):
-    return devoxelize(x, like) if x.coordinates.dims == 3 else NotImplemented
+    if x.coordinates.dims == 3:
+        return devoxelize(x, like)
+    flat = np.zeros((len(x), 3 - x.coordinates.dims), np.int32)  # the axes that are not there
+    voxels = vs.Coordinates(np.hstack((x.coordinates.coords, flat)), (*x.stride, *[1] * flat.shape[1]))
+    cells = np.pad(_cells(like), ((0, 0), (0, flat.shape[1])))
+    return like.with_feats(interpolate(x.feats, vs.trilinear(voxels, cells, "renormalized")))
 
 
 @gradient("voxelize", of="voxels")

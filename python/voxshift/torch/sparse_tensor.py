@@ -19,6 +19,8 @@ class SparseTensor:
     given row went. Raises ValueError for other shapes or dtypes and for repeated coordinates.
     """
 
+    cells_of_points = None  # the CellsOfPoints whose voxels these are, if they are any's
+
     def __init__(
         self,
         feats: torch.Tensor,
@@ -55,11 +57,15 @@ class SparseTensor:
 
     def on(self, coordinates: vs.Coordinates, feats: torch.Tensor) -> "SparseTensor":
         """Features on coordinates that an operator made of this tensor's."""
+        if self.cells_of_points is not None and coordinates.same_coordinates(self.coordinates):
+            return self.with_feats(feats)
         return SparseTensor._of(coordinates, feats)
 
     def with_feats(self, feats: torch.Tensor) -> "SparseTensor":
         """The same coordinates with other features [N, C']."""
-        return SparseTensor._of(self.coordinates, feats)
+        x = SparseTensor._of(self.coordinates, feats)
+        x.cells_of_points = self.cells_of_points
+        return x
 
     @property
     def coords(self) -> torch.Tensor:

@@ -1,10 +1,15 @@
-"""The values of a network that are no sparse tensors: rows, and the pixels of images."""
+"""The values of a network that are no sparse tensors: rows of points, groups, cells and clouds, and the pixels of images."""
+
+from typing import Optional
+
+import numpy as np
 
 import voxshift as vs
+from voxshift.torch.sparse_tensor import SparseTensor
 
 
 class Rows:
-    """feats [N, C] of points, clouds, groups of neighbours or cells, in the library's order."""
+    """feats [N, C], in the library's order, of which no more is known."""
 
     def __init__(self, feats):
         self.feats = feats
@@ -12,9 +17,23 @@ class Rows:
     def with_feats(self, feats):
         return Rows(feats)
 
+    def clouds_of_rows(self) -> Optional[np.ndarray]:
+        """int64 [N], ascending: the cloud, batch or image that each row belongs to."""
+        return None
+
+
+class PerCloud(Rows):
+    """feats [clouds, C], a row of each cloud, batch or frame."""
+
+    def with_feats(self, feats):
+        return PerCloud(feats)
+
+    def clouds_of_rows(self):
+        return np.arange(len(self.feats))
+
 
 class Points(Rows):
-    """feats [N, C] of the points that the network was given, its clouds."""
+    """feats [N, C] of points: those that the network was given, or samples of them."""
 
     def __init__(self, feats, clouds):
         super().__init__(feats)
@@ -23,26 +42,73 @@ class Points(Rows):
     def with_feats(self, feats):
         return Points(feats, self.clouds)
 
+    def clouds_of_rows(self):
+        return self.clouds.of_rows
 
-class Images:
-    """feats [M * H * W, C], the pixels of M images: frames, of clips of n_segment, or bird's-eye views, which are one clip."""
 
-    def __init__(self, feats, extent, n_segment):
-        self.feats, self.extent, self.n_segment = feats, extent, n_segment
+class Groups(Rows):
+    """feats [centers * count, C]: `count` neighbours of each center, one after the other. centers: Clouds."""
+
+    def __init__(self, feats, centers, count):
+        super().__init__(feats)
+        self.centers, self.count = centers, count
+
+    def with_feats(self, feats):
+        return Groups(feats, self.centers, self.count)
+
+    def clouds_of_rows(self):
+        return np.repeat(self.centers.of_rows, self.count)
+
+    @property
+    def centers_of_rows(self):
+        return np.arange(len(self.feats)) // self.count
+
+
+class Cells(Rows):
+    """feats [clouds * R^3, C]: the cells of a dense grid around each of the clouds, z fastest. grid: a DenseGrid."""
+
+    def __init__(self, feats, grid):
+        super().__init__(feats)
+        self.grid = grid
+
+    def with_feats(self, feats):
+        return Cells(feats, self.grid)
+
+    def clouds_of_rows(self):
+        return np.arange(len(self.feats)) // self.grid.resolution**3
+
+
+class Images(Rows):
+    """feats [M * H * W, C], the pixels of M images: frames, of clips of n_segment, or bird's-eye views, which are one clip.
+
+    axis: of views the spatial axis of the voxels that they look along.
+    """
+
+    def __init__(self, feats, extent, n_segment, axis=None):
+        super().__init__(feats)
+        self.extent, self.n_segment, self.axis = extent, n_segment, axis
 
     @classmethod
-    def of(cls, x, n_segment):
+    def of(cls, x, n_segment, axis=None):
         """Images float32 [M, H, W, C]. Raises ValueError where n_segment does not divide M."""
         if x.dim() != 4 or n_segment < 1 or x.shape[0] % n_segment:
             raise vs.InvalidArgument(f"[Network] expects [clips * {n_segment}, H, W, C], found {tuple(x.shape)}")
-        return cls(x.reshape(-1, x.shape[-1]), tuple(x.shape[1:3]), n_segment)
+        return cls(x.reshape(-1, x.shape[-1]), tuple(x.shape[1:3]), n_segment, axis)
 
     @property
     def images(self):
         return self.feats.reshape(-1, *self.extent, self.feats.shape[1])
 
     def with_feats(self, feats):
-        return Images(feats, self.extent, self.n_segment)
+        return Images(feats, self.extent, self.n_segment, self.axis)
 
     def with_images(self, images):
-        return Images.of(images, self.n_segment)
+        return Images.of(images, self.n_segment, self.axis)
+
+    def clouds_of_rows(self):
+        return np.arange(len(self.feats)) // (self.extent[0] * self.extent[1])
+
+
+def clouds_of(x) -> Optional[np.ndarray]:
+    """int64 [N], ascending: the cloud, batch or image of each row; None where it is not known."""
+    return x.coordinates.coords[:, 0].astype(np.int64) if isinstance(x, SparseTensor) else x.clouds_of_rows()

@@ -10,7 +10,6 @@ import voxshift as vs
 from voxshift.torch.functional import array, linear, per_axis, tensor_of
 from voxshift.torch.gradients import gradient
 from voxshift.torch.images import torch_conv2d
-from voxshift.torch.values import Rows
 
 
 class _Conv2d(Function):
@@ -88,11 +87,6 @@ def _conv2d_of_images(x, *, stride, padding, dilation, **options):
 @gradient("temporal_shift", of="images")
 def _shift_of_images(x, **options):
     return x.with_images(temporal_shift(x.images, x.n_segment, **options))
-
-
-@gradient("avg_pool", of="images")
-def _mean_of_images(x):
-    return Rows(x.images.mean(dim=(1, 2)))
 
 
 def without_shift(graph):
