@@ -60,7 +60,7 @@ __device__ inline void find_corners(const float* p, const Scale& scale, const Ke
 }
 
 // Rows of (batch, x, y, z) and of (batch, x, y, z + 1). The keys of both follow each other, and z may be one below the
-// lowest: a key's spare bits keep it from meeting another.
+// lowest: a key's spare bits keep it from meeting another. Axes that a level has not are 0 everywhere.
 __device__ inline void find_pair(const Level& level, const std::int64_t* c, std::int32_t* pair) {
   const KeyLayout& layout = level.layout;
   pair[0] = pair[1] = -1;
@@ -70,7 +70,7 @@ __device__ inline void find_pair(const Level& level, const std::int64_t* c, std:
   for (int axis = 0; axis < 4; ++axis) sought += part(layout, axis, c[axis]);
   std::int64_t at = lower_bound(level.keys, level.count, sought);
   if (at < level.count && level.keys[at] == sought) pair[0] = static_cast<std::int32_t>(at++);
-  if (at < level.count && level.keys[at] == sought + 1) pair[1] = static_cast<std::int32_t>(at);
+  if (layout.axes() == 4 && at < level.count && level.keys[at] == sought + 1) pair[1] = static_cast<std::int32_t>(at);
 }
 
 /// `kWidth` neighbouring elements of a row.
@@ -133,7 +133,7 @@ void trilinear(const Queue& queue, const float* points, std::int64_t n, const fl
 void link(const Queue& queue, const Level& fine, const Level& coarse, const Window::Extents& stride,
           std::int32_t* parents, std::int32_t* indices, float* weights) {
   for_each(queue, fine.count, [=] __device__(std::int64_t i) {
-    std::int32_t c[kMaxAxes];
+    std::int32_t c[kMaxAxes] = {};
     fine.layout.unpack(fine.keys[i], c);
     std::int64_t cell[4] = {c[0]};
     float fraction[3];
