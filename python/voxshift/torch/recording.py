@@ -35,6 +35,18 @@ def refuse(op: str, output: torch.Tensor) -> None:
         _recorder.taint(op, output)
 
 
+def same(x: torch.Tensor, out: torch.Tensor) -> None:
+    """Tells a recording that `out` is the same value as `x`, its rows in another order."""
+    if _recorder:
+        _recorder.same(x, out)
+
+
+def laid_out(tensor: torch.Tensor, of: torch.Tensor) -> None:
+    """Tells a recording that `tensor` is the module's parameter `of` in the layout that the graph's op has it in."""
+    if _recorder:
+        _recorder.laid_out(tensor, of)
+
+
 def _columns(x, index):
     if not (isinstance(index, tuple) and len(index) == 2 and all(isinstance(part, slice) for part in index)):
         return None
@@ -125,6 +137,20 @@ class _Recorder(TorchFunctionMode):
         self.kept.append(tensor)
         self.values.pop(id(tensor), None)  # changed in place
         self.makers[id(tensor)] = op
+
+    def same(self, x, out):
+        self.kept.append(out)
+        name = self._find(x)
+        if name is None:
+            self.makers[id(out)] = self.makers.get(id(x), "a permutation of rows")
+        else:
+            self.makers.pop(id(out), None)
+            self._keep(out, name)
+
+    def laid_out(self, tensor, of):
+        self.kept.append(tensor)
+        if id(of) in self.tensors:
+            self.tensors[id(tensor)] = self.tensors[id(of)]
 
     def name_of(self, tensor, user):
         """The value that a tensor is. Raises ValueError that tells where it comes from, if it is none."""
