@@ -172,6 +172,14 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] =
     return out
 
 
+def product(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor], dims: int) -> torch.Tensor:
+    """x W + bias: a convolution of one tap on any rows x float32 [N, Cin]; weight float32 [Cin, Cout]. dims: axes of its window."""
+    out = _Linear.apply(x, weight.t(), bias)
+    window = {"kernel_size": [1] * dims, "stride": [1] * dims, "dilation": [1] * dims, "padding": [0] * dims}
+    recording.note("conv", (x,), out, weight=weight, bias=bias, semantics="floor", **window)
+    return out
+
+
 class _BatchNorm(Function):
     @staticmethod
     def forward(ctx, x, weight, bias, residual, eps, activation, slope):

@@ -74,6 +74,15 @@ class Cells:
         return self._coords
 
     @property
+    def sorted_coords(self) -> torch.Tensor:
+        """int32 [N, 1 + D] in the library's order."""
+        return self.coords if self.in_order else self.coords.index_select(0, self._to_sorted)
+
+    def given_rows(self, rows: np.ndarray) -> np.ndarray:
+        """The giver's numbers of the library's rows."""
+        return rows if self.in_order else self._to_sorted.numpy()[rows]
+
+    @property
     def in_order(self) -> bool:
         """Whether both orders are the same."""
         return self._to_sorted is None
@@ -114,15 +123,18 @@ class Features:
         return self._sorted[0]
 
     @property
+    def is_given(self) -> bool:
+        """Whether at_hand is the giver's order."""
+        return self._sorted is None
+
+    @property
     def at_hand(self) -> torch.Tensor:
-        """In an order that costs nothing: for what is done to every row alike."""
-        return self.given if self._given is not None else self.sorted
+        """In an order that costs nothing, the library's where both do: for what is done to every row alike."""
+        return self.given if self.is_given else self.sorted
 
     def with_rows(self, feats: torch.Tensor) -> "Features":
         """Others in the order of at_hand."""
-        if self._given is not None:
-            return Features(self.cells, given=feats)
-        return Features(self.cells, sorted=feats)
+        return Features(self.cells, given=feats) if self.is_given else Features(self.cells, sorted=feats)
 
     def tensor(self) -> SparseTensor:
         """What voxshift.torch's operators take."""
