@@ -160,8 +160,10 @@ void Geometry::build_domain(const Context& context, int index, DomainRows& made)
       build_coarser(context, index, made);
       break;
     case DomainKind::kGenerated:
-      made.level = finer_level(in_place(context), parent.level, domain.window);
+      made.level = finer_level(in_place(context), parent.level, domain.window, parent.shape);
       made.count = made.level.count;
+      made.shape.reset();
+      if (domain.window.semantics == Semantics::kBounded) made.shape = finer_shape(*parent.shape, domain.window);
       break;
     case DomainKind::kUnion:
       build_union(context, domain, made);

@@ -179,16 +179,19 @@ Window window_of(const Node& node) {
   window.dilation = extents_of(node.per_axis("dilation"), 1);
   window.pad = extents_of(node.per_axis("padding"), 0);
   window.semantics = node.word("semantics") == "floor" ? Semantics::kFloor : Semantics::kBounded;
+  if (node.attributes.count("output_padding") > 0) window.output_pad = extents_of(node.per_axis("output_padding"), 0);
   return window;
 }
 
 Attributes attributes_of(const Window& window) {
   const auto values = [&](const Window::Extents& e) { return PerAxis(e.begin(), e.begin() + window.dims); };
-  return {{"kernel_size", values(window.size)},
-          {"stride", values(window.stride)},
-          {"dilation", values(window.dilation)},
-          {"padding", values(window.pad)},
-          {"semantics", window.semantics == Semantics::kFloor ? "floor" : "bounded"}};
+  Attributes result{{"kernel_size", values(window.size)},
+                    {"stride", values(window.stride)},
+                    {"dilation", values(window.dilation)},
+                    {"padding", values(window.pad)},
+                    {"semantics", window.semantics == Semantics::kFloor ? "floor" : "bounded"}};
+  if (window.output_pad != Window::Extents{0, 0, 0, 0}) result["output_padding"] = values(window.output_pad);
+  return result;
 }
 
 std::vector<AttributeSpec> window_attributes() {
@@ -204,7 +207,8 @@ std::vector<AttributeSpec> window_attributes() {
 Window inferred_window(const Inference& node) {
   const Window window = window_of(node.node());
   window.check_valid(("graph: node \"" + node.node().name + "\"").c_str());
-  node.expect(window.semantics == Semantics::kBounded || window.pad == Window::Extents{0, 0, 0, 0},
+  const Window::Extents none{0, 0, 0, 0};
+  node.expect(window.semantics == Semantics::kBounded || (window.pad == none && window.output_pad == none),
               "has padding, which belongs to bounded semantics");
   return window;
 }

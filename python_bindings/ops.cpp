@@ -6,6 +6,8 @@
 #include <voxshift/sparse_conv/conv_backward.h>
 #include <voxshift/sparse_conv/pool.h>
 
+#include <utility>
+
 #include "arrays.h"
 #include "bindings.h"
 #include "options.h"
@@ -29,6 +31,16 @@ ConvOptions window_options(const char* op, const Axes& kernel_size, const Axes& 
   return options;
 }
 
+/// What a convolution is given beside its window.
+ConvOptions with_epilogue(const char* op, ConvOptions options, const std::optional<Array>& bias,
+                          const std::optional<SparseTensor>& residual, const OptionalWord& activation,
+                          float negative_slope) {
+  options.bias = bias;
+  options.residual = residual;
+  options.activation = activation_of(op, activation, negative_slope);
+  return options;
+}
+
 void bind_conv(py::module_& m, const char* op, ConvOp* run, const char* doc) {
   m.def(
       op,
@@ -36,15 +48,30 @@ void bind_conv(py::module_& m, const char* op, ConvOp* run, const char* doc) {
                 const Axes& dilation, const Axes& padding, const std::string& semantics,
                 const std::optional<Array>& bias, const std::optional<SparseTensor>& residual,
                 const OptionalWord& activation, float negative_slope) {
-        ConvOptions options = window_options(op, kernel_size, stride, dilation, padding, semantics);
-        options.bias = bias;
-        options.residual = residual;
-        options.activation = activation_of(op, activation, negative_slope);
-        return run(x, weight, options);
+        return run(x, weight,
+                   with_epilogue(op, window_options(op, kernel_size, stride, dilation, padding, semantics), bias,
+                                 residual, activation, negative_slope));
       },
       "x"_a, "weight"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
       "semantics"_a = "floor", "bias"_a = py::none(), "residual"_a = py::none(), "activation"_a = py::none(),
       py::arg_v("negative_slope", 0.01f, "0.01"), WithoutGil(), doc);
+}
+
+void bind_generative(py::module_& m, const char* op, const char* doc) {
+  m.def(
+      op,
+      [op](const SparseTensor& x, const Array& weight, const Axes& kernel_size, const Axes& stride,
+           const Axes& dilation, const Axes& padding, const std::string& semantics, const std::optional<Array>& bias,
+           const std::optional<SparseTensor>& residual, const OptionalWord& activation, float negative_slope,
+           const Axes& output_padding) {
+        ConvOptions options = window_options(op, kernel_size, stride, dilation, padding, semantics);
+        options.output_padding = list_of(output_padding);
+        return generative_conv_transpose(
+            x, weight, with_epilogue(op, std::move(options), bias, residual, activation, negative_slope));
+      },
+      "x"_a, "weight"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
+      "semantics"_a = "floor", "bias"_a = py::none(), "residual"_a = py::none(), "activation"_a = py::none(),
+      py::arg_v("negative_slope", 0.01f, "0.01"), "output_padding"_a = 0, WithoutGil(), doc);
 }
 
 void bind_pool(py::module_& m, const char* op, Pooling pooling, const char* doc) {
@@ -104,7 +131,9 @@ made x's coordinates.)";
 constexpr const char* kGenerativeDoc =
     R"(A transposed convolution that makes its coordinates: all c * stride + offset_k.
 
-Arguments as in conv, semantics "floor" only (MinkowskiGenerativeConvolutionTranspose).)";
+Arguments as in conv. semantics: "floor" is MinkowskiGenerativeConvolutionTranspose's; "bounded" spconv's
+SparseConvTranspose's: coordinates within (extent - 1) stride - 2 padding + dilation (size - 1) + 1 + output_padding cells.
+output_padding: one number or one per axis.)";
 
 constexpr const char* kKernelMapDoc =
     R"(The pairs that conv with these options uses: int32 [P, 3] = (offset, input row, output row).
@@ -150,6 +179,23 @@ void bind_conv_backward(py::module_& m, const char* op, ConvBackwardOp* run, con
       WithoutGil(), doc);
 }
 
+void bind_generative_backward(py::module_& m, const char* op, const char* doc) {
+  m.def(
+      op,
+      [op](const SparseTensor& x, const Array& weight, const Array& grad, const Axes& kernel_size, const Axes& stride,
+           const Axes& dilation, const Axes& padding, const std::string& semantics, bool input_gradient,
+           bool weight_gradient, const std::optional<Array>& added, const Axes& output_padding) {
+        ConvOptions options = window_options(op, kernel_size, stride, dilation, padding, semantics);
+        options.output_padding = list_of(output_padding);
+        const auto gradients =
+            generative_conv_transpose_backward(x, weight, grad, options, {input_gradient, weight_gradient}, added);
+        return std::pair(gradients.input, gradients.weight);
+      },
+      "x"_a, "weight"_a, "grad"_a, "kernel_size"_a = 3, "stride"_a = 1, "dilation"_a = 1, "padding"_a = 0,
+      "semantics"_a = "floor", "input_gradient"_a = true, "weight_gradient"_a = true, "added"_a = py::none(),
+      "output_padding"_a = 0, WithoutGil(), doc);
+}
+
 constexpr const char* kConvBackwardDoc =
     R"(Gradients of conv for grad float32 [No, Cout], that of its result's features before activation.
 
@@ -181,12 +227,12 @@ and for a bias with residual_gradient.)";
 void bind_sparse_conv(py::module_& m) {
   bind_conv(m, "conv", conv, kConvDoc);
   bind_conv(m, "conv_transpose", conv_transpose, kConvTransposeDoc);
-  bind_conv(m, "generative_conv_transpose", generative_conv_transpose, kGenerativeDoc);
+  bind_generative(m, "generative_conv_transpose", kGenerativeDoc);
   bind_conv_backward(m, "conv_backward", conv_backward, kConvBackwardDoc);
   bind_conv_backward(m, "conv_transpose_backward", conv_transpose_backward,
                      "Gradients of conv_transpose, as those of conv_backward.");
-  bind_conv_backward(m, "generative_conv_transpose_backward", generative_conv_transpose_backward,
-                     "Gradients of generative_conv_transpose, as those of conv_backward.");
+  bind_generative_backward(m, "generative_conv_transpose_backward",
+                           "Gradients of generative_conv_transpose, as those of conv_backward.");
   m.def(
       "kernel_map",
       [](const AnyCoordinates& x, const Axes& kernel_size, const Axes& stride, const Axes& dilation,

@@ -14,7 +14,8 @@ struct ConvOptions {
   std::vector<std::int32_t> kernel_size{3};
   std::vector<std::int32_t> stride{1};
   std::vector<std::int32_t> dilation{1};
-  std::vector<std::int32_t> padding{0};  ///< kBounded only
+  std::vector<std::int32_t> padding{0};         ///< kBounded only
+  std::vector<std::int32_t> output_padding{0};  ///< kBounded generative_conv_transpose only
   Semantics semantics = Semantics::kFloor;
   std::optional<Array> bias;             ///< f32 [Cout]
   std::optional<SparseTensor> residual;  ///< on the output's coordinates, Cout channels
@@ -43,7 +44,8 @@ SparseTensor conv(const SparseTensor& x, const Array& weight, const ConvOptions&
 SparseTensor conv_transpose(const SparseTensor& x, const Array& weight, const ConvOptions& options);
 
 /// A transposed convolution that makes its output coordinates: all c * stride + offset_k
-/// (MinkowskiGenerativeConvolutionTranspose).
+/// (MinkowskiGenerativeConvolutionTranspose). With kBounded (spconv's SparseConvTranspose) those within
+/// (extent - 1) stride - 2 padding + dilation (size - 1) + 1 + output_padding cells, for which it needs x.shape().
 SparseTensor generative_conv_transpose(const SparseTensor& x, const Array& weight, const ConvOptions& options);
 
 /// The pairs that conv() with these options uses: int32 [P, 3] = (offset, input row, output row), by offset, then

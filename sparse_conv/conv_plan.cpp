@@ -49,6 +49,8 @@ Window make_window(const char* op, int dims, const ConvOptions& options) {
   window.check_valid(op);
   check(window.semantics == Semantics::kBounded || window.pad == Window::Extents{0, 0, 0, 0}, "[", op,
         "] padding belongs to bounded semantics; give semantics=\"bounded\" or padding=0");
+  check(per_axis(op, "output_padding", dims, options.output_padding, 0) == Window::Extents{0, 0, 0, 0}, "[", op,
+        "] output_padding belongs to generative_conv_transpose");
   return window;
 }
 
@@ -83,12 +85,19 @@ ConvPlan plan_conv_transpose(const char* op, const SparseTensor& x, const Array&
 
 ConvPlan plan_generative_conv_transpose(const char* op, const SparseTensor& x, const Array& weight,
                                         const ConvOptions& options) {
-  const Window window = make_window(op, x.dims(), options);
-  check(window.semantics == Semantics::kFloor, "[", op, "] expects floor semantics, bounded ones are not defined here");
+  ConvOptions others = options;
+  others.output_padding = {0};
+  Window window = make_window(op, x.dims(), others);
+  window.output_pad = per_axis(op, "output_padding", x.dims(), options.output_padding, 0);
+  window.check_valid(op);
+  const bool bounded = window.semantics == Semantics::kBounded;
+  check(bounded || window.output_pad == Window::Extents{0, 0, 0, 0}, "[", op,
+        "] output_padding belongs to bounded semantics; give semantics=\"bounded\" or output_padding=0");
   check_operands(op, x, weight, window);
   const auto stride = finer_stride(op, x, window);
-  const auto out = x.cache()->generated(x.map(), window);
-  return {{out, x.cache(), stride, {}}, x.cache()->kernel_map(out, x.map(), window), true};
+  const auto out = x.cache()->generated(x.map(), window, x.shape());
+  const auto shape = bounded ? std::optional(finer_shape(*x.shape(), window)) : std::nullopt;
+  return {{out, x.cache(), stride, shape}, x.cache()->kernel_map(out, x.map(), window), true};
 }
 
 }  // namespace voxshift

@@ -33,12 +33,12 @@ CoordinateCache::Origin CoordinateCache::origin(const MapPtr& coarse, const Wind
       "[conv_transpose] no convolution with this stride made the input's coordinates; use generative_conv_transpose");
 }
 
-CoordinateCache::MapPtr CoordinateCache::generated(const MapPtr& from, const Window& window) {
+CoordinateCache::MapPtr CoordinateCache::generated(const MapPtr& from, const Window& window, const Shape& shape) {
   const std::lock_guard lock(mutex_);
   for (const Derivation& d : derivations_)
     if (d.generated && d.coarse == from && d.window == window) return d.fine;
-  auto fine =
-      make_map(from->device(), [&](const Context& context) { return finer_level(context, from->level(), window); });
+  auto fine = make_map(from->device(),
+                       [&](const Context& context) { return finer_level(context, from->level(), window, shape); });
   derivations_.push_back({fine, from, window, std::nullopt, true});
   return fine;
 }

@@ -32,7 +32,7 @@ class CoordinateCache {
   Origin origin(const MapPtr& coarse, const Window& window, const Shape& shape) const;
 
   /// Output coordinates of a generative transposed convolution of `from`.
-  MapPtr generated(const MapPtr& from, const Window& window);
+  MapPtr generated(const MapPtr& from, const Window& window, const Shape& shape);
 
   /// Pairs between fine and coarse coordinates.
   std::shared_ptr<const KernelMap> kernel_map(const MapPtr& fine, const MapPtr& coarse, const Window& window);

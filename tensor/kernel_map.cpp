@@ -26,7 +26,8 @@ void Window::check_valid(const char* op) const {
     for (const auto& [what, value, least] : {std::tuple("kernel size", size[d], 1),
                                              {"stride", stride[d], 1},
                                              {"dilation", dilation[d], 1},
-                                             {"padding", pad[d], 0}})
+                                             {"padding", pad[d], 0},
+                                             {"output padding", output_pad[d], 1 - kMostTaps}})
       check(value >= least && value < kMostTaps, "[", op, "] ", what, " of axis ", d, " must be ", least, " to ",
             kMostTaps - 1, ", found ", value);
     check(std::int64_t{size[d] - 1} * dilation[d] + pad[d] <= INT32_MAX, "[", op, "] kernel size ", size[d],

@@ -28,6 +28,7 @@ struct Window {
   int dims = 3;
   Extents size{1, 1, 1, 1}, stride{1, 1, 1, 1}, dilation{1, 1, 1, 1}, pad{0, 0, 0, 0};
   Semantics semantics = Semantics::kFloor;
+  Extents output_pad{0, 0, 0, 0};  ///< what a transposed kBounded convolution's extent has more than its taps need
 
   int volume() const;
   bool unit_stride() const;

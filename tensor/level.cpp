@@ -78,14 +78,20 @@ void coarser_levels(const Context& context, const Level& fine, std::span<const W
   coordinate_kernels(context.device).floor_levels(context, fine, strides, levels);
 }
 
-Level finer_level(const Context& context, const Level& coarse, const Window& window) {
-  Window::Extents lowest = window.offset(0), highest = window.offset(window.volume() - 1);
+Level finer_level(const Context& context, const Level& coarse, const Window& window,
+                  const std::optional<Window::Extents>& shape) {
+  constexpr const char* kOp = "generative_conv_transpose";
+  const bool bounded = window.semantics == Semantics::kBounded;
+  check(!bounded || shape.has_value(), "[", kOp,
+        "] bounded semantics need a tensor with a shape; make it with SparseTensor(..., shape=)");
+  const Window::Extents extent = bounded ? finer_shape(*shape, window) : Window::Extents{};
+  const Window::Extents lowest = window.offset(0), highest = window.offset(window.volume() - 1);
   const auto layout = mapped_layout(coarse.layout, [&](int d, std::int64_t low, std::int64_t high) {
     const auto axis = static_cast<std::size_t>(d);
+    if (bounded) return std::pair(std::int64_t{0}, std::int64_t{extent[axis]} - 1);
     return std::pair(low * window.stride[axis] + lowest[axis], high * window.stride[axis] + highest[axis]);
   });
-  return unique_candidates("generative_conv_transpose", context, coarse, window, CoordinateKernels::Move::kScale,
-                           layout);
+  return unique_candidates(kOp, context, coarse, window, CoordinateKernels::Move::kScale, layout);
 }
 
 Level union_level(const Context& context, const Level& first, const Level& second, std::int32_t* places) {
@@ -120,6 +126,18 @@ Window::Extents bounded_shape(const Window::Extents& shape, const Window& window
     check(span / window.stride[d] < INT32_MAX, "[conv] extent ", shape[d], " of axis ", d, " with padding ",
           window.pad[d], " makes an output of more than 2^31 - 1 cells");
     out[d] = static_cast<std::int32_t>(span / window.stride[d] + 1);
+  }
+  return out;
+}
+
+Window::Extents finer_shape(const Window::Extents& shape, const Window& window) {
+  Window::Extents out{1, 1, 1, 1};
+  for (std::size_t d = 0; d < static_cast<std::size_t>(window.dims); ++d) {
+    const std::int64_t extent = std::int64_t{shape[d] - 1} * window.stride[d] - 2 * std::int64_t{window.pad[d]} +
+                                std::int64_t{window.dilation[d]} * (window.size[d] - 1) + 1 + window.output_pad[d];
+    check(extent >= 1 && extent <= INT32_MAX, "[generative_conv_transpose] extent ", shape[d], " of axis ", d,
+          " would become ", extent, ", expected 1 to 2^31 - 1");
+    out[d] = static_cast<std::int32_t>(extent);
   }
   return out;
 }

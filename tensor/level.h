@@ -40,13 +40,17 @@ void coarser_levels(const Context&, const Level& fine, std::span<const Window::E
                     std::span<Level> levels);
 
 /// Coordinates c * stride + offset_k of all offsets: the output of a generative transposed convolution, in
-/// context.arena.
-Level finer_level(const Context&, const Level&, const Window&);
+/// context.arena; with kBounded those within finer_shape of `shape`, the extent of the level's grid (InvalidArgument
+/// without it).
+Level finer_level(const Context&, const Level&, const Window&, const std::optional<Window::Extents>& shape);
 
 /// The coordinates of either, in context.arena; places[i] is the row of first's row i, then of second's.
 Level union_level(const Context&, const Level& first, const Level& second, std::int32_t* places);
 
 /// Extent of the output of a kBounded convolution: floor((extent + 2 pad - dilation (size - 1) - 1) / stride) + 1.
 Window::Extents bounded_shape(const Window::Extents& shape, const Window&);
+
+/// And of a transposed one: (extent - 1) stride - 2 pad + dilation (size - 1) + 1 + output_pad.
+Window::Extents finer_shape(const Window::Extents& shape, const Window&);
 
 }  // namespace voxshift

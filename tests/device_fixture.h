@@ -122,6 +122,7 @@ inline ConvOptions options_of(const oracle::Window& w) {
   options.stride = w.stride;
   options.dilation = w.dilation;
   options.padding = w.pad;
+  if (w.output_pad != 0) options.output_padding = {w.output_pad};
   options.semantics = w.bounded ? Semantics::kBounded : Semantics::kFloor;
   return options;
 }

@@ -29,6 +29,7 @@ struct Matrix {
 struct Window {
   std::vector<int> size, stride, dilation, pad;
   bool bounded = false;
+  int output_pad = 0;  // of all axes
 };
 
 struct Pair {
@@ -123,6 +124,25 @@ inline Coords generated(const Coords& coords, const Window& w) {
   for (const Coord& offset : offsets(w))
     for (const Coord& c : coords) all.insert(input_of(c, offset, w));
   return unique(all);
+}
+
+/// Extent of the output of a bounded transposed convolution.
+inline std::vector<int> finer_shape(const std::vector<int>& shape, const Window& w) {
+  std::vector<int> out;
+  for (std::size_t d = 0; d < shape.size(); ++d)
+    out.push_back((shape[d] - 1) * w.stride[d] - 2 * w.pad[d] + w.dilation[d] * (w.size[d] - 1) + 1 + w.output_pad);
+  return out;
+}
+
+/// Those of generated() that lie in the box of this extent.
+inline Coords generated_within(const Coords& coords, const Window& w, const std::vector<int>& extent) {
+  Coords inside;
+  for (const Coord& c : generated(coords, w)) {
+    bool within = true;
+    for (std::size_t d = 0; d < extent.size(); ++d) within = within && c[d + 1] >= 0 && c[d + 1] < extent[d];
+    if (within) inside.push_back(c);
+  }
+  return inside;
 }
 
 /// (k, i, o) with fine[i] = coarse[o] * stride + offset_k, by k, then o.

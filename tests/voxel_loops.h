@@ -24,7 +24,8 @@ inline PlainTensor voxels_of(const SparseTensor& x) { return voxels_of(x.coords(
 
 inline oracle::Window oracle_window(const Window& w) {
   const auto values = [&](const Window::Extents& e) { return std::vector<int>(e.begin(), e.begin() + w.dims); };
-  return {values(w.size), values(w.stride), values(w.dilation), values(w.pad), w.semantics == Semantics::kBounded};
+  return {values(w.size), values(w.stride), values(w.dilation), values(w.pad), w.semantics == Semantics::kBounded,
+          w.output_pad[0]};
 }
 
 /// The weight [K * Cin, Cout] of a node, 0 between an input and an output of different groups.

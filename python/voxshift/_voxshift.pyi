@@ -628,6 +628,7 @@ def generative_conv_transpose(
     residual: Optional[SparseTensor] = None,
     activation: _Activation = None,
     negative_slope: float = 0.01,
+    output_padding: _Axes = 0,
 ) -> SparseTensor: ...
 def kernel_map(
     x: _OnCoordinates,
@@ -675,6 +676,7 @@ def generative_conv_transpose_backward(
     input_gradient: bool = True,
     weight_gradient: bool = True,
     added: Optional[_Array] = None,
+    output_padding: _Axes = 0,
 ) -> tuple[Optional[NDArray[np.float32]], Optional[NDArray[np.float32]]]: ...
 def max_pool(
     x: SparseTensor,

@@ -35,6 +35,29 @@ TEST_P(VoxelGraphOpsTest, GeneratesEveryVoxelThatATapReaches) {
     }
 }
 
+TEST_P(VoxelGraphOpsTest, GeneratesWithinBounds) {
+  for (int dims = 1; dims <= 4; ++dims)
+    for (const int more : {-1, 0, 2}) {
+      SCOPED_TRACE(std::to_string(dims) + "-D, output padding " + std::to_string(more));
+      const SparseTensor x = whole_tensor(dims, rows() / 2, 4, 5, true);
+      const PlainTensor in = voxels_of(x);
+      Window up = bounded_cube(dims, dims == 4 ? 2 : 3, 2, 1);
+      const Window down = bounded_cube(dims, 2, 2, 0);
+      for (std::size_t d = 0; d < static_cast<std::size_t>(dims); ++d) up.output_pad[d] = more;
+      NetworkWriter b(4, dims);
+      const std::string made = b.grouped(kGenerative, kGraphInput, 6, up), next = b.conv(made, 3, down);
+      b.graph.outputs = {made, next};
+      const oracle::Window w = oracle_window(up);
+      const std::vector<int> extent = oracle::finer_shape({x.shape()->begin(), x.shape()->begin() + dims}, w);
+      const oracle::Coords coords = oracle::generated_within(in.coords, w, extent);
+      const PlainTensor expected = convolved(in, coords, up, true, full_weight(b, made));
+      const Outputs found = run_all_threads(b, x);
+      expect_equal(found.at(made), expected);
+      const oracle::Coords halves = oracle::bounded_outputs(coords, oracle_window(down), extent);
+      expect_equal(found.at(next), convolved(expected, halves, down, false, full_weight(b, next)));
+    }
+}
+
 // An encoder's voxels and generated ones, which are neither contained in the other.
 TEST_P(VoxelGraphOpsTest, AddsVoxelsOfEither) {
   for (int dims = 1; dims <= 4; ++dims) {
@@ -199,8 +222,10 @@ TEST(VoxelGraphOps, Refused) {
         return b.add_node("from_dense", {in, in}, 4).name;
       },
       {"\"from_dense0\"", "takes images", "\"input\""});
-  expect_refused([&](NetworkWriter& b) { return b.grouped(kGenerative, in, 4, bounded_cube(3, 3, 2, 1)); },
-                 {"\"generative_conv_transpose0\"", "semantics", "\"bounded\"", "\"floor\""});
+  Window padded = cube(3, 3, 2);
+  padded.output_pad[0] = 1;
+  expect_refused([&](NetworkWriter& b) { return b.grouped(kGenerative, in, 4, padded); },
+                 {"\"generative_conv_transpose0\"", "padding, which belongs to bounded"});
   expect_refused(
       [&](NetworkWriter& b) { return b.grouped(kGenerative, b.add_node("max_pool", {in}, 4).name, 4, cube(3, 2, 2)); },
       {"\"generative_conv_transpose1\"", "takes voxels"});

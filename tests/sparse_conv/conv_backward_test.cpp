@@ -131,6 +131,23 @@ TEST_P(ConvBackwardTest, Generative) {
   }
 }
 
+TEST_P(ConvBackwardTest, GenerativeWithinBounds) {
+  auto w = test_data::bounded(test_data::cube(3, 3, 2), 1);
+  w.output_pad = 1;
+  const std::size_t volume = oracle::volume(w);
+  const auto coords = test_data::cloud(3, 40, 6, 0);
+  const auto shape = test_data::shape_of(coords);
+  const auto fine = oracle::generated_within(coords, w, oracle::finer_shape(shape, w));
+  const Matrix in = test_data::whole(coords.size(), 3, 1), weights = test_data::whole(volume * 3, 5, 2);
+  const Matrix grad = test_data::whole(fine.size(), 5, 3);
+  SparseTensor::Options options;
+  options.stride = extents(w.stride);
+  options.shape = extents(shape);
+  expect_gradients(generative_conv_transpose_backward(tensor(coords, in, options), weight(weights, volume), array(grad),
+                                                      options_of(w)),
+                   in, grad, weights, oracle::swapped(oracle::pairs(fine, coords, w)), volume);
+}
+
 // <grad, conv(x)> = <input, x> = <weight, W>: the convolution is linear in both.
 TEST_P(ConvBackwardTest, IsTheAdjoint) {
   const auto coords = test_data::cloud(3, 700, 7);

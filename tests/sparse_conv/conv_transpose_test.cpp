@@ -45,6 +45,33 @@ TEST_P(ConvTransposeTest, GenerativeMakesEveryCellATapReaches) {
     }
 }
 
+// spconv's SparseConvTranspose: what the taps reach within the extent, more or less of it at the end.
+TEST_P(ConvTransposeTest, GenerativeWithinBounds) {
+  for (int dims = 1; dims <= 4; ++dims)
+    for (auto w :
+         {test_data::bounded(test_data::cube(dims, 3, 2), 1), test_data::bounded(test_data::cube(dims, 2, 3), 0),
+          test_data::bounded(test_data::cube(dims, 3, 1, 2), 2)})
+      for (const int more : {-1, 0, 1}) {
+        SCOPED_TRACE(describe(w));
+        w.output_pad = more;
+        const auto coords = test_data::cloud(dims, 40, 11, 0);
+        const std::vector<int> shape = test_data::shape_of(coords);
+        const Matrix in = test_data::whole(coords.size(), 3, 1),
+                     weights = test_data::whole(oracle::volume(w) * 3, 5, 2);
+        SparseTensor::Options options;
+        options.stride = extents(w.stride);
+        options.shape = extents(shape);
+        const SparseTensor y =
+            generative_conv_transpose(tensor(coords, in, options), weight(weights, oracle::volume(w)), options_of(w));
+        const std::vector<int> extent = oracle::finer_shape(shape, w);
+        const auto fine = oracle::generated_within(coords, w, extent);
+        ASSERT_EQ(coords_of(y.coords()), fine);
+        EXPECT_EQ(y.shape(), extents(extent));
+        expect_equal(y.features(),
+                     oracle::conv(in, oracle::swapped(oracle::pairs(fine, coords, w)), weights, fine.size()));
+      }
+}
+
 // <g, conv(x)> = <conv_transpose(g), x> with every slice of the weight transposed.
 TEST_P(ConvTransposeTest, IsTheAdjoint) {
   const auto coords = test_data::cloud(3, 700, 17, 0);
@@ -93,7 +120,16 @@ TEST_P(ConvTransposeTest, NeedsWhereToGoBackTo) {
   expect_throw([&] { generative_conv_transpose(x, weights, down); }, {"[generative_conv_transpose]", "stride 1"});
   ConvOptions bounded = down;
   bounded.semantics = Semantics::kBounded;
-  expect_throw([&] { generative_conv_transpose(y, weights, bounded); }, {"[generative_conv_transpose]", "bounded"});
+  expect_throw([&] { generative_conv_transpose(y, weights, bounded); }, {"[generative_conv_transpose]", "shape"});
+  bounded.output_padding = {-30};
+  SparseTensor::Options small;
+  small.stride = extents({2, 2, 2});
+  small.shape = extents({9, 9, 9});
+  const SparseTensor inside = tensor({{0, 1, 1, 1}}, test_data::whole(1, 4, 1), small);
+  expect_throw([&] { generative_conv_transpose(inside, weights, bounded); }, {"extent 9 of axis 0 would become -12"});
+  expect_throw([&] { conv(inside, weights, bounded); }, {"[conv]", "output_padding belongs to generative"});
+  bounded.semantics = Semantics::kFloor;
+  expect_throw([&] { generative_conv_transpose(inside, weights, bounded); }, {"output_padding belongs to bounded"});
 }
 
 }  // namespace

@@ -89,6 +89,7 @@ def conv3d(
     padding: Axes = 0,
     semantics: str = "floor",
     op: str = "conv",
+    output_padding: Axes = 0,
 ) -> "SparseTensor":
     """voxshift.conv of a SparseTensor, or with op="conv_transpose" or "generative_conv_transpose" of that name.
 
@@ -96,17 +97,19 @@ def conv3d(
     the other arguments and the result are voxshift's. Raises ValueError for wrong shapes, dtypes or options.
     """
     options = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
-    return conv3d_and_input(x, weight, bias, **options, semantics=semantics, op=op)[0]
+    return conv3d_and_input(x, weight, bias, **options, semantics=semantics, op=op, output_padding=output_padding)[0]
 
 
 def conv3d_and_input(
-    x: "SparseTensor", weight, bias=None, *, kernel_size, stride, dilation, padding, semantics, op
+    x: "SparseTensor", weight, bias=None, *, kernel_size, stride, dilation, padding, semantics, op, output_padding=0
 ) -> Tuple["SparseTensor", "SparseTensor"]:
     """conv3d's result, and x for its later uses: their gradient is added to conv3d's own without a pass for the sum."""
     given = weight
     if weight.dim() == 2:
         weight = weight.unsqueeze(0)
     window = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
+    if op == "generative_conv_transpose":
+        window["output_padding"] = output_padding
     options = {**window, "semantics": semantics}
     feats, coordinates, again = _Conv.apply(x.feats, weight, bias, x.coordinates, op, options)
     axes = {key: per_axis(value, x.coordinates.dims) for key, value in window.items()}
