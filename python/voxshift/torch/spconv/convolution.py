@@ -164,15 +164,15 @@ class SparseConvolution(SparseModule):
         data = x.find_indice_pair(self.indice_key)
         if self.inverse:
             self._check_inverse(x, data)
-            out = self._run("conv_transpose", data.target, x, data.window)
+            out = self._run("conv_transpose", x.on(data.target), data.window)
             return x._with(Features(data.source, sorted=out.feats), data.spatial_shape)
         shape = self._out_shape(x.spatial_shape)
         if data is not None:
             self._check_reuse(x, data)
-            out = self._run(self._op(), data.source, x, data.window)
+            out = self._run(self._op(), x.on(data.source), data.window)
             return x._with(Features(data.target, sorted=out.feats), shape)
         source = x.cells()
-        out = self._run(self._op(), source, x, self.window())
+        out = self._run(self._op(), x.rows(), self.window())
         target = source if self.subm else Cells.of(out.coordinates)
         made = x._with(Features(target, sorted=out.feats), shape)
         if self.indice_key is not None:
@@ -204,14 +204,16 @@ class SparseConvolution(SparseModule):
             return Window({**window, "stride": [1] * self.ndim, "padding": [0] * self.ndim, "semantics": "floor"})
         return Window({**window, "stride": self.stride, "padding": self.padding, "semantics": "bounded"})
 
-    def _run(self, op, cells, x, window):
-        """The operator on x's rows, which lie on the cells one by one."""
-        feats = x.rows() if x._grid._cells is cells else Features(cells, given=x.features)
-        given = feats.sorted
-        tensor = SparseTensor._of(cells.coordinates, as_float(given))
-        options = window.options
+    def _run(self, op, rows, window):
+        given = rows.sorted
+        coordinates, options = rows.cells.coordinates, window.options
         if op == "generative_conv_transpose":
             options = {**options, "output_padding": self._more_padding()}
+            if any(size % step for size, step in zip(coordinates.stride, self.stride)):
+                # spconv's grids may be finer than the network's input; voxshift's strides count from the finest.
+                finest = [size * step for size, step in zip(coordinates.stride, self.stride)]
+                coordinates = vs.Coordinates(coordinates.coords, finest, coordinates.shape)
+        tensor = SparseTensor._of(coordinates, as_float(given))
         out = functional.conv3d(tensor, self._kernel_of(window), self._bias(), op=op, **options)
         return out.with_feats(as_dtype(out.feats, given.dtype))
 

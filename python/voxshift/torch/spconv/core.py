@@ -246,6 +246,12 @@ class SparseConvTensor:
             self._rows, self._given = Features(cells, given=self.features), None
         return self._rows
 
+    def on(self, cells: Cells) -> Features:
+        """The features on cells that a map has, row i on cell i, whatever this tensor's indices say."""
+        if self._rows is not None and self._rows.cells is cells:
+            return self._rows
+        return Features(cells, given=self.features)
+
     def __repr__(self):
         return f"SparseConvTensor[shape={self.at_hand.shape}]"
 

@@ -81,7 +81,7 @@ class SparseConvolution(convolution.SparseConvolution):
     def window(self) -> Window:
         """Submanifold taps lie at r dilation - k // 2; where that is not around 0, they are some of a wider window's."""
         taps = [[r * d - k // 2 for r in range(k)] for k, d in zip(self.kernel_size, self.dilation)]
-        if not self.subm or all(axis[0] == -axis[-1] for axis in taps):
+        if not self.subm or all(len(axis) % 2 and axis[0] == -axis[-1] for axis in taps):
             return super().window()
         reach = [max(-axis[0], axis[-1]) for axis in taps]
         size = [2 * r + 1 for r in reach]
