@@ -146,6 +146,29 @@ def test_batch_norm_and_relu_are_torchs(random, training):
         torch.testing.assert_close(mine, theirs, msg=name)
 
 
+@pytest.mark.parametrize("layer", [(spconv.SubMConv3d, 3), (spconv.SparseConv3d, 3, 2, 1), (spconv.SubMConv3d, 1)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_inference_folds_batch_norm_into_the_convolution(random, layer, bias, relu):
+    x = tensor_of(random)
+    kind, *window = layer
+    conv, norm = kind(3, 4, *window, bias=bias), nn.BatchNorm1d(4)
+    for tensor in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+        tensor.data.copy_(torch.from_numpy(random.uniform(0.2, 2, 4)))
+    seq = spconv.SparseSequential(conv, norm, *([nn.ReLU()] if relu else []), nn.Identity()).eval()
+    expected = seq(x)
+    with torch.no_grad():
+        found = seq(x)
+    assert not found.features.requires_grad and torch.equal(found.indices, expected.indices)
+    torch.testing.assert_close(found.features, expected.features.detach())
+    conv.weight.data.mul_(2)
+    norm.running_mean.add_(1)
+    with torch.no_grad():
+        torch.testing.assert_close(seq(x).features, seq.requires_grad_()(x).features)
+        plain = norm(conv(x).features)
+        torch.testing.assert_close(seq(x).features, torch.relu(plain) if relu else plain)
+
+
 def test_hooks_of_fused_modules_are_called(random):
     seen = []
     seq = spconv.SparseSequential(spconv.SubMConv3d(3, 4, 3), nn.BatchNorm1d(4), nn.ReLU())

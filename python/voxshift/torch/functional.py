@@ -117,6 +117,22 @@ def conv3d_and_input(
     return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
 
 
+def inferred_conv(
+    x: "SparseTensor", weight: torch.Tensor, bias: torch.Tensor, activation: Optional[str], *, op: str, **options
+) -> "SparseTensor":
+    """conv3d without gradients and recordings, with an activation in the same pass."""
+    given = vs.SparseTensor(x.coordinates, array(op, "feats", x.feats))
+    operands = (given, array(op, "weight", weight))
+    y = _CONVS[op][0](*operands, bias=array(op, "bias", bias), activation=activation, **options)
+    return x.on(y.coordinates, tensor_of(y.feats))
+
+
+def inferred_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, activation: Optional[str]) -> torch.Tensor:
+    """product without gradients and recordings, with an activation in the same pass."""
+    x, weight, bias = (array("linear", "x", tensor) for tensor in (x, weight, bias))
+    return tensor_of(vs.linear(x, weight, bias=bias, activation=activation))
+
+
 def per_axis(value: Axes, dims: int) -> List[int]:
     """The value of each of `dims` axes, from one for all or one per axis."""
     return [value] * dims if isinstance(value, int) else list(value)

@@ -1,7 +1,7 @@
 """What all convolutions of this package are."""
 
 import math
-from typing import List, Optional, Sequence, Union
+from typing import List, NamedTuple, Optional, Sequence, Union
 
 import torch
 from torch import nn
@@ -26,6 +26,19 @@ _ACTIVATIONS = {
     "Sigmoid": lambda x, alpha: torch.sigmoid(x),
     "LeakyReLU": torch.nn.functional.leaky_relu,
 }
+
+
+class Folded(NamedTuple):
+    """What follows on a layer's features: act(features * scale + shift), float32 [out]."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+    activation: Optional[str]
+
+    def fold(self, kernel, bias):
+        """Kernel and bias that give the layer's features times scale plus shift."""
+        folded = torch.mul(kernel, self.scale, out=torch.empty(kernel.shape))
+        return folded, self.shift if bias is None else torch.addcmul(self.shift, bias, self.scale)
 
 
 class SparseConvolution(SparseModule):
@@ -133,14 +146,17 @@ class SparseConvolution(SparseModule):
         recording.laid_out(kernel, self.weight)
         return kernel
 
-    def forward(self, input: SparseConvTensor, add_input: Optional[SparseConvTensor] = None) -> SparseConvTensor:
+    def forward(
+        self, input: SparseConvTensor, add_input: Optional[SparseConvTensor] = None, after: Optional[Folded] = None
+    ) -> SparseConvTensor:
+        """after: what follows on the features, computed in the same pass where no gradient is wanted."""
         if not isinstance(input, SparseConvTensor):
             raise vs.InvalidArgument(f"[spconv] a layer expects a SparseConvTensor, found {type(input).__name__}")
         if input.at_hand.shape[1] != self.in_channels:
             raise vs.InvalidArgument(
                 f"[spconv] the layer expects {self.in_channels} channels, the tensor has {input.at_hand.shape[1]}"
             )
-        out = self._product(input) if self.conv1x1 else self._convolution(input)
+        out = self._product(input, after) if self.conv1x1 else self._convolution(input, after)
         if hasattr(self, _COUNT):
             maximum_value_int_(getattr(self, _COUNT), len(out.at_hand))
         if add_input is not None:
@@ -148,8 +164,10 @@ class SparseConvolution(SparseModule):
         act = getattr(self.act_type, "name", None) or "None_"
         return out if act == "None_" else out.with_rows(_ACTIVATIONS[act](out.at_hand, self.act_alpha))
 
-    def _product(self, x: SparseConvTensor) -> SparseConvTensor:
+    def _product(self, x, after):
         feats, kernel, bias = x.at_hand, self.kernel(), self._bias()
+        if after:
+            return x.with_rows(functional.inferred_product(feats, *after.fold(kernel, bias), after.activation))
         return x.with_rows(as_dtype(functional.product(as_float(feats), kernel, bias, self.ndim), feats.dtype))
 
     def _bias(self):
@@ -160,19 +178,19 @@ class SparseConvolution(SparseModule):
         recording.laid_out(bias, given)
         return bias
 
-    def _convolution(self, x: SparseConvTensor) -> SparseConvTensor:
+    def _convolution(self, x, after):
         data = x.find_indice_pair(self.indice_key)
         if self.inverse:
             self._check_inverse(x, data)
-            out = self._run("conv_transpose", x.on(data.target), data.window)
+            out = self._run("conv_transpose", x.on(data.target), data.window, after)
             return x._with(Features(data.source, sorted=out.feats), data.spatial_shape)
         shape = self._out_shape(x.spatial_shape)
         if data is not None:
             self._check_reuse(x, data)
-            out = self._run(self._op(), x.on(data.source), data.window)
+            out = self._run(self._op(), x.on(data.source), data.window, after)
             return x._with(Features(data.target, sorted=out.feats), shape)
         source = x.cells()
-        out = self._run(self._op(), x.rows(), self.window())
+        out = self._run(self._op(), x.rows(), self.window(), after)
         target = source if self.subm else Cells.of(out.coordinates)
         made = x._with(Features(target, sorted=out.feats), shape)
         if self.indice_key is not None:
@@ -204,7 +222,7 @@ class SparseConvolution(SparseModule):
             return Window({**window, "stride": [1] * self.ndim, "padding": [0] * self.ndim, "semantics": "floor"})
         return Window({**window, "stride": self.stride, "padding": self.padding, "semantics": "bounded"})
 
-    def _run(self, op, rows, window):
+    def _run(self, op, rows, window, after):
         given = rows.sorted
         coordinates, options = rows.cells.coordinates, window.options
         if op == "generative_conv_transpose":
@@ -214,7 +232,10 @@ class SparseConvolution(SparseModule):
                 finest = [size * step for size, step in zip(coordinates.stride, self.stride)]
                 coordinates = vs.Coordinates(coordinates.coords, finest, coordinates.shape)
         tensor = SparseTensor._of(coordinates, as_float(given))
-        out = functional.conv3d(tensor, self._kernel_of(window), self._bias(), op=op, **options)
+        kernel, bias = self._kernel_of(window), self._bias()
+        if after:
+            return functional.inferred_conv(tensor, *after.fold(kernel, bias), after.activation, op=op, **options)
+        out = functional.conv3d(tensor, kernel, bias, op=op, **options)
         return out.with_feats(as_dtype(out.feats, given.dtype))
 
     def _kernel_of(self, window):

@@ -54,7 +54,8 @@ def on_features(module: nn.Module, x: SparseConvTensor) -> SparseConvTensor:
 class SparseSequential(SparseModule):
     """Modules one after the other: given in order, by keyword or as an OrderedDict. Those of torch get the features.
 
-    A batch norm of torch's and the ReLU after it are computed in one pass, where nobody listens to them by a hook.
+    A batch norm of torch's and the ReLU after it are computed in one pass where nobody listens to them by a hook; in inference
+    without gradients they are folded into the convolution before them.
     """
 
     def __init__(self, *args, **kwargs):
@@ -90,27 +91,55 @@ class SparseSequential(SparseModule):
         modules = list(self._modules.values())
         i = 0
         while i < len(modules):
-            module = modules[i]
-            i += 1
-            if is_spconv_module(module) or not isinstance(input, SparseConvTensor):
-                input = module(input)
+            module, *following = modules[i : i + 3]
+            count = 1
+            if not isinstance(input, SparseConvTensor) or is_spconv_module(module):
+                count = _foldable(module, following, input)
+                input = _folded(modules[i : i + count], input) if count > 1 else module(input)
             elif len(input.at_hand):
-                relu = modules[i] if i < len(modules) and _is_fused(module, modules[i], input.at_hand) else None
-                i += relu is not None
-                input = self._on_features(module, relu, input)
+                count += bool(following) and _is_fused(module, following[0], input.at_hand)
+                input = self._on_features(module, count > 1, input)
+            i += count
         return input
 
-    def _on_features(self, module, relu, x):
-        if relu is not None:
+    def _on_features(self, module, with_relu, x):
+        if with_relu:
             return x.with_rows(normalized(module, x.at_hand))
         return on_features(module, x)
 
 
+def _is_heard(modules):
+    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
+
+
+def _is_plain(norm):
+    """A batch norm that is computed here as torch does."""
+    return type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
+
+
 def _is_fused(norm, relu, feats):
-    if type(norm) is not nn.BatchNorm1d or type(relu) is not nn.ReLU or feats.dtype != torch.float32:
-        return False
-    hooked = any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in (norm, relu))
-    return not hooked and norm.affine and norm.track_running_stats and norm.momentum is not None and len(feats) > 1
+    fits = _is_plain(norm) and type(relu) is nn.ReLU and feats.dtype == torch.float32 and len(feats) > 1
+    return fits and not _is_heard((norm, relu))
+
+
+def _foldable(conv, following, x):
+    """How many modules from a convolution on, itself included, are one pass where nobody asks for gradients."""
+    if torch.is_grad_enabled() or not is_sparse_conv(conv) or not following or x.at_hand.dtype != torch.float32:
+        return 1
+    norm = following[0]
+    if not _is_plain(norm) or norm.training or norm.weight.dtype != torch.float32 or conv.act_type is not None:
+        return 1
+    count = 2 + (len(following) > 1 and type(following[1]) is nn.ReLU)
+    return 1 if _is_heard((conv, *following[: count - 1])) else count
+
+
+def _folded(modules, x):
+    from voxshift.torch.spconv.convolution import Folded
+
+    conv, norm, *relu = modules
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    return conv.forward(x, after=Folded(scale, shift, "relu" if relu else None))
 
 
 def normalized(norm: nn.BatchNorm1d, feats: torch.Tensor) -> torch.Tensor:

@@ -94,8 +94,8 @@ class SparseConvolution(convolution.SparseConvolution):
 class SparseSequential(modules.SparseSequential):
     """voxshift.torch.spconv.SparseSequential, which changes the features of the tensor that it is given."""
 
-    def _on_features(self, module, relu, x):
-        out = super()._on_features(module, relu, x)
+    def _on_features(self, module, with_relu, x):
+        out = super()._on_features(module, with_relu, x)
         x.take(out)
         return x
 
