@@ -93,6 +93,15 @@ def test_sequential_changes_the_tensor_it_is_given(random):
     assert torch.equal(given.tensor.features, feats)
 
 
+def test_every_name_of_spconv1_has_its_rules():
+    for name in v1.__all__:
+        value = getattr(v1, name)
+        if isinstance(value, type) and issubclass(value, spconv.SparseConvolution):
+            assert issubclass(value, v1.SparseConvolution) and value.layout == "RSCK"
+    for name in ("conv", "modules", "core", "pool"):
+        assert not hasattr(v1, name)  # those of spconv 2
+
+
 def test_spconv1_initialises_by_the_shape_of_its_weight():
     weight = v1.SubMConv3d(8, 16, 3).weight
     assert 0.9 < weight.abs().max() * np.sqrt(3 * 3 * 8 * 16) <= 1

@@ -14,11 +14,16 @@ import torch
 from torch.nn import init
 
 import voxshift as vs
-from voxshift.torch.spconv import conv, convolution, core, modules, pool
+from voxshift.torch.spconv import conv as _conv
+from voxshift.torch.spconv import convolution as _convolution
+from voxshift.torch.spconv import core as _core
+from voxshift.torch.spconv import modules as _modules
+from voxshift.torch.spconv import pool as _pool
 from voxshift.torch.spconv.convolution import Size
 from voxshift.torch.spconv.core import IndiceData as _IndiceData
 from voxshift.torch.spconv.core import Window, scatter_nd
-from voxshift.torch.spconv.modules import Identity, RemoveGrid, SparseModule, ToDense
+from voxshift.torch.spconv.modules import Identity, RemoveGrid, SparseModule, ToDense, is_sparse_conv, is_spconv_module
+from voxshift.torch.spconv.ops import get_conv_output_size, get_deconv_output_size
 from voxshift.torch.spconv.voxels import VoxelGenerator, VoxelGeneratorV2
 
 
@@ -30,7 +35,7 @@ class IndiceData(_IndiceData):
         return iter((self.out_indices, self.indices, pairs.transpose(0, 1).contiguous(), count, self.spatial_shape))
 
 
-class SparseConvTensor(core.SparseConvTensor):
+class SparseConvTensor(_core.SparseConvTensor):
     """voxshift.torch.spconv.SparseConvTensor, of which features may be set."""
 
     _checks_dtype = False
@@ -46,7 +51,7 @@ class SparseConvTensor(core.SparseConvTensor):
         super().__init__(features, indices, spatial_shape, batch_size, grid)
 
 
-class SparseConvolution(convolution.SparseConvolution):
+class SparseConvolution(_convolution.SparseConvolution):
     """voxshift.torch.spconv's convolution with spconv 1's rules."""
 
     layout = "RSCK"
@@ -91,7 +96,7 @@ class SparseConvolution(convolution.SparseConvolution):
         return Window({**options, "semantics": "floor"}, torch.from_numpy(numbers))
 
 
-class SparseSequential(modules.SparseSequential):
+class SparseSequential(_modules.SparseSequential):
     """voxshift.torch.spconv.SparseSequential, which changes the features of the tensor that it is given."""
 
     def _on_features(self, module, with_relu, x):
@@ -100,7 +105,7 @@ class SparseSequential(modules.SparseSequential):
         return x
 
 
-class SparseMaxPool(pool.SparseMaxPool):
+class SparseMaxPool(_pool.SparseMaxPool):
     """voxshift.torch.spconv's pool with spconv 1's arguments."""
 
     def __init__(
@@ -125,7 +130,7 @@ class SparseMaxPool3d(SparseMaxPool):
 
 def _layer(name):
     """The layer of this name in voxshift.torch.spconv, with spconv 1's rules."""
-    of_spconv2 = getattr(conv, name)
+    of_spconv2 = getattr(_conv, name)
     return type(name, (of_spconv2, SparseConvolution), {"__doc__": of_spconv2.__doc__, "__module__": __name__})
 
 
@@ -159,5 +164,9 @@ __all__ = [
     "ToDense",
     "VoxelGenerator",
     "VoxelGeneratorV2",
+    "get_conv_output_size",
+    "get_deconv_output_size",
+    "is_sparse_conv",
+    "is_spconv_module",
     "scatter_nd",
 ]
