@@ -35,16 +35,24 @@ def refuse(op: str, output: torch.Tensor) -> None:
         _recorder.taint(op, output)
 
 
-def same(x: torch.Tensor, out: torch.Tensor) -> None:
-    """Tells a recording that `out` is the same value as `x`, its rows in another order."""
+def same(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Tells a recording that `out` holds the rows of x, in this or another order, so that both are one value; gives out.
+
+    Ops of a graph know rows by their coordinates, in the library's order; what keeps its user's order says so by this.
+    """
     if _recorder:
         _recorder.same(x, out)
+    return out
 
 
-def laid_out(tensor: torch.Tensor, of: torch.Tensor) -> None:
-    """Tells a recording that `tensor` is the module's parameter `of` in the layout that the graph's op has it in."""
+def derived(parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Tells a recording that `tensor` is the module's parameter or buffer in the layout that graphs have; gives tensor.
+
+    The file then holds the tensor's numbers under the parameter's name.
+    """
     if _recorder:
-        _recorder.laid_out(tensor, of)
+        _recorder.derived(parameter, tensor)
+    return tensor
 
 
 def _columns(x, index):
@@ -138,20 +146,6 @@ class _Recorder(TorchFunctionMode):
         self.values.pop(id(tensor), None)  # changed in place
         self.makers[id(tensor)] = op
 
-    def same(self, x, out):
-        self.kept.append(out)
-        name = self._find(x)
-        if name is None:
-            self.makers[id(out)] = self.makers.get(id(x), "a permutation of rows")
-        else:
-            self.makers.pop(id(out), None)
-            self._keep(out, name)
-
-    def laid_out(self, tensor, of):
-        self.kept.append(tensor)
-        if id(of) in self.tensors:
-            self.tensors[id(tensor)] = self.tensors[id(of)]
-
     def name_of(self, tensor, user):
         """The value that a tensor is. Raises ValueError that tells where it comes from, if it is none."""
         if isinstance(tensor, str):
@@ -166,6 +160,19 @@ class _Recorder(TorchFunctionMode):
         else:
             found = "a tensor that no operation of the network gives"
         raise vs.InvalidArgument(f"[save] {user} takes {found}")
+
+    def same(self, x, out):
+        name = self._find(x)
+        if name is not None:
+            self._keep(out, name)
+        elif id(x) in self.makers:
+            self.taint(self.makers[id(x)], out)
+
+    def derived(self, parameter, tensor):
+        name = self.tensors.get(id(parameter))
+        if name is not None:
+            self.kept.append(tensor)
+            self.tensors[id(tensor)] = name
 
     def note(self, op, inputs, output, named):
         if op not in OPS:
@@ -191,7 +198,12 @@ class _Recorder(TorchFunctionMode):
         if id(tensor) not in self.tensors:
             raise vs.InvalidArgument(f"[save] {user} is no parameter or buffer of the module")
         name = self.tensors[id(tensor)]
-        self.used[name] = tensor.detach().numpy()
+        values = tensor.detach().contiguous().numpy()
+        number = 1
+        while name in self.used and not _equal(self.used[name], values):  # in another layout
+            number += 1
+            name = f"{self.tensors[id(tensor)]}.{number}"
+        self.used[name] = values
         return name
 
     def _new_name(self, path, op):
@@ -218,6 +230,10 @@ class _Recorder(TorchFunctionMode):
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _equal(a, b):
+    return a is b or (a.shape == b.shape and np.array_equal(a, b, equal_nan=True))
 
 
 @contextmanager

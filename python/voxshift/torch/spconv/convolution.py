@@ -143,7 +143,7 @@ class SparseConvolution(SparseModule):
         else:
             kernel = layouts.kernel_of(self.weight, self.layout)[:taps]
         kernel = as_float(kernel)
-        recording.laid_out(kernel, self.weight)
+        recording.derived(self.weight, kernel)
         return kernel
 
     def forward(
@@ -175,7 +175,7 @@ class SparseConvolution(SparseModule):
         if bias is None or bias.dtype == torch.float32:
             return bias
         given, bias = bias, bias.float()
-        recording.laid_out(bias, given)
+        recording.derived(given, bias)
         return bias
 
     def _convolution(self, x, after):
@@ -250,7 +250,7 @@ class SparseConvolution(SparseModule):
         if window.taps is None:
             return kernel
         spread = kernel.new_zeros(size, *kernel.shape[1:]).index_copy(0, window.taps, kernel)
-        recording.laid_out(spread, self.weight)
+        recording.derived(self.weight, spread)
         return spread
 
     def _more_padding(self):
