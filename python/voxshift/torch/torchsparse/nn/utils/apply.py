@@ -1,0 +1,18 @@
+"""Functions of features on sparse tensors."""
+
+from typing import Callable
+
+import torch
+
+from voxshift.torch.torchsparse.tensor import SparseTensor
+
+
+def fapply(input: SparseTensor, fn: Callable[..., torch.Tensor], *args, **kwargs) -> SparseTensor:
+    """The tensor whose features are fn(input.feats, *args, **kwargs), on the same voxels."""
+    feats = fn(input.feats, *args, **kwargs)  # from here on rows() are feats' rows
+    return input.with_rows(feats)
+
+
+def rowwise(input: SparseTensor, fn: Callable[[torch.Tensor], torch.Tensor]) -> SparseTensor:
+    """fapply of a function that treats every row alike."""
+    return input.with_rows(fn(input.rows()))

@@ -1,0 +1,32 @@
+"""Operators on several sparse tensors."""
+
+from typing import List
+
+import torch
+
+import voxshift as vs
+from voxshift.torch import recording
+from voxshift.torch.torchsparse.tensor import SparseTensor, together
+
+
+def cat(inputs: List[SparseTensor]) -> SparseTensor:
+    """Channels side by side, of tensors whose rows are the same voxels. Raises ValueError for unequal rows."""
+    if not inputs:
+        raise vs.InvalidArgument("[cat] expects at least one tensor")
+    return inputs[0].with_rows(torch.cat(together("cat", *inputs), dim=1))
+
+
+def generative_add(a: SparseTensor, b: SparseTensor) -> SparseTensor:
+    """The sum over the union of the voxels, whose rows come in lexicographic order of coords."""
+    larger, other = (a, b) if len(a.feats) >= len(b.feats) else (b, a)
+    coords, inverse = torch.unique(torch.cat([larger.coords, other.coords]), dim=0, return_inverse=True)
+    feats = torch.cat([larger.feats, other.feats])
+    out = SparseTensor(
+        feats.new_zeros((len(coords), feats.shape[1])).index_add(0, inverse, feats),
+        coords,
+        larger.stride,
+        larger.spatial_range,
+    )
+    out._caches = larger._caches
+    recording.note("union_add", (larger.feats, other.feats), out.feats)
+    return out
