@@ -12,18 +12,17 @@ from voxshift.torch.torchsparse.rules import following, set_version, version
 from voxshift.torch.torchsparse.tensor import (
     PointTensor,
     SparseTensor,
-    TensorCache,
     get_allow_negative_coordinates,
     set_allow_negative_coordinates,
 )
 from voxshift.torch.torchsparse.utils.tune import tune
-from voxshift.torch.torchsparse import nn, utils  # isort: skip
+from voxshift.torch.torchsparse import backend, nn, utils  # isort: skip
 from voxshift.torch.torchsparse.utils import collate, quantize  # isort: skip
 
 __all__ = [
     "PointTensor",
     "SparseTensor",
-    "TensorCache",
+    "backend",
     "backends",
     "cat",
     "collate",

@@ -1,12 +1,13 @@
 """torchsparse.SparseTensor and PointTensor."""
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
 import voxshift as vs
 from voxshift.torch.ordered import Cells, Features, on_cpu
 from voxshift.torch.torchsparse.rules import rules
+from voxshift.torch.torchsparse.utils.tensor_cache import new_cache
 from voxshift.torch.torchsparse.utils.to_dense import to_dense
 from voxshift.torch.torchsparse.utils.utils import make_ntuple
 from voxshift.torch.windows import aligned
@@ -24,14 +25,6 @@ def set_allow_negative_coordinates(allow_negative_coordinates: bool) -> None:
     """Whether strided layers of 2.1 keep outputs below 0."""
     global _allow_negative_coordinates
     _allow_negative_coordinates = allow_negative_coordinates
-
-
-class TensorCache:
-    """What tensors of one network share: cmaps, the coords of each stride, and kmaps, the maps of the layers so far."""
-
-    def __init__(self):
-        self.cmaps: Dict[Stride, Any] = {}
-        self.kmaps: Dict[Tuple[Any, ...], Any] = {}
 
 
 def grid_of(coords: torch.Tensor, stride: Stride) -> Cells:
@@ -88,7 +81,7 @@ class SparseTensor:
         self._coords = coords
         self.stride = make_ntuple(stride, 3)
         self.spatial_range = None if spatial_range is None else tuple(spatial_range)
-        self._caches = TensorCache()
+        self._caches = new_cache()
 
     @property
     def feats(self) -> torch.Tensor:

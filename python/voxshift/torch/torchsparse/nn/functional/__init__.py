@@ -1,16 +1,15 @@
 """torchsparse.nn.functional."""
 
 from voxshift.torch.torchsparse.nn.functional import settings as conv_config  # noqa: F401
+from voxshift.torch.torchsparse.nn.functional.activation import leaky_relu, relu, silu
 from voxshift.torch.torchsparse.nn.functional.conv import conv3d
+from voxshift.torch.torchsparse.nn.functional.count import spcount
+from voxshift.torch.torchsparse.nn.functional.crop import spcrop
+from voxshift.torch.torchsparse.nn.functional.devoxelize import calc_ti_weights, spdevoxelize
 from voxshift.torch.torchsparse.nn.functional.downsample import spdownsample
-from voxshift.torch.torchsparse.nn.functional.points import (
-    calc_ti_weights,
-    spcount,
-    spdevoxelize,
-    sphash,
-    sphashquery,
-    spvoxelize,
-)
+from voxshift.torch.torchsparse.nn.functional.hash import sphash
+from voxshift.torch.torchsparse.nn.functional.pooling import global_avg_pool, global_max_pool
+from voxshift.torch.torchsparse.nn.functional.query import sphashquery
 from voxshift.torch.torchsparse.nn.functional.settings import (
     ConvMode,
     Dataflow,
@@ -25,14 +24,7 @@ from voxshift.torch.torchsparse.nn.functional.settings import (
     set_global_conv_config,
     set_kmap_mode,
 )
-from voxshift.torch.torchsparse.nn.functional.voxels import (
-    global_avg_pool,
-    global_max_pool,
-    leaky_relu,
-    relu,
-    silu,
-    spcrop,
-)
+from voxshift.torch.torchsparse.nn.functional.voxelize import spvoxelize
 
 __all__ = [
     "ConvMode",

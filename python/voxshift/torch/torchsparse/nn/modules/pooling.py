@@ -5,7 +5,8 @@ from typing import Optional, Sequence
 import torch
 from torch import nn
 
-from voxshift.torch.torchsparse.nn.functional.voxels import global_avg_pool, global_max_pool, spcrop
+from voxshift.torch.torchsparse.nn.functional.crop import spcrop
+from voxshift.torch.torchsparse.nn.functional.pooling import global_avg_pool, global_max_pool
 from voxshift.torch.torchsparse.tensor import SparseTensor
 
 

@@ -1,0 +1,21 @@
+"""Parts of sparse tensors."""
+
+from typing import Optional, Sequence
+
+import torch
+
+from voxshift.torch.torchsparse.rules import rules
+from voxshift.torch.torchsparse.tensor import SparseTensor
+
+
+def spcrop(
+    input: SparseTensor, coords_min: Optional[Sequence[int]] = None, coords_max: Optional[Sequence[int]] = None
+) -> SparseTensor:
+    """The voxels with coords_min <= x, y, z < coords_max; rows keep their order."""
+    places = input.coords[:, rules().axes]
+    kept = torch.ones(len(places), dtype=torch.bool)
+    if coords_min is not None:
+        kept &= (places >= torch.tensor(coords_min)).all(dim=1)
+    if coords_max is not None:
+        kept &= (places < torch.tensor(coords_max)).all(dim=1)
+    return SparseTensor(input.feats[kept], input.coords[kept], input.stride)

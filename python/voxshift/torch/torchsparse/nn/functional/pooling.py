@@ -1,0 +1,16 @@
+"""Pooling over all voxels of a batch."""
+
+import torch
+
+from voxshift.torch import pooling
+from voxshift.torch.torchsparse.tensor import SparseTensor
+
+
+def global_avg_pool(inputs: SparseTensor) -> torch.Tensor:
+    """Mean over all voxels of each batch, float32 [B, C]."""
+    return pooling.global_avg_pool(inputs.features().tensor())
+
+
+def global_max_pool(inputs: SparseTensor) -> torch.Tensor:
+    """Maximum over all voxels of each batch, float32 [B, C]."""
+    return pooling.global_max_pool(inputs.features().tensor())
