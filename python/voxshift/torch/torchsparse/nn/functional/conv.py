@@ -33,8 +33,8 @@ def conv3d(
     """Sparse convolution by the rules of the version followed.
 
     weight: float32 [K, Cin, Cout], offsets in torchsparse's order, or [Cin, Cout] where K is 1. bias: float32 [Cout].
-    transposed: back onto the voxels that a convolution with the same window and stride came from. dilation tells layers' maps apart
-    and is not applied, as in torchsparse. padding: of strided layers of 2.1. Raises ValueError.
+    transposed: back onto the voxels that a convolution with the same window and stride came from. dilation tells layers'
+    maps apart and is not applied, as in torchsparse. padding: of strided layers of 2.1. Raises ValueError.
     """
     size, stride, dilation = (make_ntuple(x, 3) for x in (kernel_size, stride, dilation))
     laid_out = laid_out or LaidOut()
