@@ -86,3 +86,15 @@ def test_networks_are_written(made):
         truth = module.eval()(x)
     found = model.forward(vs.SparseTensor(x.coordinates, x.feats.numpy()))
     np.testing.assert_allclose(found, truth.numpy(), atol=1e-3)
+
+
+def test_names_are_where_model_code_imports_them_from():
+    import importlib
+    import pkgutil
+
+    names = [info.name for info in pkgutil.walk_packages(ME.__path__, ME.__name__ + ".")]
+    modules = {name: importlib.import_module(name) for name in names}
+    assert modules["voxshift.torch.minkowski.MinkowskiFunctional"] is MEF is ME.MinkowskiFunctional
+    assert modules["voxshift.torch.minkowski.MinkowskiOps"].cat is ME.cat
+    assert modules["voxshift.torch.minkowski.MinkowskiSparseTensor"].SparseTensor is ME.SparseTensor
+    assert issubclass(ME.MinkowskiNetwork, torch.nn.Module) and issubclass(ME.MinkowskiUnion, torch.nn.Module)

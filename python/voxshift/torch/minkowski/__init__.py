@@ -4,8 +4,6 @@ Names, arguments and the names, shapes and order of parameters are those of Mink
 and its checkpoints load. In one to four dimensions. Features are float32 on the CPU.
 """
 
-import sys as _sys
-
 from voxshift.torch.minkowski import functional as MinkowskiFunctional
 from voxshift.torch.minkowski import nonlinearity as MinkowskiNonlinearity
 from voxshift.torch.minkowski import ops as MinkowskiOps
@@ -99,28 +97,6 @@ from voxshift.torch.minkowski import modules, utils  # isort: skip
 __version__ = "0.5.4"
 
 globals().update(_NONLINEARITIES)
-
-# The files of MinkowskiEngine that model code imports by name.
-for _name, _module in {
-    "MinkowskiBroadcast": "broadcast",
-    "MinkowskiCommon": "common",
-    "MinkowskiConvolution": "convolution",
-    "MinkowskiCoordinateManager": "manager",
-    "MinkowskiFunctional": "functional",
-    "MinkowskiInterpolation": "selection",
-    "MinkowskiKernelGenerator": "kernel_generator",
-    "MinkowskiNetwork": "network",
-    "MinkowskiNonlinearity": "nonlinearity",
-    "MinkowskiNormalization": "normalization",
-    "MinkowskiOps": "ops",
-    "MinkowskiPooling": "pooling",
-    "MinkowskiPruning": "selection",
-    "MinkowskiSparseTensor": "sparse_tensor",
-    "MinkowskiTensor": "tensor",
-    "MinkowskiTensorField": "tensor_field",
-    "MinkowskiUnion": "selection",
-}.items():
-    _sys.modules[f"{__name__}.{_name}"] = _sys.modules[f"{__name__}.{_module}"]
 
 
 def set_gpu_allocator(backend: GPUMemoryAllocatorType) -> None:
