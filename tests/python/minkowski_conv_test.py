@@ -194,6 +194,8 @@ def test_layers_after_pruning_and_with_a_shared_manager(random):
     kept = [place for place, keep in zip(places, mask) if keep]
     assert places_of(less) == kept
     torch.testing.assert_close(less.F, feats[mask])
+    same = randomised(random, ME.MinkowskiConvolution(3, 3, kernel_size=3, dimension=3))
+    torch.testing.assert_close(ME.MinkowskiPruning()(same(x), mask).F, same(x).F[mask])
     down = randomised(random, ME.MinkowskiConvolution(3, 4, kernel_size=3, stride=2, dimension=3))
     up = randomised(random, ME.MinkowskiConvolutionTranspose(4, 2, kernel_size=3, stride=2, dimension=3))
     y, offsets = down(less), oracle.cube([3] * 3)
@@ -204,15 +206,17 @@ def test_layers_after_pruning_and_with_a_shared_manager(random):
     check(up(y), truth, places, feats, up.kernel)
 
 
-@pytest.mark.parametrize("dims,size,stride", [(2, 3, 1), (3, 3, 2), (3, 2, 2)])
-def test_channelwise(random, dims, size, stride):
+@pytest.mark.parametrize("dims,size,stride,dilation", [(2, 3, 1, 2), (3, 3, 2, 1), (3, 2, 2, 1)])
+def test_channelwise(random, dims, size, stride, dilation):
     places = scattered(random, dims)
     x, feats = tensor(random, places)
-    module = ME.MinkowskiChannelwiseConvolution(3, kernel_size=size, stride=stride, bias=True, dimension=dims)
+    window = {"kernel_size": size, "stride": stride, "dilation": dilation}
+    module = ME.MinkowskiChannelwiseConvolution(3, **window, bias=True, dimension=dims)
     assert module.kernel.shape == (size**dims, 3)
     y = randomised(random, module)(x)
     weight = torch.diag_embed(module.kernel)
-    truth = oracle.convolved(places, feats, weight, places_of(y), oracle.cube([size] * dims)) + module.bias
+    offsets = oracle.scaled(oracle.cube([size] * dims), [dilation] * dims)
+    truth = oracle.convolved(places, feats, weight, places_of(y), offsets) + module.bias
     check(y, truth, oracle.rounded_down(places, [stride] * dims), feats, module.kernel, module.bias)
 
 

@@ -27,14 +27,19 @@ def test_local_pooling(random, reduce, dims, size, stride):
     check(y, oracle.pooled(feats, groups, reduce), oracle.rounded_down(places, [stride] * dims), feats)
 
 
-@pytest.mark.parametrize("size", [2, 3])
-def test_transposed_pooling(random, size):
+@pytest.mark.parametrize("size,stride", [(2, 2), (3, 2), (3, 3)])
+def test_transposed_pooling(random, size, stride):
     places = scattered(random, 3)
     x, feats = tensor(random, places)
-    y = ME.MinkowskiAvgPooling(kernel_size=size, stride=2, dimension=3)(x)
-    z = ME.MinkowskiPoolingTranspose(kernel_size=size, stride=2, dimension=3)(y)
-    weight = torch.eye(3).expand(size**3, 3, 3)
-    truth = oracle.transposed(places_of(y), y.F, weight, places, oracle.cube([size] * 3))
+    y = ME.MinkowskiAvgPooling(kernel_size=size, stride=stride, dimension=3)(x)
+    z = ME.MinkowskiPoolingTranspose(kernel_size=size, stride=stride, dimension=3)(y)
+    if size == stride:
+        groups = oracle.children_of(places, places_of(y), [stride] * 3)
+        parents = {row: parent for parent, rows in enumerate(groups) for row in rows}
+        truth = torch.stack([y.F[parents[row]] for row in range(len(places))])
+    else:
+        weight = torch.eye(3).expand(size**3, 3, 3)
+        truth = oracle.transposed(places_of(y), y.F, weight, places, oracle.cube([size] * 3))
     check(z, truth, places, feats)
 
 
@@ -48,12 +53,12 @@ def test_transposed_pooling(random, size):
     ],
 )
 def test_global_pooling_and_broadcast(random, module, reduce):
-    places = [(2 * place[0], *place[1:]) for place in scattered(random, 3)]  # batches 0 and 2
+    places = [(2 * place[0] + 1, *place[1:]) for place in scattered(random, 3)]  # batches 1 and 3
     x, feats = tensor(random, places)
-    groups = [[row for row, place in enumerate(places) if place[0] == b] for b in (0, 2)]
+    groups = [[row for row, place in enumerate(places) if place[0] == b] for b in (1, 3)]
     y = module()(x)
     truth = oracle.pooled(feats, groups, reduce)
-    check(y, truth, [(0, 0, 0, 0), (2, 0, 0, 0)], feats)
+    check(y, truth, [(1, 0, 0, 0), (3, 0, 0, 0)], feats)
     spread = torch.stack([truth[place[0] // 2] for place in places])
     for kind, wanted in (
         (ME.MinkowskiBroadcast, spread),
@@ -62,9 +67,9 @@ def test_global_pooling_and_broadcast(random, module, reduce):
         (ME.MinkowskiBroadcastConcatenation, torch.cat([feats, spread], 1)),
     ):
         check(kind()(x, y), wanted, places, feats)
-    assert [len(rows) for rows in x.decomposed_features] == [len(groups[0]), 0, len(groups[1])]
-    torch.testing.assert_close(x.features_at(2), feats[groups[1]])
-    assert x.coordinates_at(0).tolist() == [list(places[row][1:]) for row in groups[0]]
+    assert [len(rows) for rows in x.decomposed_features] == [0, len(groups[0]), 0, len(groups[1])]
+    torch.testing.assert_close(x.features_at(3), feats[groups[1]])
+    assert x.coordinates_at(1).tolist() == [list(places[row][1:]) for row in groups[0]]
 
 
 def test_instance_norm(random):
@@ -221,6 +226,8 @@ def test_quantisation_and_fields(random, mode):
         parents = [(c[0], c[1] // 2 * 2, c[2] // 2 * 2) for c in cells]
         rows = [places_of(coarse).index(parent) for parent in parents]
         torch.testing.assert_close(coarse.slice(field).F, coarse.F[rows])
+    again = field.sparse(coordinate_map_key=x.coordinate_map_key)
+    torch.testing.assert_close(again.F, x.F)
     strided = field.sparse(tensor_stride=2)
     assert strided.tensor_stride == [2, 2] and set(places_of(strided)) == oracle.rounded_down(cells, [2, 2])
 

@@ -149,12 +149,18 @@ def test_spatial_range_and_generated_voxels(random):
             if of is not None:
                 total = total + feats[of] @ module.kernel[k].detach()
         torch.testing.assert_close(y.F[row].detach(), total, atol=1e-4, rtol=1e-4)
-    x = torchsparse.SparseTensor(feats, torch.tensor(cells, dtype=torch.int), spatial_range=(1, 5, 6, 7))
-    z = spnn.Conv3d(3, 2, 3, 2)(x)
-    assert z.spatial_range == (1, 2, 2, 3)
-    coarse, _ = oracle.from_2_1(cells + [(0, 4, 5, 6)], (3, 3, 3), stride, [0] * 3)
-    kept = {c for c in coarse if any(oracle.fine_cell(c, stride, t) in cells for t in oracle.ordered_offsets([0] * 3, size))}
-    assert {tuple(c) for c in z.C.tolist()} == kept
+
+
+def test_an_extent_bounds_strided_layers():
+    cells = [(0, 4, 0, 0), (0, 0, 4, 2)]
+    for extent, highest in (((6, 7, 6), (1, 2, 1)), ((7, 6, 7), (2, 1, 2))):
+        feats, coords = torch.ones(2, 3), torch.tensor(cells, dtype=torch.int)
+        y = spnn.Conv3d(3, 2, 3, 2)(torchsparse.SparseTensor(feats, coords, spatial_range=(1, *extent)))
+        assert y.spatial_range == (1, *(high + 1 for high in highest))
+        taps, stride = oracle.ordered_offsets([0] * 3, (3, 3, 3)), (2, 2, 2)
+        inside = lambda _, c: all(0 <= v <= high for v, high in zip(c[1:], highest))  # noqa: B023, E731
+        reached = oracle.reached(cells, [tuple(-t for t in tap) for tap in taps], stride, inside)
+        assert {tuple(c) for c in y.C.tolist()} == reached
 
 
 def test_maps_are_shared_and_told_apart(random):

@@ -156,7 +156,13 @@ def test_views_from_above(random, version):
     conv = spnn.ToDenseBEVConvolution(4, 5, (6, 6, 6), dim=2)
     torch.testing.assert_close(conv(x), torch.einsum("bcxyz,zcd->bdxy", dense, conv.kernel), atol=1e-5, rtol=1e-4)
     flat = spnn.ToBEVReduction(dim=0)(x)
-    assert len(flat.F) == len({(b, y, z) for b, _, y, z in cells.tolist()})
+    columns = {}
+    for row, (b, _, y, z) in enumerate(cells.tolist()):
+        columns.setdefault((b, y, z), []).append(row)
+    order = [0, 2, 3] if version == "2.1" else [3, 1, 2]
+    found = [tuple(place) for place in flat.C[:, order].tolist()]
+    assert sorted(found) == sorted(columns)
+    torch.testing.assert_close(flat.F, torch.stack([x.F[columns[place]].mean(0) for place in found]))
 
 
 def test_quantize_and_collate(random, version):
@@ -235,6 +241,32 @@ def test_networks_are_written(random):
         F.clear_global_conv_config()
     found = model.forward(vs.SparseTensor(x.coordinates, x.feats.numpy()))
     np.testing.assert_allclose(found, truth.numpy(), atol=1e-3)
+
+
+def test_the_hash_table_of_the_compiled_module(random):
+    table, cells = torchsparse.backend.GPUHashTable(), scattered(random)
+    table.insert_coords(torch.from_numpy(cells[:, [1, 2, 3, 0]]))
+    rows = {tuple(cell): row + 1 for row, cell in enumerate(cells.tolist())}
+    coarse = np.unique(cells // (1, 2, 2, 2), axis=0).astype(np.int32)
+    found = table.lookup_coords(torch.from_numpy(coarse[:, [1, 2, 3, 0]]), (2, 2, 2), (2, 2, 2), 8)
+    for place, line in zip(coarse.tolist(), found.tolist()):
+        corners = itertools.product((0, 1), repeat=3)
+        assert line == [rows.get((place[0], *(2 * p + o for p, o in zip(place[1:], c))), 0) for c in corners]
+    table.insert_vals(torch.tensor([7, 5, 9]))
+    assert table.lookup_vals(torch.tensor([9, 4, 7])).tolist() == [3, 0, 1]
+
+
+def test_caches_are_shared_if_told():
+    from voxshift.torch.torchsparse.utils import tensor_cache
+
+    tensor_cache.set_tensor_cache_mode(tensor_cache.TensorCacheMode.GLOBAL_TENSOR_CACHE)
+    try:
+        x, y = (torchsparse.SparseTensor(torch.zeros(1, 1), torch.zeros(1, 4, dtype=torch.int)) for _ in range(2))
+        assert x._caches is y._caches is tensor_cache.get_global_tensor_cache()
+    finally:
+        tensor_cache.clear_global_tensor_cache()
+        tensor_cache.set_tensor_cache_mode(tensor_cache.TensorCacheMode.SEPARATE_TENSOR_CACHE)
+    assert torchsparse.SparseTensor(x.F, x.C)._caches is not x._caches
 
 
 def test_tensors_elsewhere_are_refused(random):
