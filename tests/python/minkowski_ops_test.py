@@ -131,6 +131,9 @@ def test_arithmetic_on_the_same_coordinates(random):
     ):
         torch.testing.assert_close(found.F, wanted)
         assert places_of(found) == places
+    weights = torch.rand(len(places), 1)
+    torch.testing.assert_close((conv(x) * weights).F, y.F * weights)
+    torch.testing.assert_close(ME.MinkowskiPruning()(conv(x), weights[:, 0] > 0.5).F, y.F[weights[:, 0] > 0.5])
     y += x
     torch.testing.assert_close(y.F, conv(x).F + feats)
     with pytest.raises(ValueError, match="coordinate manager"):

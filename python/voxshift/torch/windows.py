@@ -165,5 +165,5 @@ def pool_by_pairs(feats: torch.Tensor, pairs: Pairs, rows: int, reduce: str) -> 
 
 def aligned(first: Features, *others: Features) -> List[torch.Tensor]:
     """Features on the same Cells, all in the order of first.at_hand."""
-    in_order_of_giver = first._given is not None
+    in_order_of_giver = first.is_given
     return [f.given if in_order_of_giver else f.sorted for f in (first, *others)]

@@ -114,15 +114,19 @@ class SparseTensor(Tensor):
 
     def batch_of_rows(self) -> torch.Tensor:
         """int64 [N]: the batch of each of rows()."""
-        in_order_of_giver = self._features._given is not None
         cells = self._features.cells
-        batch = cells.coords[:, 0] if in_order_of_giver else torch.from_numpy(cells.coordinates.coords[:, 0].copy())
-        return batch.long()
+        return (cells.coords if self._features.is_given else cells.sorted_coords)[:, 0].long()
 
     def with_rows(self, rows: torch.Tensor) -> "SparseTensor":
         """Other features in the order of rows(), on the same coordinates."""
         out = SparseTensor.on(self._manager, self.coordinate_map_key, self._features.with_rows(rows))
         out._C, out._batch_rows = self._C, self._batch_rows
+        return out
+
+    def with_given(self, feats: torch.Tensor) -> "SparseTensor":
+        """Other features in the order of F, on the same coordinates."""
+        out = self.with_rows(self.rows())
+        out._set(feats)
         return out
 
     @staticmethod

@@ -84,6 +84,7 @@ class Tensor:
     rows: Callable[[], torch.Tensor]
     with_rows: Callable[[torch.Tensor], Any]
     batch_of_rows: Callable[[], torch.Tensor]
+    with_given: Callable[[torch.Tensor], Any]
     aligned: Callable[..., List[torch.Tensor]]
     _set: Callable[[torch.Tensor], None]
     _coordinates: Callable[[], torch.Tensor]
@@ -209,8 +210,9 @@ class Tensor:
 
     def _binary_functor(self, other: Any, function: Callable) -> "Tensor":
         if not isinstance(other, Tensor):
-            at_hand = self.F if isinstance(other, torch.Tensor) and other.dim() == 2 and len(other) > 1 else self.rows()
-            return self.with_rows(function(at_hand, other))
+            if isinstance(other, torch.Tensor) and other.dim() == 2 and len(other) > 1:  # a row of it belongs to a row of F
+                return self.with_given(function(self.F, other))
+            return self.with_rows(function(self.rows(), other))
         check_managers(self, other)
         if self.coordinate_key == other.coordinate_key:
             return self.with_rows(function(*self.aligned(self, other)))

@@ -89,6 +89,8 @@ class TensorField(Tensor):
         out._C, out._batch_rows, out._inverse_mapping = self._C, self._batch_rows, self._inverse_mapping
         return out
 
+    with_given = with_rows
+
     @staticmethod
     def aligned(*tensors: "TensorField") -> List[torch.Tensor]:
         return [x.F for x in tensors]

@@ -6,14 +6,14 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
-from voxshift.torch.torchsparse.tensor import SparseTensor, together
+from voxshift.torch.torchsparse.tensor import SparseTensor, combined
 
 
 def cat(inputs: List[SparseTensor]) -> SparseTensor:
     """Channels side by side, of tensors whose rows are the same voxels. Raises ValueError for unequal rows."""
     if not inputs:
         raise vs.InvalidArgument("[cat] expects at least one tensor")
-    return inputs[0].with_rows(torch.cat(together("cat", *inputs), dim=1))
+    return combined("cat", lambda parts: torch.cat(parts, dim=1), *inputs)
 
 
 def generative_add(a: SparseTensor, b: SparseTensor) -> SparseTensor:

@@ -1,6 +1,6 @@
 """torchsparse.SparseTensor and PointTensor."""
 
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
@@ -132,6 +132,14 @@ class SparseTensor:
         out._caches = self._caches
         return out
 
+    def with_feats(self, feats: torch.Tensor) -> "SparseTensor":
+        """Other features in the order of feats, on the same voxels, with the same caches."""
+        out = SparseTensor(feats, self._coords, self.stride, self.spatial_range)
+        if isinstance(self._features, Features):
+            out._features = Features(self._features.cells, given=feats)
+        out._caches = self._caches
+        return out
+
     def dense(self) -> torch.Tensor:
         """float32 [*spatial_range, C]. Raises ValueError without a spatial_range."""
         if self.spatial_range is None:
@@ -159,22 +167,21 @@ class SparseTensor:
         return self
 
     def __add__(self, other: "SparseTensor") -> "SparseTensor":
-        a, b = together("add", self, other)
-        return self.with_rows(a + b)
+        return combined("add", lambda parts: parts[0] + parts[1], self, other)
 
     def __repr__(self) -> str:
         return f"SparseTensor(feats={list(self.feats.shape)}, stride={self.stride})"
 
 
-def together(op: str, *tensors: SparseTensor) -> List[torch.Tensor]:
-    """Features of tensors on the same voxels, all in the order of the first's rows(). Raises ValueError for unequal rows."""
+def combined(op: str, function: Callable[[List[torch.Tensor]], torch.Tensor], *tensors: SparseTensor) -> SparseTensor:
+    """A function of the features, row by row, of tensors on the same voxels. Raises ValueError for unequal rows."""
     first = tensors[0]
     if any(len(x.rows()) != len(first.rows()) for x in tensors):
         raise vs.InvalidArgument(f"[{op}] expects tensors on the same voxels, found {', '.join(map(repr, tensors))}")
     features = [x._features for x in tensors]
     if all(isinstance(f, Features) and f.cells is features[0].cells for f in features):
-        return aligned(*features)
-    return [x.feats for x in tensors]
+        return first.with_rows(function(aligned(*features)))
+    return first.with_feats(function([x.feats for x in tensors]))
 
 
 class PointTensor:

@@ -9,8 +9,7 @@ from voxshift.torch.torchsparse.tensor import SparseTensor
 
 def fapply(input: SparseTensor, fn: Callable[..., torch.Tensor], *args, **kwargs) -> SparseTensor:
     """The tensor whose features are fn(input.feats, *args, **kwargs), on the same voxels."""
-    feats = fn(input.feats, *args, **kwargs)  # from here on rows() are feats' rows
-    return input.with_rows(feats)
+    return input.with_feats(fn(input.feats, *args, **kwargs))
 
 
 def rowwise(input: SparseTensor, fn: Callable[[torch.Tensor], torch.Tensor]) -> SparseTensor:
