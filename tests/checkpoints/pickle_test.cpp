@@ -180,6 +180,7 @@ TEST_F(PickleTest, ErrorsSayWhatIsWrong) {
   EXPECT_SAYS(error(pickle("]q\1h\1a")), "a list holds itself");
   EXPECT_SAYS(error(pickle("}q\1K\1h\1s")), "a dict holds itself");
   EXPECT_SAYS(error(pickle("}]K\1s")), "a list is the key");
+  EXPECT_SAYS(error(pickle("}(]tK\1s")), "a tuple is the key");
   EXPECT_SAYS(error(pickle("}K\1K\1sK\1K\2s")), "twice");
   EXPECT_SAYS(error(pickle("K\1K\2a")), "appends to a whole number");
   EXPECT_SAYS(error(pickle("(K\1)Rt")), "calls a whole number");
