@@ -4,6 +4,12 @@
 #include <voxshift/checkpoints/checkpoint.h>
 #include <voxshift/checkpoints/value_arena.h>
 
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
 namespace voxshift {
 
 /// The file that storages lie in: a zip archive's entries, or ranges of the file. Errors do not name the file.

@@ -137,6 +137,19 @@ std::optional<std::string> latin1(const std::string& utf8) {
   return bytes;
 }
 
+// Calls that give their first argument, a tensor, with what training adds to it. Variable is of PyTorch before 0.4.
+bool is_wrapper(std::string_view name) {
+  return name == "torch._utils._rebuild_parameter" || name == "torch._utils._rebuild_parameter_with_state" ||
+         name == "torch._utils._rebuild_device_tensor_from_numpy" || name == "torch.autograd.variable.Variable" ||
+         name == "torch.nn.parameter.Parameter";
+}
+
+// (function, type, arguments, ..): of tensors of other classes, and those with attributes.
+bool is_typed_call(std::string_view name) {
+  return name == "torch._tensor._rebuild_from_type_v2" || name == "torch._tensor._rebuild_from_type" ||
+         name == "torch.tensor._rebuild_from_type";
+}
+
 bool is_namespace(std::string_view name) { return name == "argparse.Namespace" || name == "types.SimpleNamespace"; }
 
 bool is_dict_class(std::string_view name) {
@@ -176,18 +189,15 @@ Value Globals::call(Value function, Value arguments) {
     if (name.ends_with("numeric._frombuffer") && list.size() == 4)
       return numpy_array(list[2], list[1], list[3].is_string() && list[3].as_string() == "F", list[0],
                          placeholder(function, arguments));
-    if (name.ends_with("_rebuild_from_type_v2") && list.size() > 1 && is_class(list[0]) &&
-        !list[0].as_opaque().name.ends_with("_rebuild_from_type_v2"))
-      return call(list[0], list[list.size() > 2 ? 2 : 1]);
+    if (is_typed_call(name) && list.size() > 2 && is_class(list[0]) && !is_typed_call(list[0].as_opaque().name))
+      return call(list[0], list[2]);
     if (std::optional<Value> known = known_call(name, list)) return *known;
   }
   return placeholder(function, arguments);
 }
 
 std::optional<Value> Globals::known_call(std::string_view name, const Arguments& arguments) {
-  if ((name == "torch._utils._rebuild_parameter" || name == "torch._utils._rebuild_parameter_with_state") &&
-      !arguments.empty())
-    return arguments[0];
+  if (is_wrapper(name) && !arguments.empty()) return arguments[0];
   if (name == "_codecs.encode") return encoded(arguments);
   if (name == "bytes" || name == "bytearray") {
     if (arguments.empty()) return arena().bytes("");
@@ -266,6 +276,8 @@ Value Globals::numpy_scalar(const Arguments& arguments, Value placeholder) {
 }
 
 Value Globals::make(Value type, Value arguments) {
+  if (is_class(type) && is_wrapper(type.as_opaque().name) && arguments.is_sequence() && !arguments.as_list().empty())
+    return arguments.as_list()[0];
   const Value object = placeholder(type, arguments);
   return is_dict_class(object.as_opaque().name) ? arena().dict() : object;
 }

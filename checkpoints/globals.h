@@ -4,6 +4,11 @@
 
 #include <voxshift/checkpoints/content.h>
 
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
 namespace voxshift {
 
 /// Stands in for calls. Nothing is looked up by name beside the tables in here.

@@ -3,6 +3,10 @@
 
 #include <voxshift/checkpoints/globals.h>
 
+#include <cstdint>
+#include <optional>
+#include <string>
+
 namespace voxshift {
 
 /// ("storage", class, key, device, elements[, view]).

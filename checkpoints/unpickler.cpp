@@ -1,9 +1,9 @@
+#include <voxshift/checkpoints/pickle_text.h>
 #include <voxshift/checkpoints/unpickler.h>
 
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cmath>
 #include <cstdlib>
 
 namespace voxshift {
@@ -15,56 +15,6 @@ double big_endian_double(ByteReader& bytes) {
   std::uint64_t bits = 0;
   for (int b = 0; b < 8; ++b) bits = bits << 8 | bytes.byte();
   return std::bit_cast<double>(bits);
-}
-
-// The text of a quoted string of protocol 0: what repr() of Python 2 writes.
-std::string unquoted(const std::string& line) {
-  check<IoError>(line.size() >= 2 && line.front() == line.back() && (line[0] == '\'' || line[0] == '"'),
-                 "is damaged: a string without quotes");
-  std::string text;
-  for (std::size_t i = 1; i + 1 < line.size(); ++i) {
-    if (line[i] != '\\' || i + 2 >= line.size()) {
-      text.push_back(line[i]);
-      continue;
-    }
-    const char escaped = line[++i];
-    if (escaped == 'x' && i + 3 < line.size()) {
-      unsigned code = 0;
-      std::from_chars(&line[i + 1], &line[i + 3], code, 16);
-      text.push_back(static_cast<char>(code));
-      i += 2;
-    } else {
-      text.push_back(escaped == 'n' ? '\n' : escaped == 't' ? '\t' : escaped == 'r' ? '\r' : escaped);
-    }
-  }
-  return text;
-}
-
-void append_utf8(std::string& text, unsigned code) {
-  if (code < 0x80) {
-    text.push_back(static_cast<char>(code));
-  } else if (code < 0x800) {
-    text.push_back(static_cast<char>(0xC0 | code >> 6));
-    text.push_back(static_cast<char>(0x80 | (code & 0x3F)));
-  } else {
-    text.push_back(static_cast<char>(0xE0 | code >> 12));
-    text.push_back(static_cast<char>(0x80 | (code >> 6 & 0x3F)));
-    text.push_back(static_cast<char>(0x80 | (code & 0x3F)));
-  }
-}
-
-// Protocol 0's text: Latin-1, with \uXXXX for others.
-std::string unescaped(const std::string& line) {
-  std::string text;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    unsigned code = static_cast<unsigned char>(line[i]);
-    if (code == '\\' && i + 5 < line.size() && line[i + 1] == 'u') {
-      std::from_chars(&line[i + 2], &line[i + 6], code, 16);
-      i += 5;
-    }
-    append_utf8(text, code);
-  }
-  return text;
 }
 
 }  // namespace
@@ -167,7 +117,6 @@ bool Unpickler::constant(std::uint8_t opcode) {
   }
 }
 
-// Two's complement.
 void Unpickler::push_long(std::string little_endian) {
   const bool negative = !little_endian.empty() && (static_cast<unsigned char>(little_endian.back()) & 0x80) != 0;
   if (little_endian.size() <= 8) {
@@ -176,24 +125,8 @@ void Unpickler::push_long(std::string little_endian) {
       value = value << 8 | static_cast<unsigned char>(little_endian[b]);
     return push(Value(static_cast<std::int64_t>(value)));
   }
-  if (negative) {
-    int carry = 1;
-    for (char& byte : little_endian) {
-      const int sum = (~byte & 0xFF) + carry;
-      byte = static_cast<char>(sum & 0xFF);
-      carry = sum >> 8;
-    }
-  }
-  constexpr const char* kDigits = "0123456789abcdef";
-  std::string digits = negative ? "-0x" : "0x";
-  while (!little_endian.empty() && little_endian.back() == 0) little_endian.pop_back();
-  for (std::size_t b = little_endian.size(); b-- > 0;) {
-    const auto byte = static_cast<unsigned char>(little_endian[b]);
-    digits.push_back(kDigits[byte >> 4]);
-    digits.push_back(kDigits[byte & 15]);
-  }
   Opaque number{"int", true};
-  number.state = arena_.string(std::move(digits));
+  number.state = arena_.string(hexadecimal(std::move(little_endian)));
   push(arena_.opaque(std::move(number)));
 }
 

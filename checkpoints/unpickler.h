@@ -4,7 +4,10 @@
 #include <voxshift/checkpoints/byte_reader.h>
 #include <voxshift/checkpoints/globals.h>
 
+#include <functional>
+#include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace voxshift {
 

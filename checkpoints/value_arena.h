@@ -4,6 +4,9 @@
 #include <voxshift/checkpoints/value.h>
 
 #include <deque>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace voxshift {
 

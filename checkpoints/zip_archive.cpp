@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <utility>
 
 namespace voxshift {
 namespace {
@@ -19,7 +20,8 @@ zip_stat_t status_of(zip_t* archive, std::uint64_t entry) {
 // A stored entry as it lies there: no checksum, which torch.save may leave out. PyTorch checks none either.
 std::shared_ptr<zip_file_t> open_entry(zip_t* archive, std::uint64_t entry) {
   const zip_stat_t status = status_of(archive, entry);
-  const bool stored = (status.valid & ZIP_STAT_COMP_METHOD) != 0 && status.comp_method == ZIP_CM_STORE;
+  const bool stored = (status.valid & ZIP_STAT_COMP_METHOD) != 0 && status.comp_method == ZIP_CM_STORE &&
+                      (status.valid & ZIP_STAT_ENCRYPTION_METHOD) != 0 && status.encryption_method == ZIP_EM_NONE;
   zip_file_t* opened = zip_fopen_index(archive, entry, stored ? ZIP_FL_COMPRESSED : 0);
   check<IoError>(opened != nullptr, "is a damaged zip archive: ", zip_strerror(archive));
   return {opened, [](zip_file_t* file) { zip_fclose(file); }};

@@ -3,9 +3,13 @@
 
 #include <voxshift/checkpoints/content.h>
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <vector>
 
 struct zip;
 struct zip_file;

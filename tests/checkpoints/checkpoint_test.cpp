@@ -119,13 +119,20 @@ TEST_F(CheckpointTest, UntypedStoragesAndParameters) {
                                 "R";
   const std::string subclass =
       global("torch._tensor", "_rebuild_from_type_v2") +
-      tuple(global("torch._utils", "_rebuild_tensor_v2") +
+      tuple(global("torch._utils", "_rebuild_tensor_v2") + global("torch", "Tensor") +
             tuple(storage("HalfStorage", "0", 4) + whole(0) + wholes({1}) + wholes({1})) + "}") +
       "R";
-  const Checkpoint checkpoint =
-      read(zip_file(archive(tuple(third + parameter), {bytes_of<std::uint16_t>({0, 0x3F80, 0x4000, 0x4040})})));
+  const std::string first = tensor(storage("HalfStorage", "0", 4), 0, {1}, {1});
+  const std::string old_parameter =
+      global("torch.nn.parameter", "Parameter") + tuple(first) + "\x81" + tuple("\x88\x89") + "b";
+  const std::string variable =
+      global("torch.autograd.variable", "Variable") + tuple(first) + "R" + tuple("\x88\x89") + "b";
+  const Checkpoint checkpoint = read(zip_file(archive(tuple(third + parameter + subclass + old_parameter + variable),
+                                                      {bytes_of<std::uint16_t>({0, 0x3F80, 0x4000, 0x4040})})));
   EXPECT_EQ(floats(checkpoint, checkpoint.root().as_list()[0]), (std::vector<float>{1, 2, 3}));
   EXPECT_EQ(floats(checkpoint, checkpoint.root().as_list()[1])[2], 2.0F);
+  for (std::size_t i = 2; i < 5; ++i)
+    EXPECT_EQ(floats(checkpoint, checkpoint.root().as_list()[i]), std::vector<float>{0}) << i;
 }
 
 TEST_F(CheckpointTest, TensorsOfUnknownTypesArePlaceholders) {
