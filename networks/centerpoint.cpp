@@ -129,7 +129,7 @@ DetectorNetwork with_centers(DetectorBuilder& net, const std::string& x) {
 
 }  // namespace
 
-DetectorNetwork make_centerpoint(const DetectorSpec& spec, std::uint64_t seed) {
+DetectorNetwork make_centerpoint(const DetectorSpec& spec, Seed seed) {
   DetectorBuilder net(spec, seed, true);
   if (net.is_one_high()) {
     const std::string pillars = net.bird_eye_view(net.pillars(net.scaled(64)), net.extents());

@@ -60,7 +60,7 @@ DetectorSpec checked(DetectorSpec spec) {
 
 }  // namespace
 
-DetectorBuilder::DetectorBuilder(const DetectorSpec& spec, std::uint64_t seed, bool centers)
+DetectorBuilder::DetectorBuilder(const DetectorSpec& spec, Seed seed, bool centers)
     : spec_(checked(spec)), centers_(centers), net_(InputKind::kPoints, spec.columns, seed) {
   for (std::size_t axis = 0; axis < 3; ++axis)
     extents_[axis] = cells_of(spec_.range.lowest[axis], spec_.range.highest[axis], spec_.voxel_size[axis]);

@@ -15,7 +15,7 @@ namespace voxshift {
 class DetectorBuilder {
  public:
   /// Throws InvalidArgument for a width, range or voxel size that no detector takes.
-  DetectorBuilder(const DetectorSpec& spec, std::uint64_t seed, bool centers = false);
+  DetectorBuilder(const DetectorSpec& spec, Seed seed, bool centers = false);
 
   NetworkBuilder& net() { return net_; }
   const DetectorSpec& spec() const { return spec_; }

@@ -4,6 +4,7 @@
 
 #include <voxshift/detection/detection_head.h>
 #include <voxshift/graph/network.h>
+#include <voxshift/networks/seed.h>
 #include <voxshift/point_voxel/rounding.h>
 
 #include <array>
@@ -35,14 +36,14 @@ struct DetectorNetwork {
 /// SECOND (Yan et al., Sensors 2018): voxels of 1, 2, 4 and 8 cells, two blocks of 2-D layers, anchors. Random weights.
 /// Throws InvalidArgument for a width outside [1/32, 8], for a range that is no multiple of 8 voxels along x and y, and
 /// for classes that have no anchors: 1 (cars), 3 (KITTI) and with mmdetection3d's style 10 (nuScenes) have.
-DetectorNetwork make_second(const DetectorSpec& spec, std::uint64_t seed);
+DetectorNetwork make_second(const DetectorSpec& spec, Seed seed);
 
 /// PointPillars (Lang et al., CVPR 2019): pillars, three blocks of 2-D layers, anchors. Throws as make_second.
-DetectorNetwork make_pointpillars(const DetectorSpec& spec, std::uint64_t seed);
+DetectorNetwork make_pointpillars(const DetectorSpec& spec, Seed seed);
 
 /// CenterPoint (Yin et al., CVPR 2021) on residual sparse convolutions, or on pillars: maps of centres, velocities with
 /// 10 classes (nuScenes). With other classes pillars have the blocks of OpenPCDet's settings for Waymo, one cell a
 /// pillar. Throws as make_second, but for any number of classes.
-DetectorNetwork make_centerpoint(const DetectorSpec& spec, std::uint64_t seed);
+DetectorNetwork make_centerpoint(const DetectorSpec& spec, Seed seed);
 
 }  // namespace voxshift

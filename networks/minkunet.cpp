@@ -3,7 +3,7 @@
 
 namespace voxshift {
 
-Network make_minkunet(double width, int classes, std::uint64_t seed) {
+Network make_minkunet(double width, int classes, Seed seed) {
   UNet unet(width, seed);
   std::string x = unet.stem();
   std::vector<std::string> skips;

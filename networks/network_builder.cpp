@@ -2,12 +2,14 @@
 #include <voxshift/networks/network_builder.h>
 #include <voxshift/tensor/error.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 namespace voxshift {
 
-NetworkBuilder::NetworkBuilder(InputKind input, std::int64_t in_channels, std::uint64_t seed) : random_(seed) {
+NetworkBuilder::NetworkBuilder(InputKind input, std::int64_t in_channels, Seed seed) {
+  if (seed) random_.emplace(*seed);
   network_.graph.inputs = {{kGraphInput, input, in_channels}};
   network_.graph.dims = input == InputKind::kFrames ? 2 : 3;
   channels_[kGraphInput] = in_channels;
@@ -31,15 +33,17 @@ std::string NetworkBuilder::add(const std::string& name, const std::string& op, 
 
 void NetworkBuilder::uniform(const std::string& name, Shape shape, double bound) {
   Array values(std::move(shape), DType::kF32);
-  for (std::int64_t i = 0; i < values.count(); ++i) {
-    const double unit = static_cast<double>(random_() >> 11) * 0x1p-53;
+  for (std::int64_t i = 0; random_ && i < values.count(); ++i) {
+    const double unit = static_cast<double>((*random_)() >> 11) * 0x1p-53;
     values.data<float>()[i] = static_cast<float>((2 * unit - 1) * bound);
   }
   network_.parameters.emplace(name, values);
 }
 
 void NetworkBuilder::constant(const std::string& name, std::int64_t count, float value) {
-  network_.parameters.emplace(name, Array::from(std::vector<float>(static_cast<std::size_t>(count), value), {count}));
+  Array values({count}, DType::kF32);
+  if (random_) std::fill_n(values.data<float>(), count, value);
+  network_.parameters.emplace(name, values);
 }
 
 std::string NetworkBuilder::conv(const std::string& name, const std::string& x, std::int64_t out, int size, int stride,

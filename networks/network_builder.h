@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/graph/network.h>
+#include <voxshift/networks/seed.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
 #include <voxshift/tensor/kernel_map.h>
 
@@ -16,10 +17,10 @@ namespace voxshift {
 
 /// Adds nodes to a graph. Every function gives the name of the value it adds. Weights are uniform, those of sparse
 /// convolutions and linear layers as torchsparse and torch initialise them, from the raw generator, so that a seed
-/// means the same weights on every platform; batch norm is the identity.
+/// means the same weights on every platform; batch norm is the identity. Without a seed no tensor has contents.
 class NetworkBuilder {
  public:
-  NetworkBuilder(InputKind input, std::int64_t in_channels, std::uint64_t seed);
+  NetworkBuilder(InputKind input, std::int64_t in_channels, Seed seed);
 
   /// A node without parameters; `node()` is it, for its options.
   std::string add(const std::string& name, const std::string& op, std::vector<std::string> inputs);
@@ -74,7 +75,7 @@ class NetworkBuilder {
   void uniform(const std::string& name, Shape shape, double bound);
   void constant(const std::string& name, std::int64_t count, float value);
 
-  std::mt19937_64 random_;
+  std::optional<std::mt19937_64> random_;  // none: tensors are not filled
   Network network_;
   std::map<std::string, std::int64_t> channels_;
 };

@@ -4,7 +4,7 @@
 
 namespace voxshift {
 
-Network make_pointnet2(const PvcnnSpec& spec, std::uint64_t seed) {
+Network make_pointnet2(const PvcnnSpec& spec, Seed seed) {
   check(spec.shapes >= 0, "[new] shapes expects at least 0, found ", spec.shapes);
   check_point_network(spec.width, spec.resolution, spec.in_channels, 4 + spec.shapes);
   struct Abstraction {

@@ -3,7 +3,7 @@
 
 namespace voxshift {
 
-DetectorNetwork make_pointpillars(const DetectorSpec& spec, std::uint64_t seed) {
+DetectorNetwork make_pointpillars(const DetectorSpec& spec, Seed seed) {
   DetectorBuilder net(spec, seed);
   check(net.is_one_high(), "[new] pointpillars expects voxels as high as the range, found ", net.extents()[2],
         " on top of each other");

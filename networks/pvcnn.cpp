@@ -36,7 +36,7 @@ std::vector<std::string> point_features(NetworkBuilder& net, const PvcnnSpec& sp
   return values;
 }
 
-Network make_s3dis(const PvcnnSpec& spec, std::uint64_t seed) {
+Network make_s3dis(const PvcnnSpec& spec, Seed seed) {
   check(spec.shapes == 0, "[new] the S3DIS network has no shapes, found ", spec.shapes);
   NetworkBuilder net(InputKind::kPoints, spec.in_channels, seed);
   std::vector<std::string> parts = point_features(net, spec, kS3disBlocks, kGraphInput, false, true);
@@ -50,7 +50,7 @@ Network make_s3dis(const PvcnnSpec& spec, std::uint64_t seed) {
   return net.take(net.linear("classifier.4", x, spec.classes));
 }
 
-Network make_shapenet(const PvcnnSpec& spec, std::uint64_t seed) {
+Network make_shapenet(const PvcnnSpec& spec, Seed seed) {
   NetworkBuilder net(InputKind::kPoints, spec.in_channels, seed);
   const std::int64_t features = spec.in_channels - spec.shapes;
   const std::string points = net.columns("points", kGraphInput, 0, features);
@@ -67,13 +67,13 @@ Network make_shapenet(const PvcnnSpec& spec, std::uint64_t seed) {
 
 }  // namespace
 
-Network make_pvcnn(const PvcnnSpec& spec, std::uint64_t seed) {
+Network make_pvcnn(const PvcnnSpec& spec, Seed seed) {
   check(spec.shapes >= 0, "[new] shapes expects at least 0, found ", spec.shapes);
   check_point_network(spec.width, spec.resolution, spec.in_channels, 3 + spec.shapes);
   return spec.variant == PvcnnVariant::kS3dis ? make_s3dis(spec, seed) : make_shapenet(spec, seed);
 }
 
-Network make_pvcnn2(const PvcnnSpec& spec, std::uint64_t seed) {
+Network make_pvcnn2(const PvcnnSpec& spec, Seed seed) {
   check_point_network(spec.width, spec.resolution, spec.in_channels, 4);
   struct Abstraction {
     Block convolutions;

@@ -30,10 +30,10 @@ struct PvcnnSpec {
 
 /// PVCNN with random weights; names of the parameters as in PVCNN's checkpoints. Throws InvalidArgument for a width or
 /// resolution outside [1/32, 8], where a layer would have no channels, and for too few columns.
-Network make_pvcnn(const PvcnnSpec& spec, std::uint64_t seed);
+Network make_pvcnn(const PvcnnSpec& spec, Seed seed);
 
 /// PVCNN++ of S3DIS: set abstraction and feature propagation of PointNet++ with point-voxel convolutions between them,
 /// for 8192 points of a block. Uses width, resolution, in_channels (at least 4) and classes of the spec.
-Network make_pvcnn2(const PvcnnSpec& spec, std::uint64_t seed);
+Network make_pvcnn2(const PvcnnSpec& spec, Seed seed);
 
 }  // namespace voxshift

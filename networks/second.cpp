@@ -12,7 +12,7 @@ constexpr SecondStage kSecondStages[]{{16, 1, {}}, {32, 3, {1, 1, 1}}, {64, 3, {
 
 }  // namespace
 
-DetectorNetwork make_second(const DetectorSpec& spec, std::uint64_t seed) {
+DetectorNetwork make_second(const DetectorSpec& spec, Seed seed) {
   DetectorBuilder net(spec, seed);
   const bool mmdet = net.mmdet();
   const std::string prefix = net.part(mmdet ? "middle_encoder" : "backbone_3d") + ".";

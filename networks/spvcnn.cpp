@@ -6,7 +6,8 @@ std::string point_voxel_unet(NetworkBuilder& net, const std::string& x0, const P
   // voxels at the points + P(points)
   const auto fused = [&](std::size_t k, const std::string& voxels, const std::string& points) {
     const LayerNames names = blocks.point_transform(k);
-    const std::string transformed = net.norm(names.norm, net.linear(names.layer, points, net.channels(voxels)));
+    const std::string transformed =
+        net.norm(names.norm, net.linear(names.layer, points, net.channels(voxels)), names.eps);
     return net.add("points." + std::to_string(k), "add", {voxels, net.relu(names.norm + ".relu", transformed)});
   };
 
@@ -22,7 +23,7 @@ std::string point_voxel_unet(NetworkBuilder& net, const std::string& x0, const P
   return fused(2, y4, z2);
 }
 
-Network make_spvcnn(double width, int classes, std::uint64_t seed) {
+Network make_spvcnn(double width, int classes, Seed seed) {
   UNet unet(width, seed);
   const std::string x0 = unet.stem();
   const PointVoxelBlocks blocks{

@@ -13,7 +13,7 @@ namespace voxshift {
 /// 16 and 4. Voxelize and devoxelize at stride 1 are identities and left out. Channels and names of the parameters as
 /// in make_minkunet and spvnas' checkpoints; dropout is the identity at inference. Throws InvalidArgument for a width
 /// outside [1/32, 8].
-Network make_spvcnn(double width, int classes, std::uint64_t seed);
+Network make_spvcnn(double width, int classes, Seed seed);
 
 /// The pieces that SPVCNN and SPVNAS make in their own ways.
 struct PointVoxelBlocks {

@@ -109,7 +109,7 @@ SpvnasConfig default_spvnas_config(double width, int classes) {
   return config;
 }
 
-Network make_spvnas(const SpvnasConfig& config, std::uint64_t seed) {
+Network make_spvnas(const SpvnasConfig& config, Seed seed) {
   check_range(config);
   NetworkBuilder net(InputKind::kVoxels, kScanChannels, seed);
   const std::string x0 = unet_stem(net, config.output_channels[0]);

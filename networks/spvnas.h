@@ -39,7 +39,7 @@ SpvnasConfig read_spvnas_config(const std::filesystem::path& path);
 
 /// Random weights; names of the parameters as in the specialised checkpoints of spvnas. Throws InvalidArgument for a
 /// width or depth out of range.
-Network make_spvnas(const SpvnasConfig& config, std::uint64_t seed);
+Network make_spvnas(const SpvnasConfig& config, Seed seed);
 
 /// Widths and depths as the shapes of a checkpoint's tensors tell them. Throws InvalidArgument naming the tensor that
 /// is missing or has another number of axes.

@@ -15,7 +15,7 @@ std::int64_t make_divisible(double v) {
   return static_cast<double>(rounded) < 0.9 * v ? rounded + 8 : rounded;
 }
 
-NetworkBuilder video_builder(const TsmSpec& spec, std::uint64_t seed) {
+NetworkBuilder video_builder(const TsmSpec& spec, Seed seed) {
   check(spec.width >= 1.0 / 16 && spec.width <= 4, "[new] width expects 1/16 to 4, found ", spec.width);
   return {InputKind::kFrames, kColours, seed};
 }
@@ -69,7 +69,7 @@ std::string bottleneck(NetworkBuilder& net, const std::string& block, const std:
 
 }  // namespace
 
-Network make_tsm_mobilenetv2(const TsmSpec& spec, std::uint64_t seed) {
+Network make_tsm_mobilenetv2(const TsmSpec& spec, Seed seed) {
   struct Stage {
     int factor, channels, blocks, stride;
   };
@@ -88,7 +88,7 @@ Network make_tsm_mobilenetv2(const TsmSpec& spec, std::uint64_t seed) {
   return net.take(net.linear("classifier", x, spec.classes));
 }
 
-Network make_tsm_resnet50(const TsmSpec& spec, std::uint64_t seed) {
+Network make_tsm_resnet50(const TsmSpec& spec, Seed seed) {
   constexpr int kBlocks[]{3, 4, 6, 3};
   NetworkBuilder net = video_builder(spec, seed);
   std::string x = net.conv2d("conv1", kGraphInput, make_divisible(64 * spec.width), 7, 2);

@@ -8,7 +8,7 @@ constexpr UNetChannels kChannels{32, 32, 64, 128, 256, 256, 128, 96, 96};
 
 std::string conv_norm(NetworkBuilder& net, const LayerNames& names, const std::string& x, int out, int size,
                       int stride = 1, const std::string& op = "conv") {
-  return net.norm(names.norm, net.conv(names.layer, x, out, size, stride, op));
+  return net.norm(names.norm, net.conv(names.layer, x, out, size, stride, op, names.weight), names.eps);
 }
 
 }  // namespace
@@ -31,7 +31,7 @@ std::string unet_stem(NetworkBuilder& net, int out) {
   return conv_norm_relu(net, {"stem.3", "stem.4"}, x, out, 3);
 }
 
-UNet::UNet(double width, std::uint64_t seed) : net_(InputKind::kVoxels, kScanChannels, seed) {
+UNet::UNet(double width, Seed seed) : net_(InputKind::kVoxels, kScanChannels, seed) {
   check(width >= 1.0 / 32 && width <= 8, "[new] width expects 1/32 to 8, found ", width);
   for (std::size_t i = 0; i < kChannels.size(); ++i) channels_[i] = static_cast<int>(width * kChannels[i]);
 }

@@ -20,6 +20,8 @@ constexpr std::int64_t kScanChannels = 4;  // x, y, z, remission
 /// Names of the tensors of a layer (`layer`.kernel or .weight, .bias) and of the batch norm after it.
 struct LayerNames {
   std::string layer, norm;
+  const char* weight = "kernel";  ///< of a sparse convolution: what stands behind `layer`.
+  float eps = 1e-5f;              ///< of the batch norm
 };
 
 /// Convolution with a cubic window, batch norm, ReLU.
@@ -45,7 +47,7 @@ class UNet {
  public:
   /// Channels int(width * [32, 32, 64, 128, 256, 256, 128, 96, 96]). Throws InvalidArgument for a width outside
   /// [1/32, 8].
-  UNet(double width, std::uint64_t seed);
+  UNet(double width, Seed seed);
 
   NetworkBuilder& net() { return net_; }
 
