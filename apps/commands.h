@@ -87,6 +87,13 @@ struct NewOptions {
   std::filesystem::path out;
 };
 
+struct ConvertCommand {
+  std::filesystem::path checkpoint, out;
+  std::string from = "auto";
+  std::string arch, layout, preprocess;  ///< empty: what the checkpoint tells
+  std::filesystem::path classes;         ///< a name a line; empty: of the data set with so many classes
+};
+
 struct SynthOptions {
   std::uint64_t seed = 0;
   int count = 1;
@@ -141,10 +148,14 @@ int evaluate_labels(const EvalOptions& options);
 int evaluate_detections(const EvalOptions& options);
 int info(const InfoOptions& options);
 int new_model(const NewOptions& options);
+int convert_checkpoint(const ConvertCommand& options);
 int synth_lidar_scans(const SynthOptions& options);
 int synth_videos(const SynthVideoCommand& options);
 int recognize(const RecognizeOptions& options);
 int calibrate_thresholds(const CalibrateOptions& options);
+
+/// What `convert --from` names beside auto; none in a build without the converter.
+std::vector<std::string> convertible_sources();
 
 /// What `--skip` names. Throws InvalidArgument for a word that is none and for a number that is negative, infinite or
 /// not a number.

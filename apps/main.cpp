@@ -85,6 +85,30 @@ void add_new(CLI::App& app, NewOptions& options) {
   command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("FILE");
 }
 
+void add_convert(CLI::App& app, ConvertCommand& options) {
+  CLI::App& command = *app.add_subcommand("convert", "Make a model of a trained network's checkpoint");
+  command.add_option("checkpoint", options.checkpoint, "Checkpoint (.pth, .pt, .ckpt .. by content, .safetensors)")
+      ->required()
+      ->type_name("CHECKPOINT");
+  std::vector<std::string> sources = convertible_sources();
+  sources.insert(sources.begin(), "auto");
+  command.add_option("--from", options.from, "Whose network it is; default what names and shapes of its tensors tell")
+      ->check(CLI::IsMember(sources));
+  command.add_option("--arch", options.arch, "Of two networks with the same tensors: minkunet or spvcnn")
+      ->type_name("NAME");
+  command
+      .add_option("--layout", options.layout,
+                  "Of the kernels, where their shapes leave it open: spconv1, spconv2.0, spconv2.2")
+      ->type_name("NAME");
+  command
+      .add_option("--classes", options.classes,
+                  "Names of the classes, a line each; default those of the data set with so many")
+      ->type_name("FILE");
+  command.add_option("--preprocess", options.preprocess, "Profile, as `new` takes it; default the source's own")
+      ->type_name("PROFILE");
+  command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("MODEL");
+}
+
 void add_recognize(CLI::App& app, RecognizeOptions& options) {
   CLI::App& command = *app.add_subcommand("recognize", "Say what happens in a video, frame by frame");
   command
@@ -220,6 +244,7 @@ int run(int argc, char** argv) {
   SynthOptions synth_options;
   SynthVideoCommand synth_video_options;
   RecognizeOptions recognize_options;
+  ConvertCommand convert_options;
   CalibrateOptions calibrate_options;
   add_segment(app, segment_options);
   add_detect(app, detect_options);
@@ -229,6 +254,7 @@ int run(int argc, char** argv) {
   add_eval(app, eval_options);
   add_info(app, info_options);
   add_new(app, new_options);
+  add_convert(app, convert_options);
   add_calibrate(app, calibrate_options);
   add_synth(app, synth_options, synth_video_options);
   try {
@@ -244,6 +270,7 @@ int run(int argc, char** argv) {
     return eval_options.detections.empty() ? evaluate_labels(eval_options) : evaluate_detections(eval_options);
   if (app.got_subcommand("info")) return info(info_options);
   if (app.got_subcommand("new")) return new_model(new_options);
+  if (app.got_subcommand("convert")) return convert_checkpoint(convert_options);
   if (app.got_subcommand("recognize")) return recognize(recognize_options);
   if (app.got_subcommand("calibrate")) return calibrate_thresholds(calibrate_options);
   if (app.get_subcommand("synth")->got_subcommand("video")) return synth_videos(synth_video_options);

@@ -17,6 +17,7 @@ void bind_checkpoints(pybind11::module_& m);
 void bind_point_sets(pybind11::module_& m);
 void bind_graph_ops(pybind11::module_& m);
 void bind_models(pybind11::module_& m);
+void bind_convert(pybind11::module_& m);  // after bind_models
 void bind_evaluation(pybind11::module_& m);
 void bind_detection_score(pybind11::module_& m);
 void bind_video(pybind11::module_& m);

@@ -40,6 +40,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_point_sets(m);
   bind_graph_ops(m);
   bind_models(m);
+  bind_convert(m);
   bind_evaluation(m);
   bind_detection_score(m);
   bind_video(m);

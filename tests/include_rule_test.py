@@ -11,7 +11,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
 ROOMS = "graph|engine|streaming|networks|tasks"
-LIBRARY = rf"(tensor|rows|synth|files|checkpoints|{ROOMS}|{FAMILIES})/.*"
+LIBRARY = rf"(tensor|rows|synth|files|checkpoints|convert|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 
@@ -29,6 +29,7 @@ OURS = {
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
+    "convert": rf"(checkpoints|tasks|networks|graph|tensor|{FAMILIES})/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "apps": PUBLIC,

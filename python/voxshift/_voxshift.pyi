@@ -931,6 +931,18 @@ def synth_video(
     noise: float = 2.0,
 ) -> tuple[NDArray[np.uint8], int]: ...
 def synth_video_classes() -> list[str]: ...
+def convert(
+    path: _Path,
+    source: str = "auto",
+    arch: str = "",
+    layout: str = "",
+    classes: Optional[Sequence[str]] = None,
+    profile: Optional[str] = None,
+    device: str = "cpu",
+    threads: Optional[_Threads] = None,
+    dtype: str = "auto",
+    notes: Optional[list[str]] = None,
+) -> Model: ...
 def prepare_points(
     points: _Array,
     profile: _Profile,

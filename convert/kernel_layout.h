@@ -1,0 +1,51 @@
+// How libraries store the weights of sparse convolutions.
+#pragma once
+
+#include <voxshift/tensor/array.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace voxshift {
+
+/// Order of channels and of the window's taps. No library flips the window.
+enum class KernelLayout {
+  kTorchsparse,  ///< [K, Cin, Cout]; of an odd number of taps the first axis varies fastest, of an even one the last
+  kMinkowski,    ///< [K, Cin, Cout], the first axis fastest
+  kSpconv1,      ///< [k.., Cin, Cout], the last axis fastest: spconv 1.x, mmcv.ops
+  kSpconv20,     ///< [k.., Cout, Cin]: spconv 2.0 and 2.1 with the algorithm "native"
+  kSpconv22,     ///< [Cout, k.., Cin]: spconv from 2.2 on
+};
+
+/// "torchsparse", "minkowski", "spconv1", "spconv2.0", "spconv2.2".
+const char* name(KernelLayout layout);
+
+/// Of these; throws InvalidArgument for another name.
+KernelLayout kernel_layout(const std::string& name);
+
+/// A kernel of one layer.
+struct KernelShape {
+  std::vector<std::int64_t> size;  ///< taps of the window along the axes of the graph
+  std::int64_t in = 0, out = 0;    ///< channels
+  bool reversed_axes = false;      ///< the library's axes are the graph's in reverse, as z y x
+
+  /// Taps that are stored where those are more than the window's: the first ones are used. Of a convolution whose map
+  /// was made by another one with fewer taps (spconv 1's indice_key). Empty: as `size`.
+  std::vector<std::int64_t> stored = {};
+
+  std::int64_t taps() const;
+};
+
+/// The shapes that the stored tensor may have, the usual one first.
+std::vector<Shape> stored_shapes(const KernelShape& kernel, KernelLayout layout);
+
+/// The stored f32 tensor as ours: [K, Cin, Cout], row-major over the graph's axes. Shares memory where nothing moves.
+/// spconv 2 uses a kernel of one tap as view(Cin, Cout), whatever its shape says (spconv/pytorch/conv.py); so does
+/// this.
+Array from_layout(const Array& stored, const KernelShape& kernel, KernelLayout layout);
+
+/// The inverse: [K, Cin, Cout] or [Cin, Cout] as the library stores it, with the usual one of its shapes.
+Array to_layout(const Array& kernel_of_ours, const KernelShape& kernel, KernelLayout layout);
+
+}  // namespace voxshift

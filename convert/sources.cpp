@@ -1,0 +1,17 @@
+// The table of sources.
+#include <voxshift/convert/source.h>
+
+namespace voxshift {
+
+std::span<const Source> sources() {
+  static const Source all[]{spvnas_source(),
+                            mmdet3d_unet_source(KernelLayout::kTorchsparse),
+                            mmdet3d_unet_source(KernelLayout::kMinkowski),
+                            mmdet3d_unet_source(KernelLayout::kSpconv22),
+                            minkowski_unet_source(),
+                            fcgf_source(),
+                            pointcept_source()};
+  return all;
+}
+
+}  // namespace voxshift

@@ -1,0 +1,19 @@
+// What convert says about itself, in builds with the converter and without.
+#pragma once
+
+namespace voxshift::python {
+
+constexpr const char* kConvertDoc = R"(The model of a trained network's checkpoint, without PyTorch.
+
+path: what torch.save wrote (.pth, .pt, .ckpt .., by content) or a .safetensors file. source: "auto", or whose network
+it is: "spvnas", "mmdet3d", "minkowski", "fcgf", "pointcept" ... arch: of two networks with the same tensors, "minkunet"
+or "spvcnn". layout: of the kernels, where their shapes leave it open: "spconv1", "spconv2.0" or "spconv2.2". classes:
+names by train id; None: of the data set with so many. profile: preprocessing, as Model.new takes it; None: the
+source's own. device, threads, dtype: as Model.load takes them. notes: a list that gets a line for each thing that was
+recognised, mapped, left out or guessed.
+
+Every tensor has its place in the network, is left out for a reason, or is refused. Raises ValueError for tensors that
+no network of the sources has, for missing ones, other shapes and a layout that shapes do not tell; OSError for a file
+that is damaged or holds no tensors; RuntimeError where the build has no converter.)";
+
+}  // namespace voxshift::python

@@ -1,0 +1,48 @@
+"""Checkpoints of other libraries become models that give what the libraries do."""
+
+import numpy as np
+import pytest
+import voxshift as vs
+from convert_networks import Mmdet3d, Spvnas, fcgf, res16unet, spunet
+from convert_oracle import Net, scan, torch
+from oracle import relative_error
+
+CASES = {
+    "spvnas minkunet": ("torchsparse", 4, lambda net, x: Spvnas(net).minkunet(x), "spvnas", "minkunet"),
+    "spvnas spvcnn": ("torchsparse", 4, lambda net, x: Spvnas(net).spvcnn(x), "spvnas", "spvcnn"),
+    "mmdet3d torchsparse": ("torchsparse", 4, lambda net, x: Mmdet3d(net).minkunet(x), "mmdet3d", "minkunet"),
+    "mmdet3d minkowski": ("minkowski", 4, lambda net, x: Mmdet3d(net).minkunet(x), "mmdet3d", "minkunet"),
+    "mmdet3d spconv 1": ("spconv1", 4, lambda net, x: Mmdet3d(net).minkunet(x), "mmdet3d", "minkunet"),
+    "mmdet3d spconv 2": ("spconv2.2", 4, lambda net, x: Mmdet3d(net).minkunet(x), "mmdet3d", "minkunet"),
+    "mmdet3d second version": ("torchsparse", 4, lambda net, x: Mmdet3d(net).minkunet_v2(x), "mmdet3d", "minkunet"),
+    "mmdet3d spvcnn": ("torchsparse", 4, lambda net, x: Mmdet3d(net).spvcnn(x), "mmdet3d", "spvcnn"),
+    "res16unet": ("minkowski", 3, res16unet, "minkowski", "res16unet"),
+    "openscene": ("minkowski", 3, lambda net, x: res16unet(net, x, classes=512, bias=False), "minkowski", "res16unet"),
+    "fcgf": ("minkowski", 1, fcgf, "fcgf", "fcgf"),
+    "fcgf, stem of 7": ("minkowski", 1, lambda net, x: fcgf(net, x, stem=7), "fcgf", "fcgf"),
+    "spunet": ("spconv2.2", 4, spunet, "pointcept", "spunet"),
+    "spunet, spconv 2.0": ("spconv2.0", 4, spunet, "pointcept", "spunet"),
+}
+
+
+def made(library, channels, network, seed=0):
+    """A random network as the library has it: state dict, voxels, outputs."""
+    net, x = Net(library, seed), scan(channels, seed)
+    return net.state, x, network(net, x).numpy()
+
+
+def tensor_of(x):
+    return vs.SparseTensor(x.cells.astype(np.int32), x.features.float().numpy())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_converted_network_gives_what_the_library_does(case, tmp_path):
+    library, channels, network, source, arch = CASES[case]
+    state, x, expected = made(library, channels, network)
+    assert expected.std(axis=0).min() > 1e-4  # not one answer for all voxels
+    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "net.pth")
+    notes = []
+    model = vs.convert(tmp_path / "net.pth", notes=notes)
+    assert model.arch == arch and f"recognised {arch} of {source}, kernels as {library} has them" in notes
+    assert relative_error(model.forward(tensor_of(x)), expected) < 1e-4
+    assert relative_error(vs.convert(tmp_path / "net.pth", source=source).forward(tensor_of(x)), expected) < 1e-4
