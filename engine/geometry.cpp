@@ -42,14 +42,16 @@ void even_splits(std::size_t clouds, std::int64_t rows_each, std::vector<std::in
   for (std::size_t b = 0; b <= clouds; ++b) to[b] = static_cast<std::int64_t>(b) * rows_each;
 }
 
-// The extent of a grid whose range bounds it; what rounding adds to a whole number of cells is none of them.
+// The extent of a grid whose range bounds it; what rounding adds to a whole number of cells is none of them. What is
+// clamped may lie at the range's end.
 std::optional<Window::Extents> extent_of(const CellGrid& grid) {
   constexpr float kMostCells = 1 << 30, kRounding = 1e-3f;
   Window::Extents shape{1, 1, 1, 1};
   for (std::size_t axis = 0; axis < grid.size.size(); ++axis) {
     const float cells = (grid.range->highest[axis] - grid.range->lowest[axis]) / grid.size[axis];
     if (!(cells < kMostCells)) return std::nullopt;
-    shape[axis] = std::max(1, static_cast<std::int32_t>(std::ceil(cells - kRounding)));
+    const float count = grid.clamped ? std::floor(cells + kRounding) + 1 : std::ceil(cells - kRounding);
+    shape[axis] = std::max(1, static_cast<std::int32_t>(count));
   }
   return shape;
 }

@@ -36,6 +36,11 @@ bool inside(const std::array<float, 3>& p, const Range& range) {
   return true;
 }
 
+void clamp_to(const Range& range, std::array<float, 3>& p) {
+  for (std::size_t axis = 0; axis < 3; ++axis)
+    p[axis] = std::min(std::max(p[axis], range.lowest[axis]), range.highest[axis]);
+}
+
 // Quantizes the points [first, last) to coords and kept from place `first` on. Returns how many are kept, -1 where one
 // lies too far away.
 template <Rounding kRounding>
@@ -48,9 +53,12 @@ std::int64_t quantize_piece(const Clouds& clouds, std::int64_t first, std::int64
   for (std::int64_t i = first; i < last; ++i) {
     while (i >= clouds.splits[batch + 1]) ++batch;
     const float* p = static_cast<const float*>(points.base) + i * points.row_stride;
-    const std::array<float, 3> at =
+    std::array<float, 3> at =
         grid.axes == CellAxes::kCylindrical ? cylindrical(p) : std::array<float, 3>{p[0], p[1], p[2]};
-    if (grid.range && !inside(at, *grid.range)) continue;
+    if (grid.range && grid.clamped)
+      clamp_to(*grid.range, at);
+    else if (grid.range && !inside(at, *grid.range))
+      continue;
     if (!std::all_of(p, p + points.channels, [](float x) { return std::isfinite(x); })) continue;
     coords[4 * next] = batch;
     std::int32_t* cell = coords + 4 * next + 1;

@@ -20,6 +20,7 @@ struct Quantizer {
   bool ranged;
   Range range;
   CellAxes axes;
+  bool clamped;
 
   Quantizer(const ConstRowView& view, const CellGrid& grid)
       : points(rows<float>(view)),
@@ -28,17 +29,19 @@ struct Quantizer {
         rounding(grid.rounding),
         ranged(grid.range.has_value()),
         range(grid.range.value_or(Range{})),
-        axes(grid.axes) {}
+        axes(grid.axes),
+        clamped(grid.clamped && ranged) {}
 
   __device__ float place(std::int64_t i, std::size_t axis) const {
     const float* p = points.row(i);
-    return axes == CellAxes::kCylindrical ? cylindrical(p[0], p[1], p[2], axis) : p[axis];
+    const float at = axes == CellAxes::kCylindrical ? cylindrical(p[0], p[1], p[2], axis) : p[axis];
+    return clamped ? fminf(fmaxf(at, range.lowest[axis]), range.highest[axis]) : at;
   }
 
   // A comparison with NaN is false, so NaN is outside of every range.
   __device__ bool keeps(std::int64_t i) const {
     const float* p = points.row(i);
-    for (std::size_t axis = 0; ranged && axis < 3; ++axis)
+    for (std::size_t axis = 0; ranged && !clamped && axis < 3; ++axis)
       if (!(place(i, axis) >= range.lowest[axis] && place(i, axis) < range.highest[axis])) return false;
     for (std::int64_t c = 0; c < points.channels; ++c)
       if (!std::isfinite(p[c])) return false;

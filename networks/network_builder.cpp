@@ -20,7 +20,7 @@ std::string NetworkBuilder::add(const std::string& name, const std::string& op, 
   std::int64_t out = first;
   if (op == "cat")
     for (std::size_t i = 1; i < inputs.size(); ++i) out += channels_.at(inputs[i]);
-  if (op == "coordinates" || op == "furthest_point_sample" || op == "voxel_offsets") out = 3;
+  if (op == "coordinates" || op == "cylindrical" || op == "furthest_point_sample" || op == "voxel_offsets") out = 3;
   if (op == "group") out = 3 + first;
   channels_[name] = out;
   Node added;

@@ -26,12 +26,14 @@ enum class CellAxes {
   kCylindrical,  ///< sqrt(x^2 + y^2), atan2(y, x) in [-pi, pi], z: metres and radians, as Cylinder3D
 };
 
-/// The cell of a point: along each axis (p - origin) / size in float32, rounded; a point outside of `range` has none.
+/// The cell of a point: along each axis (p - origin) / size in float32, rounded; a point outside of `range` has none, or
+/// where `clamped` that of the nearest place of [lowest, highest].
 struct CellGrid {
   std::array<float, 3> size{}, origin{};
   Rounding rounding = Rounding::kFloor;
   std::optional<Range> range;
   CellAxes axes = CellAxes::kCartesian;
+  bool clamped = false;
 
   bool operator==(const CellGrid&) const = default;
 };

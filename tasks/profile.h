@@ -17,7 +17,7 @@ enum class RelativeTo {
   kTile,    ///< the middle of the tile along x and y, and its ground: airborne and mobile mapping
 };
 
-/// Points for networks that make voxels of them themselves, as detectors do: the scan as a whole, the points of the
+/// Points for networks that make voxels of them themselves, as detectors and Cylinder3D do: the scan as a whole, the points of the
 /// profile's range. Limits are those of the hard voxelisation that such networks were trained with.
 struct CloudOptions {
   std::int64_t max_points = 0;  ///< of one voxel, in the order of the points; 0: any number
@@ -37,7 +37,7 @@ struct Profile {
   std::optional<BlockOptions> blocks;            ///< networks on points
   std::optional<FrameProfile> frames = {};       ///< networks on video, which take nothing of the above
   RelativeTo relative_to = RelativeTo::kSensor;  ///< networks on voxels
-  std::optional<CloudOptions> cloud = {};        ///< detectors, which use voxel_size and range of `voxelize`
+  std::optional<CloudOptions> cloud = {};        ///< of whole scans; with voxel_size and range of `voxelize`
 
   /// Columns of the points that are used, and channels of the network's input.
   std::int64_t columns() const { return static_cast<std::int64_t>(scale.size()); }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <span>
 #include <utility>
 
@@ -33,6 +34,9 @@ struct Segmenter::Impl {
   const Array& prepared(const Array& points, const PrepareOptions& options);
   void segment_voxels(const Array& points, Segmentation& result);
   void segment_blocks(const Array& points, Segmentation& result);
+  void segment_cloud(const Array& points, Segmentation& result);
+  void start_points();
+  void run_points(std::int64_t count, Segmentation& result);
 
   // Labels, and scores where wanted, of the points rows[i] from row inverse[i] (null: i) of the logits.
   void write(const ConstRowView& logits, const std::int32_t* rows, const std::int32_t* inverse, std::int64_t count,
@@ -54,7 +58,8 @@ struct Segmenter::Impl {
   std::vector<float> prepared_points;
   Array own_points;  // a view of those, or what was sent to the device
   CloudBlocks blocks;
-  std::vector<float> block_features;
+  std::vector<float> point_features;     // of the points that are run together
+  std::vector<std::int32_t> point_rows;  // and which of the cloud's they are
 };
 
 Segmenter::Segmenter(const Model& model, Device device, const Threads& threads, std::optional<DType> dtype)
@@ -68,7 +73,7 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
   check(s.model.has_profile(),
         "[segment] expects a model with a profile, which says how points become its input; found one without");
   const Profile& profile = s.model.profile();
-  check(!profile.cloud, "[segment] the model finds boxes, not labels: use a Detector, or the command detect");
+  check(!s.model.detection(), "[segment] the model finds boxes, not labels: use a Detector, or the command detect");
   check(s.model.graph().dims == 3, "[segment] the model takes ", s.model.graph().dims, " axes, points have 3");
   const std::int64_t least_columns = profile.columns() == 4 ? 3 : std::max<std::int64_t>(3, profile.columns());
   check(given.dtype() == DType::kF32 && given.rank() == 2 && given.dim(1) >= least_columns,
@@ -92,6 +97,8 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
   s.report.notes = s.preparation.notes();
   if (profile.blocks) {
     s.segment_blocks(points, result);
+  } else if (profile.cloud) {
+    s.segment_cloud(points, result);
   } else {
     s.segment_voxels(points, result);
   }
@@ -152,37 +159,74 @@ void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) 
 void Segmenter::Impl::segment_blocks(const Array& points, Segmentation& result) {
   const auto start = Clock::now();
   const Profile& profile = model.profile();
-  const Device device = executor.device();
   std::optional<Array> host;  // blocks are cut on the CPU
-  if (device != Device::cpu()) host = points.to(Device::cpu());
+  if (executor.device() != Device::cpu()) host = points.to(Device::cpu());
   blocks.cut(rows_of(host ? std::as_const(*host) : points), profile.scale, *profile.blocks);
   report.dropped_points = blocks.dropped();
   report.voxelize_seconds = seconds_since(start);
+  start_points();
+  for (std::int64_t b = 0; b < blocks.count(); ++b) {
+    point_rows.assign(blocks.rows(b), blocks.rows(b) + blocks.size(b));
+    point_features.resize(static_cast<std::size_t>(blocks.size(b) * profile.channels()));
+    blocks.features(b, point_features.data());
+    run_points(blocks.size(b), result);
+  }
+}
+
+// The whole scan, for networks that make voxels of its points themselves.
+void Segmenter::Impl::segment_cloud(const Array& points, Segmentation& result) {
+  const auto start = Clock::now();
+  const Profile& profile = model.profile();
+  const Range& range = *profile.voxelize.range;
+  const std::int64_t channels = profile.channels();
+  std::optional<Array> host;
+  if (executor.device() != Device::cpu()) host = points.to(Device::cpu());
+  const Array& from = host ? *host : points;
+  point_rows.clear();
+  point_features.clear();
+  for (std::int64_t i = 0; i < from.dim(0); ++i) {
+    const float* p = from.data<float>() + i * from.dim(1);
+    const bool finite = std::all_of(p, p + channels, [](float x) { return std::isfinite(x); });
+    bool inside = finite;
+    for (std::size_t axis = 0; axis < 3 && inside; ++axis)
+      inside = p[axis] >= range.lowest[axis] && p[axis] < range.highest[axis];
+    if (!inside) continue;
+    point_rows.push_back(static_cast<std::int32_t>(i));
+    point_features.insert(point_features.end(), p, p + channels);
+  }
+  const auto kept = static_cast<std::int64_t>(point_rows.size());
+  report.dropped_points = from.dim(0) - kept;
+  report.voxelize_seconds = seconds_since(start);
+  start_points();
+  if (kept > 0) run_points(kept, result);
+}
+
+void Segmenter::Impl::start_points() {
   report.RunReport::operator=(executor.report());
   report.voxels = report.macs = 0;
   report.maps_seconds = report.network_seconds = 0;
   for (LayerReport& layer : report.layers) layer.rows = layer.pairs = layer.macs = 0, layer.seconds = 0;
-  const std::int64_t channels = profile.channels();
-  for (std::int64_t b = 0; b < blocks.count(); ++b) {
-    executor.reset();
-    Arena& arena = executor.geometry().arena();
-    const std::int64_t count = blocks.size(b);
-    const RowView input{arena.allocate<float>(count * channels), channels, count, channels, DType::kF32};
-    auto* rows = arena.allocate<std::int32_t>(count);
-    block_features.resize(static_cast<std::size_t>(count * channels));
-    blocks.features(b, block_features.data());
-    runtime(device).copy_from_host(device, input.base, block_features.data(), block_features.size() * sizeof(float));
-    runtime(device).copy_from_host(device, rows, blocks.rows(b), static_cast<std::size_t>(count) * sizeof(*rows));
-    const std::int64_t splits[] = {0, count};
-    executor.geometry().set_points({input, splits, 1});
-    executor.build();
-    const RowView logits = executor.output_memory();
-    executor.run(input, std::array{logits.base});
-    const auto labelling = Clock::now();
-    write(logits, rows, nullptr, count, result);
-    report.network_seconds += seconds_since(labelling);
-    report.add(executor.report());
-  }
+}
+
+// Labels of the points that point_features and point_rows hold.
+void Segmenter::Impl::run_points(std::int64_t count, Segmentation& result) {
+  executor.reset();
+  const Device device = executor.device();
+  const std::int64_t channels = model.profile().channels();
+  Arena& arena = executor.geometry().arena();
+  const RowView input{arena.allocate<float>(count * channels), channels, count, channels, DType::kF32};
+  auto* rows = arena.allocate<std::int32_t>(count);
+  runtime(device).copy_from_host(device, input.base, point_features.data(), point_features.size() * sizeof(float));
+  runtime(device).copy_from_host(device, rows, point_rows.data(), point_rows.size() * sizeof(*rows));
+  const std::int64_t splits[] = {0, count};
+  executor.geometry().set_points({input, splits, 1});
+  executor.build();
+  const RowView logits = executor.output_memory();
+  executor.run(input, std::array{logits.base});
+  const auto labelling = Clock::now();
+  write(logits, rows, nullptr, count, result);
+  report.network_seconds += seconds_since(labelling);
+  report.add(executor.report());
 }
 
 const SegmentReport& Segmenter::report() const { return impl_->report; }

@@ -25,6 +25,7 @@ CellGrid cells_of(const Inference& node) {
     if (range.lowest[axis] > static_cast<float>(-kUnlimited)) cells.origin[axis] = range.lowest[axis];
   }
   cells.range = range;
+  cells.clamped = node.node().word("outside") == "clamped";
   cells.axes = node.node().word("axes") == "cylindrical" ? CellAxes::kCylindrical : CellAxes::kCartesian;
   return cells;
 }
@@ -43,6 +44,8 @@ extern const OpDefinition voxelize_points{
                    per_axis_number("lowest", -kUnlimited, kUnlimited, "likewise; -1e30: no limit", {-kUnlimited}),
                    per_axis_number("highest", -kUnlimited, kUnlimited, "likewise; 1e30: no limit", {kUnlimited}),
                    word("reduce", {"mean", "max", "sum"}, "what becomes of the points of a voxel"),
+                   word("outside", {"dropped", "clamped"},
+                        "what becomes of points outside of that box: clamped ones lie in its cells nearest to them"),
                    word("axes", {"cartesian", "cylindrical"},
                         "cylindrical: xyz is what the op of this name makes of it")},
     .infer =

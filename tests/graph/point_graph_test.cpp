@@ -227,6 +227,54 @@ TEST_P(PointGraphTest, CylindricalVoxels) {
   expect_near(rows_of_values(outputs.at(from).features), offsets, kTolerance);
 }
 
+// The end of the range is a place of its own, as it is where coordinates are clamped before they are divided.
+TEST_P(PointGraphTest, PointsOutsideLieInTheNearestCellsWhereTheyAreClamped) {
+  const std::vector<float> points{-5,
+                                  0.2f,
+                                  0.2f,
+                                  0,
+                                  1,  //
+                                  0.1f,
+                                  0.7f,
+                                  3,
+                                  0,
+                                  1,  //
+                                  1.5f,
+                                  99,
+                                  -0.1f,
+                                  0,
+                                  1,  //
+                                  2,
+                                  1,
+                                  1,
+                                  0,
+                                  1,  //
+                                  7,
+                                  1,
+                                  1,
+                                  0,
+                                  1,  //
+                                  std::numeric_limits<float>::quiet_NaN(),
+                                  1,
+                                  1,
+                                  0,
+                                  1};
+  NetworkWriter b = writer();
+  Node& node = b.add_node("voxelize_points", {kGraphInput}, kChannels);
+  node.attributes = {{"voxel_size", PerAxisNumber{1, 1, 1}},
+                     {"lowest", PerAxisNumber{0, 0, 0}},
+                     {"highest", PerAxisNumber{2, 2, 2}},
+                     {"outside", "clamped"}};
+  const std::string voxels = node.name;
+  const std::string coarse = b.conv(voxels, 1, bounded_cube(3, 1, 2, 0));
+  b.graph.outputs = {voxels, coarse};
+  const Outputs outputs = run(b, {Array::from(points, {6, kChannels}), std::nullopt});
+  EXPECT_EQ(coords_of(outputs.at(voxels).coords),
+            (oracle::Coords{{0, 0, 0, 0}, {0, 0, 0, 2}, {0, 1, 2, 0}, {0, 2, 1, 1}}));
+  // three cells along each axis, of which the first and the last have an output
+  EXPECT_EQ(coords_of(outputs.at(coarse).coords), (oracle::Coords{{0, 0, 0, 0}, {0, 0, 0, 1}}));
+}
+
 // What runs on voxels of points is what runs on a tensor of the same voxels.
 TEST_P(PointGraphTest, ConvolutionsAndViewsOfTheVoxels) {
   const Grid& grid = kGrids[0];
