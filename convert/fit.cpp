@@ -76,8 +76,8 @@ Places places_of(const Sketch& sketch, KernelLayout layout) {
     for (const auto& [role, tensor] : node.parameters) {
       const Shape& shape = sketch.network.parameters.at(tensor).shape();
       places.emplace(tensor, is_convolution(node) && role == "weight"
-                                  ? stored_kernel(node, shape, sketch.reversed_axes, layout)
-                                  : stored_plain(node, role, shape));
+                                 ? stored_kernel(node, shape, sketch.reversed_axes, layout)
+                                 : stored_plain(node, role, shape));
     }
   for (const auto& [tensor, stored] : sketch.stored) places[tensor] = stored;
   return places;

@@ -64,6 +64,8 @@ std::span<const Source> sources();
 
 // A file per family has them.
 Source mmdet3d_unet_source(KernelLayout layout);  // of torchsparse, MinkowskiEngine or spconv
+Source mmdet3d_cylinder3d_source();
+Source cylinder3d_source();
 Source pointcept_source();
 Source minkowski_unet_source();
 Source fcgf_source();

@@ -8,6 +8,8 @@ std::span<const Source> sources() {
                             mmdet3d_unet_source(KernelLayout::kTorchsparse),
                             mmdet3d_unet_source(KernelLayout::kMinkowski),
                             mmdet3d_unet_source(KernelLayout::kSpconv22),
+                            mmdet3d_cylinder3d_source(),
+                            cylinder3d_source(),
                             minkowski_unet_source(),
                             fcgf_source(),
                             pointcept_source()};

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import voxshift as vs
+from convert_cylinder import AUTHORS, MMDET3D, Cylinder3d, points_in_cells
 from convert_networks import Mmdet3d, Spvnas, fcgf, res16unet, spunet
 from convert_oracle import Net, scan, torch
 from oracle import relative_error
@@ -46,3 +47,20 @@ def test_converted_network_gives_what_the_library_does(case, tmp_path):
     assert model.arch == arch and f"recognised {arch} of {source}, kernels as {library} has them" in notes
     assert relative_error(model.forward(tensor_of(x)), expected) < 1e-4
     assert relative_error(vs.convert(tmp_path / "net.pth", source=source).forward(tensor_of(x)), expected) < 1e-4
+
+
+@pytest.mark.parametrize("names, source", [(AUTHORS, "cylinder3d"), (MMDET3D, "mmdet3d")], ids=["authors", "mmdet3d"])
+@pytest.mark.parametrize("library", ["spconv1", "spconv2.2"])
+def test_cylinder3d_shares_maps_where_its_library_does(names, source, library, tmp_path):
+    net, points = Cylinder3d(names, library), points_in_cells(160)
+    expected = net(points)
+    torch.save({"state_dict": net.net.state}, tmp_path / "net.pth")
+    notes = []
+    model = vs.convert(tmp_path / "net.pth", notes=notes)
+    assert f"recognised cylinder3d of {source}, kernels as {library} has them" in notes
+    assert any("refuses to share" in note for note in notes) == (library != "spconv1")
+    assert relative_error(model.forward(points), expected) < 1e-4
+    labels = model.segment(points)
+    np.testing.assert_array_equal(labels, expected.argmax(1))
+    names_of_classes = [c.name for c in model.classes]
+    assert names_of_classes.index("unlabeled") == (0 if source == "cylinder3d" else 19) and "car" in names_of_classes
