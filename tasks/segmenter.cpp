@@ -22,6 +22,13 @@ const Model& checked_model(const Model& model) {
   return model;
 }
 
+bool is_bounded(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& node) {
+    const auto semantics = node.attributes.find("semantics");
+    return semantics != node.attributes.end() && semantics->second == Attribute("bounded");
+  });
+}
+
 }  // namespace
 
 struct Segmenter::Impl {
@@ -29,8 +36,10 @@ struct Segmenter::Impl {
       : model(checked_model(m)),
         session(m.network(), device, threads, dtype),
         executor(session.executor()),
+        has_bounded_windows(is_bounded(m.graph())),
         scale(Array::from(m.profile().scale, {static_cast<std::int64_t>(m.profile().scale.size())}).to(device)) {}
 
+  std::optional<Window::Extents> extent_of(const Level& level);
   const Array& prepared(const Array& points, const PrepareOptions& options);
   void segment_voxels(const Array& points, Segmentation& result);
   void segment_blocks(const Array& points, Segmentation& result);
@@ -53,7 +62,9 @@ struct Segmenter::Impl {
   Session session;
   Executor& executor;  // the session's
   SegmentReport report;
+  bool has_bounded_windows;
   Array scale;  // of the profile
+  std::vector<std::int64_t> keys;
   Preparation preparation;
   std::vector<float> prepared_points;
   Array own_points;  // a view of those, or what was sent to the device
@@ -132,6 +143,20 @@ const Array& Segmenter::Impl::prepared(const Array& points, const PrepareOptions
   return own_points = (from == points.data<float>() ? points : own_points).to(executor.device());
 }
 
+// The highest coordinates + 1: what bounded convolutions take for the extent of a scan's voxels, which start at 0.
+std::optional<Window::Extents> Segmenter::Impl::extent_of(const Level& level) {
+  const Device device = executor.device();
+  keys.resize(static_cast<std::size_t>(level.count));
+  runtime(device).copy_to_host(device, keys.data(), level.keys, keys.size() * sizeof(keys[0]));
+  Window::Extents extent{1, 1, 1, 1};
+  for (const std::int64_t key : keys) {
+    Coordinate cell;
+    level.layout.unpack(key, cell.data());
+    for (std::size_t axis = 0; axis < 3; ++axis) extent[axis] = std::max(extent[axis], cell[axis + 1] + 1);
+  }
+  return extent;
+}
+
 void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) {
   const auto start = Clock::now();
   const Profile& profile = model.profile();
@@ -141,7 +166,7 @@ void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) 
   in_place.arena = &executor.geometry().arena();
   const std::int64_t splits[] = {0, n};
   const VoxelRows voxels = voxelize_rows(in_place, {rows_of(points).columns(0, channels), splits, 1}, profile.voxelize);
-  executor.geometry().set_voxels(voxels.level, std::nullopt);
+  executor.geometry().set_voxels(voxels.level, has_bounded_windows ? extent_of(voxels.level) : std::nullopt);
   const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
   rows.affine(executor.context(), input, std::as_const(scale).data<float>(), nullptr, {}, {}, input);
   report.dropped_points = n - voxels.points;

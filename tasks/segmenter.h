@@ -40,7 +40,8 @@ class Segmenter {
   /// points have not, the fourth is taken for 0. Points on the CPU are prepared as `options` say (prepare_points.h),
   /// and report().notes says what was guessed; those on a CUDA device are taken as they are. Throws InvalidArgument for
   /// other shapes, where points on a device span more than a key's bits, or 2^31 blocks, and for a model whose output
-  /// has other coordinates than its input: labels belong to points.
+  /// has other coordinates than its input: labels belong to points. Bounded convolutions on voxels take the highest
+  /// coordinates + 1 for their extent.
   Segmentation segment(const Array& points, bool with_scores = false, const PrepareOptions& options = {});
 
   const SegmentReport& report() const;
