@@ -89,6 +89,16 @@ KernelLayout kernel_layout(const std::string& name) {
 
 std::int64_t KernelShape::taps() const { return product(size); }
 
+KernelLayout layout_of(const Shape& stored, KernelLayout layout) {
+  constexpr std::int64_t kMostImplicitTaps = 32;
+  if (layout != KernelLayout::kSpconv22 || stored.size() < 4) return layout;
+  const auto are_alike = [](auto first, auto last) { return std::equal(first + 1, last, first); };
+  const Shape window(stored.begin(), stored.end() - 2);
+  const bool native = are_alike(window.begin(), window.end()) && !are_alike(stored.begin() + 1, stored.end() - 1) &&
+                      product(window) > kMostImplicitTaps;
+  return native ? KernelLayout::kSpconv20 : layout;
+}
+
 std::vector<Shape> stored_shapes(const KernelShape& kernel, KernelLayout layout) {
   if (has_flat_taps(layout)) {
     Shape cube{stored_taps(kernel), kernel.in, kernel.out};
@@ -105,11 +115,15 @@ std::vector<Shape> stored_shapes(const KernelShape& kernel, KernelLayout layout)
   };
   if (layout == KernelLayout::kSpconv1) return {with({}, {kernel.in, kernel.out})};
   if (layout == KernelLayout::kSpconv20) return {with({}, {kernel.out, kernel.in})};
-  return {with({kernel.out}, {kernel.in})};
+  std::vector<Shape> shapes{with({kernel.out}, {kernel.in})};
+  const Shape native = with({}, {kernel.out, kernel.in});
+  if (layout_of(native, layout) != layout) shapes.push_back(native);
+  return shapes;
 }
 
-Array from_layout(const Array& stored, const KernelShape& kernel, KernelLayout layout) {
+Array from_layout(const Array& stored, const KernelShape& kernel, KernelLayout given) {
   const Shape shape{kernel.taps(), kernel.in, kernel.out};
+  const KernelLayout layout = layout_of(stored.shape(), given);
   if (is_ours(kernel, layout)) return stored.reshaped(shape);
   Array ours(shape, DType::kF32);
   const auto* from = stored.data<float>();

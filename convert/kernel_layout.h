@@ -15,7 +15,7 @@ enum class KernelLayout {
   kMinkowski,    ///< [K, Cin, Cout], the first axis fastest
   kSpconv1,      ///< [k.., Cin, Cout], the last axis fastest: spconv 1.x, mmcv.ops
   kSpconv20,     ///< [k.., Cout, Cin]: spconv 2.0 and 2.1 with the algorithm "native"
-  kSpconv22,     ///< [Cout, k.., Cin]: spconv from 2.2 on
+  kSpconv22,     ///< [Cout, k.., Cin]: spconv from 2.2 on, and 2.0 and 2.1, which keep "native" for more than 32 taps
 };
 
 /// "torchsparse", "minkowski", "spconv1", "spconv2.0", "spconv2.2".
@@ -36,6 +36,9 @@ struct KernelShape {
 
   std::int64_t taps() const;
 };
+
+/// kSpconv20 for a shape [k.., Cout, Cin] of a cube of more than 32 taps in kSpconv22; else the layout itself.
+KernelLayout layout_of(const Shape& stored, KernelLayout layout);
 
 /// The shapes that the stored tensor may have, the usual one first.
 std::vector<Shape> stored_shapes(const KernelShape& kernel, KernelLayout layout);

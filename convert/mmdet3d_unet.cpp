@@ -77,7 +77,9 @@ std::string second_version(SketchedUNet& unet) {
 
 Sketch sketch_mmdet3d(const StateDict& state, const SketchOptions& options, const Mmdet3dBackend& backend) {
   const Widths widths(state, options.layout);
-  SketchedUNet unet(widths, mmdet3d_names(backend));
+  // On spconv the extent of a scan's voxels is its highest coordinates + 1, of which half a voxel may be cut off.
+  const UNetLevels levels = backend.weight == kOnSpconv.weight ? UNetLevels::kBounded : UNetLevels::kAll;
+  SketchedUNet unet(widths, mmdet3d_names(backend), levels);
   check(unet.levels() == kUNetLevels, "expected the levels ", kBackbone, "encoder.0 to ", kUNetLevels - 1, ", found ",
         unet.levels());
   const std::string head = kHead;

@@ -11,9 +11,10 @@ std::string kernel_of(const LayerNames& names) { return names.layer + "." + name
 
 }  // namespace
 
-SketchedUNet::SketchedUNet(const Widths& widths, UNetNames names)
+SketchedUNet::SketchedUNet(const Widths& widths, UNetNames names, UNetLevels kind)
     : widths_(widths),
       names_(std::move(names)),
+      kind_(kind),
       net_(InputKind::kVoxels, widths.in(kernel_of(names_.stem.front())), std::nullopt) {
   while (levels_ < kMostLevels && widths_.has(kernel_of(names_.down(levels_ + 1)))) ++levels_;
 }
@@ -21,7 +22,12 @@ SketchedUNet::SketchedUNet(const Widths& widths, UNetNames names)
 std::string SketchedUNet::layer(const LayerNames& names, const std::string& x, int stride, const char* op) {
   const std::string kernel = kernel_of(names);
   const int size = stride == 1 ? widths_.cubic_size(kernel) : stride;
-  return conv_norm_relu(net_, names, x, widths_.out(kernel), size, stride, op);
+  Window window;
+  window.size = {size, size, size, 1};
+  window.stride = {stride, stride, stride, 1};
+  if (stride > 1 && kind_ == UNetLevels::kBounded) window.semantics = Semantics::kBounded;
+  const std::string y = net_.conv(names.layer, x, widths_.out(kernel), window, op, names.weight);
+  return net_.relu(names.norm + ".relu", net_.norm(names.norm, y, names.eps));
 }
 
 std::string SketchedUNet::blocks(const std::function<std::string(std::size_t block)>& name, std::string x) {

@@ -20,11 +20,17 @@ struct UNetNames {
   std::function<ResidualNames(const std::string& block)> block;
 };
 
+/// Which voxels a level has.
+enum class UNetLevels {
+  kAll,      ///< one for each that a finer one lies in: torchsparse, MinkowskiEngine
+  kBounded,  ///< not those that reach beyond the extent of the finer voxels: spconv
+};
+
 /// Stem; per level a 2^3 convolution of stride 2 and residual blocks; per step a transposed one, the skip beside it,
 /// and residual blocks. Widths, depths and the windows of the stem are those of the tensors.
 class SketchedUNet {
  public:
-  SketchedUNet(const Widths& widths, UNetNames names);
+  SketchedUNet(const Widths& widths, UNetNames names, UNetLevels kind = UNetLevels::kAll);
 
   NetworkBuilder& net() { return net_; }
   std::size_t levels() const { return levels_; }
@@ -43,6 +49,7 @@ class SketchedUNet {
 
   Widths widths_;
   UNetNames names_;
+  UNetLevels kind_;
   NetworkBuilder net_;
   std::size_t levels_ = 0;
 };

@@ -32,8 +32,9 @@ int Widths::in(const std::string& kernel) const {
 
 int Widths::out(const std::string& kernel) const {
   const Shape& shape = kernel_shape(kernel);
-  if (layout_ == KernelLayout::kSpconv22) return channels(kernel, shape.front());
-  return channels(kernel, shape[shape.size() - (layout_ == KernelLayout::kSpconv20 ? 2 : 1)]);
+  const KernelLayout layout = layout_of(shape, layout_);
+  if (layout == KernelLayout::kSpconv22) return channels(kernel, shape.front());
+  return channels(kernel, shape[shape.size() - (layout == KernelLayout::kSpconv20 ? 2 : 1)]);
 }
 
 int Widths::cubic_size(const std::string& kernel) const {

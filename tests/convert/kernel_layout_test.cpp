@@ -99,6 +99,17 @@ TEST(KernelLayout, Spconv22PutsOutputChannelsFirst) {
         [&](auto a, auto b, auto c, auto i, auto o) { return (((o * w.x + a) * w.y + b) * w.z + c) * w.in + i; });
 }
 
+// spconv 2.0 and 2.1 take their algorithm, and with it the layout, by the number of taps.
+TEST(KernelLayout, Spconv22TakesManyTapsAsSpconv20HasThem) {
+  const Window3 w{5, 5, 5, 2, 4};
+  const auto numbers = w.written(
+      [&](auto a, auto b, auto c, auto i, auto o) { return (((a * w.y + b) * w.z + c) * w.out + o) * w.in + i; });
+  EXPECT_EQ(stored_shapes(w.shape(), KernelLayout::kSpconv22), (std::vector<Shape>{{4, 5, 5, 5, 2}, {5, 5, 5, 4, 2}}));
+  const Array ours = from_layout(Array::from(numbers, {5, 5, 5, 4, 2}), w.shape(), KernelLayout::kSpconv22);
+  EXPECT_EQ(std::vector<float>(ours.values<float>().begin(), ours.values<float>().end()), w.ours());
+  EXPECT_EQ(stored_shapes(kCube.shape(), KernelLayout::kSpconv22).size(), 1U);
+}
+
 TEST(KernelLayout, AxesMayBeReversed) {
   for (const Window3& w : {kCube, kEven, kFlat, kLong})
     expect_turned(

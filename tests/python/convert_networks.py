@@ -107,6 +107,7 @@ class Mmdet3d:
         return self.net.linear("decode_head.conv_seg", features, self.classes)
 
     def minkunet(self, x):
+        x.shape = x.cells.max(0)[1:] + 1 if self.net.library in SPCONV else None
         return self.head(unet(x, self.stem, self.down, self.up)[-1].features)
 
     def minkunet_v2(self, x):
@@ -158,8 +159,9 @@ def fcgf(net, x, widths=(6, 8, 10, 12), back_widths=(9, 8, 7, 10), stem=5, out=1
     return features / torch.norm(features, p=2, dim=1, keepdim=True)
 
 
-def spunet(net, x, base=5, channels=(6, 8, 10, 12, 12, 10, 8, 7), layers=(1, 2, 1, 1, 1, 1, 1, 2), classes=19):
+def spunet(net, x, base=7, channels=(6, 8, 10, 12, 12, 10, 8, 7), layers=(1, 2, 1, 1, 1, 1, 1, 2), classes=19):
     levels, eps = len(channels) // 2, 1e-3
+    x.shape = x.cells.max(0)[1:] + 96
 
     def stage(name, x, out, count):
         for b in range(count):

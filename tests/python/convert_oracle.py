@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-SPCONV = ("spconv1", "spconv2.0", "spconv2.2")
+SPCONV = ("spconv1", "spconv2.0", "spconv2.1", "spconv2.2")
 
 
 def offsets(library, size):
@@ -31,9 +31,9 @@ def matrices(library, weight, taps):
     if library == "spconv1":
         return list(weight.reshape(taps, *weight.shape[-2:]))
     if taps == 1:  # spconv/pytorch/conv.py: weight.view(in_channels, out_channels)
-        out, channels = (weight.shape[0] if library == "spconv2.2" else weight.shape[-2]), weight.shape[-1]
+        out, channels = (weight.shape[-2] if library == "spconv2.0" else weight.shape[0]), weight.shape[-1]
         return [weight.reshape(channels, out)]
-    if library == "spconv2.0":
+    if library == "spconv2.0" or (library == "spconv2.1" and taps > 32):
         return [tap.T for tap in weight.reshape(taps, *weight.shape[-2:])]
     return [weight.reshape(weight.shape[0], taps, -1)[:, k].T for k in range(taps)]
 
@@ -43,23 +43,28 @@ def stored_shape(library, size, channels, out):
     taps = int(np.prod(size))
     if library in ("torchsparse", "minkowski"):
         return (channels, out) if taps == 1 else (taps, channels, out)
-    return {"spconv1": (*size, channels, out), "spconv2.0": (*size, out, channels), "spconv2.2": (out, *size, channels)}[library]
+    native = library == "spconv2.0" or (library == "spconv2.1" and taps > 32)
+    return (*size, channels, out) if library == "spconv1" else (*size, out, channels) if native else (out, *size, channels)
 
 
 class Voxels:
     """Features on the cells of one stride; `cells` [N, 4] with the batch first, unique and sorted."""
 
-    def __init__(self, cells, features, finer=None):
-        self.cells, self.features, self.finer = cells, features, finer
+    def __init__(self, cells, features, finer=None, shape=None):
+        self.cells, self.features, self.finer, self.shape = cells, features, finer, shape
         self.rows = {tuple(cell): row for row, cell in enumerate(cells.tolist())}
 
     def with_features(self, features):
-        return Voxels(self.cells, features, self.finer)
+        return Voxels(self.cells, features, self.finer, self.shape)
 
     def coarser(self, stride):
         cells = self.cells.copy()
         cells[:, 1:] //= np.array(stride)
-        return Voxels(np.unique(cells, axis=0), None, self)
+        cells, shape = np.unique(cells, axis=0), None
+        if self.shape is not None:  # spconv, of windows as large as their stride: those that reach beyond are no voxels
+            shape = self.shape // stride
+            cells = cells[(cells[:, 1:] < shape).all(1)]
+        return Voxels(cells, None, self, shape)
 
 
 def convolve(fine, coarse, taps, stride, kernel, features, transposed):
@@ -136,11 +141,11 @@ def cat(x, skip):
     return x.with_features(torch.cat([x.features, skip.features], 1))
 
 
-def scan(channels, seed=0, count=150, extent=14):
-    """Voxels of two batches, close enough that most have neighbours on every level."""
+def scan(channels, seed=0, count=150, extent=27):
+    """Voxels of two batches around a diagonal, close enough that most have neighbours on every level."""
     random = np.random.default_rng(seed)
-    cells = np.concatenate([random.integers(0, 2, (count, 1)), random.integers(0, extent, (count, 3))], 1)
-    cells[:, 3] = cells[:, 1] // 2 + random.integers(0, 2, count)
+    x = random.integers(0, extent, (count, 1))
+    cells = np.concatenate([random.integers(0, 2, (count, 1)), x, x + random.integers(0, 3, (count, 2))], 1)
     cells = np.unique(cells, axis=0)
     features = torch.from_numpy(random.standard_normal((len(cells), channels))).float()
     return Voxels(cells, features.double())
