@@ -1,79 +1,12 @@
-#include <voxshift/convert/fit.h>
+#include <voxshift/convert/layout_choice.h>
 #include <voxshift/convert/recognise.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <utility>
 
 namespace voxshift {
 namespace {
-
-// A network that a source sees in a state dict, with its kernels in one layout.
-struct Fit {
-  KernelLayout layout = KernelLayout::kTorchsparse;
-  Sketch sketch = {};
-  Places places = {};
-  std::vector<std::string> misfits = {};
-};
-
-Fit fit_of(const Recognised& recognised, KernelLayout layout, const std::string& arch) {
-  Fit fit{layout};
-  try {
-    fit.sketch = recognised.source->sketch(recognised.state, {layout, arch});
-  } catch (const InvalidArgument& error) {
-    fit.misfits = {error.what()};
-    return fit;
-  }
-  fit.places = places_of(fit.sketch, layout);
-  fit.misfits = misfits(fit.sketch, fit.places, recognised.state);
-  return fit;
-}
-
-// mmdetection3d marks the tensors of spconv 2, whose layout starts with Cout, by version 2 of their modules.
-bool is_marked_as_spconv2(const Fit& fit, const StateDict& state) {
-  return std::any_of(fit.sketch.network.graph.nodes.begin(), fit.sketch.network.graph.nodes.end(),
-                     [&](const Node& node) { return node.op == "conv" && state.version(node.name) == 2; });
-}
-
-[[noreturn]] void refuse(const Recognised& recognised, const Fit& fit) {
-  const std::size_t more = fit.misfits.size() - 1;
-  throw InvalidArgument("[convert] " + std::string(recognised.source->name) + ": " + fit.misfits.front() +
-                        (more == 0 ? "" : " (and " + std::to_string(more) + " more)"));
-}
-
-std::string names_of(const std::vector<Fit>& fits) {
-  std::string names;
-  for (const Fit& fit : fits) names += (names.empty() ? "" : " or ") + std::string(name(fit.layout));
-  return names;
-}
-
-// The one layout in which everything fits.
-Fit only_fit(const Recognised& recognised, const ConvertOptions& options) {
-  const Source& source = *recognised.source;
-  std::vector<KernelLayout> layouts = source.layouts;
-  if (!options.layout.empty()) {
-    const KernelLayout wanted = kernel_layout(options.layout);
-    check(std::find(layouts.begin(), layouts.end(), wanted) != layouts.end(), "[convert] the kernels of ", source.name,
-          " are never laid out as ", options.layout);
-    layouts = {wanted};
-  }
-  if (layouts.empty()) layouts = {KernelLayout::kTorchsparse};  // of no kernels
-  std::vector<Fit> good, bad;
-  for (const KernelLayout layout : layouts) {
-    Fit fit = fit_of(recognised, layout, options.arch);
-    (fit.misfits.empty() ? good : bad).push_back(std::move(fit));
-  }
-  if (good.empty())
-    refuse(recognised, *std::min_element(bad.begin(), bad.end(), [](const Fit& a, const Fit& b) {
-             return a.misfits.size() < b.misfits.size();
-           }));
-  if (good.size() > 1 && is_marked_as_spconv2(good.front(), recognised.state))
-    std::erase_if(good, [](const Fit& fit) { return fit.layout == KernelLayout::kSpconv1; });
-  check(good.size() == 1, "[convert] the kernels may be laid out as ", names_of(good),
-        ": every layer has as many input as output channels; say which with layout (--layout)");
-  return std::move(good.front());
-}
 
 std::vector<ClassInfo> classes_of(const Sketch& sketch, const ConvertOptions& options) {
   if (options.classes.empty()) return sketch.classes;
@@ -114,7 +47,7 @@ std::vector<std::string> report_of(const Recognised& recognised, const Fit& fit)
 
 Conversion convert(const Checkpoint& checkpoint, const ConvertOptions& options) {
   const Recognised recognised = recognise(StateDict::find(checkpoint), options.from);
-  Fit fit = only_fit(recognised, options);
+  Fit fit = only_fit(*recognised.source, recognised.state, options);
   std::vector<std::string> report = report_of(recognised, fit);
   std::vector<std::string> warnings = fit.sketch.guesses;
   std::optional<Profile> profile = fit.sketch.profile;
