@@ -46,20 +46,25 @@ std::int64_t stored_tap(std::int64_t tap, const KernelShape& kernel, KernelLayou
   return result;
 }
 
-// Calls move(place in [K, Cin, Cout], place in the stored tensor) for every weight.
+// Calls move(place in [K, Cin, Cout], place in the stored tensor, step there, count) for runs of weights, which are
+// neighbours in ours.
 template <class Move>
-void for_each_weight(const KernelShape& kernel, KernelLayout layout, const Move& move) {
-  const std::int64_t in = kernel.in, out = kernel.out, taps = stored_taps(kernel);
-  struct Strides {
-    std::int64_t tap, in, out;
-  };
-  Strides strides{in * out, out, 1};
-  if (taps > 1 && layout == KernelLayout::kSpconv20) strides = {in * out, 1, in};
-  if (taps > 1 && layout == KernelLayout::kSpconv22) strides = {in, 1, taps * in};
+void for_each_run(const KernelShape& kernel, KernelLayout layout, const Move& move) {
+  const std::int64_t in = kernel.in, out = kernel.out, stored = stored_taps(kernel);
+  const bool cout_first = layout == KernelLayout::kSpconv22 && stored > 1;
+  const bool cout_before_cin = layout == KernelLayout::kSpconv20 && stored > 1;
   for (std::int64_t tap = 0; tap < kernel.taps(); ++tap) {
-    const std::int64_t from = stored_tap(tap, kernel, layout) * strides.tap;
-    for (std::int64_t i = 0; i < in; ++i)
-      for (std::int64_t o = 0; o < out; ++o) move((tap * in + i) * out + o, from + i * strides.in + o * strides.out);
+    const std::int64_t from = stored_tap(tap, kernel, layout), place = tap * in * out;
+    if (!cout_first && !cout_before_cin) {
+      move(place, from * in * out, 1, in * out);
+      continue;
+    }
+    for (std::int64_t i = 0; i < in; ++i) {
+      if (cout_first)
+        move(place + i * out, from * in + i, stored * in, out);
+      else
+        move(place + i * out, from * in * out + i, in, out);
+    }
   }
 }
 
@@ -128,7 +133,9 @@ Array from_layout(const Array& stored, const KernelShape& kernel, KernelLayout g
   Array ours(shape, DType::kF32);
   const auto* from = stored.data<float>();
   auto* to = ours.data<float>();
-  for_each_weight(kernel, layout, [&](std::int64_t place, std::int64_t theirs) { to[place] = from[theirs]; });
+  for_each_run(kernel, layout, [&](std::int64_t place, std::int64_t theirs, std::int64_t step, std::int64_t count) {
+    for (std::int64_t n = 0; n < count; ++n) to[place + n] = from[theirs + n * step];
+  });
   return ours;
 }
 
@@ -139,7 +146,9 @@ Array to_layout(const Array& kernel_of_ours, const KernelShape& kernel, KernelLa
   std::fill_n(stored.data<float>(), stored.count(), 0.0f);
   const auto* from = kernel_of_ours.data<float>();
   auto* to = stored.data<float>();
-  for_each_weight(kernel, layout, [&](std::int64_t place, std::int64_t theirs) { to[theirs] = from[place]; });
+  for_each_run(kernel, layout, [&](std::int64_t place, std::int64_t theirs, std::int64_t step, std::int64_t count) {
+    for (std::int64_t n = 0; n < count; ++n) to[theirs + n * step] = from[place + n];
+  });
   return stored;
 }
 

@@ -43,7 +43,7 @@ std::string pointwise(NetworkBuilder& net, const Widths& widths, const std::stri
   return net.conv(name, x, widths.out(name + ".kernel"), 1, 1, "conv", "kernel", widths.has(name + ".bias"));
 }
 
-constexpr std::size_t kScanNetClasses = 20, kMostLabels = 256;
+constexpr std::size_t kMostLabels = 256;  // more outputs are features
 
 Sketch sketch_res16unet(const StateDict& state, const SketchOptions& options) {
   const Widths widths(state, options.layout);
@@ -52,9 +52,7 @@ Sketch sketch_res16unet(const StateDict& state, const SketchOptions& options) {
   const std::string x = unet.whole();
   Sketch sketch{"res16unet", unet.net().take(pointwise(unet.net(), widths, "final", x))};
   const auto outputs = static_cast<std::size_t>(widths.out("final.kernel"));
-  if (outputs < kMostLabels) {
-    sketch.classes = classes_for(outputs, ClassTables::kPoints);
-  }
+  if (outputs < kMostLabels) sketch.classes = classes_for(outputs, ClassTables::kPoints);
   sketch.guesses.push_back(
       "no preprocessing: the checkpoint does not say what the " + std::to_string(widths.in("conv0p1s1.kernel")) +
       " channels are (colours and constants are usual) nor how large voxels are; give voxels and features, or a "
@@ -65,10 +63,9 @@ Sketch sketch_res16unet(const StateDict& state, const SketchOptions& options) {
 // FCGF's layers have no ReLU of their own: the block behind them has.
 std::string fcgf_level(NetworkBuilder& net, const Widths& widths, const std::string& level, const std::string& x,
                        int size, int stride, const char* op) {
-  const std::string number = level;
-  const std::string conv = "conv" + number, norm = "norm" + number + kPrefixOfNorm;
+  const std::string conv = "conv" + level, norm = "norm" + level + kPrefixOfNorm;
   const int out = widths.out(conv + ".kernel");
-  return residual(net, minkowski_block("block" + number), net.norm(norm, net.conv(conv, x, out, size, stride, op)), out,
+  return residual(net, minkowski_block("block" + level), net.norm(norm, net.conv(conv, x, out, size, stride, op)), out,
                   out, false);
 }
 

@@ -70,5 +70,6 @@ Source pointcept_source();
 Source minkowski_unet_source();
 Source fcgf_source();
 Source spvnas_source();
+Source torchsparse_source();
 
 }  // namespace voxshift

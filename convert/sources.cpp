@@ -5,6 +5,7 @@ namespace voxshift {
 
 std::span<const Source> sources() {
   static const Source all[]{spvnas_source(),
+                            torchsparse_source(),
                             mmdet3d_unet_source(KernelLayout::kTorchsparse),
                             mmdet3d_unet_source(KernelLayout::kMinkowski),
                             mmdet3d_unet_source(KernelLayout::kSpconv22),

@@ -65,6 +65,29 @@ class Spvnas:
         return self.net.linear("classifier.0", z, self.classes)
 
 
+def sparse_resunet(net, x, widths=WIDTHS):
+    """torchsparse/backbones/unet.py: the values of all levels."""
+    pair = lambda name, first: (f"{name}.{first}", f"{name}.{first + 1}")
+
+    def block(name, x, out):
+        return net.residual(pair(f"{name}.main", 0), pair(f"{name}.main", 3), pair(f"{name}.shortcut", 0), x, out)
+
+    def stem(x):
+        return net.layer(*pair("stem", 3), net.layer(*pair("stem", 0), x, widths[0], 3), widths[0], 3)
+
+    def down(level, x):
+        name, out = f"encoders.{level}", widths[level + 1]
+        x = net.layer(*pair(f"{name}.0", 0), x, x.features.shape[1], 2, 2)
+        return block(f"{name}.2", block(f"{name}.1", x, out), out)
+
+    def up(step, x, skip):
+        name, out = f"decoders.{step}", widths[step + 5]
+        x = cat(net.layer(*pair(f"{name}.upsample", 0), x, out, 2, 2, back=True), skip)
+        return block(f"{name}.fuse.1", block(f"{name}.fuse.0", x, out), out)
+
+    return unet(x, stem, down, up)
+
+
 class Mmdet3d:
     """MinkUNetBackbone, MinkUNetBackboneV2 and SPVCNNBackbone with MinkUNetHead."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import voxshift as vs
 from convert_cylinder import AUTHORS, MMDET3D, Cylinder3d, points_in_cells
-from convert_networks import Mmdet3d, Spvnas, fcgf, res16unet, spunet
+from convert_networks import Mmdet3d, Spvnas, fcgf, res16unet, sparse_resunet, spunet
 from convert_oracle import Net, offsets, scan, torch
 from oracle import relative_error
 
@@ -66,6 +66,20 @@ def test_cylinder3d_shares_maps_where_its_library_does(names, source, library, t
     np.testing.assert_array_equal(labels, expected.argmax(1))
     names_of_classes = [c.name for c in model.classes]
     assert names_of_classes.index("unlabeled") == (0 if source == "cylinder3d" else 19) and "car" in names_of_classes
+
+
+def test_a_backbone_gives_the_features_of_all_levels(tmp_path):
+    net, x = Net("torchsparse"), scan(4)
+    expected = sparse_resunet(net, x)
+    torch.save(net.state, tmp_path / "net.pth")
+    notes = []
+    model = vs.convert(tmp_path / "net.pth", notes=notes)
+    outputs = model.run(tensor_of(x))
+    assert notes[0].startswith("recognised sparse-resunet of torchsparse") and len(outputs) == len(expected) == 9
+    for name, value in zip(model.graph["outputs"], expected):
+        features, coords = outputs[name]
+        np.testing.assert_array_equal(coords, value.cells)
+        assert relative_error(features, value.features.numpy()) < 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +226,7 @@ def test_what_does_not_fit_is_refused(minkunet, tmp_path):
     refused(prefixed(state, "model.") | {"head.weight": torch.zeros(3, 3)}, ['"head.weight" [3, 3] is outside of "model."'])
     refused({"a": torch.zeros(2, 2), "b": torch.zeros(3)}, ["expected the tensors of", "spvnas", '"a" [2, 2], "b" [3]'])
     refused(state, ["expected the tensors of fcgf, found 296"], source="fcgf")
-    refused(state, ['from expects auto or one of spvnas, mmdet3d', '"lidar"'], source="lidar")
+    refused(state, ['from expects auto or one of spvnas, ', '"lidar"'], source="lidar")
     refused(state, ["the kernels of spvnas are never laid out as spconv1"], layout="spconv1")
     refused(state, ['layout expects one of torchsparse', '"zyx"'], layout="zyx")
     refused({"epoch": 3, "optimizer": {}}, ["net.pth", 'a dict of "epoch", "optimizer"'], OSError)
