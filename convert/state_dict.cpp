@@ -34,7 +34,7 @@ Found find_dict(const Value& value, const std::string& place, int depth) {
   for (const char* key : kWrappers) {
     const Value* inner = depth < kMostWrappers ? value.find(key) : nullptr;
     if (inner == nullptr || !inner->is_dict()) continue;
-    const Found found = find_dict(*inner, place.empty() ? key : place + "." + key, depth + 1);
+    Found found = find_dict(*inner, place.empty() ? key : place + "." + key, depth + 1);
     if (found.dict != nullptr) return found;
   }
   return holds_tensors(value) ? Found{&value.as_dict(), place} : Found{};
