@@ -92,6 +92,7 @@ struct ConvertCommand {
   std::string from = "auto";
   std::string arch, layout, preprocess;  ///< empty: what the checkpoint tells
   std::filesystem::path classes;         ///< a name a line; empty: of the data set with so many classes
+  std::vector<std::string> outputs;      ///< of ONNX: in place of the file's
 };
 
 struct SynthOptions {

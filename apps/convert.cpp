@@ -28,10 +28,9 @@ std::vector<std::string> read_class_names(const std::filesystem::path& path) {
 std::vector<std::string> convertible_sources() { return source_names(); }
 
 int convert_checkpoint(const ConvertCommand& options) {
-  ConvertOptions convert_options{options.from, options.arch, options.layout, {}, options.preprocess};
+  ConvertOptions convert_options{options.from, options.arch, options.layout, {}, options.preprocess, options.outputs};
   if (!options.classes.empty()) convert_options.classes = read_class_names(options.classes);
-  const Conversion conversion =
-      about(options.checkpoint, [&] { return convert(Checkpoint::read(options.checkpoint), convert_options); });
+  const Conversion conversion = about(options.checkpoint, [&] { return convert(options.checkpoint, convert_options); });
   conversion.model.save(options.out);
   for (const std::string& line : conversion.report) std::printf("%s\n", line.c_str());
   for (const std::string& line : conversion.warnings) print_warning(line);

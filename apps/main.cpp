@@ -87,7 +87,9 @@ void add_new(CLI::App& app, NewOptions& options) {
 
 void add_convert(CLI::App& app, ConvertCommand& options) {
   CLI::App& command = *app.add_subcommand("convert", "Make a model of a trained network's checkpoint");
-  command.add_option("checkpoint", options.checkpoint, "Checkpoint (.pth, .pt, .ckpt .. by content, .safetensors)")
+  command
+      .add_option("checkpoint", options.checkpoint,
+                  "Checkpoint or ONNX network (.pth, .pt, .ckpt, .onnx .. by content, .safetensors)")
       ->required()
       ->type_name("CHECKPOINT");
   std::vector<std::string> sources = convertible_sources();
@@ -106,6 +108,8 @@ void add_convert(CLI::App& app, ConvertCommand& options) {
       ->type_name("FILE");
   command.add_option("--preprocess", options.preprocess, "Profile, as `new` takes it; default the source's own")
       ->type_name("PROFILE");
+  command.add_option("--outputs", options.outputs, "Of ONNX: values to give in place of the file's outputs")
+      ->type_name("NAME");
   command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("MODEL");
 }
 

@@ -4,6 +4,7 @@
 #include <voxshift/checkpoints/checkpoint.h>
 #include <voxshift/tasks/model.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct ConvertOptions {
   std::string layout;                ///< of the kernels, as kernel_layout() names it; empty: told from their shapes
   std::vector<std::string> classes;  ///< names by train id; empty: of the data set with so many classes
   std::string preprocess;            ///< a known profile or a JSON file; empty: that of the source
+  std::vector<std::string> outputs;  ///< of ONNX: values to give in place of the file's outputs
 };
 
 /// A model and how it came about, a line each.
@@ -35,5 +37,10 @@ std::vector<std::string> source_names();
 /// tensors, where one is missing, unknown or of another shape, and where shapes leave several layouts open (`layout`
 /// then says which it is); IoError for a file that holds no tensors or is damaged.
 Conversion convert(const Checkpoint& checkpoint, const ConvertOptions& options = {});
+
+/// The same of a file: a checkpoint, or an ONNX network as read_onnx() reads it, told apart by content. ONNX networks have
+/// no layouts to choose from; preprocessing is that of the options, else that which write_onnx() noted, else none, and
+/// classes are numbered where there are no names. Throws as convert() and read_onnx() do.
+Conversion convert(const std::filesystem::path& path, const ConvertOptions& options = {});
 
 }  // namespace voxshift

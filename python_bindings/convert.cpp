@@ -25,13 +25,13 @@ std::unique_ptr<LoadedModel> convert_checkpoint(const std::filesystem::path& pat
                                                 const std::optional<std::vector<std::string>>& classes,
                                                 const std::optional<std::string>& profile, const std::string& device,
                                                 const std::optional<AnyThreads>& threads, const std::string& dtype,
-                                                const std::optional<py::list>& notes) {
+                                                const std::optional<py::list>& notes,
+                                                const std::optional<std::vector<std::string>>& outputs) {
   std::vector<std::string> lines;
   auto model = [&] {
     const py::gil_scoped_release without_gil;
-    Conversion made =
-        convert(Checkpoint::read(path),
-                {source, arch, layout, classes.value_or(std::vector<std::string>()), profile.value_or("")});
+    Conversion made = convert(path, {source, arch, layout, classes.value_or(std::vector<std::string>()),
+                                     profile.value_or(""), outputs.value_or(std::vector<std::string>())});
     lines = std::move(made.report);
     for (const std::string& warning : made.warnings) lines.push_back("guess: " + warning);
     return std::make_unique<LoadedModel>(made.model, parse_device(device), threads_of("Model", threads, {}), dtype);
@@ -48,7 +48,7 @@ std::unique_ptr<LoadedModel> convert_checkpoint(const std::filesystem::path& pat
 void bind_convert(py::module_& m) {
   m.def("convert", &convert_checkpoint, "path"_a, "source"_a = "auto", "arch"_a = "", "layout"_a = "",
         "classes"_a = py::none(), "profile"_a = py::none(), "device"_a = "cpu", "threads"_a = py::none(),
-        "dtype"_a = "auto", "notes"_a = py::none(), kConvertDoc);
+        "dtype"_a = "auto", "notes"_a = py::none(), "outputs"_a = py::none(), kConvertDoc);
 }
 
 }  // namespace voxshift::python

@@ -11,7 +11,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
 ROOMS = "graph|engine|streaming|networks|tasks"
-LIBRARY = rf"(tensor|rows|synth|files|checkpoints|convert|{ROOMS}|{FAMILIES})/.*"
+LIBRARY = rf"(tensor|rows|synth|files|checkpoints|onnx|convert|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 
@@ -29,7 +29,8 @@ OURS = {
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
-    "convert": rf"(checkpoints|tasks|networks|graph|tensor|{FAMILIES})/.*",
+    "onnx": r"(graph|files|video|tensor)/.*",
+    "convert": rf"(checkpoints|onnx|tasks|networks|graph|tensor|{FAMILIES})/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "apps": PUBLIC,
@@ -50,6 +51,7 @@ THEIRS = {
     r"lzf\.h": r"files/pcd\.cpp|tests/(files/point_cloud_files|tasks/refused_memory)_test\.cpp",
     r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/video/(frame_\w+\.h|frame_source_test\.cpp|video_file_test\.cpp)",
     r"open3d/.*": r"apps/open3d_module\.cpp",
+    r"onnx/onnx_file\.pb\.h|google/protobuf/.*": r"onnx/.*",
     r"zip\.h": r"checkpoints/zip_archive\.cpp|tests/checkpoints/\w+\.h",
     r"nlohmann/.*": r"(graph|streaming|networks|tasks|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",

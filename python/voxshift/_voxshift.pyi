@@ -942,6 +942,7 @@ def convert(
     threads: Optional[_Threads] = None,
     dtype: str = "auto",
     notes: Optional[list[str]] = None,
+    outputs: Optional[Sequence[str]] = None,
 ) -> Model: ...
 def prepare_points(
     points: _Array,
