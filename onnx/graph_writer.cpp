@@ -134,6 +134,7 @@ Part GraphWriter::as_row(const Part& part, const std::string& name) {
   Part result = part;
   result.name = add(name + ".row", {"avg_pool", {part.name}});
   result.rows = Rows::kFrame;
+  result.extent = {};
   return result;
 }
 

@@ -147,16 +147,15 @@ class Importer {
     check(!value.parts.empty(), "output \"", name, "\" is no tensor that the network computes");
     Call call(reading_, nowhere);
     std::string text;
+    bool usual = value.parts.size() == 1;
     for (std::size_t i = 0; i < value.parts.size(); ++i) {
       const std::string own = value.parts.size() == 1 ? name : name + "." + std::to_string(i);
       const Part part = plain(call, value.parts[i]);
       outputs_.emplace_back(part.name, own);
       extents_.push_back(part.extent);
       text += (text.empty() ? "" : ", ") + layout(own, part);
+      usual &= !part.is_image() || part.view == image_view(reading_.batch, part.channels, part.extent);
     }
-    const Part& only = value.parts.front();
-    const bool usual = value.parts.size() == 1 &&
-                       (!only.is_image() || only.view == image_view(reading_.batch, only.channels, only.extent));
     std::ostringstream note;
     note << "output \"" << name << "\" " << value.shape() << " is given as " << text;
     if (!usual) reading_.note(note.str());

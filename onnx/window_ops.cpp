@@ -138,6 +138,7 @@ Part over_all_pixels(const Call& call, const Part& image, const char* op) {
   Part row = image;
   row.name = call.graph().add(call.name(), {op, {image.name}});
   row.rows = Rows::kFrame;
+  row.extent = {};
   row.view = frame_view(call.reading.batch, image.channels, true);
   return row;
 }
@@ -155,6 +156,11 @@ void max_pool(Call& call) {
   ImageWindow window = window_of(call, pooling_kernel(call), image.extent);
   const Extent2d out = window.out(image.extent);
   const bool nonnegative = image.nonnegative;
+  if (window.pads.none() && Extent2d{window.kernel[0], window.kernel[1]} == image.extent) {
+    Part row = over_all_pixels(call, image, "max_pool");
+    row.nonnegative = nonnegative;
+    return call.give(std::move(row));
+  }
   call.expect(window.kernel[0] == window.kernel[1] && window.stride[0] == window.stride[1],
               "has a window that is no square, or moves in other steps along the two axes");
   call.expect(window.dilation == std::array<std::int64_t, 2>{1, 1}, "has a dilation");
