@@ -153,6 +153,23 @@ Constant read_tensor(const onnx_file::Tensor& tensor) {
       ", which is not read: float, double, float16, bfloat16, int8 to int64, uint8, uint16, bool are");
 }
 
+Constant take_tensor(onnx_file::Tensor& tensor) {
+  const Shape shape(tensor.dims().begin(), tensor.dims().end());
+  const std::optional<std::int64_t> count = product_of(shape);
+  if (tensor.data_type() == kFloat && tensor.data_location() == 0 && count && *count > 0 &&
+      tensor.raw_data().size() == static_cast<std::size_t>(*count) * sizeof(float)) {
+    const std::shared_ptr<std::string> bytes(tensor.release_raw_data());
+    return {Array(bytes->data(), shape, DType::kF32, Device::cpu(), bytes)};
+  }
+  Constant constant = read_tensor(tensor);
+  tensor.clear_raw_data();
+  tensor.clear_float_data();
+  tensor.clear_double_data();
+  tensor.clear_int32_data();
+  tensor.clear_int64_data();
+  return constant;
+}
+
 std::optional<std::int64_t> product_of(const Shape& shape) {
   constexpr std::int64_t kMost = std::int64_t{1} << 48;
   std::int64_t count = 1;

@@ -36,6 +36,9 @@ struct Constant {
 /// for data that is not what its shape says: memory stays within a few times that of the file.
 Constant read_tensor(const onnx_file::Tensor& tensor);
 
+/// The same, without a copy where the bytes are f32; the tensor has no data after it.
+Constant take_tensor(onnx_file::Tensor& tensor);
+
 /// Extents whose product fits; else, and for negative ones, none.
 std::optional<std::int64_t> product_of(const Shape& shape);
 

@@ -7,12 +7,18 @@
 namespace voxshift::onnx {
 namespace {
 
-/// [rows, columns] the other way round.
+/// [rows, columns] the other way round, in squares that stay in the cache.
 Array transposed_matrix(const Array& matrix) {
-  Array result({matrix.dim(1), matrix.dim(0)}, DType::kF32);
-  for (std::int64_t i = 0; i < matrix.dim(0); ++i)
-    for (std::int64_t k = 0; k < matrix.dim(1); ++k)
-      result.data<float>()[k * matrix.dim(0) + i] = matrix.data<float>()[i * matrix.dim(1) + k];
+  constexpr std::int64_t kSquare = 32;
+  const std::int64_t rows = matrix.dim(0), columns = matrix.dim(1);
+  Array result({columns, rows}, DType::kF32);
+  const float* from = matrix.data<float>();
+  float* to = result.data<float>();
+  for (std::int64_t row = 0; row < rows; row += kSquare)
+    for (std::int64_t column = 0; column < columns; column += kSquare)
+      for (std::int64_t i = row; i < std::min(row + kSquare, rows); ++i)
+        for (std::int64_t k = column; k < std::min(column + kSquare, columns); ++k)
+          to[k * rows + i] = from[i * columns + k];
   return result;
 }
 
@@ -33,11 +39,13 @@ std::vector<std::int64_t> places_in_image(const Axis& axis, Extent2d extent) {
 
 /// The columns of a matrix in another order: column i becomes places[i].
 Array reordered(const Array& matrix, const std::vector<std::int64_t>& places) {
+  if (std::ranges::is_sorted(places)) return matrix;
   Array result(matrix.shape(), DType::kF32);
   const std::int64_t columns = matrix.dim(1);
-  for (std::int64_t o = 0; o < matrix.dim(0); ++o)
-    for (std::int64_t i = 0; i < columns; ++i)
-      result.data<float>()[o * columns + places[static_cast<std::size_t>(i)]] = matrix.data<float>()[o * columns + i];
+  const float* from = matrix.data<float>();
+  float* to = result.data<float>();
+  for (std::int64_t o = 0; o < matrix.dim(0); ++o, from += columns, to += columns)
+    for (std::int64_t i = 0; i < columns; ++i) to[places[static_cast<std::size_t>(i)]] = from[i];
   return result;
 }
 

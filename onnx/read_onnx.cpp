@@ -200,9 +200,7 @@ namespace {
 void take_initializers(Reading& reading, onnx_file::Graph& graph) {
   for (onnx_file::Tensor& tensor : *graph.mutable_initializer()) {
     Value value;
-    value.constant = read_tensor(tensor);
-    tensor.clear_raw_data();
-    tensor.clear_float_data();
+    value.constant = take_tensor(tensor);
     check(reading.values.emplace(tensor.name(), std::move(value)).second, "two initializers are called \"",
           tensor.name(), "\"");
   }
