@@ -38,9 +38,9 @@ std::vector<std::string> source_names();
 /// then says which it is); IoError for a file that holds no tensors or is damaged.
 Conversion convert(const Checkpoint& checkpoint, const ConvertOptions& options = {});
 
-/// The same of a file: a checkpoint, or an ONNX network as read_onnx() reads it, told apart by content. ONNX networks have
-/// no layouts to choose from; preprocessing is that of the options, else that which write_onnx() noted, else none, and
-/// classes are numbered where there are no names. Throws as convert() and read_onnx() do.
+/// The same of a file: a checkpoint, or an ONNX network as read_onnx() reads it, told apart by content. ONNX networks
+/// have no layouts to choose from; preprocessing is that of the options, else that which write_onnx() noted, else none,
+/// and classes are numbered where there are no names. Throws as convert() and read_onnx() do.
 Conversion convert(const std::filesystem::path& path, const ConvertOptions& options = {});
 
 }  // namespace voxshift

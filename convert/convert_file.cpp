@@ -1,5 +1,7 @@
 #include <voxshift/convert/convert.h>
+#include <voxshift/convert/onnx_out.h>
 #include <voxshift/onnx/read_onnx.h>
+#include <voxshift/onnx/write_onnx.h>
 
 #include <sstream>
 
@@ -94,6 +96,19 @@ Conversion convert(const std::filesystem::path& path, const ConvertOptions& opti
   if (is_onnx(path)) return convert_onnx(path, options);
   check(options.outputs.empty(), "[convert] outputs are chosen of ONNX networks alone");
   return convert(Checkpoint::read(path), options);
+}
+
+void write_onnx(const Model& model, const std::filesystem::path& path) {
+  std::map<std::string, std::string> metadata;
+  Extent2d frame;
+  if (const std::optional<Profile> profile = model.own_profile()) {
+    metadata[kProfileKey] = to_text(*profile);
+    if (profile->frames) frame = {profile->frames->height, profile->frames->width};
+  }
+  std::string names;
+  for (const ClassInfo& info : model.classes()) names += info.name + "\n";
+  if (!names.empty()) metadata[kClassesKey] = names;
+  write_onnx(path, model.network(), frame, metadata);
 }
 
 }  // namespace voxshift

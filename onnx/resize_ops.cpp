@@ -17,7 +17,7 @@ struct Scaled {
 /// The pixel, in input pixels, that output `at` takes.
 double source_of(const Call& call, const std::string& mode, const Scaled& axis, std::int64_t at) {
   const auto x = static_cast<double>(at), in = static_cast<double>(axis.in), out = static_cast<double>(axis.out);
-  if (mode == "asymmetric") return x / axis.scale;
+  if (mode == "asymmetric") return axis.scale == out / in ? x * in / out : x / axis.scale;
   if (mode == "align_corners") return axis.out == 1 ? 0 : x * (in - 1) / (out - 1);
   if (mode == "pytorch_half_pixel" && axis.out == 1) return 0;
   call.expect(mode == "half_pixel" || mode == "pytorch_half_pixel", "has the coordinate_transformation_mode \"", mode,

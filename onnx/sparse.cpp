@@ -5,7 +5,7 @@
 namespace voxshift::onnx {
 namespace {
 
-constexpr int kInt32 = 6, kInt64 = 7;
+constexpr int kInt32Elements = 6, kInt64Elements = 7;
 
 bool is_grid(const Atom& atom) { return atom.kind >= Atom::Kind::kAxis0; }
 
@@ -157,7 +157,8 @@ void take_sparse_inputs(Reading& reading, const onnx_file::Graph& graph) {
       part.channels = channels;
       part.view = voxel_view(channels);
       value.parts.push_back(std::move(part));
-    } else if ((type.elem_type() == kInt32 || type.elem_type() == kInt64) && columns >= 2 && columns <= 5) {
+    } else if ((type.elem_type() == kInt32Elements || type.elem_type() == kInt64Elements) && columns >= 2 &&
+               columns <= 5) {
       value.coordinates.emplace();
       for (int column = 0; column < static_cast<int>(columns); ++column) value.coordinates->columns.push_back(column);
     } else {

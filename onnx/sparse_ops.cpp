@@ -15,7 +15,7 @@ using Extents = std::vector<std::int64_t>;
 PerAxis per_axis(const Extents& values) { return {values.begin(), values.end()}; }
 
 /// [Cout, k.., Cin] as [K, Cin, Cout].
-Array kernel_of(const Array& weight) {
+Array kernel_by_taps(const Array& weight) {
   const std::int64_t out = weight.dim(0), in = weight.shape().back(), taps = weight.count() / (out * in);
   Array kernel({taps, in, out}, DType::kF32);
   for (std::int64_t o = 0; o < out; ++o)
@@ -70,7 +70,8 @@ Part convolved(const Call& call, const Part& x, const Constant& weight, const Pa
   const std::int64_t out = weight.shape().front(), each = weight.shape().back();
   call.expect(groups >= 1 && each * groups == x.channels && out % groups == 0, "has ", groups, " groups and a weight ",
               weight.shape(), " for ", x.channels, " channels");
-  NewNode node{inverse ? "conv_transpose" : "conv", {x.name}, {call.tensor("weight", 1, kernel_of(weight.array))}, {}};
+  NewNode node{
+      inverse ? "conv_transpose" : "conv", {x.name}, {call.tensor("weight", 1, kernel_by_taps(weight.array))}, {}};
   node.attributes = {
       {"kernel_size", per_axis(pairs.kernel)}, {"dilation", per_axis(pairs.dilation)}, {"groups", groups}};
   if (!pairs.submanifold) {

@@ -18,7 +18,7 @@ std::vector<std::int64_t> channel_offsets(const Axis& axis) {
   return offsets;
 }
 
-std::vector<std::int64_t> combined(const std::vector<std::vector<std::int64_t>>& axes) {
+std::vector<std::int64_t> sums_of(const std::vector<std::vector<std::int64_t>>& axes) {
   std::vector<std::int64_t> all{0};
   for (const std::vector<std::int64_t>& axis : axes) {
     if (axis.size() == 1 && axis.front() == 0) continue;
@@ -129,7 +129,7 @@ std::optional<View> reshaped(const View& view, const Shape& shape) {
 std::vector<std::int64_t> channel_order(const View& view) {
   std::vector<std::vector<std::int64_t>> axes;
   for (const Axis& axis : view.axes) axes.push_back(channel_offsets(axis));
-  return combined(axes);
+  return sums_of(axes);
 }
 
 View with_channels_in_order(const View& view) {
@@ -156,7 +156,7 @@ std::vector<std::int64_t> channels_at(const View& view, std::size_t axis, const 
     for (const std::int64_t index : indices) kept.push_back(axes.back()[static_cast<std::size_t>(index)]);
     axes.back() = std::move(kept);
   }
-  return combined(axes);
+  return sums_of(axes);
 }
 
 }  // namespace voxshift::onnx
