@@ -1,10 +1,13 @@
 // `voxshift convert`.
 #include <voxshift/convert/convert.h>
+#include <voxshift/convert/onnx_out.h>
 #include <voxshift/files/read_bytes.h>
+#include <voxshift/onnx/read_onnx.h>
 
 #include <cstdio>
 #include <sstream>
 
+#include "checkpoint_info.h"
 #include "commands.h"
 #include "report.h"
 
@@ -30,8 +33,17 @@ std::vector<std::string> convertible_sources() { return source_names(); }
 int convert_checkpoint(const ConvertCommand& options) {
   ConvertOptions convert_options{options.from, options.arch, options.layout, {}, options.preprocess, options.outputs};
   if (!options.classes.empty()) convert_options.classes = read_class_names(options.classes);
-  const Conversion conversion = about(options.checkpoint, [&] { return convert(options.checkpoint, convert_options); });
-  conversion.model.save(options.out);
+  const bool to_onnx = options.out.extension() == ".onnx",
+             from_model = to_onnx && !is_checkpoint(options.checkpoint) && !is_onnx(options.checkpoint);
+  const Conversion conversion = about(options.checkpoint, [&] {
+    if (from_model) return Conversion{Model::load(options.checkpoint), "", {}, {}};
+    return convert(options.checkpoint, convert_options);
+  });
+  if (to_onnx) {
+    about(options.checkpoint, [&] { write_onnx(conversion.model, options.out); });
+  } else {
+    conversion.model.save(options.out);
+  }
   for (const std::string& line : conversion.report) std::printf("%s\n", line.c_str());
   for (const std::string& line : conversion.warnings) print_warning(line);
   std::printf("%s: %s, %.3f M parameters\n", options.out.c_str(), conversion.model.arch().c_str(),

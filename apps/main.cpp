@@ -110,7 +110,11 @@ void add_convert(CLI::App& app, ConvertCommand& options) {
       ->type_name("PROFILE");
   command.add_option("--outputs", options.outputs, "Of ONNX: values to give in place of the file's outputs")
       ->type_name("NAME");
-  command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("MODEL");
+  command
+      .add_option("-o,--out", options.out,
+                  "Model file to write (.safetensors), or of a model on frames an ONNX file (.onnx)")
+      ->required()
+      ->type_name("MODEL");
 }
 
 void add_recognize(CLI::App& app, RecognizeOptions& options) {

@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 #include <voxshift/convert/convert.h>
+#include <voxshift/convert/onnx_out.h>
 
 #include <memory>
 #include <optional>
@@ -49,6 +50,13 @@ void bind_convert(py::module_& m) {
   m.def("convert", &convert_checkpoint, "path"_a, "source"_a = "auto", "arch"_a = "", "layout"_a = "",
         "classes"_a = py::none(), "profile"_a = py::none(), "device"_a = "cpu", "threads"_a = py::none(),
         "dtype"_a = "auto", "notes"_a = py::none(), "outputs"_a = py::none(), kConvertDoc);
+  m.def(
+      "save_onnx",
+      [](const LoadedModel& model, const std::filesystem::path& path) {
+        const py::gil_scoped_release without_gil;
+        write_onnx(model.model(), path);
+      },
+      "model"_a, "path"_a, kSaveOnnxDoc);
 }
 
 }  // namespace voxshift::python

@@ -21,4 +21,11 @@ Every tensor has its place in the network, is left out for a reason, or is refus
 no network of the sources has, for missing ones, other shapes and a layout that shapes do not tell; OSError for a file
 that is damaged or holds no tensors; RuntimeError where the build has no converter.)";
 
+constexpr const char* kSaveOnnxDoc = R"(Writes a model on frames as an ONNX file of opset 13 (20 with gelu).
+
+Values are f32 [N, C, H, W], what was pooled over frames [N, C]. Preprocessing is not among the nodes: the input is what
+the network takes, normalised; the profile and the names of classes are metadata, which convert takes back. With a
+profile the file is for frames of its size, else of any. Raises ValueError, which names the node, for an op that ONNX has
+not, as temporal_shift, and for a model that does not take frames; OSError where the file cannot be written.)";
+
 }  // namespace voxshift::python

@@ -944,6 +944,7 @@ def convert(
     notes: Optional[list[str]] = None,
     outputs: Optional[Sequence[str]] = None,
 ) -> Model: ...
+def save_onnx(model: Model, path: _Path) -> None: ...
 def prepare_points(
     points: _Array,
     profile: _Profile,

@@ -178,3 +178,9 @@ def networks():
         "vgg": (nn.Sequential(nn.Conv2d(3, 4, 3, stride=4), nn.Flatten(), nn.Linear(4 * 4 * 5, 6), nn.BatchNorm1d(6), nn.Sigmoid()), wide),
     }
     return {name: (settled(module), size) for name, (module, size) in found.items()}
+
+
+def profile(size, mean=0.5, std=0.25):
+    """Preprocessing of frames of this size, as JSON has it."""
+    frames = {"height": size[0], "width": size[1], "resize": max(size), "mean": [mean] * 3, "std": [std] * 3, "segments": 1}
+    return {"name": "plain", "frames": frames}

@@ -55,3 +55,18 @@ def test_every_network_gives_what_torch_gives(tmp_path, name, opset):
     path = zoo.export(module, tmp_path / "net.onnx", size, opset=opset, output_names=names)
     model = vs.convert(path)
     expect_same(model, module, zoo.image(size), names)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "last"])
+def test_written_and_read_again_it_gives_the_same_bits(tmp_path, name):
+    module, size = NETWORKS[name]
+    model = vs.convert(zoo.export(module, tmp_path / "net.onnx", size))
+    vs.save_onnx(model, tmp_path / "again.onnx")
+    profile = tmp_path / "size.json"
+    profile.write_text(json.dumps(zoo.profile(size)))
+    again = vs.convert(tmp_path / "again.onnx", profile=str(profile))
+    x = zoo.image(size)
+    first, second = run(model, x), run(again, x)
+    assert first.keys() == second.keys() and len(first) >= 1
+    for key in first:
+        np.testing.assert_array_equal(features(first[key]), features(second[key]))
