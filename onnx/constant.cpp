@@ -23,10 +23,12 @@ enum Type {
   kBool = 9,
   kHalf = 10,
   kDouble = 11,
-  kUint32 = 12,
-  kUint64 = 13,
   kBfloat16 = 16
 };
+
+bool is_read(int type) {
+  return (type >= kFloat && type <= kInt64) || (type >= kBool && type <= kDouble) || type == kBfloat16;
+}
 
 constexpr double kMostWhole = 9007199254740992;  // 2^53: doubles hold all whole numbers below
 
@@ -109,6 +111,8 @@ Constant read_tensor(const onnx_file::Tensor& tensor) {
   const char* name = quoted.c_str();
   check(tensor.data_location() == 0, "tensor \"", name,
         "\" lies in another file: have the network saved as one file, without external data");
+  check(is_read(tensor.data_type()), "tensor \"", name, "\" is of data type ", tensor.data_type(),
+        ", which is not read: float, double, float16, bfloat16, int8 to int64, uint8, uint16 and bool are");
   const Shape shape(tensor.dims().begin(), tensor.dims().end());
   const std::optional<std::int64_t> count = product_of(shape);
   check(count.has_value(), "tensor \"", name, "\" has the impossible shape ", shape);
@@ -142,15 +146,9 @@ Constant read_tensor(const onnx_file::Tensor& tensor) {
       return read.operator()<std::uint16_t, std::int64_t>(tensor.int32_data(), DType::kI64);
     case kInt8:
       return read.operator()<std::int8_t, std::int64_t>(tensor.int32_data(), DType::kI64);
-    case kUint8:
-    case kBool:
-      return read.operator()<std::uint8_t, std::int64_t>(tensor.int32_data(), DType::kI64);
     default:
-      break;
+      return read.operator()<std::uint8_t, std::int64_t>(tensor.int32_data(), DType::kI64);  // kUint8, kBool
   }
-  throw InvalidArgument(
-      "tensor \"" + quoted + "\" is of data type " + std::to_string(tensor.data_type()) +
-      ", which is not read: float, double, float16, bfloat16, int8 to int64, uint8, uint16, bool are");
 }
 
 Constant take_tensor(onnx_file::Tensor& tensor) {
