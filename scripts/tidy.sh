@@ -17,6 +17,9 @@ else
 fi
 
 quietly tidy_configure cmake --preset cpu -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DCMAKE_UNITY_BUILD=OFF
+if grep -qF onnx_file.pb.cc build/tidy/compile_commands.json; then  # the headers that protobuf's compiler makes
+  quietly tidy_generate cmake --build build/tidy --target voxshift_onnx_messages
+fi
 
 # What is compiled of them. A header is seen through the first source that includes it.
 sources=()
