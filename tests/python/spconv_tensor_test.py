@@ -62,6 +62,13 @@ def test_rows_may_be_selected_and_indices_replaced(random):
     picked = x.select_by_index(torch.arange(0, len(x.indices), 2))
     assert torch.equal(picked.features, x.features[::2]) and torch.equal(picked.indices, x.indices[::2])
     layer = spconv.SubMConv3d(3, 3, 3)
+    keyed = spconv.SubMConv3d(3, 3, 3, indice_key="a")(x)
+    assert keyed.indice_dict and not keyed.select_by_index(torch.arange(3)).indice_dict
+    strided = spconv.SparseConv3d(3, 3, 3, 1, 1)
+    rows = len(strided(x).indices)
+    x.spatial_shape = [7, 6, 8]
+    assert strided(x).spatial_shape == [7, 6, 8] and len(strided(x).indices) > rows
+    x.spatial_shape = [6, 5, 7]
     x.indices = torch.flip(x.indices, [0])
     expected = layer(spconv.SparseConvTensor(x.features.flip(0), x.indices.flip(0), x.spatial_shape, 2))
     assert torch.equal(layer(x).features, expected.features.flip(0))
@@ -69,6 +76,10 @@ def test_rows_may_be_selected_and_indices_replaced(random):
     x.indices[:, 1] += 1
     x.spatial_shape = [7, 5, 7]
     assert torch.equal(layer(x).features, before.features)
+    flat = spconv.SparseConv3d(3, 3, (1, 1, 2))
+    assert flat(x).indices[:, 1].min() == x.indices[:, 1].min() > 0
+    x.indices[:, 1] -= 1
+    assert flat(x).indices[:, 1].min() == x.indices[:, 1].min()
 
 
 def test_sums(random):
@@ -77,6 +88,9 @@ def test_sums(random):
     y = conv(x)
     for total in (x + y, y + x, spconv.AddTable()([x, y]), spconv.AddTable()([y, x]), y + x.features):
         assert torch.equal(total.features, x.features + y.features) and total.indices is x.indices
+    z = y.replace_feature(y.features)
+    z.rows()  # on the cells, in the given order
+    assert torch.equal((y + z).features, 2 * y.features) and torch.equal((z + y).features, 2 * y.features)
     joined = spconv.JoinTable()([y, x, y])
     assert torch.equal(joined.features, torch.cat([y.features, x.features, y.features], 1))
     assert torch.equal(conv(x.replace_feature(x.features)).minus().features, -y.features)
@@ -167,6 +181,14 @@ def test_inference_folds_batch_norm_into_the_convolution(random, layer, bias, re
         torch.testing.assert_close(seq(x).features, seq.requires_grad_()(x).features)
         plain = norm(conv(x).features)
         torch.testing.assert_close(seq(x).features, torch.relu(plain) if relu else plain)
+
+
+def test_batch_norm_in_training_is_not_folded(random):
+    x = tensor_of(random)
+    conv, norm, other = spconv.SubMConv3d(3, 4, 3), nn.BatchNorm1d(4), nn.BatchNorm1d(4)
+    with torch.no_grad():
+        torch.testing.assert_close(spconv.SparseSequential(conv, norm)(x).features, other(conv(x).features))
+        torch.testing.assert_close(norm.running_mean, other.running_mean)
 
 
 def test_hooks_of_fused_modules_are_called(random):

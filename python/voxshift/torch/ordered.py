@@ -153,8 +153,6 @@ def _follow(wanted: _Seen, other: _Seen, permute) -> Tuple[_Seen, _Seen]:
     if wanted is None or (other is not None and other[0]._version != other[1] and wanted[0]._version == wanted[1]):
         wanted = permute(other[0])
         return _seen(wanted), _seen(other[0])
-    if wanted[0]._version != wanted[1]:
-        return _seen(wanted[0]), None
     return wanted, other
 
 
