@@ -206,6 +206,23 @@ def test_layers_after_pruning_and_with_a_shared_manager(random):
     check(up(y), truth, places, feats, up.kernel)
 
 
+def test_coordinates_that_are_no_multiples_of_their_stride(random):
+    places = scattered(random, 3)
+    x, feats = tensor(random, places, tensor_stride=2)
+    same = randomised(random, ME.MinkowskiConvolution(3, 3, kernel_size=3, dimension=3))
+    down = randomised(random, ME.MinkowskiConvolution(3, 3, kernel_size=3, stride=2, dimension=3))
+    up = randomised(random, ME.MinkowskiGenerativeConvolutionTranspose(3, 3, kernel_size=2, stride=2, dimension=3))
+    offsets = oracle.scaled(oracle.cube([3] * 3), [2] * 3)
+    check(same(x), oracle.convolved(places, feats, same.kernel, places, offsets), places, feats, same.kernel)
+    y = down(x)
+    truth = oracle.convolved(places, feats, down.kernel, places_of(y), offsets)
+    check(y, truth, oracle.rounded_down(places, [4] * 3), feats, down.kernel)
+    y = up(x)
+    offsets = oracle.cube([2] * 3)
+    made = oracle.generated(places, offsets)
+    check(y, oracle.transposed(places, feats, up.kernel, places_of(y), offsets), made, feats, up.kernel)
+
+
 @pytest.mark.parametrize("dims,size,stride,dilation", [(2, 3, 1, 2), (3, 3, 2, 1), (3, 2, 2, 1)])
 def test_channelwise(random, dims, size, stride, dilation):
     places = scattered(random, dims)
@@ -242,8 +259,6 @@ def test_refusals(random):
         ME.MinkowskiConvolution(3, 2, kernel_size=3)
     with pytest.raises(ValueError, match="kernel_size"):
         ME.MinkowskiConvolution(3, 2, dimension=3)
-    with pytest.raises(ValueError, match="multiples"):
-        ME.SparseTensor(torch.zeros(1, 1), torch.ones(1, 4, dtype=torch.int), tensor_stride=2)
     with pytest.raises(ValueError, match="come later"):
         ME.SparseTensor(torch.zeros(1, 1, device="meta"), torch.ones(1, 4, dtype=torch.int))
     with pytest.raises(ValueError, match="coordinates, or"):

@@ -42,6 +42,11 @@ class Layer:
         self.bias = None if bias is None else recording.derived(bias, bias.view(-1))
         self.manager, self.layout = x.coordinate_manager, layout_of(generator.window)
 
+    @property
+    def is_regular(self) -> bool:
+        """Whether the input's coordinates are multiples of its stride."""
+        return self.manager.is_regular(self.x.coordinate_map_key)
+
     def run(self, op: str, coordinates: vs.Coordinates, stride=None, weight=None) -> Voxels:
         """The library's op on the input's features, which lie on these coordinates."""
         return conv3d(
@@ -81,7 +86,7 @@ class Layer:
     def generate(self) -> SparseTensor:
         """Onto all coordinates that the window makes of the input's."""
         stride = strides_of(self.x, self.generator, True)
-        if len(self.generator.window) == self.layout.volume:
+        if len(self.generator.window) == self.layout.volume and self.is_regular:
             y = self.run("generative_conv_transpose", self.x._features.cells.coordinates)
             return self.result(self.manager.insert(stride, Cells.of(y.coordinates)), y.feats)
         return self.listed(self._made(stride, stride), transposed=True)
@@ -90,9 +95,8 @@ class Layer:
         """A convolution onto all coordinates that lie an offset away from the input's."""
         stride = strides_of(self.x, self.generator, False)
         window = self.generator.window
-        if self.generator.requires_strided_coordinates and self.generator.is_cube and not any(
-            n % 2 == 0 for n in self.generator.kernel_size
-        ):
+        is_symmetric = self.generator.is_cube and all(n % 2 for n in self.generator.kernel_size)
+        if is_symmetric and self.generator.requires_strided_coordinates and self.is_regular:
             # out = in - offset: the transposed window, whose offsets are the same ones.
             flipped = lay_out(self.weight, layout_of(tuple(tuple(-o for o in offset) for offset in window)))
             y = self.run("generative_conv_transpose", self.x._features.cells.coordinates, weight=flipped)

@@ -1,5 +1,6 @@
 """The coordinate maps that tensors of one network share."""
 
+import math
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -38,8 +39,8 @@ def unique_rows(coords: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
 class CoordinateManager:
     """Coordinate maps by key, of D = 1 to 4 dimensions.
 
-    Coordinates are multiples of their tensor stride, as MinkowskiEngine has them. Maps of a user keep the order of first
-    appearance, those that layers make are in lexicographic order.
+    Coordinates are multiples of their tensor stride, as MinkowskiEngine has them, unless a user gives others. Maps of a user
+    keep the order of first appearance, those that layers make are in lexicographic order.
     """
 
     def __init__(
@@ -64,7 +65,10 @@ class CoordinateManager:
         return self
 
     def cells(self, key: Key) -> Cells:
-        """The cells of a map, divided by the tensor stride. Raises ValueError where there is no such map."""
+        """The cells of a map, in units of their own stride, which is the tensor stride of those that are multiples of it.
+
+        Raises ValueError where there is no such map.
+        """
         found = self._maps.get(key.pair)
         if found is None:
             raise vs.InvalidArgument(f"[CoordinateManager] has no map of the {key}")
@@ -97,7 +101,7 @@ class CoordinateManager:
             raise vs.InvalidArgument(f"[CoordinateManager] expects [N, {self.D + 1}], found {list(places.shape)}")
         steps = np.array((1, *(max(step, 1) for step in stride)))
         if (places % steps).any():
-            raise vs.InvalidArgument(f"[CoordinateManager] coordinates expects multiples of the tensor stride {stride}")
+            steps = np.ones_like(steps)
         first, inverse = unique_rows(places)
         cells = Cells(torch.from_numpy((places[first] // steps).astype(np.int32)), [int(step) for step in steps[1:]])
         key = self.insert(stride, cells, string_id)
@@ -169,11 +173,15 @@ class CoordinateManager:
         in_stride, name = coordinate_map_key.pair
         key = Key([a * b for a, b in zip(in_stride, steps)], string_id or name)
         if key.pair not in self._maps:
-            coarse = strided(self.cells(coordinate_map_key).coordinates, steps)
-            same = all(step == 1 for step in steps)
-            self._maps[key.pair] = self.cells(coordinate_map_key) if same else Cells.of(coarse)
-            self._coarse[coordinate_map_key.pair, key.pair] = coarse
+            cells = self.cells(coordinate_map_key)
+            unit = cells.coordinates.stride
+            coarse = strided(cells.coordinates, [b // a for a, b in zip(unit, key.get_tensor_stride())])
+            self._maps[key.pair] = cells if coarse is cells.coordinates else Cells.of(coarse)
         return key
+
+    def is_regular(self, key: Key) -> bool:
+        """Whether the coordinates are multiples of the tensor stride."""
+        return self.cells(key).coordinates.stride == key.pair[0]
 
     def coarse(self, fine_key: Key, coarse_key: Key) -> Optional[vs.Coordinates]:
         """Where one map holds what the other one's cells round down to: its coordinates, made of the other's."""
@@ -184,7 +192,9 @@ class CoordinateManager:
 
     def _find_coarse(self, fine_key, coarse_key):
         fine, coarse = fine_key.get_tensor_stride(), coarse_key.get_tensor_stride()
-        if not all(a and b % a == 0 and b for a, b in zip(fine, coarse)):
+        if not (self.is_regular(fine_key) and self.is_regular(coarse_key)):
+            return None
+        if any(b % a for a, b in zip(fine, coarse)):
             return None
         made = strided(self.cells(fine_key).coordinates, [b // a for a, b in zip(fine, coarse)])
         return made if made.same_coordinates(self.cells(coarse_key).coordinates) else None
@@ -222,7 +232,8 @@ class CoordinateManager:
     def get_coordinates(self, coords_key_or_tensor_strides: Any) -> torch.Tensor:
         """int32 [N, 1 + D], multiples of the tensor stride, in the user's order."""
         key = self._get_coordinate_map_key(coords_key_or_tensor_strides)
-        return self.cells(key).coords * torch.tensor((1, *key.get_tensor_stride()), dtype=torch.int)
+        cells = self.cells(key)
+        return cells.coords * torch.tensor((1, *cells.coordinates.stride), dtype=torch.int)
 
     def get_coordinate_map_keys(self, tensor_stride: StrideType) -> List[Key]:
         stride = tuple(convert_to_int_list(tensor_stride, self.D))
@@ -295,7 +306,8 @@ class CoordinateManager:
         """Sets out_key to a new map of all coordinates; per map the rows (of it, of the union), int64 [2, N]."""
         strides = [key.get_tensor_stride() for key in in_keys]
         stride = [min(steps) for steps in zip(*strides)]
-        steps = np.array((1, *(max(step, 1) for step in stride)))
+        units = list(zip(*(self.cells(key).coordinates.stride for key in in_keys)))
+        steps = np.array((1, *(math.gcd(*unit) for unit in units)))
         every = [full(self.cells(key).coordinates) // steps for key in in_keys]
         cells = Cells.of(vs.Coordinates(np.concatenate(every).astype(np.int32), [int(step) for step in steps[1:]]))
         out_key.set_key(*self.insert(stride, cells, "merge").get_key())
@@ -316,13 +328,13 @@ class CoordinateManager:
         """int64 rows in lexicographic order, -1 for none, and float32 weights, both [N, 2^D], last axis fastest."""
         cells = self.cells(key).coordinates
         place = samples.detach().numpy()
-        step = np.array(cells.stride, place.dtype)
+        step = np.array([max(step, 1) for step in key.get_tensor_stride()], place.dtype)
         low = np.floor(place[:, 1:] / step)
         part = place[:, 1:] / step - low
         bits = (np.arange(2**self.D)[:, None] >> np.arange(self.D - 1, -1, -1)) & 1
         queries = np.empty((len(place), len(bits), self.D + 1), np.int32)
         queries[..., 0] = np.round(place[:, :1])
-        queries[..., 1:] = low[:, None] + bits
+        queries[..., 1:] = (low[:, None] + bits) * step / cells.stride
         rows = cells.find(queries.reshape(-1, self.D + 1)).reshape(len(place), -1)
         weights = np.where(bits, part[:, None], 1 - part[:, None]).prod(axis=2)
         return torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(weights.astype(place.dtype))
