@@ -98,9 +98,7 @@ std::int64_t Domains::rows_of_image(int domain) const {
 
 bool Domains::lead_to(int fine, int coarse) const {
   int above = coarse;
-  while (above != fine && (*this)[above].kind == DomainKind::kCoarser &&
-         (*this)[above].window.semantics == Semantics::kFloor)
-    above = (*this)[above].parent;
+  while (above != fine && (*this)[above].kind == DomainKind::kCoarser) above = (*this)[above].parent;
   return above == fine && coarse != fine;
 }
 

@@ -88,7 +88,7 @@ class Domains {
   /// Rows of a domain that belong to one image; one of what was pooled over it.
   std::int64_t rows_of_image(int domain) const;
 
-  /// Whether strided kFloor convolutions lead from the voxels `fine` to the voxels `coarse`.
+  /// Whether strided convolutions lead from the voxels `fine` to the voxels `coarse`.
   bool lead_to(int fine, int coarse) const;
 
  private:

@@ -97,7 +97,9 @@ def test_unions_equal_sums_of_sparse_tensors(dims):
 
     def sparse(coords, features):
         size = (BATCHES, *(SIDE + 2,) * dims, 4)
-        return torch.sparse_coo_tensor(torch.from_numpy(np.array(coords)).T.long(), torch.from_numpy(np.array(features)), size)
+        return torch.sparse_coo_tensor(
+            torch.from_numpy(np.array(coords)).T.long(), torch.from_numpy(np.array(features)), size
+        )
 
     made, made_coords = outputs["made"]
     expected = (sparse(made_coords, made) + sparse(x.coords, x.features)).coalesce()
@@ -217,3 +219,31 @@ def test_modules_that_generate_voxels_become_models():
     model = vst.to_model(module, example)
     assert [n["op"] for n in model.graph["nodes"]] == ["conv", "generative_conv_transpose", "conv"]
     np.testing.assert_allclose(model.forward(x), module(example).feats.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_voxels_of_bounded_convolutions_at_finer_ones_and_back(random):
+    """A voxel at the far end of an odd extent lies in no coarser one."""
+    coords = np.unique(np.vstack([random.integers((0, 0, 0, 0), (2, 5, 7, 9), (150, 4)), (1, 4, 6, 8)]), axis=0).astype(
+        np.int32
+    )
+    x = vs.SparseTensor(coords, random.standard_normal((len(coords), 3)).astype(np.float32), shape=(5, 7, 9))
+    window = {"kernel_size": [2, 2, 2], "stride": [2, 2, 2], "semantics": "bounded"}
+    weight = random.standard_normal((8, 3, 3)).astype(np.float32)
+    nodes = [
+        {"name": "down", "op": "conv", "inputs": ["input"], "parameters": {"weight": "w"}, **window},
+        {"name": "points", "op": "devoxelize", "inputs": ["down", "input"]},
+        {"name": "back", "op": "voxelize", "inputs": ["points", "down"]},
+    ]
+    graph = {"input": "voxels", "dims": 3, "in_channels": 3, "nodes": nodes, "outputs": ["points", "back"]}
+    found = vs.Model.from_graph(graph, {"w": weight}, None, 0).run(x)
+    down = vs.conv(x, weight, **window)
+    assert down.coords[:, 1:].max(0).tolist() == [1, 2, 3]
+    points = vs.interpolate(down.feats, vs.trilinear(down.coordinates, coords.astype(np.float32)))
+    np.testing.assert_allclose(found["points"][0], points, atol=1e-5)
+    parents = [np.flatnonzero((down.coords == np.concatenate([row[:1], row[1:] // 2])).all(1)) for row in coords]
+    sums, counts = np.zeros_like(down.feats), np.zeros(len(down.feats))
+    for row, parent in enumerate(parents):
+        sums[parent] += points[row]
+        counts[parent] += 1
+    np.testing.assert_allclose(found["back"][0], sums / np.maximum(counts, 1)[:, None], atol=1e-5)
+    assert any(len(parent) == 0 for parent in parents)
