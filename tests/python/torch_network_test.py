@@ -342,15 +342,15 @@ def changed_unseen(y):
 
 
 REFUSED = {
-    "tanh": lambda y: y.with_feats(torch.tanh(y.feats)),
-    "mul": lambda y: y.with_feats(2 * y.feats + y.feats),
+    "erf": lambda y: y.with_feats(torch.erf(y.feats)),
+    r"mul \(with constants that differ": lambda y: y.with_feats(y.feats * torch.arange(len(y))[:, None]),
     "exp_": lambda y: y.with_feats(y.feats.exp_()),
     "changed in place": lambda y: y.feats.__setitem__(0, 1.0) or y,
-    "max_pool": vst.max_pool,
-    "global_avg_pool": vst.global_avg_pool,
+    "sort": lambda y: y.with_feats(torch.sort(y.feats, 0)[0]),
+    "interpolate": lambda y: y.with_feats(vst.devoxelize(y, y.coords.float()[:, :4])),
     "batch_norm in training mode": lambda y: vst.BatchNorm(5).train()(y),
     "no operation of the network": lambda y: y.with_feats(torch.zeros(len(y), 5)),
-    "weight of linear": lambda y: y.with_feats(vst.linear(y.feats, torch.ones(5, 5))),
+    "weight .*of its input": lambda y: y.with_feats(vst.linear(y.feats, y.feats[:5])),
     "gives str": lambda y: "logits",
     "other logits": changed_unseen,
 }

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's 
 
 import voxshift as vs  # noqa: E402
 import voxshift.torch as vst  # noqa: E402
-from voxshift.torch import recording  # noqa: E402
+from voxshift.torch.recording.record import record  # noqa: E402
 from voxshift.torch.ordered import Cells, Features  # noqa: E402
 
 
@@ -86,7 +86,7 @@ def test_a_recording_takes_both_orders_for_one_value(random):
 
     order = scattered(random, 3)
     x = vst.SparseTensor(torch.from_numpy(random.random((len(order), 2), np.float32)), order)
-    graph, _, _ = recording.record(Doubled(), x)
+    graph = record(Doubled(), x, "save").graph
     assert [node["op"] for node in graph["nodes"]] == ["conv", "add"]
 
 

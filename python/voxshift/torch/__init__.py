@@ -11,6 +11,7 @@ except ImportError as error:
 
 from voxshift.torch import convolutions, elementwise, images, per_cloud, point_sets, selection  # noqa: F401  gradients
 from voxshift.torch.detection import anchor_targets, center_targets, detection_loss
+from voxshift.torch.export import export
 from voxshift.torch.functional import batch_norm, conv3d, linear
 from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, LeakyReLU, Linear, ReLU, SubMConv3d
 from voxshift.torch.network import SPVCNN, MinkUNet, Network, TSMMobileNetV2, load, save, to_model
@@ -58,6 +59,7 @@ __all__ = [
     "conv3d",
     "detection_loss",
     "devoxelize",
+    "export",
     "global_avg_pool",
     "global_max_pool",
     "global_sum_pool",

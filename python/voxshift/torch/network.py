@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 import voxshift as vs
-from voxshift.torch import functional, recording, video
+from voxshift.torch import functional, video
 from voxshift.torch.clouds import Clouds
+from voxshift.torch.export import recorded_model, to_model_of
 from voxshift.torch.convolutions import refinement
 from voxshift.torch.gradients import OPS, gradient_of
 from voxshift.torch.library import Library
@@ -265,9 +266,8 @@ def to_model(
     """The voxshift.Model of a Network with its present weights, or of any module that is made of operators it has.
 
     A module that is no Network is run once, in evaluation mode, on `example`, a SparseTensor, and what it does is written
-    down: this package's operators, and torch's relu, relu6, leaky_relu, sigmoid, +, cat and slices of channels, linear and
-    batch_norm on features. Its own control flow is not. Tensors have the names of state_dict, values those of the modules.
-    The model is checked to give the module's logits on the example.
+    down, as export has it. Its own control flow is not. Tensors have the names of state_dict, values those of the modules.
+    The model is checked to give the module's logits on the example; export checks more, and takes more than one tensor.
 
     classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the order of the logits. profile:
     preprocessing, a known name, the path of a JSON file, or a dict like Model.profile. Unless given they are the Network's
@@ -277,13 +277,8 @@ def to_model(
     if not isinstance(module, Network):
         if not isinstance(example, SparseTensor):
             raise vs.InvalidArgument("[save] a module that is no Network needs example=, a SparseTensor")
-        return recording.recorded_model(module, example, classes, profile)
-    model = module.to_model()
-    if classes is None and profile is None:
-        return model
-    return vs.Model.from_graph(
-        model.graph, model.parameters(), profile or model.profile, classes or model.classes, model.arch
-    )
+        return recorded_model(module, example, classes, profile)
+    return to_model_of(module, classes, profile)
 
 
 def save(

@@ -59,7 +59,9 @@ def interpolate(feats: torch.Tensor, interpolation: vs.Interpolation) -> torch.T
 
     interpolation: of voxshift.trilinear or three_nearest. Raises ValueError for other shapes or dtypes.
     """
-    return _Interpolate.apply(feats, interpolation)
+    out = _Interpolate.apply(feats, interpolation)
+    recording.refuse("interpolate", out)
+    return out
 
 
 def gather(feats: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
@@ -75,7 +77,9 @@ def voxelize_features(
     inverse: int32 or int64 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or "sum". A voxel without
     points gets 0; among equal maxima the first has the gradient. Raises ValueError for other shapes, dtypes or voxels.
     """
-    return _VoxelizeFeatures.apply(feats, inverse, voxels, reduce)
+    out = _VoxelizeFeatures.apply(feats, inverse, voxels, reduce)
+    recording.refuse("voxelize_features", out)
+    return out
 
 
 def _cells(x: SparseTensor) -> np.ndarray:

@@ -7,7 +7,7 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
-from voxshift.torch.functional import Axes, array, tensor_of
+from voxshift.torch.functional import Axes, array, per_axis, tensor_of
 from voxshift.torch.gradients import gradient
 from voxshift.torch.sparse_tensor import SparseTensor
 
@@ -21,6 +21,7 @@ _GLOBAL_POOLS = {
     "global_avg_pool": (vs.global_avg_pool, vs.global_avg_pool_backward),
     "global_sum_pool": (vs.global_sum_pool, vs.global_sum_pool_backward),
 }
+_REDUCE = {"max_pool": "max", "avg_pool": "mean", "sum_pool": "sum"}
 
 
 class _Pool(Function):
@@ -61,13 +62,14 @@ def _pool(op, x, kernel_size, stride, dilation, padding, semantics):
         "semantics": semantics,
     }
     feats, coordinates = _Pool.apply(x.feats, x.coordinates, op, options)
-    recording.refuse(op, feats)
+    axes = {key: value if key == "semantics" else per_axis(value, x.coordinates.dims) for key, value in options.items()}
+    recording.note("pool", (x.feats,), feats, reduce=_REDUCE[op], **axes)
     return x.on(coordinates, feats)
 
 
 @gradient("pool", of="voxels")
 def _pool_of_graph(x, reduce, **window):
-    return _pool({"max": "max_pool", "mean": "avg_pool", "sum": "sum_pool"}[reduce], x, **window)
+    return _pool(next(op for op, how in _REDUCE.items() if how == reduce), x, **window)
 
 
 def max_pool(
@@ -112,7 +114,7 @@ def sum_pool(
 
 def _global_pool(op, x):
     feats = _GlobalPool.apply(x.feats, x.coordinates, op)
-    recording.refuse(op, feats)
+    recording.note(op.removeprefix("global_"), (x.feats,), feats)
     return feats
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
+from voxshift.torch import recording
 from voxshift.torch.functional import Axes, array
 from voxshift.torch.functional import cat as cat_features
 
@@ -46,11 +47,13 @@ class SparseTensor:
         if not torch.equal(self.inverse, identity):
             order = torch.empty_like(self.inverse)
             order[self.inverse] = identity
-            feats = feats[order]
+            feats = recording.same(feats, feats[order], order)
+        recording.placed(feats, self.coordinates)
         self.feats = feats
 
     @classmethod
     def _of(cls, coordinates, feats):
+        recording.placed(feats, coordinates)
         x = cls.__new__(cls)
         x.coordinates, x.feats, x.inverse = coordinates, feats, torch.empty(0, dtype=torch.long)
         return x

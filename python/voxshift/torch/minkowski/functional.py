@@ -9,7 +9,7 @@ from voxshift.torch.minkowski.tensor import Tensor
 
 
 def _of_features(name: str):
-    function = getattr(F, name)
+    function = getattr(torch if name in ("tanh", "sigmoid") else F, name)  # those of nn.functional warn of their age
 
     def apply(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return input.with_rows(function(input.rows(), *args, **kwargs))

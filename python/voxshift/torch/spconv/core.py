@@ -318,11 +318,7 @@ class SparseConvTensor:
         out = out.reshape(self.batch_size, *self.spatial_shape, channels)
         if channels_first:
             out = out.movedim(-1, 1).contiguous()
-        if channels_first and len(self.spatial_shape) == 3:
-            recording.note("bird_eye_view", (feats,), out, shape=self.spatial_shape, axis=0)
-        else:
-            recording.refuse("dense", out)
-        return out
+        return recording.dense(feats, out, channels_last=not channels_first)
 
     def _added(self, other):
         if isinstance(other, SparseConvTensor):

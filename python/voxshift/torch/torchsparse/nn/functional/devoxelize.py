@@ -3,6 +3,7 @@
 import torch
 from torch.nn.functional import embedding_bag
 
+from voxshift.torch import recording
 from voxshift.torch.torchsparse.rules import rules
 
 
@@ -33,4 +34,6 @@ def spdevoxelize(feats: torch.Tensor, coords: torch.Tensor, weights: torch.Tenso
     if not len(feats):
         return feats.new_zeros((len(rows), feats.shape[1])) + feats.sum()
     weights = torch.where(present, weights.to(feats.dtype), torch.zeros((), dtype=feats.dtype))
-    return embedding_bag(rows.clamp(min=0), feats, mode="sum", per_sample_weights=weights)
+    out = embedding_bag(rows.clamp(min=0), feats, mode="sum", per_sample_weights=weights)
+    recording.interpolated(feats, out)
+    return out

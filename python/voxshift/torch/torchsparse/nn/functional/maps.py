@@ -50,7 +50,8 @@ class FittingMap:
         """The coarse voxels."""
         if self.coarse is None:
             ones = Features(self.fine, sorted=torch.zeros((len(self.fine), 1)))
-            self.forward(ones, torch.zeros((len(self._layout.places), 1, 1)), None, LaidOut())
+            with recording.paused():
+                self.forward(ones, torch.zeros((len(self._layout.places), 1, 1)), None, LaidOut())
         return self.coarse
 
     def forward(self, x: Features, weight: torch.Tensor, bias, laid_out: LaidOut) -> Features:

@@ -1,0 +1,96 @@
+"""Modules of any composition as graphs: one run on an example writes down what happens.
+
+Functions of this package tell what they did by `note`. Plain torch functions on what was noted are seen too, those
+that graphs have ops for; the result of any other is remembered as made by it, and using it is an error.
+"""
+
+from contextlib import contextmanager
+from typing import Any, Iterator, Optional, Sequence, Union
+
+import torch
+
+from voxshift.torch.recording import moves
+
+_recorder = None  # the Recorder of the recording that is under way
+
+
+def note(
+    op: str, inputs: Sequence[Union[torch.Tensor, str]], output: Optional[torch.Tensor] = None, **named: Any
+) -> Optional[str]:
+    """Tells a recording, if there is one, that `output` is the value of a node of the graph; gives the node's name.
+
+    inputs: tensors that were noted, or names. named: the op's tensors by role, parameters and buffers of the module
+    or None for one that is not used, and its attributes. An op that graphs have not is refused.
+    """
+    return _recorder.note(op, inputs, output, named) if _recorder else None
+
+
+def refuse(op: str, output: torch.Tensor) -> None:
+    """Tells a recording that no node of a graph can give `output`."""
+    if _recorder:
+        _recorder.taint(op, output)
+
+
+def same(x: torch.Tensor, out: torch.Tensor, rows: Optional[torch.Tensor] = None) -> torch.Tensor:
+    """Tells a recording that `out` holds the rows of x, in this or another order, so that both are one value; gives
+    out.
+
+    Ops of a graph know rows by their coordinates, in the library's order; what keeps its user's order says so by
+    this. rows: int64 [N], out[i] = x[rows[i]]; None where the order is the same.
+    """
+    if _recorder:
+        _recorder.same(x, out, rows)
+    return out
+
+
+def derived(parameter: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Tells a recording that `tensor` is the module's parameter or buffer in the layout that graphs have; gives tensor.
+
+    The file then holds the tensor's numbers under the parameter's name.
+    """
+    if _recorder:
+        _recorder.derived(parameter, tensor)
+    return tensor
+
+
+def placed(feats: torch.Tensor, coordinates: Any) -> None:
+    """Tells a recording that rows of features lie at voxshift.Coordinates, in their order."""
+    if _recorder:
+        _recorder.placed(feats, coordinates)
+
+
+def dense(feats: torch.Tensor, out: torch.Tensor, channels_last: bool = False) -> torch.Tensor:
+    """Tells a recording that `out`, [B, C, X, Y, ..], or [B, X, Y, .., C], is the dense form of features of voxels, 0
+    elsewhere; gives out.
+    """
+    if _recorder:
+        _recorder.dense(feats, out, channels_last)
+    return out
+
+
+def pooled(src: torch.Tensor, out: torch.Tensor, index: torch.Tensor, dim: int, how: str) -> None:
+    """Tells a recording that `out` has the rows of src with the same index reduced: "mean", "sum", "max" or "min"."""
+    if _recorder:
+        moves.pooled(_recorder, src, out, index, dim, how)
+
+
+def interpolated(feats: torch.Tensor, out: torch.Tensor) -> None:
+    """Tells a recording that `out` has trilinear mixtures of features of voxels, at other voxels."""
+    if _recorder:
+        moves.interpolated(_recorder, feats, out)
+
+
+@contextmanager
+def paused() -> Iterator[None]:
+    """Has nothing told within the context: for what is computed beside the network."""
+    global _recorder
+    kept, _recorder = _recorder, None
+    try:
+        yield
+    finally:
+        _recorder = kept
+
+
+def is_under_way() -> bool:
+    """Whether a recording sees what happens now."""
+    return _recorder is not None

@@ -1,0 +1,176 @@
+"""torch_scatter's functions that model code uses, in plain torch: for compat()."""
+
+import warnings
+from typing import Optional, Tuple
+
+import torch
+
+from voxshift.torch import recording
+
+
+def broadcast(src: torch.Tensor, other: torch.Tensor, dim: int) -> torch.Tensor:
+    """An index of fewer dimensions, spread over other's."""
+    dim = dim % other.dim()
+    if src.dim() == 1:
+        src = src.reshape([-1 if i == dim else 1 for i in range(other.dim())])
+    while src.dim() < other.dim():
+        src = src.unsqueeze(-1)
+    return src.expand(other.shape)
+
+
+def _spread(src, index, dim, out, dim_size):
+    """(index like src, shape of the result)."""
+    index = broadcast(index, src, dim)
+    shape = list(src.shape)
+    if out is not None:
+        shape = list(out.shape)
+    elif dim_size is not None:
+        shape[dim] = dim_size
+    else:
+        shape[dim] = int(index.max()) + 1 if index.numel() else 0
+    return index, shape
+
+
+def scatter_sum(
+    src: torch.Tensor,
+    index: torch.Tensor,
+    dim: int = -1,
+    out: Optional[torch.Tensor] = None,
+    dim_size: Optional[int] = None,
+) -> torch.Tensor:
+    """The sums of src by index along a dimension, added to out where it is given."""
+    spread, shape = _spread(src, index, dim, out, dim_size)
+    start = src.new_zeros(shape) if out is None else out
+    result = start.scatter_add(dim, spread, src)
+    if out is not None:
+        out.copy_(result)
+        return out
+    recording.pooled(src, result, index, dim, "sum")
+    return result
+
+
+scatter_add = scatter_sum
+
+
+def scatter_mean(
+    src: torch.Tensor,
+    index: torch.Tensor,
+    dim: int = -1,
+    out: Optional[torch.Tensor] = None,
+    dim_size: Optional[int] = None,
+) -> torch.Tensor:
+    """The means of src by index along a dimension; 0 where there is none."""
+    spread, shape = _spread(src, index, dim, out, dim_size)
+    total = (src.new_zeros(shape) if out is None else out).scatter_add(dim, spread, src)
+    count = src.new_zeros(shape).scatter_add(dim, spread, torch.ones_like(src)).clamp(min=1)
+    result = total / count if src.is_floating_point() else torch.div(total, count, rounding_mode="floor")
+    if out is not None:
+        out.copy_(result)
+        return out
+    recording.pooled(src, result, index, dim, "mean")
+    return result
+
+
+def _reduced(start, dim, index, src, how):
+    with warnings.catch_warnings():  # that torch 1.13 may still change it
+        warnings.simplefilter("ignore")
+        return start.scatter_reduce(dim, index, src, how, include_self=False)
+
+
+def _extreme(src, index, dim, out, dim_size, how):
+    spread, shape = _spread(src, index, dim, out, dim_size)
+    dim = dim % src.dim()
+    best = _reduced(src.detach().new_zeros(shape), dim, spread, src.detach(), how)
+    last = src.shape[dim]
+    place = torch.arange(last).reshape([-1 if i == dim else 1 for i in range(src.dim())]).expand(src.shape)
+    place = torch.where(src.detach() == best.gather(dim, spread), place, torch.full_like(place, last))
+    first = _reduced(torch.full(shape, last, dtype=torch.long), dim, spread, place, "amin")
+    padded = torch.cat([src, src.new_zeros([1 if i == dim else n for i, n in enumerate(src.shape)])], dim)
+    result = padded.gather(dim, first)
+    if out is None:
+        recording.pooled(src, result, index, dim, "max" if how == "amax" else "min")
+        return result, first
+    is_better = (first < last) & ((result > out) if how == "amax" else (result < out))
+    out.copy_(torch.where(is_better, result, out))
+    return out, torch.where(is_better, first, torch.full_like(first, last))
+
+
+def scatter_max(
+    src: torch.Tensor,
+    index: torch.Tensor,
+    dim: int = -1,
+    out: Optional[torch.Tensor] = None,
+    dim_size: Optional[int] = None,
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """(maxima of src by index, 0 where there is none; the first place of each, the dimension's size where there is
+    none).
+    """
+    return _extreme(src, index, dim, out, dim_size, "amax")
+
+
+def scatter_min(
+    src: torch.Tensor,
+    index: torch.Tensor,
+    dim: int = -1,
+    out: Optional[torch.Tensor] = None,
+    dim_size: Optional[int] = None,
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """As scatter_max, the minima."""
+    return _extreme(src, index, dim, out, dim_size, "amin")
+
+
+def scatter(
+    src: torch.Tensor,
+    index: torch.Tensor,
+    dim: int = -1,
+    out: Optional[torch.Tensor] = None,
+    dim_size: Optional[int] = None,
+    reduce: str = "sum",
+) -> torch.Tensor:
+    """One of the others by name: "sum" or "add", "mean", "max", "min"."""
+    if reduce in ("max", "min"):
+        return (scatter_max if reduce == "max" else scatter_min)(src, index, dim, out, dim_size)[0]
+    functions = {"sum": scatter_sum, "add": scatter_sum, "mean": scatter_mean}
+    if reduce not in functions:
+        raise ValueError(f"[torch_scatter] reduce expects sum, add, mean, max or min, found {reduce!r}")
+    return functions[reduce](src, index, dim, out, dim_size)
+
+
+def segment_csr(
+    src: torch.Tensor, indptr: torch.Tensor, out: Optional[torch.Tensor] = None, reduce: str = "sum"
+) -> torch.Tensor:
+    """src reduced over rows [indptr[i], indptr[i + 1]) of its first dimension."""
+    if indptr.dim() != 1:
+        raise ValueError(f"[torch_scatter] indptr expects one dimension, found {list(indptr.shape)}")
+    counts = indptr[1:] - indptr[:-1]
+    index = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    first, last = (int(indptr[0]), int(indptr[-1])) if len(indptr) else (0, 0)
+    part = src if (first, last) == (0, len(src)) else src[first:last]
+    return scatter(part, index, 0, out, len(counts), reduce)
+
+
+def segment_coo(
+    src: torch.Tensor,
+    index: torch.Tensor,
+    out: Optional[torch.Tensor] = None,
+    dim_size: Optional[int] = None,
+    reduce: str = "sum",
+) -> torch.Tensor:
+    """scatter along the last dimension of the index, which ascends."""
+    return scatter(src, index, index.dim() - 1, out, dim_size, reduce)
+
+
+def gather_csr(src: torch.Tensor, indptr: torch.Tensor) -> torch.Tensor:
+    """Row i of src at [indptr[i], indptr[i + 1])."""
+    index = torch.repeat_interleave(torch.arange(len(indptr) - 1), indptr[1:] - indptr[:-1])
+    return src[index]
+
+
+def scatter_softmax(
+    src: torch.Tensor, index: torch.Tensor, dim: int = -1, dim_size: Optional[int] = None
+) -> torch.Tensor:
+    """Softmax of src over the elements of the same index."""
+    spread = broadcast(index, src, dim)
+    largest = scatter_max(src.detach(), index, dim, None, dim_size)[0].gather(dim, spread)
+    values = (src - largest).exp()
+    return values / scatter_sum(values, index, dim, None, dim_size).gather(dim, spread)
