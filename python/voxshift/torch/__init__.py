@@ -9,6 +9,7 @@ try:
 except ImportError as error:
     raise ImportError("voxshift.torch needs PyTorch: pip install torch, or Debian's python3-torch") from error
 
+from voxshift.torch.compat import compat
 from voxshift.torch import convolutions, elementwise, images, per_cloud, point_sets, selection  # noqa: F401  gradients
 from voxshift.torch.detection import anchor_targets, center_targets, detection_loss
 from voxshift.torch.export import export
@@ -55,6 +56,7 @@ __all__ = [
     "batch_norm",
     "cat",
     "center_targets",
+    "compat",
     "conv2d",
     "conv3d",
     "detection_loss",
