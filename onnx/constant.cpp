@@ -6,7 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <type_traits>
 
 namespace voxshift::onnx {
 namespace {
@@ -32,8 +32,11 @@ bool is_read(int type) {
 
 constexpr double kMostWhole = 9007199254740992;  // 2^53: doubles hold all whole numbers below
 
-template <class Repeated>
-using Element = typename Repeated::value_type;
+/// A number as the wider type; of bytes with a sign, too, which are no characters here.
+template <class To, class From>
+To widened(From value) {
+  return static_cast<To>(static_cast<std::conditional_t<sizeof(From) == 1, std::int32_t, From>>(value));
+}
 
 /// The stored numbers as `To`: `From` each in the bytes, else one per entry of the field.
 template <class From, class To, class Field>
@@ -50,7 +53,7 @@ void copy_numbers(const onnx_file::Tensor& tensor, const Field& field, const cha
     for (std::size_t i = 0; i < count; ++i) {
       From value;
       std::memcpy(&value, bytes.data() + i * sizeof(From), sizeof(From));
-      to[i] = static_cast<To>(value);
+      to[i] = widened<To>(value);
     }
   } else {
     for (std::size_t i = 0; i < count; ++i) to[i] = static_cast<To>(field.Get(static_cast<int>(i)));

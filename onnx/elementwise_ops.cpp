@@ -1,7 +1,9 @@
 // Functions of a number, sums, products, softmax.
 #include <voxshift/onnx/operands.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 namespace voxshift::onnx {

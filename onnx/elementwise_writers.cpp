@@ -2,6 +2,7 @@
 #include <voxshift/onnx/file_writer.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace voxshift::onnx {

@@ -108,7 +108,7 @@ std::string FileWriter::parameter(const Node& node, const char* role, const Shap
 }
 
 std::string FileWriter::with_pixels(const std::string& value, const std::string& name) {
-  const std::string result = unique(name + ".pixels");
+  std::string result = unique(name + ".pixels");
   add("Unsqueeze", {value, numbers(name + ".axes", std::vector<std::int64_t>{2, 3})}, result);
   return result;
 }

@@ -43,7 +43,7 @@ bool is_identity(const std::vector<std::int64_t>& channels, std::int64_t all) {
 
 std::string GraphWriter::tensor_name(const Tensor& tensor) {
   for (int number = 1;; ++number) {
-    const std::string name = number == 1 ? tensor.name : tensor.name + "." + std::to_string(number);
+    std::string name = number == 1 ? tensor.name : tensor.name + "." + std::to_string(number);
     const auto [at, added] = parameters_.emplace(name, tensor.array);
     if (added || same(at->second, tensor.array)) return name;
   }

@@ -97,7 +97,8 @@ void write_pad(FileWriter& writer, const Node& node) {
 /// Axes [first, last) of a value's shape, as a value.
 std::string shape_part(FileWriter& writer, const std::string& value, const std::string& name, std::int64_t first,
                        std::int64_t last) {
-  const std::string shape = writer.new_value(name + ".shape"), part = writer.new_value(name + ".part");
+  const std::string shape = writer.new_value(name + ".shape");
+  std::string part = writer.new_value(name + ".part");
   writer.add("Shape", {value}, shape);
   writer.add("Slice",
              {shape, writer.numbers(name + ".first", Numbers{first}), writer.numbers(name + ".last", Numbers{last})},

@@ -34,7 +34,8 @@ bool is_plain_nearest(const Call& call, const Scaled& axis, const std::string& m
     if (rounding == "round_prefer_ceil") pixel = std::floor(x + 0.5);
     if (rounding == "round_prefer_floor") pixel = std::ceil(x - 0.5);
     pixel = std::min(std::max(pixel, 0.0), static_cast<double>(axis.in - 1));
-    if (pixel != static_cast<double>(i * axis.in / axis.out)) return false;
+    const std::int64_t plain = i * axis.in / axis.out;
+    if (pixel != static_cast<double>(plain)) return false;
   }
   return true;
 }

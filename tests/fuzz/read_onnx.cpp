@@ -1,5 +1,4 @@
 // Bytes as an ONNX file: what is read is a network that runs, and, where it can be written, is written and read again.
-#include <voxshift/convert/convert.h>
 #include <voxshift/onnx/read_onnx.h>
 #include <voxshift/onnx/write_onnx.h>
 
