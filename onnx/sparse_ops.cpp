@@ -171,7 +171,7 @@ void give_dense(Call& call, Part x, const Shape& shape, bool channels_first) {
 }
 
 Part voxels_of(const Call& call, std::size_t i) {
-  const Part x = call.part(i);
+  Part x = call.part(i);
   call.expect(x.rows == Rows::kVoxels && x.view == voxel_view(x.channels), "expects features [N, C] of voxels");
   return x;
 }

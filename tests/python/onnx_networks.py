@@ -141,7 +141,7 @@ def numbers(bias, x):
 
 
 def padded(conv, x):
-    return conv(F.pad(x, (0, 1, 0, 1)))
+    return conv(F.pad(x, (1, 0, 2, 1)))
 
 
 def focus(conv, x):
