@@ -51,8 +51,7 @@ std::int64_t stored_tap(std::int64_t tap, const KernelShape& kernel, KernelLayou
 template <class Move>
 void for_each_run(const KernelShape& kernel, KernelLayout layout, const Move& move) {
   const std::int64_t in = kernel.in, out = kernel.out, stored = stored_taps(kernel);
-  const bool cout_first = layout == KernelLayout::kSpconv22 && stored > 1;
-  const bool cout_before_cin = layout == KernelLayout::kSpconv20 && stored > 1;
+  const bool cout_first = layout == KernelLayout::kSpconv22, cout_before_cin = layout == KernelLayout::kSpconv20;
   for (std::int64_t tap = 0; tap < kernel.taps(); ++tap) {
     const std::int64_t from = stored_tap(tap, kernel, layout), place = tap * in * out;
     if (!cout_first && !cout_before_cin) {

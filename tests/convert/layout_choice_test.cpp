@@ -98,6 +98,19 @@ TEST_F(LayoutChoiceTest, NamesWhatDoesNotFitTheNearestLayout) {
             "[convert] test: \"b.bias\" is missing, expected [2] (and 1 more)");
 }
 
+// A layout in which not even the network can be told is further than one with more misfits.
+TEST_F(LayoutChoiceTest, NamesNoLayoutThatTellsNoNetwork) {
+  Source source = source_of<2, 4, 2>({KernelLayout::kSpconv22, KernelLayout::kSpconv1});
+  source.sketch = [](const StateDict& state, const SketchOptions& options) {
+    check(options.layout == KernelLayout::kSpconv1, "no network");
+    return source_of<2, 4, 2>({}).sketch(state, options);
+  };
+  EXPECT_EQ(error_of([&] {
+              only_fit(source, state({{"a.weight", {3, 3, 3, 2, 4}}, {"b.weight", {3}}}), {});
+            }),
+            "[convert] test: \"b.bias\" is missing, expected [2] (and 1 more)");
+}
+
 TEST_F(LayoutChoiceTest, ReadsWhatFits) {
   const Source source = source_of<2, 4, 2>(kAllOfSpconv);
   const StateDict state_dict = state(
