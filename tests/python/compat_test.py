@@ -99,9 +99,7 @@ def test_missing_extensions_are_named_when_used():
         class Layer(pointops.Grouping, nn.Module):
             pass
 
-        with pytest.raises(
-            ImportError, match=r"^\[compat\] pointops.knn is used, but the compiled extension pointops is"
-        ):
+        with pytest.raises(ImportError, match=r"^\[compat\] pointops.knn is used, but the compiled extension pointops is"):
             pointops.knn(1, 2)
         for use, name in (
             (flash_attn_varlen_func, "flash_attn.flash_attn_interface"),

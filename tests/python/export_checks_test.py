@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import voxshift.torch as vst
+from voxshift.torch.recording.examples import second
 from voxshift.torch.recording.record import record
 
 
@@ -95,6 +96,23 @@ def test_an_example_of_ones_own_as_the_second(random):
     vst.export(module, x, check=scan(random, 80))
     with pytest.raises(ValueError, match="on another example"):
         vst.export(Then(FROM_THE_EXAMPLE["a count of rows"]), x, check=scan(random, 80))
+
+
+def test_the_second_example():
+    coords = torch.tensor([[0, 3, 1], [0, 1, 2], [0, 2, 2], [0, 2, 3], [1, 0, 0], [1, 5, 5]])
+    feats = torch.arange(6.0)[:, None]
+    made = second({"coords": coords.float(), "feats": feats, "batch_size": 2, "names": ["a"], "limit": 7})
+    # Every second row, and from the second on every third one as another batch.
+    assert made["feats"].flatten().tolist() == [0, 2, 1, 4, 4]
+    assert made["coords"].tolist() == [[0, 3, 1], [0, 2, 2], [1, 1, 2], [2, 0, 0], [3, 0, 0]]
+    assert (made["batch_size"], made["names"], made["limit"]) == (4, ["a"], 7)
+    pointcept = second({"grid_coord": coords[:, 1:] * 9, "feat": feats, "offset": torch.tensor([4, 6])})
+    assert pointcept["offset"].tolist() == [2, 3, 4, 5] and pointcept["feat"].flatten().tolist() == [0, 2, 1, 4, 4]
+    sparse = vst.SparseTensor(feats, coords.int(), 2, (8, 8))
+    again = second((sparse, 3))[0]
+    assert (len(again), again.stride, again.coordinates.shape) == (5, (2, 2), (8, 8))
+    images = second(torch.arange(4.0).reshape(1, 1, 2, 2))
+    assert images.tolist() == [[[[0, 0.5], [1, 1.5]]], [[[1, 0], [3, 2]]]]
 
 
 def test_half_and_labels(random, tmp_path):
@@ -201,6 +219,13 @@ class Shifted(nn.Module):
         out[:, :, 3:] = x[:, :, 3:]
         return out.view(n, c, h, w)
 
+    def part(self, x, n, c, h, w):
+        x = x.view(-1, self.frames, c, h, w)
+        out = torch.zeros_like(x)
+        out[:, 1:2, :3] = x[:, :1, :3]
+        out[:, :, 3:] = x[:, :, 3:]
+        return out.view(n, c, h, w)
+
 
 @pytest.mark.parametrize("style", ["zeros", "splits", "online"])
 @pytest.mark.parametrize("clips", [1, 2])
@@ -215,8 +240,9 @@ def test_temporal_shifts(style, clips):
 
 
 def test_other_shifts_are_refused():
-    with pytest.raises(ValueError, match=r"gives the result of __setitem__ \(of frames further away\)"):
-        vst.export(Shifted("gap"), torch.randn(4, 3, 5, 6))
+    for style in ("gap", "part"):
+        with pytest.raises(ValueError, match=r"gives the result of __setitem__ \(of frames further away\)"):
+            vst.export(Shifted(style), torch.randn(4, 3, 5, 6))
 
 
 def test_nodes_are_named_after_modules_and_outputs_after_places(random):

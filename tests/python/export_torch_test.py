@@ -64,6 +64,7 @@ ELEMENTWISE = {
     "pow": lambda x: x.clamp(min=1e-6).pow(3) ** (1 / 3),
     "sqrt": lambda x: torch.sqrt(x * x + 1),
     "constants": lambda x: 1 - (2 * x + 0.5) / 4 - x.neg(),
+    "less a constant": lambda x: torch.sub(x - 0.3, torch.arange(4.0).reshape(4, *[1] * (x.dim() - 2)), alpha=2),
     "over": lambda x: 1 / (x.abs() + 1),
     "quotient": lambda x: x / (x.square() + 2),
     "channel constants": lambda x: x * torch.arange(4.0).reshape(4, *[1] * (x.dim() - 2)),
@@ -77,6 +78,34 @@ ELEMENTWISE = {
     "first": lambda x: x[:, 0:1] + x[:, 1].unsqueeze(1),
     "dropout": lambda x: functional.dropout(x + 1, 0.5, False).contiguous().float(),
 }
+
+
+def shuffled(x):
+    """ShuffleNet's channels, six in groups of two and three."""
+    n, c, *rest = x.shape
+    return x.view(n, 2, 3, -1).transpose(1, 2).reshape(n, c, *rest).relu() * torch.arange(6.0).reshape(6, *[1] * len(rest))
+
+
+def test_channels_in_another_order():
+    for shape in ((9, 6), (2, 6, 7), (2, 6, 3, 4)):
+        module = Of(lambda self, x: shuffled(x))
+        x = torch.randn(shape)
+        model = exported(module, x)
+        given = x.movedim(1, -1).reshape(-1, 6).numpy()
+        operand = {2: lambda: (given, [0, 9]), 3: lambda: (given, [0, 7, 14]), 4: lambda: given.reshape(2, 3, 4, 6)}
+        operand = operand[x.dim()]()
+        operand = operand if x.dim() == 4 else (operand[0], np.array(operand[1], np.int64))
+        [(found, _)] = model.run({"input": operand}).values()
+        expected = np.maximum(given[:, [0, 3, 1, 4, 2, 5]], 0) * np.arange(6)
+        np.testing.assert_allclose(found.reshape(-1, 6), expected, rtol=1e-6)
+
+
+def test_zeros_around_images_lie_on_their_sides():
+    x = torch.randn(1, 2, 3, 4)
+    model = exported(Of(lambda self, x: functional.pad(x, (1, 2, 3, 4))), x)
+    [(found, _)] = model.run(x.permute(0, 2, 3, 1).contiguous().numpy()).values()
+    np.testing.assert_array_equal(found[0, 3:6, 1:5], x[0].permute(1, 2, 0).numpy())
+    assert found.shape == (1, 10, 7, 2) and np.count_nonzero(found) == x.numel()
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -98,9 +127,7 @@ class Neck(nn.Module):
 
     def __init__(self, channels):
         super().__init__()
-        self.down = nn.ModuleList(
-            [conv(channels, 8), nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(8, 12, 3, 2), nn.ReLU())]
-        )
+        self.down = nn.ModuleList([conv(channels, 8), nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(8, 12, 3, 2), nn.ReLU())])
         self.up = nn.ModuleList(
             [conv(8, 6, 1), nn.Sequential(nn.ConvTranspose2d(12, 6, 2, 2, bias=False), nn.BatchNorm2d(6, eps=1e-3))]
         )

@@ -65,9 +65,7 @@ def test_into_a_tensor_and_softmax(random):
 
 
 def test_nothing_and_errors():
-    assert (
-        ts.scatter_max(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), 0, dim_size=2)[0].tolist() == [[0] * 3] * 2
-    )
+    assert ts.scatter_max(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), 0, dim_size=2)[0].tolist() == [[0] * 3] * 2
     assert ts.scatter_mean(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long), 0).shape == (0, 3)
     with pytest.raises(ValueError, match="reduce expects sum, add, mean, max or min, found 'mul'"):
         ts.scatter(torch.zeros(2), torch.zeros(2, dtype=torch.long), reduce="mul")

@@ -10,7 +10,7 @@ from torch import nn
 import voxshift as vs
 from voxshift.torch.recording.examples import Example, Given, features_of, is_sparse
 from voxshift.torch.recording.recorder import Call, Recorder
-from voxshift.torch.recording.structure import image_form
+from voxshift.torch.recording.structure import channels_as_read, image_form
 from voxshift.torch.recording.values import Value, rows_value
 
 
@@ -108,6 +108,7 @@ def _outputs(recorder, result, own, is_argument):
             value = image_form(Call(recorder, "view", {}, tensor), value)
         elif value.is_dense:
             tensor, value = _sparse_again(recorder, tensor, value)
+        value = channels_as_read(Call(recorder, "permute", {}, tensor), value)
         found.append(Output(place, value.name, tensor, value))
     return found
 

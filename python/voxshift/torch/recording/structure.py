@@ -5,7 +5,7 @@ import math
 import torch
 
 from voxshift.torch.recording.table import Refused, place_of, records
-from voxshift.torch.recording.values import IMAGE, REPEATED, Atom, Value, reshaped
+from voxshift.torch.recording.values import IMAGE, REPEATED, Atom, Value, merged, reshaped
 
 
 def image_form(call, value) -> Value:
@@ -48,6 +48,19 @@ def channels_in_order(call, value, dim) -> Value:
     dims = list(value.dims)
     dims[dim] = value.whole("c")
     return value.but(name=call.node("linear", [value], weight=permutation), dims=dims)
+
+
+def channels_as_read(call, value) -> Value:
+    """The value with its channels in the order in which the tensor's dimensions have them."""
+    atoms = [atom for dim in value.dims for atom in dim if atom.group == "c"]
+    if merged(atoms) == value.whole("c"):
+        return value
+    moved, stride = {}, value.channels
+    for atom in atoms:
+        stride //= atom.size
+        moved[atom] = atom._replace(stride=stride)
+    name = chosen_channels(call, value, places(atoms))
+    return value.but(name=name, dims=[[moved.get(atom, atom) for atom in dim] for dim in value.dims])
 
 
 def places(atoms) -> torch.Tensor:
