@@ -258,3 +258,9 @@ def test_nodes_are_named_after_modules_and_outputs_after_places(random):
         ("rows.0", "relu"),
     ]
     assert recording.graph["outputs"] == ["head.scores", "rows.0", "rows.1"]
+
+
+def test_a_network_is_written_as_it_is(tmp_path):
+    network = vst.MinkUNet(width=0.125, classes=4)
+    vst.export(network, path=tmp_path / "net.safetensors", profile="spvnas")
+    assert vs.Model.load(tmp_path / "net.safetensors").graph == network.to_model().graph

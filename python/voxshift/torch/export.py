@@ -47,7 +47,9 @@ def export(
     names the module and the torch function that a model file has no op for, the first value that differs, or what
     does not fit; and OSError. Nothing is written then.
     """
-    if hasattr(module, "to_model"):  # a Network, which is a model
+    from voxshift.torch.network import Network
+
+    if isinstance(module, Network):
         model = to_model_of(module, classes, profile)
         if path is not None:
             model.save(path, half=half)

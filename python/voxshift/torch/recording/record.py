@@ -138,10 +138,11 @@ def _needed(nodes, wanted):
 
 
 def _named(outputs, nodes, taken):
-    """Outputs with names of their places, if there are several, and the new names of nodes by the old."""
+    """Outputs with names of their places, if there are several or a key says, and the new names of nodes by the old."""
     own, names = {node["name"] for node in nodes}, {}
     for output in outputs:
-        if len(outputs) > 1 and output.name in own and output.name not in names:
+        is_named = len(outputs) > 1 or bool(output.place.strip("0123456789."))
+        if is_named and output.name in own and output.name not in names:
             name = output.place
             while name in taken and name != output.name:
                 name += ".out"
