@@ -1,4 +1,5 @@
 #include <voxshift/networks/detector_blocks.h>
+#include <voxshift/tensor/error.h>
 
 #include <numeric>
 
@@ -8,9 +9,19 @@ namespace {
 constexpr float kHeatmapBias = -2.19f;  // log(0.1 / 0.9), as CenterNet's
 constexpr int kHeadChannels = 64;
 
-// car; truck, construction vehicle; bus, trailer; barrier; motorcycle, bicycle; pedestrian, traffic cone.
-const std::vector<std::vector<std::int32_t>>& nuscenes_groups() {
-  static const std::vector<std::vector<std::int32_t>> groups{{0}, {1, 2}, {3, 4}, {5}, {6, 7}, {8, 9}};
+// Of nuScenes: car; truck, construction vehicle; bus, trailer; barrier; motorcycle, bicycle; pedestrian, traffic cone.
+std::vector<std::vector<std::int32_t>> groups_of(const DetectorSpec& spec) {
+  std::vector<std::int32_t> sizes = spec.groups;
+  if (sizes.empty()) sizes = spec.classes == 10 ? std::vector{1, 2, 2, 1, 2, 2} : std::vector{spec.classes};
+  check(std::accumulate(sizes.begin(), sizes.end(), 0) == spec.classes, "[new] groups expects ", spec.classes,
+        " classes in all");
+  std::vector<std::vector<std::int32_t>> groups;
+  std::int32_t next = 0;
+  for (const std::int32_t size : sizes) {
+    groups.emplace_back(static_cast<std::size_t>(size));
+    std::iota(groups.back().begin(), groups.back().end(), next);
+    next += size;
+  }
   return groups;
 }
 
@@ -89,7 +100,7 @@ class HeadBuilder {
 };
 
 DetectorNetwork with_centers(DetectorBuilder& net, const std::string& x) {
-  const bool mmdet = net.mmdet(), velocity = net.spec().classes == 10;
+  const bool mmdet = net.mmdet(), velocity = net.spec().velocity.value_or(net.spec().classes == 10);
   const std::string prefix = net.part(mmdet ? "bbox_head" : "dense_head") + ".";
   const std::string conv = prefix + (mmdet ? "shared_conv.conv" : "shared_conv.0");
   const std::string norm = prefix + (mmdet ? "shared_conv.bn" : "shared_conv.1");
@@ -97,10 +108,7 @@ DetectorNetwork with_centers(DetectorBuilder& net, const std::string& x) {
   std::string shared = net.net().conv2d(conv, x, net.scaled(kHeadChannels), 3, 1, 1, zero);
   shared = net.net().relu(norm + ".relu", net.net().norm(norm, shared));
 
-  std::vector<std::vector<std::int32_t>> groups{
-      std::vector<std::int32_t>(static_cast<std::size_t>(net.spec().classes))};
-  std::iota(groups[0].begin(), groups[0].end(), 0);
-  if (net.spec().classes == 10) groups = nuscenes_groups();
+  const std::vector<std::vector<std::int32_t>> groups = groups_of(net.spec());
   DetectionHead all;
   std::vector<std::string> outputs;
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -132,8 +140,9 @@ DetectorNetwork with_centers(DetectorBuilder& net, const std::string& x) {
 DetectorNetwork make_centerpoint(const DetectorSpec& spec, Seed seed) {
   DetectorBuilder net(spec, seed, true);
   if (net.is_one_high()) {
-    const std::string pillars = net.bird_eye_view(net.pillars(net.scaled(64)), net.extents());
-    return with_centers(net, net.backbone_2d(pillars, spec.classes == 10 ? kNuscenesBlocks : kWaymoBlocks));
+    const bool halves = spec.pillar_stride == 0 ? spec.classes == 10 : spec.pillar_stride == 2;
+    const std::string pillars = net.bird_eye_view(net.pillars(), net.extents());
+    return with_centers(net, net.backbone_2d(pillars, halves ? kNuscenesBlocks : kWaymoBlocks));
   }
   return with_centers(net, net.backbone_2d(sparse_encoder(net), {{5, 1, 128, 1, 256}, {5, 2, 256, 2, 256}}));
 }

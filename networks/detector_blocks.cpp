@@ -67,7 +67,7 @@ DetectorBuilder::DetectorBuilder(const DetectorSpec& spec, Seed seed, bool cente
 }
 
 std::string DetectorBuilder::part(const std::string& name) const {
-  return mmdet() && (spec_.classes == 10 || centers_) ? "pts_" + name : name;
+  return mmdet() && spec_.pts.value_or(spec_.classes == 10 || centers_) ? "pts_" + name : name;
 }
 
 MapRange DetectorBuilder::range() const {
@@ -98,10 +98,9 @@ std::string DetectorBuilder::norm_relu(const std::string& norm, const std::strin
   return net_.relu(norm + ".relu", net_.norm(norm, x, eps));
 }
 
-// Columns, offsets from the mean of the pillar's points, offsets from its middle. In mmdetection3d's pillars of 4
-// columns, which are KITTI's, the latter stand in the place of x, y and z, too.
-std::string DetectorBuilder::pillars(int out) {
-  const std::string name = part(mmdet() ? "voxel_encoder" : "vfe") + ".pfn_layers.0";
+// Columns, offsets from the mean of the pillar's points, offsets from its middle. In mmdetection3d's PillarFeatureNet
+// of 4 columns, which is KITTI's, the latter stand in the place of x, y and z, too.
+std::string DetectorBuilder::decorated(const std::string& name) {
   const std::string means = points_to(name + ".means", kGraphInput, "mean");
   const auto offsets = [&](const std::string& from) {
     std::string added = net_.add(name + ".from_" + from, "voxel_offsets", {kGraphInput, means});
@@ -110,42 +109,62 @@ std::string DetectorBuilder::pillars(int out) {
   };
   const std::string from_mean = offsets("mean"), from_center = offsets("center");
   std::vector<std::string> parts{kGraphInput, from_mean, from_center};
-  if (mmdet() && spec_.columns == 4 && spec_.max_points > 0) {
+  if (mmdet() && spec_.columns == 4 && spec_.max_points > 0 && !spec_.hard_vfe) {
     const std::string remission = net_.columns(name + ".remission", kGraphInput, 3, 1);
     parts = {from_center, remission, from_mean, from_center};
   }
-  const std::string points = net_.add(name + ".points", "cat", parts);
-  const std::string linear = net_.linear(name + ".linear", points, out, false);
-  const std::string features = norm_relu(name + ".norm", linear);
-  const std::string highest = points_to(name + ".max", features, "max");
-  return spec_.max_points > 0 ? with_padding(name, features, highest, points, out) : highest;
+  return net_.add(name + ".points", "cat", parts);
 }
 
-// The libraries fill pillars up with rows of zeros, which the layer turns into p = relu(norm(0)): the maximum of a
-// pillar with fewer than max_points points is one over p, too. max(x, s p) = x + relu(s p - x) with s = 1 for such
-// pillars, else 0.
-std::string DetectorBuilder::with_padding(const std::string& name, const std::string& features, const std::string& x,
-                                          const std::string& points, int out) {
-  const auto constant = [&](const std::string& value, const std::string& like, double number) {
-    std::string added = net_.add(name + value, "clip", {like});
-    net_.node().attributes = {{"lowest", number}, {"highest", number}};
-    return added;
-  };
-  const std::string count = points_to(name + ".count", constant(".ones", features, 1), "sum");
-  const std::string room = constant(".room", count, static_cast<double>(spec_.max_points));
+std::string DetectorBuilder::pillars() {
+  const std::string reader = part(mmdet() ? "voxel_encoder" : "vfe");
+  const std::string layers = reader + (spec_.hard_vfe ? ".vfe_layers." : ".pfn_layers.");
+  std::vector<std::int64_t> channels = spec_.pillar_channels;
+  if (channels.empty()) channels = {scaled(64)};
+  const std::string points = decorated(layers + "0");
+  std::string x = points, highest, padding;  // padding: what the rows are that hold no points
+  if (spec_.max_points > 0) padding = constant(layers + "0.zeros", points_to(layers + "0.rows", points, "max"), 0);
+  for (std::size_t i = 0; i < channels.size(); ++i) {
+    const std::string name = layers + std::to_string(i);
+    if (i > 0) {
+      x = net_.add(name + ".points", "cat", {x, net_.add(name + ".of_pillar", "broadcast", {highest, x})});
+      if (!padding.empty()) padding = net_.add(name + ".padding.points", "cat", {padding, highest});
+    }
+    highest = pillar_layer(name, x, static_cast<int>(channels[i]), padding);
+    x = name + ".norm.relu";
+  }
+  return highest;
+}
+
+// Every channel is this number.
+std::string DetectorBuilder::constant(const std::string& name, const std::string& like, double number) {
+  net_.add(name, "clip", {like});
+  net_.node().attributes = {{"lowest", number}, {"highest", number}};
+  return name;
+}
+
+// relu(norm(linear(x))) of points, `name`.norm.relu, and its maximum in each pillar. The libraries fill pillars up with
+// rows of zeros, which a layer turns into p = relu(norm(linear(padding))): the maximum of a pillar with fewer than
+// max_points points is one over p, too. max(m, s p) = m + relu(s p - m) with s = 1 for such pillars, else 0.
+std::string DetectorBuilder::pillar_layer(const std::string& name, const std::string& x, int out,
+                                          std::string& padding) {
+  const std::string features = norm_relu(name + ".norm", net_.linear(name + ".linear", x, out, false));
+  const std::string highest = points_to(name + ".max", features, "max");
+  if (padding.empty()) return highest;
+  const std::string count = points_to(name + ".count", constant(name + ".ones", features, 1), "sum");
+  const std::string room = constant(name + ".room", count, static_cast<double>(spec_.max_points));
   const std::string free = net_.add(name + ".free", "subtract", {room, count});
   const std::string is_short = net_.add(name + ".short", "clip", {free});
   net_.node().attributes = {{"lowest", 0.0}, {"highest", 1.0}};
 
-  const std::string zeros = constant(".zeros", points_to(name + ".rows", points, "max"), 0);
-  const std::string linear = net_.linear(name + ".padding.linear", zeros, out, false);
+  const std::string linear = net_.linear(name + ".padding.linear", padding, out, false);
   net_.share(name + ".linear");
   const std::string norm = net_.norm(name + ".padding.norm", linear, 1e-3f);
   net_.share(name + ".norm");
-  const std::string padding = net_.relu(name + ".padding", norm);
+  padding = net_.relu(name + ".padding", norm);
   const std::string masked = net_.add(name + ".padded", "multiply", {is_short, padding});
-  const std::string above = net_.relu(name + ".above", net_.add(name + ".difference", "subtract", {masked, x}));
-  return net_.add(name + ".pillars", "add", {x, above});
+  const std::string above = net_.relu(name + ".above", net_.add(name + ".difference", "subtract", {masked, highest}));
+  return net_.add(name + ".pillars", "add", {highest, above});
 }
 
 std::string DetectorBuilder::conv(const std::string& conv, const std::string& norm, const std::string& x, int out,
@@ -198,9 +217,11 @@ DetectorNetwork DetectorBuilder::with_anchors(const std::string& x) {
   // pillars within 49.6 m; OpenPCDet has them at the edges.
   head.at_edges = !mmdet() || !is_one_high();
   if (spec_.classes == 10) head.range = {{-49.6f, -49.6f}, {49.6f, 49.6f}};
-  for (const Prototype& prototype : prototypes_of(spec_))
-    for (const float yaw : {0.0f, 1.57f})
-      head.anchors.push_back({prototype.size, prototype.bottom + prototype.size[2] / 2, yaw});
+  head.anchors = spec_.anchors;
+  if (head.anchors.empty())
+    for (const Prototype& prototype : prototypes_of(spec_))
+      for (const float yaw : {0.0f, 1.57f})
+        head.anchors.push_back({prototype.size, prototype.bottom + prototype.size[2] / 2, yaw});
   const auto count = static_cast<std::int64_t>(head.anchors.size());
   const std::int64_t columns = spec_.classes == 10 ? 9 : 7;
   head.scores = net_.conv2d(prefix + "conv_cls", x, count * spec_.classes, 1, 1, 1, kRareLogit);

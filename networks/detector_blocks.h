@@ -35,8 +35,9 @@ class DetectorBuilder {
   /// The mean of the points of each voxel; `layers` more voxels in height than the range has.
   std::string voxels(const std::string& name, int layers);
 
-  /// Features of pillars by one layer on points, whose tensors are .pfn_layers.0.linear.weight and .norm.*.
-  std::string pillars(int out);
+  /// Features of pillars by layers on points, whose tensors are .pfn_layers.i.linear.weight and .norm.*, of HardVFE
+  /// .vfe_layers.i.*. Behind each but the last one stands its maximum in the point's pillar.
+  std::string pillars();
 
   /// Sparse convolution, batch norm, ReLU: tensors `conv`.weight and `norm`.*. Windows of a stride are bounded.
   std::string conv(const std::string& conv, const std::string& norm, const std::string& x, int out, Window window);
@@ -62,8 +63,9 @@ class DetectorBuilder {
  private:
   std::string norm_relu(const std::string& norm, const std::string& x, float eps = 1e-3f);
   std::string points_to(const std::string& name, const std::string& x, const std::string& reduce, int layers = 0);
-  std::string with_padding(const std::string& name, const std::string& features, const std::string& x,
-                           const std::string& points, int out);
+  std::string decorated(const std::string& name);
+  std::string constant(const std::string& name, const std::string& like, double number);
+  std::string pillar_layer(const std::string& name, const std::string& x, int out, std::string& padding);
 
   DetectorSpec spec_;
   bool centers_;

@@ -9,6 +9,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <vector>
 
 namespace voxshift {
 
@@ -25,6 +27,17 @@ struct DetectorSpec {
   std::array<float, 3> voxel_size{};  ///< metres; CenterPoint takes pillars where one is as high as the range
   Range range{};                      ///< metres
   std::int64_t max_points = 0;        ///< of a pillar, to which the libraries fill up with zeros; 0: dynamic pillars
+
+  // What other settings of the libraries have. Where nothing is given, the usual.
+  std::vector<std::int64_t> pillar_channels = {};  ///< of the layers on points, as the norms have them; width does not
+                                                   ///< count; empty: one of 64
+  bool hard_vfe = false;                           ///< mmdetection3d's HardVFE in place of its PillarFeatureNet
+  std::int64_t pillar_stride = 0;                  ///< of the first 2-D convolution on pillars: 1 or 2
+  std::vector<Anchor> anchors = {};                ///< of one cell: SECOND, PointPillars
+  std::vector<std::int32_t> groups = {};           ///< how many of the classes, in order, each head has: CenterPoint
+  std::optional<bool> pts = {};                    ///< mmdetection3d: whether "pts_" stands before its modules' names;
+                                                   ///< none: with nuScenes' settings
+  std::optional<bool> velocity = {};               ///< CenterPoint: whether boxes have one; none: with 10 classes
 };
 
 /// A network and what its maps mean.
@@ -35,7 +48,8 @@ struct DetectorNetwork {
 
 /// SECOND (Yan et al., Sensors 2018): voxels of 1, 2, 4 and 8 cells, two blocks of 2-D layers, anchors. Random weights.
 /// Throws InvalidArgument for a width outside [1/32, 8], for a range that is no multiple of 8 voxels along x and y, and
-/// for classes that have no anchors: 1 (cars), 3 (KITTI) and with mmdetection3d's style 10 (nuScenes) have.
+/// for classes that have no anchors: 1 (cars), 3 (KITTI) and with mmdetection3d's style 10 (nuScenes) have, others
+/// where `anchors` gives them.
 DetectorNetwork make_second(const DetectorSpec& spec, Seed seed);
 
 /// PointPillars (Lang et al., CVPR 2019): pillars, three blocks of 2-D layers, anchors. Throws as make_second.

@@ -22,6 +22,7 @@ std::string NetworkBuilder::add(const std::string& name, const std::string& op, 
     for (std::size_t i = 1; i < inputs.size(); ++i) out += channels_.at(inputs[i]);
   if (op == "coordinates" || op == "cylindrical" || op == "furthest_point_sample" || op == "voxel_offsets") out = 3;
   if (op == "group") out = 3 + first;
+  if (op == "matmul_clouds") out = channels_.at(inputs[1]) / first;
   channels_[name] = out;
   Node added;
   added.name = name;
