@@ -29,7 +29,8 @@ std::string millions(const Network& network) {
 std::vector<std::string> report_of(const Recognised& recognised, const Fit& fit) {
   const Source& source = *recognised.source;
   const StateDict& state = recognised.state;
-  std::string layout = source.layouts.empty() ? "" : std::string(", kernels as ") + name(fit.layout) + " has them";
+  std::string layout =
+      source.layouts.empty() || !has_kernels(fit) ? "" : std::string(", kernels as ") + name(fit.layout) + " has them";
   std::vector<std::string> lines{"recognised " + fit.sketch.arch + " of " + source.name + layout};
   if (!state.place().empty()) lines.push_back("took the tensors under \"" + state.place() + "\"");
   if (!state.prefix().empty()) lines.push_back("took \"" + state.prefix() + "\" from the names of the tensors");
@@ -57,7 +58,7 @@ Conversion convert(const Checkpoint& checkpoint, const ConvertOptions& options) 
   if (!classes.empty())
     report.push_back("classes: " + std::to_string(classes.size()) + ", " + classes.front().name + " to " +
                      classes.back().name);
-  if (options.preprocess.empty() && profile)
+  if (options.preprocess.empty() && profile && !fit.sketch.knows_profile)
     warnings.push_back("the checkpoint does not say how points become its input: took the profile \"" + profile->name +
                        "\" (--preprocess)");
   const std::string arch = fit.sketch.arch;

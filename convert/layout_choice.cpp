@@ -7,15 +7,15 @@
 namespace voxshift {
 namespace {
 
-Fit fit_of(const Source& source, const StateDict& state, KernelLayout layout, const std::string& arch) {
-  Fit fit{layout};
+Fit fit_of(const Source& source, const StateDict& state, const SketchOptions& options) {
+  Fit fit{options.layout};
   try {
-    fit.sketch = source.sketch(state, {layout, arch});
+    fit.sketch = source.sketch(state, options);
   } catch (const InvalidArgument& error) {
     fit.misfits = {error.what()};
     return fit;
   }
-  fit.places = places_of(fit.sketch, layout);
+  fit.places = places_of(fit.sketch, options.layout);
   fit.misfits = misfits(fit.sketch, fit.places, state);
   return fit;
 }
@@ -46,6 +46,13 @@ std::string names_of(const std::vector<Fit>& fits) {
 
 }  // namespace
 
+bool has_kernels(const Fit& fit) {
+  return std::any_of(
+      fit.sketch.network.graph.nodes.begin(), fit.sketch.network.graph.nodes.end(), [](const Node& node) {
+        return node.op == "conv" || node.op == "conv_transpose" || node.op == "generative_conv_transpose";
+      });
+}
+
 Fit only_fit(const Source& source, const StateDict& state, const ConvertOptions& options) {
   std::vector<KernelLayout> layouts = source.layouts;
   if (!options.layout.empty()) {
@@ -55,12 +62,16 @@ Fit only_fit(const Source& source, const StateDict& state, const ConvertOptions&
     layouts = {wanted};
   }
   if (layouts.empty()) layouts = {KernelLayout::kTorchsparse};  // of no kernels
+  SketchOptions wanted{layouts.front(), options.arch};
+  if (!options.preprocess.empty()) wanted.profile = find_profile(options.preprocess);
   std::vector<Fit> good, bad;
   for (const KernelLayout layout : layouts) {
-    Fit fit = fit_of(source, state, layout, options.arch);
+    wanted.layout = layout;
+    Fit fit = fit_of(source, state, wanted);
     (fit.misfits.empty() ? good : bad).push_back(std::move(fit));
   }
   if (good.empty()) refuse(source, *std::min_element(bad.begin(), bad.end(), is_nearer));
+  if (!has_kernels(good.front())) good.resize(1);
   if (good.size() > 1 && is_marked_as_spconv2(good.front(), state))
     std::erase_if(good, [](const Fit& fit) { return fit.layout == KernelLayout::kSpconv1; });
   check(good.size() == 1, "[convert] the kernels may be laid out as ", names_of(good),

@@ -16,6 +16,9 @@ struct Fit {
   std::vector<std::string> misfits = {};
 };
 
+/// Whether the network has sparse convolutions.
+bool has_kernels(const Fit& fit);
+
 /// The one layout in which every tensor has its shape: of those that the source's kernels may have, or the one of the
 /// options. Throws InvalidArgument where there is none, naming what is wrong with the nearest one, and where there are
 /// several.

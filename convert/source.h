@@ -39,12 +39,14 @@ struct Sketch {
   std::map<std::string, StoredAs> stored = {};  ///< where the rules of places_of() do not hold
   std::vector<LeftOut> left_out = {};
   std::vector<std::string> guesses = {};  ///< a line each
+  bool knows_profile = false;             ///< the checkpoint itself says what the profile does
 };
 
 /// What a source is asked for.
 struct SketchOptions {
   KernelLayout layout = KernelLayout::kTorchsparse;
   std::string arch;
+  std::optional<Profile> profile = {};  ///< that is asked for
 };
 
 /// The networks of one library, recognised by what only they are called.
@@ -71,5 +73,14 @@ Source minkowski_unet_source();
 Source fcgf_source();
 Source spvnas_source();
 Source torchsparse_source();
+Source mmdet3d_detector_source();
+Source openpcdet_source();
+Source tsm_source();
+Source mmaction2_source();
+Source pvcnn_source();
+Source pointnet_source();
+Source learning3d_source();
+Source cifar_resnet_source();
+Source face_detector_source();
 
 }  // namespace voxshift

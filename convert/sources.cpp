@@ -13,7 +13,16 @@ std::span<const Source> sources() {
                             cylinder3d_source(),
                             minkowski_unet_source(),
                             fcgf_source(),
-                            pointcept_source()};
+                            pointcept_source(),
+                            mmdet3d_detector_source(),
+                            openpcdet_source(),
+                            mmaction2_source(),
+                            tsm_source(),
+                            pvcnn_source(),
+                            pointnet_source(),
+                            learning3d_source(),
+                            cifar_resnet_source(),
+                            face_detector_source()};
   return all;
 }
 
