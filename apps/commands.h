@@ -93,6 +93,7 @@ struct ConvertCommand {
   std::string arch, layout, preprocess;  ///< empty: what the checkpoint tells
   std::filesystem::path classes;         ///< a name a line; empty: of the data set with so many classes
   std::vector<std::string> outputs;      ///< of ONNX: in place of the file's
+  std::string to;                        ///< a library: `checkpoint` is a model, `out` a checkpoint; empty: none
 };
 
 struct SynthOptions {

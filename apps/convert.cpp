@@ -1,5 +1,6 @@
 // `voxshift convert`.
 #include <voxshift/convert/convert.h>
+#include <voxshift/convert/export_checkpoint.h>
 #include <voxshift/convert/onnx_out.h>
 #include <voxshift/files/read_bytes.h>
 #include <voxshift/onnx/read_onnx.h>
@@ -26,11 +27,23 @@ std::vector<std::string> read_class_names(const std::filesystem::path& path) {
   return names;
 }
 
+// The tensors of a model for a library.
+int write_for_library(const ConvertCommand& options) {
+  const CheckpointStyle style = checkpoint_style(options.to);
+  const Model model = Model::load(options.checkpoint);
+  write_checkpoint(options.out, model, style);
+  for (const std::string& line : export_notes(model, style)) print_warning(line);
+  std::printf("%s: %zu tensors of %s as %s has them\n", options.out.c_str(), model.parameters().size(),
+              model.arch().c_str(), options.to.c_str());
+  return 0;
+}
+
 }  // namespace
 
 std::vector<std::string> convertible_sources() { return source_names(); }
 
 int convert_checkpoint(const ConvertCommand& options) {
+  if (!options.to.empty()) return write_for_library(options);
   ConvertOptions convert_options{options.from, options.arch, options.layout, {}, options.preprocess, options.outputs};
   if (!options.classes.empty()) convert_options.classes = read_class_names(options.classes);
   const bool to_onnx = options.out.extension() == ".onnx",

@@ -111,10 +111,17 @@ void add_convert(CLI::App& app, ConvertCommand& options) {
   command.add_option("--outputs", options.outputs, "Of ONNX: values to give in place of the file's outputs")
       ->type_name("NAME");
   command
+      .add_option(
+          "--to", options.to,
+          "The other way: write the tensors of a model as this library has them, a .safetensors by that suffix of "
+          "--out, else for torch.load")
+      ->check(CLI::IsMember({"spvnas", "torchsparse", "spconv2", "minkowski"}));
+  command
       .add_option("-o,--out", options.out,
-                  "Model file to write (.safetensors), or of a model on frames an ONNX file (.onnx)")
+                  "Model file to write (.safetensors); with --to a checkpoint, of a model on frames also an ONNX file "
+                  "(.onnx)")
       ->required()
-      ->type_name("MODEL");
+      ->type_name("FILE");
 }
 
 void add_recognize(CLI::App& app, RecognizeOptions& options) {
