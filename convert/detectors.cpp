@@ -197,7 +197,7 @@ class DetectorSketch {
   DetectorNetwork network() {
     if (is_centers()) return make_centerpoint(spec_, std::nullopt);
     if (is_waymo()) {
-      spec_.pillar_stride = 1;
+      if (on_pillars()) spec_.pillar_stride = 1;
       spec_.anchors = waymo_anchors();
     }
     return on_pillars() ? make_pointpillars(spec_, std::nullopt) : make_second(spec_, std::nullopt);

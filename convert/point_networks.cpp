@@ -59,7 +59,7 @@ std::string turned(NetworkBuilder& net, const std::string& name, const std::stri
   const std::int64_t columns = net.channels(x);
   const std::string matrix = t_net(net, name, x, kXyz);
   const std::string xyz = columns == kXyz ? x : net.columns(name + ".xyz", x, 0, kXyz);
-  const std::string result = net.add(name + ".turned", "matmul_clouds", {xyz, matrix});
+  std::string result = net.add(name + ".turned", "matmul_clouds", {xyz, matrix});
   if (columns == kXyz) return result;
   return net.add(name + ".points", "cat", {result, net.columns(name + ".rest", x, kXyz, columns - kXyz)});
 }

@@ -46,13 +46,14 @@ std::int64_t cells_of(float lowest, float highest, float size) {
 DetectorSpec checked(DetectorSpec spec) {
   check(spec.width >= 1.0 / 32 && spec.width <= 8, "[new] width expects 1/32 to 8, found ", spec.width);
   check_valid(spec.range, "new");
+  const std::int64_t multiple = spec.pillar_stride == 1 ? 4 : 16;  // every block halves the map
   for (std::size_t axis = 0; axis < 3; ++axis) {
     const float size = spec.voxel_size[axis];
     check(size > 0, "[new] voxel_size expects metres above 0, found ", size);
     const std::int64_t cells = cells_of(spec.range.lowest[axis], spec.range.highest[axis], size);
-    check(cells >= 1 && cells <= 8192 && (axis == 2 || cells % 16 == 0),
-          "[new] a detector's range expects a multiple of 16 voxels along x and y and at most 8192, found ", cells,
-          " along axis ", axis);
+    check(cells >= 1 && cells <= 8192 && (axis == 2 || cells % multiple == 0),
+          "[new] a detector's range expects a multiple of ", multiple, " voxels along x and y and at most 8192, found ",
+          cells, " along axis ", axis);
   }
   check(spec.columns >= 3, "[new] a detector expects points of at least 3 columns, found ", spec.columns);
   return spec;
@@ -149,7 +150,7 @@ std::string DetectorBuilder::constant(const std::string& name, const std::string
 std::string DetectorBuilder::pillar_layer(const std::string& name, const std::string& x, int out,
                                           std::string& padding) {
   const std::string features = norm_relu(name + ".norm", net_.linear(name + ".linear", x, out, false));
-  const std::string highest = points_to(name + ".max", features, "max");
+  std::string highest = points_to(name + ".max", features, "max");
   if (padding.empty()) return highest;
   const std::string count = points_to(name + ".count", constant(name + ".ones", features, 1), "sum");
   const std::string room = constant(name + ".room", count, static_cast<double>(spec_.max_points));
