@@ -96,7 +96,9 @@ void add_convert(CLI::App& app, ConvertCommand& options) {
   sources.insert(sources.begin(), "auto");
   command.add_option("--from", options.from, "Whose network it is; default what names and shapes of its tensors tell")
       ->check(CLI::IsMember(sources));
-  command.add_option("--arch", options.arch, "Of several networks with the same tensors: minkunet or spvcnn; of TSM tsm-resnet50-online ..")
+  command
+      .add_option("--arch", options.arch,
+                  "Of several networks with the same tensors: minkunet or spvcnn; of TSM tsm-resnet50-online ..")
       ->type_name("NAME");
   command
       .add_option("--layout", options.layout,

@@ -3,6 +3,7 @@
 
 #include "bindings.h"
 #include "opaque_object.h"
+#include "pickling.h"
 
 namespace py = pybind11;
 using namespace py::literals;
@@ -10,10 +11,12 @@ using namespace py::literals;
 namespace voxshift::python {
 
 void bind_checkpoints(py::module_& m) {
-  py::class_<OpaqueObject>(m, "OpaqueObject",
-                           "What a checkpoint holds of a class that read_checkpoint does not know: it was neither "
-                           "imported nor called.")
-      .def_readonly("name", &OpaqueObject::name, "The class or function, \"module.name\".")
+  py::class_<OpaqueObject> opaque(m, "OpaqueObject",
+                                  "What a checkpoint holds of a class that read_checkpoint does not know: it was "
+                                  "neither imported nor called.");
+  pickle_by_fields(opaque, &OpaqueObject::name, &OpaqueObject::is_object, &OpaqueObject::arguments,
+                   &OpaqueObject::state, &OpaqueObject::items, &OpaqueObject::entries);
+  opaque.def_readonly("name", &OpaqueObject::name, "The class or function, \"module.name\".")
       .def_readonly("is_object", &OpaqueObject::is_object,
                     "An object of the class, or the result of the call; False: the class or function itself.")
       .def_readonly("arguments", &OpaqueObject::arguments, "What it would be called with, a tuple, or None.")

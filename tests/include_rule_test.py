@@ -30,7 +30,7 @@ OURS = {
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
     "onnx": r"(graph|files|video|tensor)/.*",
-    "convert": rf"(checkpoints|onnx|tasks|networks|graph|tensor|{FAMILIES})/.*",
+    "convert": rf"(checkpoints|onnx|tasks|networks|graph|files|tensor|{FAMILIES})/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "apps": PUBLIC,

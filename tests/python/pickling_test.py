@@ -53,6 +53,20 @@ def cloud_of_a_file(points):
         return vs.read_points(Path(folder) / "a.npy")
 
 
+class OnceKnown:
+    def __init__(self):
+        self.history, self.window = [1.5, np.float32([1, 2])], "mean"
+
+
+def object_of_a_checkpoint():
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.pkl").write_bytes(pickle.dumps({"state_dict": {}, "log": OnceKnown()}))
+        try:
+            return {"OpaqueObject": vs.read_checkpoint(Path(folder) / "a.pkl")["log"]}
+        except vs.BackendUnavailable:
+            return {}
+
+
 def things(clip_model):
     random = np.random.default_rng(3)
     points = random.random((60, 4), np.float32)
@@ -82,11 +96,12 @@ def things(clip_model):
         "ConfusionMatrix": matrix,
         "FrameCost": result.cost,
         "FrameResult": result,
+        **object_of_a_checkpoint(),
     }
 
 
 DATA = {"SparseTensor", "Voxels", "NearestNeighbors", "RaggedNeighbors", "Interpolation", "ClassInfo", "ConfusionMatrix"}
-DATA |= {"Coordinates", "Detections", "FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud"}
+DATA |= {"Coordinates", "Detections", "FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud", "OpaqueObject"}
 REFUSED = {"Detector", "ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer"}
 
 
