@@ -282,7 +282,10 @@ def _prelu(call, input, weight):
 
 @records("abs", "abs_", "absolute")
 def _absolute(call, input):
-    value = image_form(call, call.value(input))
+    return absolute(call, image_form(call, call.value(input)))
+
+
+def absolute(call, value) -> Value:
     minus = affine(call, value, torch.full((value.channels,), -1.0))
     halves = [mapped(call, half, "relu") for half in (value, minus)]
     return value.but(name=call.node("add", halves))

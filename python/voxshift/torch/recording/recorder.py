@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.gradients import OPS
-from voxshift.torch.recording import arithmetic, pictures, products, reductions, structure  # noqa: F401
+from voxshift.torch.recording import activations, arithmetic, pictures, products, reductions, structure  # noqa: F401
 from voxshift.torch.recording.shifts import Shifts
 from voxshift.torch.recording.table import FUNCTIONS, NOT_DERIVED, Refused
 from voxshift.torch.recording.values import Value, dense_value, rows_value
