@@ -40,6 +40,13 @@ def made(random, version, channels=4, **options):
     return torchsparse.SparseTensor(feats, coords_of(cells, version)), cells
 
 
+def test_instance_norm_is_over_the_channels_of_each_voxel(random, version):
+    x, _ = made(random, version)
+    found = spnn.InstanceNorm(4, eps=1e-3)(x).feats
+    centred = x.feats - x.feats.mean(1, keepdim=True)
+    torch.testing.assert_close(found, centred / (centred.square().mean(1, keepdim=True) + 1e-3).sqrt())
+
+
 def fnv(row):
     value = 14695981039346656037
     for number in row:

@@ -121,8 +121,15 @@ class SparseTensor:
         return self._features
 
     def rows(self) -> torch.Tensor:
-        """Features in an order that costs nothing, for what is done to every row alike."""
+        """Features in an order that costs nothing, for what is done to every row alike. Raises ValueError unless on the CPU."""
+        return on_cpu("SparseTensor", "feats", self._rows())
+
+    def _rows(self):
         return self._features.at_hand if isinstance(self._features, Features) else self._features
+
+    def expect_cpu(self) -> None:
+        """Raises ValueError where the features are on another device."""
+        on_cpu("SparseTensor", "feats", self._rows())
 
     def with_rows(self, rows: torch.Tensor) -> "SparseTensor":
         """Other features in the order of rows(), on the same voxels, with the same caches."""

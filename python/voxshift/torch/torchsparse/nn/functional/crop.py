@@ -12,6 +12,7 @@ def spcrop(
     input: SparseTensor, coords_min: Optional[Sequence[int]] = None, coords_max: Optional[Sequence[int]] = None
 ) -> SparseTensor:
     """The voxels with coords_min <= x, y, z < coords_max; rows keep their order."""
+    input.expect_cpu()
     places = input.coords[:, rules().axes]
     kept = torch.ones(len(places), dtype=torch.bool)
     if coords_min is not None:

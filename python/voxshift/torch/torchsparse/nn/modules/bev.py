@@ -13,6 +13,7 @@ from voxshift.torch.torchsparse.utils.utils import make_ntuple
 
 def _cells(input: SparseTensor) -> torch.Tensor:
     """int64 [N, 4]: batch, x, y, z of every row, in cells of the tensor's own grid."""
+    input.expect_cpu()
     places = input.coords[:, [rules().batch, *rules().axes]].long()
     if rules().multiplied:
         places[:, 1:] = torch.div(places[:, 1:], torch.tensor(input.stride), rounding_mode="floor")
@@ -65,6 +66,7 @@ class ToBEVReduction(nn.Module):
         self.dim = dim
 
     def forward(self, input: SparseTensor) -> SparseTensor:
+        input.expect_cpu()
         columns = input.coords.clone()
         columns[:, rules().axes[self.dim]] = 0
         return _merged(columns, input.feats, input.stride, mean=True)

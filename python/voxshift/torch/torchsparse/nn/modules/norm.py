@@ -20,13 +20,16 @@ class InstanceNorm(nn.InstanceNorm1d):
     """torch.nn.InstanceNorm1d of the features [N, C] as one image of C channels, as torchsparse calls it."""
 
     def forward(self, input: SparseTensor) -> SparseTensor:
-        return fapply(input, super().forward)
+        if self.affine or self.track_running_stats:
+            return fapply(input, super().forward)
+        return rowwise(input, lambda x: nn.functional.layer_norm(x, x.shape[1:], eps=self.eps))  # the channels of each row
 
 
 class GroupNorm(nn.GroupNorm):
     """torch.nn.GroupNorm of the voxels of each batch."""
 
     def forward(self, input: SparseTensor) -> SparseTensor:
+        input.expect_cpu()
         feats, batch = input.feats, input.coords[:, rules().batch]
         out = torch.zeros_like(feats)
         for index in range(int(batch.max()) + 1 if len(batch) else 0):

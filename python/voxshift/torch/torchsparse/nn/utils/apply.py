@@ -9,6 +9,7 @@ from voxshift.torch.torchsparse.tensor import SparseTensor
 
 def fapply(input: SparseTensor, fn: Callable[..., torch.Tensor], *args, **kwargs) -> SparseTensor:
     """The tensor whose features are fn(input.feats, *args, **kwargs), on the same voxels."""
+    input.expect_cpu()
     return input.with_feats(fn(input.feats, *args, **kwargs))
 
 
