@@ -86,6 +86,11 @@ class Cells:
         """Whether both orders are the same."""
         return self._to_sorted is None
 
+    @property
+    def to_sorted(self) -> Optional[torch.Tensor]:
+        """int64 [N]: the giver's number of each of the library's rows; None where both orders are the same."""
+        return self._to_sorted
+
     def sorted(self, feats: torch.Tensor) -> torch.Tensor:
         """Features [N, ..] of the giver's rows in the library's order; the same tensor where that is no other."""
         return _permuted(feats, self._to_sorted, self._to_given)

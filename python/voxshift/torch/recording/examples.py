@@ -31,11 +31,19 @@ def with_features(x: Any, feats: torch.Tensor) -> Any:
         return x.with_feats(feats)
     if hasattr(x, "replace_feature"):
         return x.replace_feature(feats)
-    if hasattr(x, "coordinate_manager"):
-        return type(x)(feats, coordinate_map_key=x.coordinate_map_key, coordinate_manager=x.coordinate_manager)
+    if hasattr(x, "with_given"):
+        return x.with_given(feats)
     made = copy.copy(x)
     made.feats = feats
     return made
+
+
+def _cells_of(x: Any) -> Any:
+    """The ordered.Cells that the rows of another library's sparse tensor lie on; None of what has points."""
+    if hasattr(x, "cells"):
+        return x.cells()
+    features = x.features() if callable(getattr(x, "features", None)) else getattr(x, "_features", None)
+    return None if features is None else features.cells
 
 
 class Given:
@@ -134,6 +142,8 @@ class Example:
         value = rows_value(name, feats)
         if isinstance(x, SparseTensor):
             value.order.coordinates = x.coordinates
+        elif (cells := _cells_of(x)) is not None:
+            value.order.coordinates, value.order.sorted = cells.coordinates, cells.to_sorted
         self._add(Given(name, feats, value))
         self.own.update((id(x), id(feats)))
         return x

@@ -172,7 +172,16 @@ class SparseBatchNorm(_OnTensors, nn.BatchNorm1d):
     """torch.nn.BatchNorm1d on features, of a SparseConvTensor or alone."""
 
 
-class SparseSyncBatchNorm(_OnTensors, nn.SyncBatchNorm):
+class _SyncBatchNorm(nn.SyncBatchNorm):
+    """On the CPU there is one process, for which torch before 2.0 raises an error."""
+
+    def forward(self, input):
+        if input.device.type == "cpu":
+            return nn.modules.batchnorm._BatchNorm.forward(self, input)
+        return super().forward(input)
+
+
+class SparseSyncBatchNorm(_OnTensors, _SyncBatchNorm):
     """torch.nn.SyncBatchNorm on features, of a SparseConvTensor or alone."""
 
 
