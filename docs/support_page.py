@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes docs/support.md, what runs where and has a gradient, from the tables that the tests check.
+"""Writes docs/support.md, what runs where, has a gradient and is exported, from the tables that the tests check.
 
-    docs/support_page.py            with the Python package importable
+    docs/support_page.py            with the Python package and torch importable
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -12,8 +13,9 @@ TESTS = PAGE.parent.parent / "tests" / "python"
 
 HEAD = """# Support
 
-What runs where, and what has a gradient. Written by `docs/support_page.py` from the tables that the tests in `tests/python` check, so that
-a line here is what a test has seen.
+What runs where, what has a gradient, and what `voxshift.torch.export` writes as a model file: the ops of graphs, and the layers of
+`voxshift.torch` with those of the libraries whose names it has. Written by `docs/support_page.py` from the tables that the tests in
+`tests/python` check, so that a line here is what a test has seen.
 
 """
 
@@ -23,6 +25,15 @@ OPS = """## Ops of graphs
 what an op takes first: `voxels`, `points`, `groups` of neighbours, `cells` of a dense grid, `clouds` (a row of each cloud, batch or frame) or
 the pixels of `images`.
 
+"""
+
+LAYERS = """
+## Layers of voxshift.torch
+
+[The package](training.md) for training, and its stand-ins for spconv, torchsparse and MinkowskiEngine. Gradients are those of features and
+parameters, float32 on the CPU. CUDA "later": torch's tensors on other devices are refused with an error that says so; networks run there
+as model files. Export: `voxshift.torch.export` writes the layer, and the file gives what the layer does. What is "no" there is an error that
+names the layer.
 """
 
 _KINDS = ("voxels", "points", "groups", "cells", "clouds", "images")
@@ -47,11 +58,42 @@ def _ops():
     return _table(["op", "rows", "CPU", "CUDA", "gradient"], [row(op) for op in sorted(tests.OPS)])
 
 
+def _cells(example):
+    """CPU, CUDA, gradient, export."""
+    if example.does_not_run:
+        return (f"no: {example.does_not_run}", "no", "no", "no")
+    reasons = (example.without_gradient, example.not_exported)
+    return ("yes", "later", *(f"no: {reason}" if reason else "yes" for reason in reasons))
+
+
+def _named(layers):
+    """Names in one cell; of those that differ in their number of axes all but the first as "2d"."""
+    stems = {}
+    for layer in layers:
+        stem, axes = re.fullmatch(r"(.*?)([1-4]d)?", layer).groups()
+        stems.setdefault(stem if axes else layer, []).append(axes or "")
+    return ", ".join(f"`{stem}{first}`" + "".join(f", `{axes}`" for axes in rest) for stem, (first, *rest) in stems.items())
+
+
+def _layers():
+    from layer_examples import LIBRARIES
+
+    text = LAYERS
+    for library, found in LIBRARIES.items():
+        rows = {}
+        for layer, example in sorted(found.layers.items()):
+            key = example.row or re.sub(r"[1-4]d$", "", layer)
+            rows.setdefault((key, _cells(example)), []).append(layer)
+        lines = [[_named(layers), *cells] for (_, cells), layers in rows.items()]
+        text += f"\n### {library}\n\n" + _table(["layer", "CPU", "CUDA", "gradient", "export"], lines)
+    return text
+
+
 def page() -> str:
     """The text of docs/support.md."""
     sys.path.insert(0, str(TESTS))
     try:
-        return HEAD + OPS + _ops()
+        return HEAD + OPS + _ops() + _layers()
     finally:
         sys.path.remove(str(TESTS))
 
