@@ -1,6 +1,7 @@
 """`voxshift convert --to`: the tensors of models as the libraries have them."""
 
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,9 @@ def test_the_same_bytes_for_the_same_model(minkunet, tmp_path):  # noqa: F811
     for name in ("a.pth", "b.pth"):
         succeeds("convert", minkunet, "-o", tmp_path / name, "--to", "torchsparse")
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.pth") as archive:
+        assert archive.testzip() is None  # every checksum is right
+        assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
 
 
 def test_what_is_refused(minkunet, tmp_path):  # noqa: F811

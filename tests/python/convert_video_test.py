@@ -194,6 +194,21 @@ def expect_face_maps(path, state):
     return model
 
 
+def expect_both_forms_agree(checkpoint, onnx):
+    """The ONNX file gives shares of the two classes in place of their logits."""
+    images = np.zeros((1, 240, 320, 3), np.float32)
+    frame = vs.synth_video(2, frames=1)[0][:, :240, :320].astype(np.float32) / 128 - 1
+    images[:, : frame.shape[1], : frame.shape[2]] = frame
+    maps, found = vs.convert(checkpoint).run(images), vs.convert(onnx).run(images)
+    for i in range(4):
+        layer = f"_headers.{i}" + (".2" if i < 3 else "")
+        scores, boxes = maps["classification" + layer][0], maps["regression" + layer][0]
+        shares = np.exp(scores.astype(np.float64).reshape(*scores.shape[:3], -1, 2))
+        shares /= shares.sum(-1, keepdims=True)
+        np.testing.assert_allclose(found[f"scores.{i}"][0], shares.reshape(scores.shape), atol=1e-6)
+        np.testing.assert_allclose(found[f"boxes.{i}"][0], boxes, atol=1e-6)
+
+
 def test_networks_on_images(tmp_path):
     state = random_state(cifar_shapes(2, 10))
     torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in state.items()}, "best_prec1": 50.0}, tmp_path / "net.th")
@@ -214,3 +229,4 @@ def test_trained_networks_on_images():
     assert model.arch == "resnet20" and model.parameter_count == 269722
     path = folder / "slim320.pth"
     expect_face_maps(path, torch.load(path, map_location="cpu"))
+    expect_both_forms_agree(path, folder / "slim320.onnx")
