@@ -66,10 +66,10 @@ class Exporter {
       kernel.in = values.dim(values.rank() == 3 ? 1 : 0);
       kernel.out = values.shape().back();
       kernel.reversed_axes = reversed_;
+      kernel.strided = product(node.per_axis("stride")) > 1;
       Array stored = to_layout(values, kernel, layout());
       // Both libraries have a matrix only for one tap without a stride.
-      if (!spconv && kernel.taps() == 1 && product(node.per_axis("stride")) > 1)
-        stored = stored.reshaped({1, kernel.in, kernel.out});
+      if (!spconv && kernel.taps() == 1 && kernel.strided) stored = stored.reshaped({1, kernel.in, kernel.out});
       add_named(module_of(tensor) + (spconv ? ".weight" : ".kernel"), std::move(stored), spconv ? 2 : 1);
     } else {
       const bool row = style_ == CheckpointStyle::kMinkowski;

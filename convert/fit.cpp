@@ -22,6 +22,7 @@ StoredAs stored_kernel(const Node& node, const Shape& shape, bool reversed_axes,
   kernel.in = shape[shape.size() - 2];
   kernel.out = shape.back();
   kernel.reversed_axes = reversed_axes;
+  kernel.strided = std::ranges::any_of(node.per_axis("stride"), [](std::int64_t step) { return step > 1; });
   return {stored_shapes(kernel, layout),
           [kernel, layout](const Array& stored) { return from_layout(stored, kernel, layout); }};
 }

@@ -70,8 +70,9 @@ void for_each_run(const KernelShape& kernel, KernelLayout layout, const Move& mo
 // Whether the stored numbers are ours as they lie.
 bool is_ours(const KernelShape& kernel, KernelLayout layout) {
   if (stored_taps(kernel) != kernel.taps()) return false;
-  if (kernel.taps() == 1) return true;
-  if (layout == KernelLayout::kSpconv20 || layout == KernelLayout::kSpconv22) return false;
+  const bool cout_before_cin = layout == KernelLayout::kSpconv20 || layout == KernelLayout::kSpconv22;
+  if (kernel.taps() == 1) return !cout_before_cin || !kernel.strided;
+  if (cout_before_cin) return false;
   return !first_axis_fastest(kernel, layout);
 }
 

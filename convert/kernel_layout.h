@@ -29,6 +29,7 @@ struct KernelShape {
   std::vector<std::int64_t> size;  ///< taps of the window along the axes of the graph
   std::int64_t in = 0, out = 0;    ///< channels
   bool reversed_axes = false;      ///< the library's axes are the graph's in reverse, as z y x
+  bool strided = false;            ///< a stride of more than 1
 
   /// Taps that are stored where those are more than the window's: the first ones are used. Of a convolution whose map
   /// was made by another one with fewer taps (spconv 1's indice_key). Empty: as `size`.
@@ -44,8 +45,8 @@ KernelLayout layout_of(const Shape& stored, KernelLayout layout);
 std::vector<Shape> stored_shapes(const KernelShape& kernel, KernelLayout layout);
 
 /// The stored f32 tensor as ours: [K, Cin, Cout], row-major over the graph's axes. Shares memory where nothing moves.
-/// spconv 2 uses a kernel of one tap as view(Cin, Cout), whatever its shape says (spconv/pytorch/conv.py); so does
-/// this.
+/// spconv 2 uses a kernel of one tap without a stride as view(Cin, Cout), whatever its shape says
+/// (spconv/pytorch/conv.py); so does this.
 Array from_layout(const Array& stored, const KernelShape& kernel, KernelLayout layout);
 
 /// The inverse: [K, Cin, Cout] or [Cin, Cout] as the library stores it, with the usual one of its shapes.

@@ -126,6 +126,21 @@ TEST(KernelLayout, OneTapOfSpconv2IsUsedAsViewOfInByOut) {
   expect_turned(w, KernelLayout::kSpconv1, {1, 1, 1, 3, 2}, view);
 }
 
+// .. but for a strided layer, which is no matrix product there.
+TEST(KernelLayout, OneTapOfSpconv2WithAStrideIsStoredByItsShape) {
+  static constexpr Window3 w{1, 1, 1, 3, 2};
+  KernelShape kernel = w.shape();
+  kernel.strided = true;
+  const std::vector<float> turned = w.written([](auto, auto, auto, auto i, auto o) { return o * w.in + i; });
+  for (const auto& [layout, shape] : {std::pair{KernelLayout::kSpconv22, Shape{2, 1, 1, 1, 3}},
+                                      std::pair{KernelLayout::kSpconv20, Shape{1, 1, 1, 2, 3}}}) {
+    const Array ours = from_layout(Array::from(turned, shape), kernel, layout);
+    EXPECT_EQ(std::vector<float>(ours.values<float>().begin(), ours.values<float>().end()), w.ours());
+    const Array back = to_layout(ours, kernel, layout);
+    EXPECT_EQ(std::vector<float>(back.values<float>().begin(), back.values<float>().end()), turned);
+  }
+}
+
 TEST(KernelLayout, OneTapOfFlatLayoutsHasNoAxisOfTaps) {
   const Window3 w{1, 1, 1, 3, 2};
   for (const KernelLayout layout : {KernelLayout::kTorchsparse, KernelLayout::kMinkowski}) {

@@ -66,7 +66,7 @@ def test_what_cannot_be_recorded_is_named(random, tmp_path, message):
 
 
 FROM_THE_EXAMPLE = {
-    "a count of rows": on(lambda f: f / len(f)),
+    "a count of rows": on(lambda f: f * (100 / len(f))),
     "a mean of coordinates": lambda y: y.with_feats(y.feats * float(y.coords[:, 1:].float().mean())),
     "a mean over all batches": on(lambda f: f - f.mean(0, keepdim=True)),
     "a branch": lambda y: y.with_feats(y.feats.relu() if len(y) > 150 else y.feats.sigmoid()),

@@ -132,7 +132,8 @@ EXAMPLES = {
     "voxel_offsets": [({"from": origin}, None) for origin in ("mean", "center")],
     "voxelize_dense": [({"resolution": 3}, None)],
     "voxelize_points": [({"voxel_size": 0.5, "reduce": reduce}, None) for reduce in ("mean", "max")]
-    + [({"voxel_size": [0.5, 0.7, 2], "lowest": [-0.6, -0.9, -1], "highest": 0.8, "reduce": "sum"}, None)],
+    + [({"voxel_size": [0.5, 0.7, 2], "lowest": [-0.6, -0.9, -1], "highest": 0.8, "reduce": "sum", **more}, None)
+       for more in ({}, {"outside": "clamped"})],
 }
 
 

@@ -41,9 +41,9 @@ class Clouds:
         """Clouds of x, y and z of the `count` furthest points of each."""
         return self._once(_sample, count)
 
-    def cells(self, size, lowest, highest, axes="cartesian"):
+    def cells(self, size, lowest, highest, axes="cartesian", outside="dropped"):
         """CellsOfPoints; along each axis in metres, of an angle in radians."""
-        return self._once(CellsOfPoints, *map(tuple, (size, lowest, highest)), axes)
+        return self._once(CellsOfPoints, *map(tuple, (size, lowest, highest)), axes, outside)
 
     def grid(self, resolution, normalize, eps):
         """The DenseGrid around each cloud."""
@@ -63,22 +63,26 @@ def _sample(clouds, count):
 class CellsOfPoints:
     """The cells that points lie in. of_points: int64 [N], the row of each point's, -1 for none."""
 
-    def __init__(self, clouds, size, lowest, highest, axes):
+    def __init__(self, clouds, size, lowest, highest, axes, outside):
         self.size, self.lowest = size, lowest
         self._xyz, self._axes = clouds.xyz, axes
         size, lowest, highest = (np.array(value, np.float32) for value in (size, lowest, highest))
         points = clouds.points
         xyz = _cylindrical(points) if axes == "cylindrical" else points[:, :3]
         inside = np.isfinite(points @ np.zeros(points.shape[1], np.float32))
-        for axis in range(3):
-            inside &= (xyz[:, axis] >= lowest[axis]) & (xyz[:, axis] < highest[axis])
+        clamped = outside == "clamped"
+        if clamped:
+            xyz = np.clip(xyz, lowest, highest)
+        else:
+            inside &= ((xyz >= lowest) & (xyz < highest)).all(1)
         rows = np.flatnonzero(inside)
         from_lowest = xyz[rows] - np.where(lowest > -_NO_LIMIT, lowest, np.float32(0))
         splits = np.searchsorted(rows, clouds.row_splits)
         found = vs.voxelize(from_lowest, size.tolist(), rounding="floor", row_splits=splits)
         self.of_points = np.full(len(xyz), -1, np.int64)
         self.of_points[rows] = found.inverse
-        extent = np.maximum(1, np.ceil((highest - lowest) / size - np.float32(1e-3)))
+        rounding, cells = np.float32(1e-3), (highest - lowest) / size
+        extent = np.floor(cells + rounding) + 1 if clamped else np.maximum(1, np.ceil(cells - rounding))
         shape = [int(n) for n in extent] if (extent < 2**30).all() else None
         coords = found.tensor.coords
         if shape and len(coords):  # a point just below the highest may be rounded into a cell beyond the last

@@ -90,8 +90,8 @@ def _per_axis(value):
 
 
 @gradient("voxelize_points", of="points")
-def _voxelize_points(x, *, voxel_size, lowest, highest, reduce, axes):
-    cells = x.clouds.cells(*map(_per_axis, (voxel_size, lowest, highest)), axes)
+def _voxelize_points(x, *, voxel_size, lowest, highest, reduce, axes, outside):
+    cells = x.clouds.cells(*map(_per_axis, (voxel_size, lowest, highest)), axes, outside)
     return cells.voxels(voxelize_features(x.feats, cells.of_points, len(cells), reduce))
 
 
