@@ -106,7 +106,6 @@ def test_shared_maps_and_leaning_taps_of_spconv1_are_written(random, tmp_path):
         torch.testing.assert_close(found, module(x), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.skipif(not hasattr(vst, "export"), reason="voxshift.torch.export is not there")
 def test_the_network_that_spconv_ran_is_written(tmp_path):
     folder = os.environ.get("VOXSHIFT_DATA")
     if not folder:
@@ -116,20 +115,63 @@ def test_the_network_that_spconv_ran_is_written(tmp_path):
     case = torch.load(Path(folder) / "checkpoints" / "spconv_golden_net.pt", map_location="cpu")["cases"][0]
     network = UNet()
     network.load_state_dict(case["state_dict"])
-    # The file's results are of batch norm in training mode: its statistics of this batch are what inference has.
-    norms = network.stem[1], network.mid[1]
-    for norm in norms:
-        norm.momentum = 1.0
-        norm.register_forward_hook(_biased)
-    network.train()(sparse(case["input"]))
-    for norm in norms:
-        norm._forward_hooks.clear()
+    settle(network, sparse(case["input"]))
     path = tmp_path / "unet.safetensors"
-    vst.export(network.eval(), sparse(case["input"]), path)
+    vst.export(network, sparse(case["input"]), path)
     given = vs.SparseTensor(case["input"]["indices"], case["input"]["features"], shape=case["input"]["spatial_shape"])
     found = torch.from_numpy(vs.Model.load(path).forward(given))
     assert np.array_equal(given.coords, case["expect"]["out_indices"])
     assert (found - case["expect"]["out_features"]).abs().max() <= case["expect"]["atol_out"]
+
+
+class Case(nn.Module):
+    """A case of the file: layers one after the other, branches that a table joins, or sums of tensors."""
+
+    def __init__(self, case):
+        super().__init__()
+        from spconv_golden_test import layer_of
+
+        joined = case["kind"] == "tables"
+        self.layers = nn.ModuleList(layer_of(spec) for spec in case["branch_specs" if joined else "layers"])
+        self.table = getattr(spconv, case["table"])() if joined else None
+
+    def forward(self, x):
+        if self.table is not None:
+            return self.table([layer(x) for layer in self.layers])
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+IN_FILES = [("ext_pool", case) for case in ("avgp3d_subm", "maxp3d_subm", "maxp3d_d2", "maxp3d_k5_kv125")]
+IN_FILES += [("misc", case) for case in ("seq2d_mixed", "tables_jointable", "tables_addtable")]
+
+
+@pytest.mark.parametrize("name, case", IN_FILES)
+def test_layers_that_spconv_ran_are_written(tmp_path, name, case):
+    from spconv_golden_test import case_of, sparse
+
+    case = case_of(name, case)
+    path, given, expect = tmp_path / "case.safetensors", case["input"], case["expect"]
+    module = Case(case)
+    settle(module, sparse(given))
+    vst.export(module, sparse(given), path)
+    x = vs.SparseTensor(given["indices"], given["features"].float(), shape=given["spatial_shape"])
+    ((features, coords),) = vs.Model.load(path).run(x).values()
+    assert np.array_equal(coords, expect["out_indices"])
+    assert (torch.from_numpy(features) - expect["out_features"]).abs().max() <= expect["atol_out"]
+
+
+def settle(network, x):
+    """The files' results are of batch norm in training mode: its statistics of this batch are what inference has."""
+    norms = [part for part in network.modules() if isinstance(part, nn.BatchNorm1d)]
+    for norm in norms:
+        norm.momentum = 1.0
+        norm.register_forward_hook(_biased)
+    network.train()(x)
+    for norm in norms:
+        norm._forward_hooks.clear()
+    network.eval()
 
 
 def _biased(norm, inputs, output):
