@@ -51,7 +51,7 @@ std::map<std::string, std::string> reasons_of_rest(const Sketch& sketch, const P
   for (const auto& [name, tensor] : state.tensors()) {
     if (used.contains(name)) continue;
     const auto known = std::find_if(sketch.left_out.begin(), sketch.left_out.end(),
-                                    [&name = name](const LeftOut& out) { return name.starts_with(out.beginning); });
+                                    [&whole = name](const LeftOut& out) { return whole.starts_with(out.beginning); });
     if (known != sketch.left_out.end())
       reasons[name] = known->reason;
     else if (name.ends_with(kBatchCount))

@@ -60,9 +60,9 @@ std::vector<std::string> notes_on_rest(const StateDict& all, const StateDict& ta
   std::string first;
   for (const auto& [name, tensor] : all.tensors()) {
     if (name.starts_with(taken.prefix())) continue;
-    const bool is_copy = std::any_of(kPrefixes.begin(), kPrefixes.end(), [&name = name, &taken](const char* prefix) {
+    const bool is_copy = std::any_of(kPrefixes.begin(), kPrefixes.end(), [&whole = name, &taken](const char* prefix) {
       const std::size_t length = std::char_traits<char>::length(prefix);
-      return name.starts_with(prefix) && taken.has(name.substr(length));
+      return whole.starts_with(prefix) && taken.has(whole.substr(length));
     });
     check(is_copy || tensor.count() == 1, "[convert] \"", name, "\" ", tensor.shape, " is outside of \"",
           taken.prefix(), "\", where a network was recognised, and has no place in it");
