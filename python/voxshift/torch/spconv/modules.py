@@ -97,14 +97,15 @@ class SparseSequential(SparseModule):
                 count = _foldable(module, following, input)
                 input = _folded(modules[i : i + count], input) if count > 1 else module(input)
             elif len(input.at_hand):
-                count += bool(following) and _is_fused(module, following[0], input.at_hand)
-                input = self._on_features(module, count > 1, input)
+                normalizes = _is_normalized(module, input.at_hand)
+                count += normalizes and type((*following, None)[0]) is nn.ReLU and not _is_heard(following[:1])
+                input = self._on_features(module, normalizes, count > 1, input)
             i += count
         return input
 
-    def _on_features(self, module, with_relu, x):
-        if with_relu:
-            return x.with_rows(normalized(module, x.at_hand))
+    def _on_features(self, module, normalizes, with_relu, x):
+        if normalizes:
+            return x.with_rows(normalized(module, x.at_hand, "relu" if with_relu else None))
         return on_features(module, x)
 
 
@@ -117,9 +118,8 @@ def _is_plain(norm):
     return type(norm) is nn.BatchNorm1d and norm.affine and norm.track_running_stats and norm.momentum is not None
 
 
-def _is_fused(norm, relu, feats):
-    fits = _is_plain(norm) and type(relu) is nn.ReLU and feats.dtype == torch.float32 and len(feats) > 1
-    return fits and not _is_heard((norm, relu))
+def _is_normalized(module, feats):
+    return _is_plain(module) and feats.dtype == torch.float32 and len(feats) > 1 and not _is_heard((module,))
 
 
 def _foldable(conv, following, x):
@@ -142,8 +142,8 @@ def _folded(modules, x):
     return conv.forward(x, after=Folded(scale, shift, "relu" if relu else None))
 
 
-def normalized(norm: nn.BatchNorm1d, feats: torch.Tensor) -> torch.Tensor:
-    """relu(norm(feats)) in one pass, and the norm's statistics as it updates them itself."""
+def normalized(norm: nn.BatchNorm1d, feats: torch.Tensor, activation: Optional[str]) -> torch.Tensor:
+    """activation(norm(feats)) in one pass, and the norm's statistics as it updates them itself."""
     if norm.training:
         norm.num_batches_tracked.add_(1)
     return functional.batch_norm(
@@ -155,7 +155,7 @@ def normalized(norm: nn.BatchNorm1d, feats: torch.Tensor) -> torch.Tensor:
         training=norm.training,
         momentum=norm.momentum,
         eps=norm.eps,
-        activation="relu",
+        activation=activation,
     )
 
 

@@ -99,8 +99,8 @@ class SparseConvolution(_convolution.SparseConvolution):
 class SparseSequential(_modules.SparseSequential):
     """voxshift.torch.spconv.SparseSequential, which changes the features of the tensor that it is given."""
 
-    def _on_features(self, module, with_relu, x):
-        out = super()._on_features(module, with_relu, x)
+    def _on_features(self, *how):
+        out, x = super()._on_features(*how), how[-1]
         x.take(out)
         return x
 
