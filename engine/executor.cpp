@@ -26,7 +26,7 @@ Executor::Executor(std::shared_ptr<const Plan> plan, Device device, const Thread
       bytes_(plan_->buffers.size()),
       external_(plan_->buffers.size()) {
   for (const auto& step : plan_->steps) {
-    const Value &in = plan_->value(step->input), &out = plan_->value(step->output);
+    const PlannedValue &in = plan_->value(step->input), &out = plan_->value(step->output);
     report_.layers.push_back({step->name, step->kind(), 0, in.channels, out.channels, 0, 0, 0});
   }
 }
@@ -81,7 +81,7 @@ RowView Executor::rows_of(int index) const {
 }
 
 RowView Executor::rows_of(int index, const Span& span) const {
-  const Value& v = plan_->value(index);
+  const PlannedValue& v = plan_->value(index);
   const Buffer& buffer = plan_->buffers[static_cast<std::size_t>(v.buffer)];
   RowView whole{nullptr, buffer.channels, span.count, buffer.channels, v.dtype};
   if (const RowView& external = external_[static_cast<std::size_t>(v.buffer)]; external.channels > 0) {
@@ -96,7 +96,7 @@ RowView Executor::rows_of(int index, const Span& span) const {
 
 // In the plan's dtype: rounded where it is another.
 void Executor::place_input(int index, const ConstRowView& in) {
-  const Value& value = plan_->value(index);
+  const PlannedValue& value = plan_->value(index);
   // Never a step's output.
   RowView placed{const_cast<void*>(in.base), in.row_stride, in.count, in.channels, in.dtype};
   if (in.dtype != value.dtype) {
@@ -111,7 +111,7 @@ void Executor::place_input(int index, const ConstRowView& in) {
 void Executor::place_stage(int stage, const OutputMemory& memory) {
   for (std::size_t o = 0; o < outputs(); ++o) {
     if (plan_->stage(output_domain(o)) != stage) continue;
-    const Value& value = plan_->value(plan_->outputs[o]);
+    const PlannedValue& value = plan_->value(plan_->outputs[o]);
     external_[static_cast<std::size_t>(value.buffer)] = {memory(o), value.channels, output_rows(o), value.channels,
                                                          value.dtype};
   }

@@ -92,7 +92,7 @@ class Planner final : public Lowering {
     return static_cast<int>(plan_.buffers.size()) - 1;
   }
 
-  Value& at(const std::string& name) { return plan_.values[static_cast<std::size_t>(values_.at(name))]; }
+  PlannedValue& at(const std::string& name) { return plan_.values[static_cast<std::size_t>(values_.at(name))]; }
 
   // Inputs of a concatenation are written where it wants them: as columns of its buffer. Outer ones first, so that an
   // inner one finds its place. What cannot be placed is copied later. Columns of a value lie in its buffer.
@@ -104,11 +104,11 @@ class Planner final : public Lowering {
     };
     for (auto draft = drafts.rbegin(); draft != drafts.rend(); ++draft) {
       if (draft->op->layout != Layout::kJoined) continue;
-      Value& whole = at(draft->output);
+      PlannedValue& whole = at(draft->output);
       if (whole.buffer < 0) whole.buffer = buffer(whole.domain, whole.channels);
       std::int64_t column = whole.column;
       for (const std::string& name : draft->inputs) {
-        Value& part = at(name);
+        PlannedValue& part = at(name);
         if (!graph_.has_input(name) && !is_columns(name) && part.buffer < 0) {
           part.buffer = whole.buffer;
           part.column = column;
@@ -117,12 +117,12 @@ class Planner final : public Lowering {
       }
     }
     for (const auto& [name, index] : values_) {
-      Value& v = plan_.values[static_cast<std::size_t>(index)];
+      PlannedValue& v = plan_.values[static_cast<std::size_t>(index)];
       if (v.buffer < 0 && !is_columns(name)) v.buffer = buffer(v.domain, v.channels);
     }
     for (const Draft& draft : drafts) {
       if (draft.op->layout != Layout::kColumns) continue;
-      const Value& whole = at(draft.inputs[0]);
+      const PlannedValue& whole = at(draft.inputs[0]);
       at(draft.output).buffer = whole.buffer;
       at(draft.output).column = whole.column + draft.node->whole("first");
     }
@@ -145,10 +145,10 @@ class Planner final : public Lowering {
   void add_copy(const std::string& name, int from, int to) { add_step(name, std::make_unique<AffineStep>(), from, to); }
 
   void add_copies(const Draft& joined) {
-    const Value whole = at(joined.output);
+    const PlannedValue whole = at(joined.output);
     std::int64_t column = whole.column;
     for (const std::string& name : joined.inputs) {
-      const Value part = at(name);
+      const PlannedValue part = at(name);
       if (part.buffer != whole.buffer || part.column != column) {
         plan_.values.push_back({part.domain, part.channels, whole.buffer, column, part.dtype, part.scale});
         add_copy(joined.name(), values_.at(name), static_cast<int>(plan_.values.size()) - 1);
@@ -166,7 +166,7 @@ class Planner final : public Lowering {
 
   // A value that has a buffer for itself: an output is handed to the caller.
   int alone(const std::string& name) {
-    const Value v = at(name);
+    const PlannedValue v = at(name);
     const bool is_whole = v.channels == plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
     if (is_whole && !is_external(v.buffer)) return values_.at(name);
     plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels), 0, v.dtype, v.scale});

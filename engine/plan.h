@@ -33,7 +33,7 @@ struct Selection {
 };
 
 /// `channels` columns of a buffer, from `column` on.
-struct Value {
+struct PlannedValue {
   int domain;
   std::int64_t channels;
   int buffer;
@@ -55,7 +55,7 @@ struct Plan {
   Domains domains;
   std::vector<MapSpec> maps = {};
   std::vector<LinkSpec> links = {};
-  std::vector<Value> values = {};
+  std::vector<PlannedValue> values = {};
   std::vector<Buffer> buffers = {};
   std::vector<std::unique_ptr<Step>> steps = {};
   std::vector<Selection> selections = {};  ///< by step
@@ -65,7 +65,7 @@ struct Plan {
   DType dtype = DType::kF32;               ///< of values whose steps do not say otherwise
 
   int input() const { return inputs.front(); }  ///< of a network with one
-  const Value& value(int index) const { return values[static_cast<std::size_t>(index)]; }
+  const PlannedValue& value(int index) const { return values[static_cast<std::size_t>(index)]; }
   int stage(int domain) const { return stages[static_cast<std::size_t>(domain)]; }
 };
 

@@ -38,7 +38,7 @@ class StreetBuilder {
   }
 
  private:
-  double draw(Range range) { return random_.uniform(range.low, range.high); }
+  double draw(Interval range) { return random_.uniform(range.low, range.high); }
 
   StreetStyle pick_style() {
     double pick = random_.uniform(0, 1);

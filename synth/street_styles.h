@@ -3,21 +3,21 @@
 
 namespace voxshift {
 
-struct Range {
+struct Interval {
   double low, high;
 };
 
 /// One kind of street. Lengths in metres, shares in 0..1.
 struct StreetStyle {
   double share;  ///< of all scenes
-  Range half_width, kerb, sidewalk;
+  Interval half_width, kerb, sidewalk;
   double verge;                     ///< share of sides with grass between kerb and sidewalk
   double sidewalk_share;            ///< of sides that have one
   double parking_lane;              ///< share of sides with one
   double parked;                    ///< share of its places that are taken
   double double_parked;             ///< cars on the carriageway or half on the sidewalk, share of places
   double built;                     ///< share of plots with a house
-  Range setback, plot, height;      ///< of houses behind the sidewalk; length of plots; height of houses
+  Interval setback, plot, height;   ///< of houses behind the sidewalk; length of plots; height of houses
   double closed;                    ///< share of fronts with a hedge, fence or wall
   double garden;                    ///< bushes and trees per plot
   double street_trees;              ///< share of sides with a row of trees

@@ -99,6 +99,30 @@ def test_no_file_breaks_the_rule():
     assert not found, "\n".join(found)
 
 
+def named_types(text: str):
+    """Qualified names of the types that a file defines in namespaces with names."""
+    inside = []
+    for line in text.splitlines():
+        if found := re.match(r"(?:inline )?namespace ?([\w:]*) \{$", line):
+            inside.append(found[1])
+        elif line.startswith("}  // namespace"):
+            inside.pop()
+        elif "" not in inside and (found := re.match(r"(?:struct|class|union|enum class) (?:alignas\(\w+\) )?([\w:]+)(?!\w*<)[^;]*\{", line)):
+            yield "::".join((*inside, found[1]))
+
+
+def test_no_two_types_have_one_name():
+    """Programs that link both would mix what templates make of them. kernels_cuda/emulation stands in CUDA's place."""
+    homes = {}
+    sources = (file for folder in OURS.keys() - {"tests", "benchmarks"} for file in (ROOT / folder).rglob("*"))
+    for file in sorted(file for file in sources if SOURCE.search(file.name) and file.parent.name != "emulation"):
+        for name in named_types(file.read_text(encoding="utf-8")):
+            homes.setdefault(name, []).append(file.relative_to(ROOT).as_posix())
+    assert {"voxshift::Array", "voxshift::Value", "voxshift::onnx::Value"} <= set(homes)
+    found = [f"{name}: {', '.join(files)}" for name, files in homes.items() if len(files) > 1]
+    assert not found, "\n".join(found)
+
+
 def test_what_is_public_is_listed():
     """The headers that <voxshift/voxshift.h> leads to are those that are installed, and no contract is among them."""
     reached, todo = set(), ["voxshift.h"]
@@ -141,6 +165,7 @@ if __name__ == "__main__":
     for test in [
         test_every_source_folder_has_its_rule,
         test_no_file_breaks_the_rule,
+        test_no_two_types_have_one_name,
         test_what_is_public_is_listed,
         test_the_rule_forbids,
     ]:

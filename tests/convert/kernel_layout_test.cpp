@@ -128,14 +128,15 @@ TEST(KernelLayout, OneTapOfSpconv2IsUsedAsViewOfInByOut) {
 
 // .. but for a strided layer, which is no matrix product there.
 TEST(KernelLayout, OneTapOfSpconv2WithAStrideIsStoredByItsShape) {
-  static constexpr Window3 w{1, 1, 1, 3, 2};
-  KernelShape kernel = w.shape();
+  static constexpr Window3 kWindow{1, 1, 1, 3, 2};
+  KernelShape kernel = kWindow.shape();
   kernel.strided = true;
-  const std::vector<float> turned = w.written([](auto, auto, auto, auto i, auto o) { return o * w.in + i; });
+  const std::vector<float> turned =
+      kWindow.written([](auto, auto, auto, auto i, auto o) { return o * kWindow.in + i; });
   for (const auto& [layout, shape] : {std::pair{KernelLayout::kSpconv22, Shape{2, 1, 1, 1, 3}},
                                       std::pair{KernelLayout::kSpconv20, Shape{1, 1, 1, 2, 3}}}) {
     const Array ours = from_layout(Array::from(turned, shape), kernel, layout);
-    EXPECT_EQ(std::vector<float>(ours.values<float>().begin(), ours.values<float>().end()), w.ours());
+    EXPECT_EQ(std::vector<float>(ours.values<float>().begin(), ours.values<float>().end()), kWindow.ours());
     const Array back = to_layout(ours, kernel, layout);
     EXPECT_EQ(std::vector<float>(back.values<float>().begin(), back.values<float>().end()), turned);
   }
