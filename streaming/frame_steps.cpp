@@ -63,7 +63,7 @@ FrameMemory::FrameMemory(const Plan& plan, Keep keep, Device device) : plan_(pla
 }
 
 RowView FrameMemory::rows(int value) const {
-  const Value& v = plan_.value(value);
+  const PlannedValue& v = plan_.value(value);
   const std::int64_t channels = plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
   auto* base = static_cast<std::byte*>(const_cast<Array&>(memory_).memory()) + places_.offset(v.buffer);
   const RowView whole{base, channels, plan_.domains.rows_of_image(v.domain), channels, v.dtype};
@@ -77,7 +77,7 @@ FrameSteps::FrameSteps(const Plan& plan, const FrameProfile& frames, Device devi
   geometry_.set_frames(1);
   geometry_.build(context, 0);
   for (const auto& step : plan.steps) {
-    const Value& in = plan.value(step->input);
+    const PlannedValue& in = plan.value(step->input);
     const auto* window = dynamic_cast<const WindowStep*>(step.get());
     windows_.push_back(window);
     macs_.push_back(step->macs(geometry_.all(), step->pairs(context, geometry_.all()), in.channels,

@@ -51,7 +51,7 @@ struct FrameStream::Impl {
     const SkipThresholds thresholds = thresholds_of(n, o);
     cost.dense_macs = n.dense_macs();
     for (const int output : n.plan()->outputs) {
-      const Value& value = n.plan()->value(output);
+      const PlannedValue& value = n.plan()->value(output);
       outputs.emplace_back(static_cast<std::size_t>(n.plan()->domains.rows_of_image(value.domain) * value.channels));
     }
     if (o.skip == Skip::kOff) {
@@ -175,7 +175,7 @@ Array FrameStream::output(const std::string& name) const {
   check(found != names.end(), "[stream] the network has no output \"", name, "\"");
   const auto o = static_cast<std::size_t>(found - names.begin());
   const Plan& plan = *impl_->network.plan();
-  const Value& value = plan.value(plan.outputs[o]);
+  const PlannedValue& value = plan.value(plan.outputs[o]);
   const Extent2d extent = plan.domains[value.domain].extent;
   return Array::from(impl_->outputs[o],
                      extent.pixels() > 0 ? Shape{extent.height, extent.width, value.channels} : Shape{value.channels});

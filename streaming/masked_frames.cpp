@@ -240,7 +240,7 @@ std::int64_t MaskedFrames::compare(const Context& context, bool key) {
   if (taken.active > 0 || key) steps().input().set(context, frame_.data<std::uint8_t>());
   std::int64_t macs = 0, cost = skip_cost::search(taken.pixels.count());
   for (std::size_t s = 0; s < steps().size(); ++s) {
-    const Value& out = plan_.value(steps().step(s).output);
+    const PlannedValue& out = plan_.value(steps().step(s).output);
     Mask& changed = mask(steps().step(s).output);
     const StepPixels work = key ? steps().all_of(s) : find_work(context, s);
     if (work.pixels.count > 0) {

@@ -19,7 +19,7 @@ const FrameProfile& frames_of(const Model& model) {
 VideoNetwork::VideoNetwork(const Model& model, Device device, std::optional<DType> dtype)
     : FrameNetwork(model.network(), frames_of(model), device, dtype), model_(model) {
   check(outputs().size() == 1, "[video] a network on frames has one output, found ", outputs().size());
-  const Value& out = plan()->value(plan()->outputs.front());
+  const PlannedValue& out = plan()->value(plan()->outputs.front());
   check(!plan()->domains.is_images(out.domain), "[video] the output \"", outputs().front(),
         "\" is an image, expected one row per frame");
   classes_ = out.channels;
