@@ -25,6 +25,14 @@ void softmax(const float* in, std::int64_t channels, float* out) {
   for (std::int64_t c = 0; c < channels; ++c) out[c] /= sum;
 }
 
+void log_softmax(const float* in, std::int64_t channels, float* out) {
+  const float highest = *std::max_element(in, in + channels);
+  float sum = 0;
+  for (std::int64_t c = 0; c < channels; ++c) sum += std::exp(in[c] - highest);
+  const float log = std::log(sum);
+  for (std::int64_t c = 0; c < channels; ++c) out[c] = in[c] - highest - log;
+}
+
 void layer_norm(const float* in, std::int64_t channels, const RowFunction& f, float* out) {
   double sum = 0, squares = 0;
   for (std::int64_t c = 0; c < channels; ++c) sum += in[c];
@@ -79,6 +87,8 @@ void apply(const RowFunction& f, const float* in, std::int64_t channels, float* 
   switch (f.kind) {
     case RowFunction::Kind::kSoftmax:
       return softmax(in, channels, out);
+    case RowFunction::Kind::kLogSoftmax:
+      return log_softmax(in, channels, out);
     case RowFunction::Kind::kLayerNorm:
       return layer_norm(in, channels, f, out);
     case RowFunction::Kind::kL2Norm:

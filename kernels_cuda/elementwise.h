@@ -42,12 +42,17 @@ __device__ void apply(const RowFunction& f, Rows<const T> in, Rows<T> out, std::
     for (std::int64_t c = 0; c < channels; ++c) out.set(i, c, in.at(i, c) * (in.at(i, c) > 0 ? 1.0f : f.weight[c]));
     return;
   }
-  if (f.kind == RowFunction::Kind::kSoftmax) {
+  if (f.kind == RowFunction::Kind::kSoftmax || f.kind == RowFunction::Kind::kLogSoftmax) {
     float highest = in.at(i, 0);
     for (std::int64_t c = 1; c < channels; ++c)
       if (highest < in.at(i, c)) highest = in.at(i, c);
     for (std::int64_t c = 0; c < channels; ++c) sum += expf(in.at(i, c) - highest);
-    for (std::int64_t c = 0; c < channels; ++c) out.set(i, c, expf(in.at(i, c) - highest) / sum);
+    const bool is_log = f.kind == RowFunction::Kind::kLogSoftmax;
+    const float log = is_log ? logf(sum) : 0.0f;
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const float x = in.at(i, c) - highest;
+      out.set(i, c, is_log ? x - log : expf(x) / sum);
+    }
     return;
   }
   if (f.kind == RowFunction::Kind::kLayerNorm) {

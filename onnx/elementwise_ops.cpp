@@ -113,8 +113,8 @@ void prelu(Call& call) {
   call.give(std::move(x));
 }
 
-/// Softmax over groups of channels that follow one another.
-Part softmax_of(const Call& call, Part x, std::size_t axis) {
+/// Softmax, or its logarithm, over groups of channels that follow one another.
+Part softmax_of(const Call& call, Part x, std::size_t axis, const std::string& op) {
   if (x.rows == Rows::kDense) x = as_image(call, x);
   const Axis along = x.view.axes[axis];
   const std::int64_t group = extent_of(along);
@@ -130,24 +130,24 @@ Part softmax_of(const Call& call, Part x, std::size_t axis) {
   call.expect(x.channels / group <= kMostGroups, "goes over ", x.channels / group, " groups of channels, at most ",
               kMostGroups, " are converted");
   if (group == x.channels) {
-    x = call.graph().apply(x, call.name(), "softmax");
+    x = call.graph().apply(x, call.name(), op);
   } else {
     std::vector<std::string> groups;
     for (std::int64_t first = 0; first < x.channels; first += group) {
       const std::string piece =
           call.graph().add(call.name() + ".columns", {"columns", {x.name}, {}, {{"first", first}, {"count", group}}});
-      groups.push_back(call.graph().add(call.name() + ".group", {"softmax", {piece}}));
+      groups.push_back(call.graph().add(call.name() + ".group", {op, {piece}}));
     }
     x.name = call.graph().add(call.name(), {"cat", groups});
   }
-  x.nonnegative = true;
+  x.nonnegative = op == "softmax";
   const Axis moved = x.view.axes.back();
   x.view.axes.pop_back();
   x.view.axes.insert(x.view.axes.begin() + static_cast<std::ptrdiff_t>(axis), moved);
   return x;
 }
 
-void softmax(Call& call) {
+void give_softmax(Call& call, const std::string& op) {
   call.part_or_parts(0);
   Value value = call.input(0);
   const std::size_t rank = value.shape().size();
@@ -157,9 +157,12 @@ void softmax(Call& call) {
     for (std::size_t i = axis + 1; i < rank; ++i)
       call.expect(value.shape()[i] == 1, "goes over several axes, ", value.shape(), " from axis ", axis, " on");
   call.expect(value.parts.size() == 1 || axis != value.joined, "goes over the axis of a concatenation of maps");
-  for (Part& part : value.parts) part = softmax_of(call, part, axis);
+  for (Part& part : value.parts) part = softmax_of(call, part, axis, op);
   call.give(std::move(value));
 }
+
+void softmax(Call& call) { give_softmax(call, "softmax"); }
+void log_softmax(Call& call) { give_softmax(call, "log_softmax"); }
 
 void add(Call& call) { give_combined(call, Arithmetic::kAdd); }
 void subtract(Call& call) { give_combined(call, Arithmetic::kSubtract); }
@@ -187,6 +190,7 @@ Handler find_elementwise_op(const std::string& op) {
                                                   {"HardSigmoid", hard_sigmoid},
                                                   {"PRelu", prelu},
                                                   {"Softmax", softmax},
+                                                  {"LogSoftmax", log_softmax},
                                                   {"Add", add},
                                                   {"Sub", subtract},
                                                   {"Mul", multiply},

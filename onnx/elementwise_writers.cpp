@@ -21,6 +21,10 @@ void write_softmax(FileWriter& writer, const Node& node) {
   set(writer.add("Softmax", node.inputs, node.name), "axis", std::int64_t{1});
 }
 
+void write_log_softmax(FileWriter& writer, const Node& node) {
+  set(writer.add("LogSoftmax", node.inputs, node.name), "axis", std::int64_t{1});
+}
+
 void write_leaky_relu(FileWriter& writer, const Node& node) {
   set(writer.add("LeakyRelu", node.inputs, node.name), "alpha", static_cast<double>(node.number("slope")));
 }
@@ -112,6 +116,7 @@ NodeWriter find_elementwise_writer(const std::string& op) {
                                                          {"subtract", write_subtract},
                                                          {"multiply", write_multiply},
                                                          {"softmax", write_softmax},
+                                                         {"log_softmax", write_log_softmax},
                                                          {"leaky_relu", write_leaky_relu},
                                                          {"elu", write_elu},
                                                          {"gelu", write_gelu},

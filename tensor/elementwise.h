@@ -27,10 +27,11 @@ struct Elementwise {
 /// A function of a row x of C channels; weight and bias [C], null: 1 and 0.
 struct RowFunction {
   enum class Kind {
-    kSoftmax,    ///< exp(x - max x) / sum exp(x - max x)
-    kLayerNorm,  ///< (x - mean) / sqrt(variance + eps) * weight + bias, the variance divided by C
-    kL2Norm,     ///< x / max(|x|, eps)
-    kPrelu,      ///< x > 0 ? x : x * weight
+    kSoftmax,     ///< exp(x - max x) / sum exp(x - max x)
+    kLogSoftmax,  ///< x - max x - log(sum exp(x - max x))
+    kLayerNorm,   ///< (x - mean) / sqrt(variance + eps) * weight + bias, the variance divided by C
+    kL2Norm,      ///< x / max(|x|, eps)
+    kPrelu,       ///< x > 0 ? x : x * weight
   };
 
   Kind kind;

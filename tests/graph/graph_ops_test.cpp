@@ -123,8 +123,8 @@ TEST_P(GraphOpsTest, FunctionsOfRows) {
     b.graph.outputs.push_back(node.name);
     return node.name;
   };
-  const std::string softmax = add("softmax", {}, {}), unit = add("l2_normalize", {}, {}),
-                    least = add("l2_normalize", {}, {{"eps", 5.0}}),
+  const std::string softmax = add("softmax", {}, {}), logs = add("log_softmax", {}, {}),
+                    unit = add("l2_normalize", {}, {}), least = add("l2_normalize", {}, {{"eps", 5.0}}),
                     norm = add("layer_norm", {{"weight", "weight"}, {"bias", "bias"}}, {{"eps", 0.5}}),
                     prelu = add("prelu", {{"weight", "weight"}}, {}), same = add("prelu", {{"weight", "one"}}, {});
   std::map<std::string, std::vector<Row>> expected;
@@ -132,9 +132,10 @@ TEST_P(GraphOpsTest, FunctionsOfRows) {
     double sum = 0, mean = 0, squares = 0, variance = 0;
     for (const double v : row) sum += std::exp(v), mean += v / kChannels, squares += v * v;
     for (const double v : row) variance += (v - mean) * (v - mean) / kChannels;
-    Row e(row.size()), u = e, l = e, n = e, p = e, s = e;
+    Row e(row.size()), g = e, u = e, l = e, n = e, p = e, s = e;
     for (std::size_t c = 0; c < row.size(); ++c) {
       e[c] = std::exp(row[c]) / sum;
+      g[c] = row[c] - std::log(sum);
       u[c] = row[c] / std::sqrt(squares);
       l[c] = row[c] / std::max(std::sqrt(squares), 5.0);
       n[c] = (row[c] - mean) / std::sqrt(variance + 0.5) * weight[c] + bias[c];
@@ -142,6 +143,7 @@ TEST_P(GraphOpsTest, FunctionsOfRows) {
       s[c] = row[c] > 0 ? row[c] : row[c] / 8;
     }
     expected[softmax].push_back(e);
+    expected[logs].push_back(g);
     expected[unit].push_back(u);
     expected[least].push_back(l);
     expected[norm].push_back(n);

@@ -65,6 +65,7 @@ ELEMENTWISE = {
     "hardswish": functional.hardswish,
     "hardsigmoid": functional.hardsigmoid,
     "softmax": lambda x: functional.softmax(x, 1),
+    "log_softmax": lambda x: x.log_softmax(1),
     "normalize": lambda x: functional.normalize(x, dim=1),
     "over norm": lambda x: x / torch.norm(x, p=2, dim=1, keepdim=True),
     "clamp": lambda x: x.clamp(min=-0.1, max=0.6),
@@ -252,7 +253,8 @@ class PointNet(nn.Module):
         whole = torch.max(self.second(x), 2, keepdim=True)[0]
         y = torch.cat([whole.view(-1, 12, 1).repeat(1, 1, points), x], 1)
         y = self.last(y).transpose(2, 1).contiguous()
-        return functional.softmax(y.view(-1, 4), dim=-1).view(x.shape[0], points, 4), self.classify(whole.squeeze(2))
+        labels = functional.log_softmax(y.view(-1, 4), dim=-1).view(x.shape[0], points, 4)
+        return labels, functional.log_softmax(self.classify(whole.squeeze(2)), -1)
 
 
 class Rows(nn.Module):

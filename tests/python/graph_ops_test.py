@@ -107,6 +107,7 @@ WEIGHT, BIAS = torch.linspace(-1, 2, 4), torch.linspace(3, -1, 4)
         ("power", {}, {"exponent": 2}, lambda x: x**2),
         ("prelu", {"weight": WEIGHT}, {}, lambda x: F.prelu(x, WEIGHT)),
         ("softmax", {}, {}, lambda x: x.softmax(1)),
+        ("log_softmax", {}, {}, lambda x: x.log_softmax(1)),
         ("l2_normalize", {}, {}, lambda x: F.normalize(x, dim=1)),
         ("layer_norm", {"weight": WEIGHT, "bias": BIAS}, {}, lambda x: F.layer_norm(x, (4,), WEIGHT, BIAS)),
         ("relu6", {}, {}, F.relu6),

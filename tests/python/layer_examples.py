@@ -264,7 +264,7 @@ MINKOWSKI = {
             *map(activation, "CELU ELU GELU Hardsigmoid Hardswish Hardtanh LeakyReLU".split()),
             *map(activation, "PReLU ReLU ReLU6 SELU SiLU Sigmoid Softshrink Softsign".split()),
             *map(activation, "Tanh Tanhshrink".split()),
-            activation("LogSoftmax", 1, not_exported=NO_OP),
+            activation("LogSoftmax", 1),
             activation("Softmax", 1),
             activation("Softmin", 1),
             activation("Threshold", 0.5, -1.0, not_exported=NO_OP),

@@ -71,7 +71,7 @@ class Flattened(nn.Module):
 
     def forward(self, x):
         x = F.relu(self.conv(x))
-        return F.softmax(self.fc2(F.relu(self.fc1(x.view(x.size(0), -1)))), dim=1)
+        return F.log_softmax(self.fc2(F.relu(self.fc1(x.view(x.size(0), -1)))), dim=1)
 
 
 class Shuffle(nn.Module):

@@ -157,3 +157,20 @@ def test_gelu_is_written_too(tmp_path):
                                      '"mean": [0, 0, 0], "std": [1, 1, 1]}}')
     again = vs.convert(tmp_path / "again.onnx", profile=str(tmp_path / "p.json"))
     np.testing.assert_array_equal(result(again), result(model))
+
+
+def test_logarithms_of_softmax(tmp_path):
+    """Of all channels, and of groups of them."""
+    expect(tmp_path, X.log_softmax(1), one("LogSoftmax", axis=1))
+    wide = torch.cat([X, X * 2 - 1], 1)
+    nodes = [
+        onnx.node("Concat", ["x", "z"], ["a"], axis=1),
+        onnx.node("Reshape", ["a", "s"], ["b"]),
+        onnx.node("LogSoftmax", ["b"], ["c"], axis=2),
+        onnx.node("Reshape", ["c", "t"], ["y"]),
+        onnx.node("Mul", ["x", "two"], ["w"]),
+        onnx.node("Sub", ["w", "one"], ["z"]),
+    ]
+    nodes = nodes[4:] + nodes[:4]
+    given = {"s": np.array([1, 2, 3, 72]), "t": np.array([1, 6, 9, 8]), "two": torch.tensor(2.0), "one": torch.tensor(1.0)}
+    expect(tmp_path, wide.view(1, 2, 3, 72).log_softmax(2).view(1, 6, 9, 8), nodes, given)

@@ -136,8 +136,8 @@ def given(model, random):
 
 
 # Ops that are the library's where a test says so: as those are that have no gradient.
-_OF_LIBRARY = """avg_pool2d broadcast devoxelize_dense furthest_point_sample gelu group instance_norm layer_norm matmul_clouds
-    max_pool max_pool2d pad prune scale silu softmax three_nearest top_k union_add upsample voxelize_dense""".split()
+_OF_LIBRARY = """avg_pool2d broadcast devoxelize_dense furthest_point_sample gelu group instance_norm layer_norm log_softmax
+    matmul_clouds max_pool max_pool2d pad prune scale silu softmax three_nearest top_k union_add upsample voxelize_dense""".split()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ gradient("tanh", of="rows")(lambda x: torch.tanh(x))
 
 gradient("cylindrical", of="rows")(lambda x: cylindrical(x[:, :3]))
 gradient("l2_normalize", of="rows")(lambda x, eps: F.normalize(x, dim=1, eps=eps))
+gradient("log_softmax", of="rows")(lambda x: x.log_softmax(1))
 gradient("softmax", of="rows")(lambda x: x.softmax(1))
 
 

@@ -291,12 +291,12 @@ def absolute(call, value) -> Value:
     return value.but(name=call.node("add", halves))
 
 
-@records("softmax")
+@records("softmax", "log_softmax")
 def _softmax(call, input, dim=None, _stacklevel=3, dtype=None):
     value = image_form(call, call.value(input))
     if dim is None or dtype not in (None, torch.float32) or not value.is_channels(place_of(dim, value)):
         raise Refused("along what are not the channels")
-    return value.but(name=call.node("softmax", [value]))
+    return value.but(name=call.node(call.function, [value]))
 
 
 def sum_of_channels(call, value, mean=False) -> str:
