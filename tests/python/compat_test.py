@@ -125,6 +125,7 @@ def test_cuda_is_the_cpu():
         x = torch.zeros(2, 3, device="cuda").cuda(0).to("cuda:0", non_blocking=True).to(device=torch.device("cuda"))
         net = nn.Linear(3, 2, device="cuda").cuda().to("cuda")
         assert net(x).device.type == "cpu" and torch.tensor([1], device="cuda").device.type == "cpu"
+        assert torch.randperm(3, device=x.get_device()).device.type == "cpu" and x.to(0).device.type == "cpu"
         assert torch.cuda.FloatTensor(2).device.type == "cpu" and x.new_zeros(2, device="cuda").shape == (2,)
         start = torch.cuda.Event(enable_timing=True)
         start.record()

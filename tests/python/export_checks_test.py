@@ -44,6 +44,8 @@ REFUSED = {
     r"the result of mul \(with constants that differ": on(lambda f: f * torch.arange(len(f))[:, None]),
     r"the result of argsort": on(lambda f: f[f[:, 0].argsort()]),
     r"the result of __getitem__ \(of a part": on(lambda f: torch.cat([f[:5], f[5:]])),
+    r"__getitem__ \(of all rows in another order; .* `voxshift convert`\)": on(lambda f: f[torch.arange(len(f)).flip(0), :]),
+    r"__getitem__ \(of rows by tables of indices; .* `voxshift convert`\)": on(lambda f: f[_tables(f)]),
     r"the result of double": on(lambda f: f.double().float()),
     r"the result of dropout \(in training mode\)": on(lambda f: functional.dropout(f, 0.5, True)),
     r"the result of group_norm": on(lambda f: functional.group_norm(f, 2)),
@@ -51,6 +53,10 @@ REFUSED = {
     r"no operation of the network gives": on(lambda f: torch.zeros(len(f), 6)),
     r"up to .* apart at last.linear \(first at first\)": on(lambda f: _scaled_unseen(f)),
 }
+
+
+def _tables(feats):
+    return torch.arange(len(feats))[:, None], torch.arange(6)[None]
 
 
 def _scaled_unseen(feats):

@@ -11,6 +11,8 @@ from torch.overrides import TorchFunctionMode
 def _is_cuda(device: Any) -> bool:
     if isinstance(device, torch.device):
         return device.type == "cuda"
+    if isinstance(device, int) and not isinstance(device, bool):  # a GPU's number, or what get_device() gives: -1
+        return True
     return isinstance(device, str) and (device == "cuda" or device.startswith("cuda:"))
 
 

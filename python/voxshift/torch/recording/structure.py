@@ -121,6 +121,8 @@ def selected(call, value, dim, chosen) -> Value:
 
 def _every(call, value, dim, chosen):
     """Every s-th line of images from the first on, as pooling of windows of one pixel makes it."""
+    if value.is_rows and sorted(chosen) == list(range(math.prod(atom.size for atom in value.dims[dim]))):
+        raise Refused("of all rows in another order; Cylinder3D's checkpoints are for `voxshift convert`")
     value = image_form(call, value)
     group = {value.whole("h"): "h", value.whole("w"): "w"}.get(value.dims[dim]) if value.is_images else None
     step = chosen[1] - chosen[0] if len(chosen) > 1 else 0
@@ -228,6 +230,8 @@ def _expand(call, input, *args, **kwargs):
 def _cat(call, tensors, dim=0):
     from voxshift.torch.recording.arithmetic import spread
 
+    if len(tensors) == 1:
+        return call.value(tensors[0])
     values = [image_form(call, call.value(x)) for x in tensors]
     dim = place_of(dim, values[0])
     values = [_with_channels(call, value, dim) for value in values]
@@ -332,6 +336,8 @@ def _item(call, input, index):
         at = next(i for i, part in enumerate(index) if part is Ellipsis)
         taken = sum(part is not None for part in index) - 1
         index = (*index[:at], *[slice(None)] * (len(value.dims) - taken), *index[at + 1 :])
+    if sum(isinstance(part, torch.Tensor) for part in index) > 1:
+        raise Refused("of rows by tables of indices; PointNet++'s checkpoints are for `voxshift convert`")
     dim = 0
     for part in index:
         if part is None:
