@@ -197,7 +197,6 @@ V1 = {
 # torchsparse
 
 SHAPE = EXTENTS[3]
-BEV = "columns of voxels are not recorded"
 TORCHSPARSE = {
     "BatchNorm": Example(lambda: spnn.BatchNorm(4)),
     "Conv3d": Example(lambda: spnn.Conv3d(4, 5, 3, stride=2, bias=True)),
@@ -211,10 +210,10 @@ TORCHSPARSE = {
     "SparseCrop": Example(
         lambda: spnn.SparseCrop([1, 1, 1], [4, 5, 3]), not_exported="graphs select voxels by scores, not by places"
     ),
-    "ToBEVConvolution": Example(lambda: spnn.ToBEVConvolution(4, 5, SHAPE[1], bias=True), not_exported=BEV),
-    "ToBEVHeightCompression": Example(lambda: spnn.ToBEVHeightCompression(4, SHAPE), not_exported=BEV),
-    "ToBEVReduction": Example(spnn.ToBEVReduction, not_exported=BEV),
-    "ToDenseBEVConvolution": Example(lambda: spnn.ToDenseBEVConvolution(4, 5, SHAPE, bias=True), not_exported=BEV),
+    "ToBEVConvolution": Example(lambda: spnn.ToBEVConvolution(4, 5, SHAPE[1], bias=True)),
+    "ToBEVHeightCompression": Example(lambda: spnn.ToBEVHeightCompression(4, SHAPE)),
+    "ToBEVReduction": Example(spnn.ToBEVReduction, not_exported="graphs have no pooling of columns without a height"),
+    "ToDenseBEVConvolution": Example(lambda: spnn.ToDenseBEVConvolution(4, 5, SHAPE, bias=True)),
 }
 
 # MinkowskiEngine
@@ -320,7 +319,7 @@ MINKOWSKI = {
     "MinkowskiSumPooling": Example(lambda: pooled("SumPooling")),
     "MinkowskiSyncBatchNorm": Example(lambda: ME.MinkowskiSyncBatchNorm(4)),
     "MinkowskiToDenseTensor": Example(
-        lambda: after(ME.MinkowskiToDenseTensor(), ME.MinkowskiLinear(4, 3)), not_exported="its extent is that of the example"
+        lambda: after(ME.MinkowskiToDenseTensor(torch.Size((4, 3, *EXTENTS[3]))), ME.MinkowskiLinear(4, 3))
     ),
     "MinkowskiToFeature": Example(lambda: after(ME.MinkowskiToFeature(), ME.MinkowskiLinear(4, 3))),
     "MinkowskiToSparseTensor": Example(

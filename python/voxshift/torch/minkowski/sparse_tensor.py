@@ -192,6 +192,8 @@ class SparseTensor(Tensor):
             places = torch.div(places, stride, rounding_mode="floor")
         extent = (places.max(0)[0] + 1).tolist() if shape is None else list(shape[2:])
         batches = int(batch.max()) + 1 if shape is None else shape[0]
+        if int(batch.max()) >= batches:
+            raise vs.InvalidArgument(f"[dense] batch {int(batch.max())} lies outside of the shape's {batches}")
         index = batch
         for axis, size in enumerate(extent):
             index = index * size + places[:, axis].long()
@@ -199,7 +201,11 @@ class SparseTensor(Tensor):
         if outside.any():
             raise vs.InvalidArgument(f"[dense] {int(outside.any(1).sum())} voxels lie outside of the shape {extent}")
         dense = self.F.new_zeros((batches * int(torch.tensor(extent).prod()), self.shape[1])).index_add(0, index, self.F)
-        return dense.view(batches, *extent, -1).movedim(-1, 1), lowest, stride
+        dense = dense.view(batches, *extent, -1).movedim(-1, 1)
+        is_own_grid = contract_stride or bool((stride == 1).all())
+        if shape is not None and min_coordinate is None and is_own_grid and recording.is_under_way():
+            recording.dense(self.F, dense)
+        return dense, lowest, stride
 
     def features_at_coordinates(self, query_coordinates: torch.Tensor) -> torch.Tensor:
         """float32 [M, C]: the linear mixture of the 2^D voxels around coordinates float32 [M, 1 + D], 0 for those absent."""

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
 
-from voxshift.torch.recording import moves
+from voxshift.torch.recording import moves, views
 
 _recorder = None  # the Recorder of the recording that is under way
 
@@ -78,6 +78,44 @@ def interpolated(feats: torch.Tensor, out: torch.Tensor) -> None:
     """Tells a recording that `out` has trilinear mixtures of features of voxels, at other voxels."""
     if _recorder:
         moves.interpolated(_recorder, feats, out)
+
+
+def heights_as_channels(feats: torch.Tensor, out: torch.Tensor, shape: Sequence[int], axis: int) -> None:
+    """Tells a recording that out[b, h * C + c, ..] is channel c of the voxel at height h along the axis, 0 elsewhere.
+
+    shape: extent of the voxels along each axis.
+    """
+    if _recorder:
+        views.heights_as_channels(_recorder, feats, out, list(shape), axis)
+
+
+def product_per_height(
+    feats: torch.Tensor,
+    out: torch.Tensor,
+    shape: Sequence[int],
+    axis: int,
+    kernel: torch.Tensor,
+    bias: Optional[torch.Tensor],
+) -> None:
+    """Tells a recording that out[b, :, ..] is the sum over the voxels of a column of features times kernel[height],
+    [heights, Cin, Cout], plus the bias.
+    """
+    if _recorder:
+        views.product_per_height(_recorder, feats, out, list(shape), axis, kernel, bias)
+
+
+def flattened(
+    feats: torch.Tensor,
+    out: torch.Tensor,
+    cells: Any,
+    axis: int,
+    stride: int,
+    kernel: torch.Tensor,
+    bias: Optional[torch.Tensor],
+) -> None:
+    """The same of rows `out` on ordered.Cells that are one high along the axis, and `stride` times as large along others."""
+    if _recorder:
+        views.flattened(_recorder, feats, out, cells, axis, stride, kernel, bias)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Sequence, Union
 import torch
 from torch import nn
 
+from voxshift.torch import recording
 from voxshift.torch.torchsparse.rules import rules
 from voxshift.torch.torchsparse.tensor import SparseTensor
 from voxshift.torch.torchsparse.utils.utils import make_ntuple
@@ -52,6 +53,11 @@ class _OfView(nn.Module):
         steps = torch.tensor(input.stride) if rules().multiplied else torch.ones(3, dtype=torch.long)
         cells[:, 1:] -= torch.div(self.offset[0, :3].long(), steps, rounding_mode="floor")
         return cells
+
+    def is_plain(self, cells: torch.Tensor) -> bool:
+        """Whether cells are where the grid's own are, none above or below it."""
+        heights = cells[:, 1 + self.dim]
+        return not (self.offset.any() or (heights < 0).any() or (heights >= self.shape[self.dim]).any())
 
     @property
     def extent(self) -> Sequence[int]:
@@ -103,8 +109,13 @@ class ToDenseBEVConvolution(_OfView, _WeightPerHeight):
 
     def forward(self, input: SparseTensor) -> torch.Tensor:
         feats = self._products(input.feats, _cells(input)[:, 1 + self.dim])
-        columns = self.cells(input)[:, [0, *(1 + axis for axis in self.bev_dims)]]
-        return _images(columns, feats, self.extent).permute(0, 3, 1, 2).contiguous()
+        cells = self.cells(input)
+        columns = cells[:, [0, *(1 + axis for axis in self.bev_dims)]]
+        out = _images(columns, feats, self.extent).permute(0, 3, 1, 2).contiguous()
+        if self.is_plain(cells):
+            bias = self.bias if isinstance(self.bias, nn.Parameter) else None
+            recording.product_per_height(input.feats, out, self.shape.tolist(), self.dim, self.kernel, bias)
+        return out
 
 
 class ToBEVConvolution(_WeightPerHeight):
@@ -124,7 +135,14 @@ class ToBEVConvolution(_WeightPerHeight):
         if rules().multiplied:
             cells[:, 1:] *= torch.tensor(stride)
         order = [0, 1, 2, 3] if rules().batch == 0 else [1, 2, 3, 0]
-        return _merged(cells[:, order], feats, make_ntuple(stride, 3), mean=False)
+        out = _merged(cells[:, order], feats, make_ntuple(stride, 3), mean=False)
+        if recording.is_under_way():
+            bias = self.bias if isinstance(self.bias, nn.Parameter) else None
+            given = out.feats
+            recording.flattened(
+                input.feats, given, out.features().cells, self.dim, self.stride, self.kernel, bias
+            )
+        return out
 
 
 class ToBEVHeightCompression(_OfView):
@@ -136,7 +154,11 @@ class ToBEVHeightCompression(_OfView):
 
     def forward(self, input: SparseTensor) -> torch.Tensor:
         heights = int(self.shape[self.dim])
-        cells = self.cells(input)[:, [0, *(1 + axis for axis in self.bev_dims), 1 + self.dim]]
+        places = self.cells(input)
+        cells = places[:, [0, *(1 + axis for axis in self.bev_dims), 1 + self.dim]]
         cells[:, 3].clamp_(0, heights - 1)
         images = _images(cells, input.feats, [*self.extent, heights])
-        return images.flatten(3).permute(0, 3, 1, 2).contiguous()
+        out = images.flatten(3).permute(0, 3, 1, 2).contiguous()
+        if self.is_plain(places):
+            recording.heights_as_channels(input.feats, out, self.shape.tolist(), self.dim)
+        return out
