@@ -308,7 +308,6 @@ MINKOWSKI = {
     "MinkowskiPoolingTranspose": Example(lambda: back(pooled("PoolingTranspose"), pooled("AvgPooling")), not_exported=NO_OP),
     "MinkowskiPruning": Example(
         lambda: Of(lambda self, x: self.layer(x, x.F[:, 0] > 0.1), layer=ME.MinkowskiPruning()),
-        not_exported="a mask is no value of a graph, whose `prune` takes scores",
     ),
     "MinkowskiSinusoidal": Example(lambda: ME.MinkowskiSinusoidal(4, 5), not_exported=NO_OP),
     "MinkowskiStableInstanceNorm": Example(lambda: ME.MinkowskiStableInstanceNorm(4)),

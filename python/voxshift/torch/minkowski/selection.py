@@ -45,7 +45,8 @@ class MinkowskiPruning(MinkowskiModuleBase):
         cells = Cells(input._features.cells.coords[rows], input._features.cells.coordinates.stride)
         key = manager.insert(stride, cells, "pruned")
         feats = input.F[rows]
-        recording.refuse("pruning", feats)
+        recording.refuse("pruning by other masks than scores above a threshold", feats)
+        recording.pruned(input.F, mask, feats, cells)
         return SparseTensor.on(manager, key, Features(cells, given=feats))
 
 

@@ -9,7 +9,7 @@ from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
 
-from voxshift.torch.recording import moves, views
+from voxshift.torch.recording import masks, moves, views
 
 _recorder = None  # the Recorder of the recording that is under way
 
@@ -116,6 +116,12 @@ def flattened(
     """The same of rows `out` on ordered.Cells that are one high along the axis, and `stride` times as large along others."""
     if _recorder:
         views.flattened(_recorder, feats, out, cells, axis, stride, kernel, bias)
+
+
+def pruned(feats: torch.Tensor, mask: torch.Tensor, out: torch.Tensor, cells: Any) -> None:
+    """Tells a recording that `out` has the rows of feats whose mask is true, on ordered.Cells."""
+    if _recorder:
+        masks.pruned(_recorder, feats, mask, out, cells)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.gradients import OPS
-from voxshift.torch.recording import activations, arithmetic, pictures, products, reductions, structure  # noqa: F401
+from voxshift.torch.recording import activations, arithmetic, masks, pictures, products, reductions, structure  # noqa: F401
 from voxshift.torch.recording.shifts import Shifts
 from voxshift.torch.recording.table import FUNCTIONS, NOT_DERIVED, Refused
 from voxshift.torch.recording.values import Value, dense_value, rows_value
@@ -80,6 +80,7 @@ class Recorder(TorchFunctionMode):
         super().__init__()
         self.op = op
         self.nodes, self.values, self.makers = [], {}, {}
+        self.masks = {}  # by id (Mask, version)
         self.tensors_of = {}  # of nodes and inputs, the tensors that were seen first
         self.kept = []  # tensors whose ids are known; they must live as long
         self.busy = False
@@ -114,13 +115,17 @@ class Recorder(TorchFunctionMode):
         if not made:
             return result
         try:
-            values = self._values(name, Call(self, name, known, result), args, kwargs)
+            values = self._masked(name, known, result, args, kwargs)
+            values = values or self._values(name, Call(self, name, known, result), args, kwargs)
         except Refused as refused:
             own = f"{name}{refused.reason and f' ({refused.reason})'}{self.place()}"
             values = [refused.maker or (foreign[0] if foreign else own)] * len(made)
         for tensor, value in zip(made, values):
             if isinstance(value, str):
                 self.taint(value, tensor)
+            elif isinstance(value, masks.Mask):
+                self.taint(f"{name}{self.place()}", tensor)
+                self.masks[id(tensor)] = (value, tensor._version)
             else:
                 self.keep(tensor, value)
         return result
@@ -136,6 +141,19 @@ class Recorder(TorchFunctionMode):
             raise Refused("with such arguments") from None
         values = function(call, *args, **kwargs)
         return values if isinstance(values, list) else [values]
+
+    def _masked(self, name, known, result, args, kwargs):
+        """The mask that a call makes of another; None of other calls."""
+        mask = self.mask_of(args[0]) if args and name in masks.MOVES | masks.KEEPS else None
+        if mask is None:
+            return None
+        call = Call(self, name, {**known, id(args[0]): mask.value}, result)
+        return [masks.moved(mask, FUNCTIONS.get(name), call, args, kwargs)]
+
+    def mask_of(self, tensor):
+        """The masks.Mask that a tensor is."""
+        mask, version = self.masks.get(id(tensor), (None, 0))
+        return mask if mask is not None and tensor._version == version else None
 
     def place(self):
         """Where the run is, for a message."""
