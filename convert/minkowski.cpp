@@ -69,6 +69,15 @@ std::string fcgf_level(NetworkBuilder& net, const Widths& widths, const std::str
                   out, false);
 }
 
+// What FCGF's trainer wrote down under `config`, a dict or an object with attributes; nullptr where it did not.
+const Value* setting(const StateDict& state, const char* name) {
+  const Value* config = state.checkpoint().root().find("config");
+  if (config == nullptr || !config->is_opaque()) return config == nullptr ? nullptr : config->find(name);
+  const Opaque& object = config->as_opaque();
+  const Value* found = object.state.find(name);
+  return found != nullptr ? found : object.entries.find(name);
+}
+
 Sketch sketch_fcgf(const StateDict& state, const SketchOptions& options) {
   constexpr int kLevels = 4;
   const Widths widths(state, options.layout);
@@ -87,11 +96,15 @@ Sketch sketch_fcgf(const StateDict& state, const SketchOptions& options) {
   }
   x = net.relu("conv1_tr.relu", pointwise(net, widths, "conv1_tr", x));
   x = pointwise(net, widths, "final", x);
-  Sketch sketch{"fcgf", net.take(net.add("normalized", "l2_normalize", {x}))};
-  sketch.guesses = {"features are of length 1, FCGF's default (normalize_feature), which the tensors do not tell",
-                    "no preprocessing: FCGF gives every voxel the feature 1, of points floor(xyz / voxel_size), with "
-                    "the voxel_size it "
-                    "was trained with, 0.025 m by default; give voxels and features"};
+  const Value* normalize = setting(state, "normalize_feature");
+  const bool is_told = normalize != nullptr && normalize->kind() == Value::Kind::kBool;
+  if (!is_told || normalize->as_bool()) x = net.add("normalized", "l2_normalize", {x});
+  Sketch sketch{"fcgf", net.take(x)};
+  if (!is_told)
+    sketch.guesses = {"features are of length 1, FCGF's default (normalize_feature), which the tensors do not tell"};
+  sketch.guesses.push_back(
+      "no preprocessing: FCGF gives every voxel the feature 1, of points floor(xyz / voxel_size), with the voxel_size "
+      "it was trained with, 0.025 m by default; give voxels and features");
   return sketch;
 }
 

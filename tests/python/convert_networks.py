@@ -164,7 +164,7 @@ def res16unet(net, x, widths=(6, 6, 8, 10, 12, 12, 10, 8, 7), blocks=(1, 2, 1, 1
     return net.conv("final", y, classes, 1, bias=bias).features
 
 
-def fcgf(net, x, widths=(6, 8, 10, 12), back_widths=(9, 8, 7, 10), stem=5, out=16):
+def fcgf(net, x, widths=(6, 8, 10, 12), back_widths=(9, 8, 7, 10), stem=5, out=16, normalize=True):
     def level(suffix, x, channels, size, stride=1, back=False):
         x = net.norm(f"norm{suffix}.bn", net.conv(f"conv{suffix}", x, channels, size, stride, back))
         pair = lambda i: (f"block{suffix}.conv{i}", f"block{suffix}.norm{i}.bn")
@@ -179,7 +179,7 @@ def fcgf(net, x, widths=(6, 8, 10, 12), back_widths=(9, 8, 7, 10), stem=5, out=1
     y = cat(level("2_tr", y, back_widths[1], 3, 2, back=True), s1)
     y = relu(net.conv("conv1_tr", y, back_widths[0], 1))
     features = net.conv("final", y, out, 1, bias=True).features
-    return features / torch.norm(features, p=2, dim=1, keepdim=True)
+    return features / torch.norm(features, p=2, dim=1, keepdim=True) if normalize else features
 
 
 def spunet(net, x, base=7, channels=(6, 8, 10, 12, 12, 10, 8, 7), layers=(1, 2, 1, 1, 1, 1, 1, 2), classes=19):

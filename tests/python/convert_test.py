@@ -1,5 +1,7 @@
 """Checkpoints of other libraries become models that give what the libraries do."""
 
+import argparse
+
 import numpy as np
 import pytest
 import voxshift as vs
@@ -49,6 +51,27 @@ def test_converted_network_gives_what_the_library_does(case, tmp_path):
     assert model.arch == arch and f"recognised {arch} of {source}, kernels as {library.replace('2.1', '2.2')} has them" in notes
     assert relative_error(model.forward(tensor_of(x)), expected) < 1e-4
     assert relative_error(vs.convert(tmp_path / "net.pth", source=source).forward(tensor_of(x)), expected) < 1e-4
+
+
+class EasyDict(dict):
+    """As the package of this name has it: entries are attributes, too."""
+
+    def __init__(self, **entries):
+        super().__init__(entries)
+        self.__dict__.update(entries)
+
+
+@pytest.mark.parametrize("form", [dict, argparse.Namespace, EasyDict])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_fcgf_says_whether_features_are_normalised(form, normalize, tmp_path):
+    net, x = Net("minkowski"), scan(1)
+    expected = fcgf(net, x, normalize=normalize).numpy()
+    config = form(voxel_size=0.025, normalize_feature=normalize)
+    torch.save({"state_dict": net.state, "config": config}, tmp_path / "net.pth")
+    notes = []
+    model = vs.convert(tmp_path / "net.pth", notes=notes)
+    assert relative_error(model.forward(tensor_of(x)), expected) < 1e-4
+    assert not any("normalize_feature" in note for note in notes)
 
 
 @pytest.mark.parametrize("names, source", [(AUTHORS, "cylinder3d"), (MMDET3D, "mmdet3d")], ids=["authors", "mmdet3d"])
