@@ -322,7 +322,7 @@ MINKOWSKI = {
     ),
     "MinkowskiToFeature": Example(lambda: after(ME.MinkowskiToFeature(), ME.MinkowskiLinear(4, 3))),
     "MinkowskiToSparseTensor": Example(
-        ME.MinkowskiToSparseTensor, given=field, not_exported="voxels of a tensor field are not recorded"
+        ME.MinkowskiToSparseTensor, given=field
     ),
     "MinkowskiUnion": Example(union),
 }

@@ -16,13 +16,13 @@ from voxshift.torch.points import voxelize_features
 from voxshift.torch.windows import aligned
 
 Mode = SparseTensorQuantizationMode
-_REDUCED = {Mode.UNWEIGHTED_SUM: "sum", Mode.UNWEIGHTED_AVERAGE: "mean", Mode.MAX_POOL: "max"}
+REDUCED = {Mode.UNWEIGHTED_SUM: "sum", Mode.UNWEIGHTED_AVERAGE: "mean", Mode.MAX_POOL: "max"}
 
 
 def quantized(feats: torch.Tensor, first: torch.Tensor, inverse: torch.Tensor, mode: Mode) -> torch.Tensor:
     """Features [M, C] of distinct rows: those of the first of each, or reduced over all, as the mode says."""
-    if mode in _REDUCED and len(first) < len(feats):
-        return voxelize_features(feats, inverse, len(first), _REDUCED[mode])
+    if mode in REDUCED and len(first) < len(feats):
+        return voxelize_features(feats, inverse, len(first), REDUCED[mode])
     return feats if len(first) == len(feats) else feats[first]
 
 
@@ -223,12 +223,13 @@ class SparseTensor(Tensor):
     def slice(self, X):
         """The tensor field X's points with the features of the voxels that they lie in; X may be a SparseTensor's origin."""
         rows = self._rows_of(X)
-        return self._sliced(X, self.F[rows], rows)
+        return self._sliced(X, recording.sliced(self.F, X.F, self.F[rows]), rows)
 
     def cat_slice(self, X):
         """slice(X) with X's own features behind."""
         rows = self._rows_of(X)
-        return self._sliced(X, torch.cat((self.F[rows], X.F), dim=1), rows)
+        own = recording.sliced(self.F, X.F, self.F[rows])
+        return self._sliced(X, torch.cat((own, X.F), dim=1), rows)
 
     def _rows_of(self, X):
         if X.quantization_mode not in (Mode.RANDOM_SUBSAMPLE, Mode.UNWEIGHTED_AVERAGE):

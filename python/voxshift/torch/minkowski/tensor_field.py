@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 import voxshift as vs
+from voxshift.torch import recording
 from voxshift.torch.minkowski.common import CoordinateMapKey, StrideType, convert_to_int_list
 from voxshift.torch.minkowski.manager import CoordinateManager
-from voxshift.torch.minkowski.sparse_tensor import SparseTensor, quantized
+from voxshift.torch.minkowski.sparse_tensor import REDUCED, SparseTensor, quantized
 from voxshift.torch.minkowski.tensor import SparseTensorQuantizationMode, Tensor, manager_for
 from voxshift.torch.ordered import Features, on_cpu
 from voxshift.torch.points import voxelize_features
@@ -109,6 +110,9 @@ class TensorField(Tensor):
             stride = convert_to_int_list(tensor_stride, self.D)
             key, (first, inverse) = manager.field_to_sparse_insert_and_map(self.coordinate_field_map_key, stride)
             feats = quantized(self.F, first, inverse, mode)
+            if recording.is_under_way() and mode in REDUCED:
+                feats = feats.clone() if feats is self.F else feats
+                recording.voxelized(self.F, feats, manager.cells(key), stride, REDUCED[mode])
         else:
             key = coordinate_map_key
             rows, points = manager.field_to_sparse_map(self.coordinate_field_map_key, key)

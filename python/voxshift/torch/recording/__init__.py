@@ -9,7 +9,7 @@ from typing import Any, Iterator, Optional, Sequence, Union
 
 import torch
 
-from voxshift.torch.recording import masks, moves, views
+from voxshift.torch.recording import fields, masks, moves, views
 
 _recorder = None  # the Recorder of the recording that is under way
 
@@ -122,6 +122,21 @@ def pruned(feats: torch.Tensor, mask: torch.Tensor, out: torch.Tensor, cells: An
     """Tells a recording that `out` has the rows of feats whose mask is true, on ordered.Cells."""
     if _recorder:
         masks.pruned(_recorder, feats, mask, out, cells)
+
+
+def voxelized(feats: torch.Tensor, out: torch.Tensor, cells: Any, stride: Sequence[int], reduce: str) -> None:
+    """Tells a recording that `out` has the features of a field's points in each voxel of this stride reduced, on
+    ordered.Cells: "mean", "sum" or "max".
+    """
+    if _recorder:
+        fields.voxelized(_recorder, feats, out, cells, stride, reduce)
+
+
+def sliced(feats: torch.Tensor, points: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    """Tells a recording that `out` has the features of the voxels that a field's points lie in; gives out."""
+    if _recorder:
+        fields.sliced(_recorder, feats, points, out)
+    return out
 
 
 @contextmanager

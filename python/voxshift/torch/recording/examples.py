@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
+from voxshift.torch.recording.fields import order_of
 from voxshift.torch.recording.values import Atom, Value, image_value, rows_value
 from voxshift.torch.sparse_tensor import SparseTensor
 
@@ -79,6 +80,24 @@ class Given:
         return array, np.arange(clouds + 1, dtype=np.int64) * (len(array) // clouds)
 
 
+class GivenField(Given):
+    """Points with their places as the first channels, a batch after the other, for a tensor field."""
+
+    def __init__(self, name: str, field: Any, feats: torch.Tensor):
+        self.feats, batch = feats, field.C[:, 0].round().long()
+        tensor = torch.cat([field.C[:, 1:].detach(), feats], 1)
+        value = rows_value(name, tensor)
+        order_of(value.order, batch)
+        super().__init__(name, tensor, value)
+        self.splits = np.append(0, np.cumsum(np.bincount(batch.numpy()))).astype(np.int64)
+
+    def array(self) -> np.ndarray:
+        return np.ascontiguousarray(self.value.sorted_rows(self.tensor.detach().numpy()))
+
+    def operand(self) -> Any:
+        return self.array(), self.splits
+
+
 def _value_of(name: str, tensor: torch.Tensor) -> Optional[Value]:
     """What an input tensor is by its dimensions: rows, points [B, C, L] or [B, L, C], images [M, C, H, W], clips of
     them.
@@ -139,6 +158,10 @@ class Example:
         self.own.add(id(x))
         feats = features_of(x).detach()
         x = with_features(x, feats)
+        if hasattr(x, "coordinate_field_map_key") and x.D == 3 and len(feats):
+            self._add(GivenField(name, x, feats))
+            self.own.update((id(x), id(feats)))
+            return x
         value = rows_value(name, feats)
         if isinstance(x, SparseTensor):
             value.order.coordinates = x.coordinates
@@ -275,6 +298,8 @@ def _like(x, feats, coords):
         return SparseTensor(feats, coords, x.stride, None if shape is None else list(shape))
     if hasattr(x, "spatial_shape") and hasattr(x, "indices"):
         return type(x)(feats, coords, x.spatial_shape, 2 * x.batch_size)
+    if hasattr(x, "coordinate_field_map_key"):
+        return type(x)(feats, coordinates=coords, quantization_mode=x.quantization_mode)
     if hasattr(x, "coordinate_manager"):
         return type(x)(feats, coordinates=coords)
     return type(x)(feats, coords, x.s if hasattr(x, "s") else x.stride)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import voxshift as vs
-from voxshift.torch.recording.examples import Example, Given, features_of, is_sparse
+from voxshift.torch.recording.examples import Example, Given, GivenField, features_of, is_sparse
 from voxshift.torch.recording.recorder import Call, Recorder
 from voxshift.torch.recording.structure import channels_as_read, image_form
 from voxshift.torch.recording.values import Value, rows_value
@@ -80,6 +80,11 @@ def record(module: nn.Module, example: Any, op: str) -> Recording:
         for name, tensor in given.others:
             recorder.taint(f"the input {name}", tensor)
         recorder.names |= {one.name for one in given.inputs}
+        for one in given.inputs:
+            if isinstance(one, GivenField):
+                options = {"first": 3, "count": one.feats.shape[1]}
+                value = rows_value(recorder.add("columns", [one.name], options), one.feats)
+                recorder.keep(one.feats, value.but(order=one.value.order))
         with recorder.watching(module):
             result = module(*given.arguments)
             outputs = _outputs(recorder, result, given.own, isinstance(result, dict) and result is given.arguments[0])

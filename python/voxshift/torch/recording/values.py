@@ -70,12 +70,13 @@ def reshaped(dims: Dims, shape: Sequence[int]) -> Optional[Dims]:
 
 class Order:
     """The rows that a tensor and those made of it row by row have: `sorted`[i] is the place among them of the row
-    that the library has as its i-th; None where that is i.
+    that the library has as its i-th; None where that is i. is_field: whether they are points of an input that has their places.
     """
 
     def __init__(self):
         self.sorted: Optional[torch.Tensor] = None
         self.coordinates = None
+        self.is_field = False
 
 
 class Value:
