@@ -9,7 +9,7 @@ namespace voxshift {
 namespace {
 
 void put(std::string& bytes, std::uint64_t value, int count) {
-  for (int i = 0; i < count; ++i) bytes += static_cast<char>(value >> (8 * i) & 0xff);
+  for (int i = 0; i < count; ++i, value >>= 8) bytes += static_cast<char>(value & 0xff);
 }
 
 // Opcodes of pickle's protocol 2 (pickletools of Python documents them).
