@@ -148,7 +148,7 @@ Graph graph_from_json(const json& document) try {
   throw InvalidArgument(std::string("[graph] ") + error.what());
 }
 
-std::string to_text(const Graph& graph) { return to_json(graph).dump(); }
+std::string to_text(const Graph& graph) { return json_text(to_json(graph)); }
 
 Graph graph_from_text(const std::string& text) {
   const JsonDocument document = parse_json(text);

@@ -1,6 +1,7 @@
 #include <voxshift/graph/json_text.h>
 #include <voxshift/tensor/error.h>
 
+#include <algorithm>
 #include <limits>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kDeepest = 32;  // model files need 6
+constexpr std::size_t kMostQuoted = 60;
 
 void free_children(json& value) {
   if (!value.is_structured()) return;  // a number lists itself
@@ -89,11 +91,22 @@ JsonDocument parse_json(std::string_view text) {
   return document;
 }
 
+std::string json_text(const json& value) {
+  try {
+    return value.dump();
+  } catch (const json::type_error&) {
+    const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
+    const std::size_t replaced = text.find("\\ufffd"), start = text.rfind('"', replaced);
+    const std::size_t length = text.find('"', replaced) + 1 - start;
+    throw InvalidArgument("[save] a name or text of a model is not UTF-8: " +
+                          text.substr(start, std::min(length, kMostQuoted)));
+  }
+}
+
 std::ostream& operator<<(std::ostream& stream, const Quoted& quoted) {
-  constexpr std::size_t kMost = 60;
   // a string need not be UTF-8
   const std::string text = quoted.value.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  return stream << text.substr(0, kMost) << (text.size() > kMost ? ".." : "");
+  return stream << text.substr(0, kMostQuoted) << (text.size() > kMostQuoted ? ".." : "");
 }
 
 std::int64_t whole_number(const nlohmann::json& value, const std::string& what) {

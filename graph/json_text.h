@@ -24,6 +24,9 @@ struct JsonDocument {
 /// prints and frees a value calls itself once a level. Of a name that an object has twice, the last counts.
 JsonDocument parse_json(std::string_view text);
 
+/// The value as JSON, in one line. Throws InvalidArgument where a text in it is not UTF-8.
+std::string json_text(const nlohmann::json& value);
+
 /// A value as a message quotes it, at most 60 characters. Nothing is printed before it is streamed.
 struct Quoted {
   const nlohmann::json& value;

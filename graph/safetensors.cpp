@@ -88,8 +88,11 @@ SafeTensorsHeader read_header(std::ifstream& file, std::uint64_t file_bytes) {
   file.read(reinterpret_cast<char*>(length_bytes), kLengthBytes);
   std::uint64_t length = 0;
   for (std::uint64_t b = 0; b < kLengthBytes; ++b) length |= std::uint64_t{length_bytes[b]} << (8 * b);
+  if (length > file_bytes - kLengthBytes)
+    check<IoError>(file.peek() == '{',
+                   "is no safetensors file; `voxshift convert` makes a model of a checkpoint or an ONNX network");
   check<IoError>(length <= file_bytes - kLengthBytes, "claims a header of ", length, " bytes, the file has ",
-                 file_bytes, "; it is cut or no safetensors file");
+                 file_bytes, "; it is cut");
   check<IoError>(length <= kMostHeaderBytes, "claims a header of ", length, " bytes, at most ", kMostHeaderBytes,
                  " are read");
   std::string text(length, '\0');
@@ -156,7 +159,7 @@ void write_safetensors(const std::filesystem::path& path, const SafeTensors& con
                       {"data_offsets", {offset, offset + array.bytes()}}};
     offset += array.bytes();
   }
-  std::string text = header.dump();
+  std::string text = json_text(header);
   check(text.size() < kMostHeaderBytes, "[save] the header has ", text.size(), " bytes, at most ", kMostHeaderBytes,
         " can be read");
   text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');  // data starts aligned

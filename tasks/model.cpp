@@ -24,6 +24,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* kFormatKey = "voxshift.format";
 constexpr const char* kFormat = "1";
 constexpr std::uint32_t kHighestId = 65535;     // the lower half of a .label's word; the upper one is the instance
 constexpr std::size_t kMostPointClasses = 255;  // of points; 255 itself marks unlabelled ones
@@ -283,6 +284,10 @@ Model::Model(std::string arch, Graph graph, Parameters parameters, std::optional
   if (skip_thresholds_) check_thresholds(network_.graph, *skip_thresholds_);
 }
 
+bool is_model_file(const std::filesystem::path& path) {
+  return read_safetensors_header(path).metadata.contains(kFormatKey);
+}
+
 Model Model::load(const std::filesystem::path& path) {
   const SafeTensors file = read_safetensors(path);
   try {
@@ -327,19 +332,20 @@ void Model::save(const std::filesystem::path& path, DType dtype) const { write_s
 SafeTensors Model::content(DType dtype) const {
   check(dtype == DType::kF32 || dtype == DType::kF16, "[save] expected f32 or f16, found ", name(dtype));
   SafeTensors file{dtype == DType::kF16 ? halved(parameters()) : parameters(),
-                   {{"voxshift.format", kFormat},
+                   {{kFormatKey, kFormat},
                     {"voxshift.arch", arch_},
-                    {"voxshift.graph", voxshift::to_json(graph()).dump()},
-                    {"voxshift.classes", to_json(classes_).dump()}}};
-  if (has_profile_) file.metadata[kProfileKey] = voxshift::to_json(profile_).dump();
-  if (detection_) file.metadata[kDetectionKey] = voxshift::to_json(*detection_).dump();
-  if (skip_thresholds_) file.metadata[kSkipKey] = voxshift::to_json(*skip_thresholds_).dump();
+                    {"voxshift.graph", json_text(voxshift::to_json(graph()))},
+                    {"voxshift.classes", json_text(to_json(classes_))}}};
+  if (has_profile_) file.metadata[kProfileKey] = json_text(voxshift::to_json(profile_));
+  if (detection_) file.metadata[kDetectionKey] = json_text(voxshift::to_json(*detection_));
+  if (skip_thresholds_) file.metadata[kSkipKey] = json_text(voxshift::to_json(*skip_thresholds_));
   return file;
 }
 
 Model Model::from_content(const SafeTensors& file) {
-  const auto format = file.metadata.find("voxshift.format");
-  check(format != file.metadata.end(), "metadata \"voxshift.format\" is missing; expected a model made by voxshift");
+  const auto format = file.metadata.find(kFormatKey);
+  check(format != file.metadata.end(), "metadata \"", kFormatKey,
+        "\" is missing; expected a model made by voxshift, as `voxshift convert` makes it of a checkpoint");
   check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
   const JsonDocument graph = metadata(file, "voxshift.graph");
   const auto arch = file.metadata.find("voxshift.arch");

@@ -116,4 +116,8 @@ class Model {
   GraphValues values_;
 };
 
+/// Whether a `.safetensors` file says that it is a model, and no other tensors. Throws IoError "FILE: .." for what is
+/// no such file.
+bool is_model_file(const std::filesystem::path& path);
+
 }  // namespace voxshift

@@ -87,6 +87,29 @@ TEST_F(SafeTensorsFile, FilesThatAreNone) {
   EXPECT_SAYS(refusal(pipe), "is not a file");
 }
 
+TEST_F(SafeTensorsFile, FilesOfOtherKinds) {
+  for (const std::string start : {"PK\3\4 a zip archive", "\x80\2 a pickle", "plain words, a line of them"}) {
+    EXPECT_SAYS(refusal(put("a", start)), "is no safetensors file") << start;
+  }
+}
+
+TEST_F(SafeTensorsFile, TextIsUtf8) {
+  Array number({1}, DType::kF32);
+  *number.data<float>() = 1;
+  const auto says = [&](const SafeTensors& content) {
+    std::string what = "no error";
+    try {
+      write_safetensors(folder_ / "a", content);
+    } catch (const InvalidArgument& error) {
+      what = error.what();
+    }
+    return what;
+  };
+  EXPECT_SAYS(says({{{"caf\xe9", number}}, {}}), "not UTF-8: \"caf\\ufffd\"");
+  EXPECT_SAYS(says({{}, {{"author", "\xff"}}}), "not UTF-8");
+  EXPECT_SAYS(says({{{"caf\xc3\xa9", number}}, {}}), "no error");
+}
+
 TEST_F(SafeTensorsFile, HeaderLength) {
   EXPECT_SAYS(refusal(put("a", file("{}", 0, 3))), "claims a header of 3 bytes");
   EXPECT_SAYS(refusal(put("a", file("{}", 0, UINT64_MAX))), "claims a header of 18446744073709551615 bytes");

@@ -259,6 +259,25 @@ TEST_F(ModelFile, AnOldFileStaysWhenWritingFails) {
   EXPECT_EQ(names(), std::vector<std::string>{"taken"});
 }
 
+TEST_F(ModelFile, NamesAreUtf8) {
+  const Model model = file_model();
+  std::vector<ClassInfo> classes = model.classes();
+  classes.back().name = "caf\xe9";
+  const fs::path path = folder_ / "a.safetensors";
+  const Model other(model.arch(), model.graph(), model.parameters(), model.own_profile(), classes);
+  expect_throw([&] { other.save(path); }, {"[save]", "not UTF-8", "\"caf\\ufffd\""});
+  EXPECT_TRUE(names().empty());
+}
+
+TEST_F(ModelFile, IsToldFromOtherTensors) {
+  const fs::path path = folder_ / "a.safetensors";
+  file_model().save(path);
+  EXPECT_TRUE(is_model_file(path));
+  write_safetensors(path, {file_model().parameters(), {{"format", "pt"}}});
+  EXPECT_FALSE(is_model_file(path));
+  EXPECT_SAYS(io_error(path, [&] { Model::load(path); }), "`voxshift convert` makes");
+}
+
 TEST_F(ModelFile, Metadata) {
   EXPECT_SAYS(refusal_of("voxshift.format", "2"), "format \"2\" is unknown");
   for (const char* key : {"voxshift.format", "voxshift.graph", "voxshift.classes"}) {
