@@ -14,13 +14,25 @@ constexpr std::array kPrefixes{"module.",  "_orig_mod.", "model.", "net.",     "
 
 constexpr std::size_t kMostDepth = 4;
 
+// What all names begin with up to their first dot; empty where they differ.
+std::string common_prefix(const StateDict& state) {
+  if (state.tensors().empty()) return "";
+  const std::string& first = state.tensors().begin()->first;
+  const std::string prefix = first.substr(0, first.find('.') + 1);  // empty without a dot
+  return state.tensors().rbegin()->first.starts_with(prefix) ? prefix : "";
+}
+
 // The state dict, then what is under one prefix, then under two, ..
 std::vector<StateDict> candidates_of(const StateDict& state) {
   std::vector<StateDict> result{state};
   std::vector<std::size_t> depths{0};
   for (std::size_t i = 0; i < result.size(); ++i) {
     if (depths[i] == kMostDepth) continue;
-    for (const char* prefix : kPrefixes) {
+    std::vector<std::string> prefixes(kPrefixes.begin(), kPrefixes.end());
+    const std::string common = common_prefix(result[i]);
+    if (!common.empty() && std::find(prefixes.begin(), prefixes.end(), common) == prefixes.end())
+      prefixes.push_back(common);
+    for (const std::string& prefix : prefixes) {
       StateDict inner = result[i].under(prefix);
       if (inner.tensors().empty()) continue;
       result.push_back(std::move(inner));
@@ -94,7 +106,8 @@ Recognised recognise(const StateDict& state, const std::string& from) {
     return {source, std::move(candidate), std::move(notes)};
   }
   throw InvalidArgument("[convert] expected the tensors of " + (from == "auto" ? joined_names() : from) + ", found " +
-                        std::to_string(state.tensors().size()) + ": " + quoted_names(state));
+                        std::to_string(state.tensors().size()) + ": " + quoted_names(state) +
+                        "; where the network's code runs, voxshift.torch.export makes a model of any");
 }
 
 }  // namespace voxshift

@@ -24,20 +24,85 @@ bool holds_tensors(const Value& value) {
                      [](const auto& item) { return item.first.is_string() && item.second.is_tensor(); });
 }
 
-// The dict of tensors in `value`, and the keys that lead there.
+// A dict of tensors, and the keys that lead there.
 struct Found {
   const Dict* dict = nullptr;
-  std::string place = {};
+  std::vector<std::string> keys = {};
 };
 
-Found find_dict(const Value& value, const std::string& place, int depth) {
+Found find_dict(const Value& value, int depth = 0);
+
+Found find_under(const std::string& key, const Value& value, int depth) {
+  Found found = find_dict(value, depth);
+  if (found.dict != nullptr) found.keys.insert(found.keys.begin(), key);
+  return found;
+}
+
+Found find_dict(const Value& value, int depth) {
   for (const char* key : kWrappers) {
     const Value* inner = depth < kMostWrappers ? value.find(key) : nullptr;
-    if (inner == nullptr || !inner->is_dict()) continue;
-    Found found = find_dict(*inner, place.empty() ? key : place + "." + key, depth + 1);
+    if (inner == nullptr) continue;
+    Found found = find_under(key, *inner, depth + 1);
     if (found.dict != nullptr) return found;
   }
-  return holds_tensors(value) ? Found{&value.as_dict(), place} : Found{};
+  return holds_tensors(value) ? Found{&value.as_dict()} : Found{};
+}
+
+// All that lie under a key of `value`, whatever it is called.
+std::vector<Found> all_under(const Value& value) {
+  std::vector<Found> all;
+  if (!value.is_dict()) return all;
+  for (const auto& [key, item] : value.as_dict().items) {
+    if (!key.is_string()) continue;
+    Found found = find_under(key.as_string(), item, 1);
+    if (found.dict != nullptr) all.push_back(std::move(found));
+  }
+  return all;
+}
+
+bool is_average(const std::string& key) {
+  return std::any_of(kAverages.begin(), kAverages.end(), [&](const char* known) { return key == known; });
+}
+
+// Where no key is a usual one: averages of the weights, else the only one that there is.
+Found find_unusual(const Value& root) {
+  std::vector<Found> all = all_under(root);
+  const auto average =
+      std::find_if(all.begin(), all.end(), [](const Found& found) { return is_average(found.keys.front()); });
+  if (average != all.end()) return *average;
+  return all.size() == 1 ? all.front() : Found{};
+}
+
+std::string joined(const std::vector<std::string>& keys) {
+  std::string place;
+  for (const std::string& key : keys) place += (place.empty() ? "" : ".") + key;
+  return place;
+}
+
+// Other dicts of tensors beside the one that is taken, a line each.
+std::vector<std::string> notes_on_others(const Value& root, const std::vector<std::string>& taken) {
+  std::vector<std::string> notes;
+  const Value* value = &root;
+  for (const std::string& step : taken) {
+    for (const Found& other : all_under(*value))
+      if (other.keys.front() != step)
+        notes.push_back("left out \"" + joined(other.keys) + "\", " +
+                        (is_average(other.keys.front()) ? "another copy of the weights" : "which holds tensors, too"));
+    value = value->find(step);
+  }
+  return notes;
+}
+
+bool is_module(const Value& value) { return value.is_opaque() && value.as_opaque().state.find("_modules") != nullptr; }
+
+// What is to be done about a checkpoint without a state dict that could be taken.
+std::string advice(const Value& root) {
+  const auto holds_module = [](const Dict& dict) {
+    return std::any_of(dict.items.begin(), dict.items.end(), [](const auto& item) { return is_module(item.second); });
+  };
+  if (is_module(root) || (root.is_dict() && holds_module(root.as_dict())))
+    return "; of a whole module save torch.save(module.state_dict(), ..)";
+  return all_under(root).size() > 1 ? "; save the one that is wanted by itself: torch.save(checkpoint[..], ..)" : "";
 }
 
 std::string keys_of(const Value& value) {
@@ -58,18 +123,17 @@ std::string keys_of(const Value& value) {
 
 StateDict StateDict::find(const Checkpoint& checkpoint) {
   const Value& root = checkpoint.root();
-  const Found found = find_dict(root, "", 0);
+  Found found = find_dict(root);
+  if (found.dict == nullptr) found = find_unusual(root);
   check<IoError>(
       found.dict != nullptr, checkpoint.path().string(),
       ": expected a state dict, tensors by name, in the file or under \"state_dict\", \"model\" and the like; "
       "found ",
-      keys_of(root));
+      keys_of(root), advice(root));
   StateDict state(checkpoint);
-  state.place_ = found.place;
+  state.place_ = joined(found.keys);
   state.take(*found.dict);
-  for (const char* key : kAverages)
-    if (found.place != key && root.find(key) != nullptr && root.find(key)->is_dict())
-      state.notes_.push_back("left out \"" + std::string(key) + "\", another copy of the weights");
+  for (std::string& note : notes_on_others(root, found.keys)) state.notes_.push_back(std::move(note));
   return state;
 }
 

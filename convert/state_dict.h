@@ -16,7 +16,8 @@ namespace voxshift {
 class StateDict {
  public:
   /// The state dict in a checkpoint: the file itself, or what is under "state_dict", "model_state", "model" and the
-  /// like, one within another. Throws IoError "FILE: .." where there is none.
+  /// like, one within another; else averages of the weights ("ema" ..), else the only one, whatever its key. Throws
+  /// IoError "FILE: .." where there is none, or several of such keys.
   static StateDict find(const Checkpoint& checkpoint);
 
   const std::map<std::string, StoredTensor>& tensors() const { return tensors_; }

@@ -144,6 +144,14 @@ WRAPPED = {
                             ['took "student." from the names of the tensors', "another copy of the weights or single numbers"]),
     "compiled": (lambda s: {"net": {"state_dict": prefixed(s, "_orig_mod.model.")}}, ['took "_orig_mod.model." from the names']),
     "average of a model": (lambda s: prefixed(s, "module.") | {"n_averaged": torch.tensor(3)}, ["single numbers"]),
+    "averages alone": (lambda s: {"ema": prefixed(s, "module."), "epoch": 4}, ['took the tensors under "ema"']),
+    "a key of its own": (lambda s: {"segmenter": {"state_dict": s}, "optimizer": {"state": {0: torch.ones(3)}}},
+                         ['took the tensors under "segmenter.state_dict"']),
+    "names of its own": (lambda s: {"model": prefixed(s, "module.my_net.")}, ['took "module.my_net." from the names']),
+    "another network beside": (lambda s: {"model": s, "net": {"w": torch.ones(3)}, "d": {"model": {"w": torch.ones(3)}}},
+                               ['left out "net", which holds tensors', 'left out "d.model", which holds tensors']),
+    "another network within": (lambda s: {"model": {"student": s, "critic": {"w": torch.ones(3)}}},
+                               ['took the tensors under "model.student"', 'left out "critic", which holds tensors']),
     "with other entries": (lambda s: {"state_dict": s | {"epoch": 3}}, ["left out 1 entries that are no tensors"]),
 }
 
@@ -155,6 +163,23 @@ def test_wrappers_and_prefixes(wrapper, minkunet, tmp_path):
     model, notes = converted(tmp_path / "net.t7", wrapped(state))
     assert relative_error(model.forward(tensor_of(x)), expected) < 1e-4
     assert not [line for line in says if line not in "\n".join(notes)], notes
+
+
+class Whole(torch.nn.Linear):
+    pass
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    (lambda s: {"generator": s, "critic": {"w": torch.ones(3)}}, 'of "generator", "critic"; save the one that is wanted'),
+    (lambda s: Whole(2, 2), r"Whole; of a whole module save torch.save\(module.state_dict\(\), ..\)"),
+    (lambda s: {"model": Whole(2, 2), "epoch": 3}, r"object of .*Whole\), \"epoch\"; of a whole module save"),
+    (lambda s: {"optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": []}}, 'found a dict of "optimizer"$'),
+    (lambda s: list(s.values()), "found a list$"),
+])  # fmt: skip
+def test_files_without_one_state_dict(content, says, minkunet, tmp_path):
+    torch.save(content(minkunet[0]), tmp_path / "net.pth")
+    with pytest.raises(vs.IoError, match=says):
+        vs.convert(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
