@@ -9,6 +9,9 @@ namespace voxshift {
 /// .safetensors, or is a .safetensors that holds no model of voxshift.
 bool is_checkpoint(const std::filesystem::path& path);
 
+/// Whether the suffix is one that PyTorch's checkpoints have: .pth, .pt, ..
+bool is_named_as_checkpoint(const std::filesystem::path& path);
+
 /// Prints what the checkpoint holds: tensors, values, and the objects that are not read. Throws IoError;
 /// BackendUnavailable where voxshift::convert is not built.
 void print_checkpoint(const std::filesystem::path& path);

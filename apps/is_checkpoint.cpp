@@ -1,4 +1,5 @@
-#include <voxshift/graph/safetensors.h>
+#include <voxshift/tasks/model.h>
+#include <voxshift/tensor/error.h>
 
 #include <algorithm>
 #include <array>
@@ -9,6 +10,11 @@
 
 namespace voxshift {
 
+bool is_named_as_checkpoint(const std::filesystem::path& path) {
+  constexpr std::array<std::string_view, 7> kSuffixes{".pth", ".pt", ".tar", ".ckpt", ".t7", ".th", ".pkl"};
+  return std::ranges::find(kSuffixes, path.extension().string()) != kSuffixes.end();
+}
+
 bool is_checkpoint(const std::filesystem::path& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) return false;
@@ -17,14 +23,13 @@ bool is_checkpoint(const std::filesystem::path& path) {
   file.read(start.data(), static_cast<std::streamsize>(start.size()));
   if (start[8] == '{') {
     try {
-      return !read_safetensors_header(path).metadata.contains("voxshift.format");
+      return !is_model_file(path);
     } catch (const IoError&) {
       return false;  // a damaged model file
     }
   }
-  constexpr std::array<std::string_view, 7> kSuffixes{".pth", ".pt", ".tar", ".ckpt", ".t7", ".th", ".pkl"};
   return start.starts_with("PK\3\4") || (start[0] == '\x80' && static_cast<unsigned char>(start[1]) <= 5) ||
-         std::ranges::find(kSuffixes, path.extension().string()) != kSuffixes.end();
+         is_named_as_checkpoint(path);
 }
 
 }  // namespace voxshift

@@ -112,12 +112,15 @@ void add_convert(CLI::App& app, ConvertCommand& options) {
       ->type_name("PROFILE");
   command.add_option("--outputs", options.outputs, "Of ONNX: values to give in place of the file's outputs")
       ->type_name("NAME");
-  command
-      .add_option(
-          "--to", options.to,
-          "The other way: write the tensors of a model as this library has them, a .safetensors by that suffix of "
-          "--out, else for torch.load")
-      ->check(CLI::IsMember({"spvnas", "torchsparse", "spconv2", "minkowski"}));
+  CLI::Option* to =
+      command
+          .add_option(
+              "--to", options.to,
+              "The other way: write the tensors of a model as this library has them, a .safetensors by that suffix of "
+              "--out, else for torch.load")
+          ->check(CLI::IsMember({"spvnas", "torchsparse", "spconv2", "minkowski"}));
+  for (const char* other : {"--from", "--arch", "--layout", "--classes", "--preprocess", "--outputs"})
+    to->excludes(command.get_option(other));  // they say how a checkpoint is read
   command
       .add_option("-o,--out", options.out,
                   "Model file to write (.safetensors); with --to a checkpoint, of a model on frames also an ONNX file "

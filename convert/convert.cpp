@@ -3,10 +3,16 @@
 
 #include <cstdio>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace voxshift {
 namespace {
+
+// A file of ours, whose preprocessing, classes and meaning of outputs would be lost.
+bool is_model(const Checkpoint& checkpoint) {
+  return std::string_view(checkpoint.format()) == "safetensors" && is_model_file(checkpoint.path());
+}
 
 std::vector<ClassInfo> classes_of(const Sketch& sketch, const ConvertOptions& options) {
   if (options.classes.empty()) return sketch.classes;
@@ -47,6 +53,8 @@ std::vector<std::string> report_of(const Recognised& recognised, const Fit& fit)
 }  // namespace
 
 Conversion convert(const Checkpoint& checkpoint, const ConvertOptions& options) {
+  check<IoError>(!is_model(checkpoint), checkpoint.path().string(),
+                 ": is a model already, which runs as it is; --to writes it for a library, --out NAME.onnx as ONNX");
   const Recognised recognised = recognise(StateDict::find(checkpoint), options.from);
   Fit fit = only_fit(*recognised.source, recognised.state, options);
   std::vector<std::string> report = report_of(recognised, fit);

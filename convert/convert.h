@@ -35,7 +35,7 @@ std::vector<std::string> source_names();
 /// left out for a reason that the report gives, or is refused. Reads one tensor after the other: takes little more
 /// memory than the model. Throws InvalidArgument "[convert] .." where no source, or none of that name, recognises the
 /// tensors, where one is missing, unknown or of another shape, and where shapes leave several layouts open (`layout`
-/// then says which it is); IoError for a file that holds no tensors or is damaged.
+/// then says which it is); IoError for a file that holds no tensors, is damaged or is a model already.
 Conversion convert(const Checkpoint& checkpoint, const ConvertOptions& options = {});
 
 /// The same of a file: a checkpoint, or an ONNX network as read_onnx() reads it, told apart by content. ONNX networks

@@ -114,6 +114,96 @@ def test_errors_name_the_file_and_leave_what_was_there(checkpoint, state, tmp_pa
     fails("convert", checkpoint, "-o", tmp_path / "no" / "folder.safetensors", says=["folder.safetensors"])
 
 
+@pytest.mark.parametrize("way", [["-o"], ["--to", "spvnas", "-o"]])
+def test_what_is_read_is_not_written_over(way, checkpoint, tmp_path):
+    names = tmp_path / "names.txt"
+    names.write_text("".join(f"kind {i}\n" for i in range(19)))
+    read = {names: names.read_bytes()}
+    if "--to" in way:
+        checkpoint = tmp_path / "model.safetensors"
+        succeeds("new", "minkunet", "--width", 0.0625, "-o", checkpoint)
+    else:
+        fails("convert", checkpoint, "--classes", names, "-o", names, says=[f"{names}: is read by this conversion"])
+        profile = tmp_path / "profile.json"
+        profile.write_text(succeeds("info", "spvnas", "--profile"))
+        read[profile] = profile.read_bytes()
+        fails("convert", checkpoint, "--preprocess", profile, "-o", profile, says=[profile, "give another --out"])
+    read[checkpoint] = checkpoint.read_bytes()
+    (tmp_path / "link").symlink_to(checkpoint)
+    for source, out in [(checkpoint, checkpoint), (checkpoint, tmp_path / "link"), (tmp_path / "link", checkpoint)]:
+        fails("convert", source, *way, out, says=[f"{out}: is read by this conversion", "--out"])
+    assert all(path.read_bytes() == content for path, content in read.items())
+
+
+def test_a_model_is_not_converted_again(checkpoint, tmp_path):
+    """Its preprocessing and classes would be guessed anew."""
+    names, model, other = tmp_path / "names.txt", tmp_path / "net.safetensors", tmp_path / "other.safetensors"
+    names.write_text("".join(f"kind {i}\n" for i in range(19)))
+    warns("convert", checkpoint, "-o", model, "--classes", names)
+    other.write_bytes(b"what was there")
+    fails("convert", model, "-o", other, says=[model, "is a model already", "--to", ".onnx"])
+    with pytest.raises(vs.IoError, match="is a model already"):
+        vs.convert(model)
+    assert other.read_bytes() == b"what was there"
+
+
+def test_options_that_would_do_nothing_are_refused(checkpoint, tmp_path):
+    model = tmp_path / "net.safetensors"
+    warns("convert", checkpoint, "-o", model)
+    frames = tmp_path / "frames.safetensors"
+    succeeds("new", "tsm-mobilenetv2", "--width", 0.125, "-o", frames)
+    names = tmp_path / "names.txt"
+    names.write_text("a\nb\n")
+    before = files(tmp_path)
+    for option in [["--from", "spvnas"], ["--arch", "minkunet"], ["--layout", "spconv1"], ["--classes", names],
+                   ["--preprocess", "spvnas"], ["--outputs", "a"]]:
+        result = run("convert", model, "--to", "spvnas", "-o", tmp_path / "back.pth", *option)
+        assert result.returncode == 2 and option[0] in result.stderr and "--to" in result.stderr
+        fails("convert", frames, "-o", tmp_path / "net.onnx", *option, says=[frames, "options are for checkpoints"])
+    assert files(tmp_path) == before
+
+
+def test_what_a_file_is_called_is_what_it_becomes(checkpoint, tmp_path):
+    model = tmp_path / "net.safetensors"
+    warns("convert", checkpoint, "-o", model)
+    before = files(tmp_path)
+    for source in (checkpoint, model):
+        fails("convert", source, "-o", tmp_path / "back.pth", says=[tmp_path / "back.pth", ".safetensors", "--to"])
+    fails("convert", model, "--to", "spvnas", "-o", tmp_path / "a.onnx", says=[tmp_path / "a.onnx", "without it"])
+    fails("convert", checkpoint, "--to", "spvnas", "-o", tmp_path / "a.pth", says=[checkpoint, "expects a model"])
+    assert files(tmp_path) == before
+
+
+def test_files_of_other_kinds_are_named_as_such(checkpoint, tmp_path):
+    """Where a model is wanted: no length that a header of safetensors would claim."""
+    np.save(tmp_path / "array.npy", np.zeros(4))
+    (tmp_path / "words.txt").write_text("these are some words\n")
+    (tmp_path / "random.bin").write_bytes(np.random.default_rng(0).bytes(500))
+    np.zeros((50, 4), np.float32).tofile(tmp_path / "scan.bin")
+    for name in ["array.npy", "words.txt", "random.bin"]:
+        fails("info", tmp_path / name, says=[f"{name}: is no safetensors file; `voxshift convert` makes"])
+    for name in ["array.npy", "net.pth"]:
+        fails("segment", tmp_path / "scan.bin", "--model", tmp_path / name, "--out", tmp_path / "out",
+              says=[f"{name}: is no safetensors file"])
+    model = tmp_path / "net.safetensors"
+    warns("convert", checkpoint, "-o", model)
+    model.write_bytes(model.read_bytes()[:100])
+    fails("info", model, says=["claims a header", "it is cut"])
+
+
+def test_names_of_classes_that_are_no_text(checkpoint, tmp_path):
+    names, model = tmp_path / "names.txt", tmp_path / "net.safetensors"
+    names.write_bytes(b"voiture\n\xe9tage\n" + b"x\n" * 17)
+    fails("convert", checkpoint, "-o", model, "--classes", names, says=[names, "not UTF-8", '"\\ufffdtage"'])
+    assert files(tmp_path) == ["names.txt", "net.pth"]
+
+
+def test_an_unknown_network_is_sent_on(tmp_path):
+    torch.save({"fc.weight": torch.zeros(4, 3)}, tmp_path / "net.pth")
+    fails("convert", tmp_path / "net.pth", "-o", tmp_path / "net.safetensors",
+          says=["net.pth", "expected the tensors of spvnas", '"fc.weight" [4, 3]', "voxshift.torch.export"])
+
+
 def test_a_pickle_that_calls_is_refused_and_not_run(tmp_path):
     class Call:
         def __reduce__(self):
