@@ -139,6 +139,26 @@ def test_cuda_is_the_cpu():
         torch.zeros(1).cuda()
 
 
+@needs_no_cuda
+@pytest.mark.parametrize("zipped", [True, False])
+def test_tensors_saved_on_cuda_are_loaded_on_the_cpu(zipped, tmp_path, monkeypatch):
+    path = tmp_path / "net.pth"
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda storage: "cuda:1")
+        torch.save({"w": torch.arange(3.0)}, path, _use_new_zipfile_serialization=zipped)
+    before = torch.load, torch.cuda.device
+    for where in [None, "cuda", torch.device("cuda:0"), {"cuda:1": "cuda:0"}, "cpu", 1, lambda storage, place: storage.cuda(0)]:
+        with vst.compat():
+            x = torch.load(path, map_location=where)["w"]
+            assert isinstance(torch.cuda.device(0), torch.cuda.device)
+        assert x.device.type == "cpu" and x.tolist() == [0, 1, 2]
+    with vst.compat():
+        assert torch.load(path)["w"].to(0).tolist() == [0, 1, 2] == torch.load(f=str(path))["w"].tolist()
+    assert (torch.load, torch.cuda.device) == before
+    with pytest.raises(RuntimeError, match="CUDA"):
+        torch.load(path)
+
+
 CODE = """
 import spconv.pytorch as spconv
 import torch

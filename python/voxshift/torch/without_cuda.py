@@ -1,11 +1,13 @@
 """Where there is no CUDA: what model code does with it, on the CPU."""
 
+import functools
 from contextlib import contextmanager, nullcontext
 from typing import Any, Iterator
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.storage import _StorageBase
 
 
 def _is_cuda(device: Any) -> bool:
@@ -28,8 +30,33 @@ class _OnTheCpu(TorchFunctionMode):
         if func.__name__ == "cuda":
             return args[0]
         if func.__name__ == "to":
-            args = tuple(_moved(value) for value in args)
+            args = (args[0], *map(_moved, args[1:]))
         return func(*args, **kwargs)
+
+
+class _Device:
+    """torch.cuda.device, a context and a class that is asked for."""
+
+    def __init__(self, device=None):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+
+def _loading(load):
+    """torch.load, with what was saved on CUDA devices on the CPU."""
+
+    @functools.wraps(load)
+    def on_cpu(f, map_location=None, *args, **named):
+        if map_location is None or isinstance(map_location, dict) or _is_cuda(map_location):
+            map_location = "cpu"
+        return load(f, map_location, *args, **named)
+
+    return on_cpu
 
 
 class _Nothing:
@@ -65,7 +92,7 @@ _FUNCTIONS = {
     "Stream": _Nothing,
     "Event": _Nothing,
     "stream": lambda stream=None: nullcontext(),
-    "device": lambda device=None: nullcontext(),
+    "device": _Device,
     "get_device_name": lambda device=None: "cpu",
     "get_device_capability": lambda device=None: (0, 0),
 }
@@ -74,13 +101,14 @@ _TYPES = ("Float", "Double", "Half", "Int", "Long", "Short", "Byte", "Char", "Bo
 
 @contextmanager
 def on_the_cpu() -> Iterator[None]:
-    """Within the context .cuda(), device="cuda" and the usual calls of torch.cuda are the CPU's. is_available() stays
-    False.
+    """Within the context .cuda(), device="cuda", files of tensors on CUDA devices and the usual calls of torch.cuda are
+    the CPU's. is_available() stays False.
     """
     wanted = [(torch.cuda, name, function) for name, function in _FUNCTIONS.items()]
     wanted += [(torch.cuda, f"{name}Tensor", getattr(torch, f"{name}Tensor")) for name in _TYPES]
     wanted += [(torch.Tensor, "cuda", lambda self, *args, **named: self)]
     wanted += [(nn.Module, "cuda", lambda self, device=None: self)]
+    wanted += [(_StorageBase, "cuda", lambda self, *args, **named: self), (torch, "load", _loading(torch.load))]
     before = [(owner, name, getattr(owner, name, None), name in vars(owner)) for owner, name, _ in wanted]
     for owner, name, value in wanted:
         setattr(owner, name, value)
