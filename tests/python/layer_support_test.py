@@ -5,7 +5,7 @@ values, and voxshift.torch.export writes it; or the table of layer_examples.py s
 import numpy as np
 import pytest
 import voxshift as vs
-from layer_examples import LIBRARIES, STEP, coords_of, feats_of, modules_of
+from layer_examples import LIBRARIES, STEP, Of, coords_of, feats_of, modules_of
 from sparse_torch import torch
 from torch import nn
 
@@ -62,6 +62,19 @@ def difference(module, given, moved, directions, alongs):
         for tensor, values in zip(moved, kept):
             tensor.copy_(values)
     return (sums[0] - sums[1]) / (2 * STEP)
+
+
+@each_layer
+def test_other_arguments_are_refused_by_name(library, layer):
+    """The tensors of all libraries are called much alike, and none of another is taken apart."""
+    example, module, _, feats = example_of(library, layer)
+    if example.given or example.does_not_run or isinstance(module, Of):
+        pytest.skip("not given a tensor of the library")
+    coords = coords_of(example.dims)
+    strangers = [None, {"feats": feats}, [feats], vs.SparseTensor(coords.numpy(), feats.numpy())]
+    for given in strangers:
+        with pytest.raises(ValueError, match=f"found .*{type(given).__name__}"):
+            module(given)
 
 
 @each_layer

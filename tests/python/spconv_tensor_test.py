@@ -231,7 +231,7 @@ def test_bad_input_is_refused(random):
         (lambda: spconv.SparseConvTensor(f, i, x.spatial_shape, 0), "batch_size expects at least 1"),
         (lambda: spconv.SparseConvTensor(f.to("meta"), i, x.spatial_shape, 2), "on meta.* come later"),
         (lambda: spconv.SubMConv3d(4, 2, 3)(x), "expects 4 channels, the tensor has 3"),
-        (lambda: spconv.SubMConv3d(3, 2, 3)(f), "expects a SparseConvTensor, found Tensor"),
+        (lambda: spconv.SubMConv3d(3, 2, 3)(f), "expects a SparseConvTensor of voxshift.torch.spconv, found torch.Tensor"),
         (lambda: spconv.SubMConv3d(3, 2, 2)(x), "expects odd kernels"),
         (lambda: spconv.SubMConv3d(3, 2, 3)(x.replace_feature(f[1:])), f"{len(i)} coordinates, but {len(i) - 1} rows"),
         (lambda: spconv.SubMConv3d(3, 4, 3, groups=2), "groups expects 1"),

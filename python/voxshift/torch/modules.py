@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from voxshift.torch import functional
+from voxshift.torch.expected import expect
 from voxshift.torch.functional import Axes, per_axis
 from voxshift.torch.sparse_tensor import SparseTensor, check_channels, check_together
 
@@ -49,6 +50,7 @@ class Conv3d(nn.Module):
         self.bias = nn.Parameter(torch.empty(out_channels).uniform_(-bound, bound)) if bias else None
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        expect(self.op, x, SparseTensor)
         return functional.conv3d(
             x,
             self.kernel,
@@ -117,6 +119,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(num_features))
 
     def forward(self, x: SparseTensor, residual: Optional[SparseTensor] = None) -> SparseTensor:
+        expect("batch_norm", x, SparseTensor)
         if residual is not None:
             check_together("batch_norm", (x, residual))
             check_channels("batch_norm", x, residual)
@@ -145,6 +148,7 @@ class ReLU(nn.Module):
         self.inplace = inplace
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        expect("relu", x, SparseTensor)
         return x.with_feats(torch.relu_(x.feats) if self.inplace else torch.relu(x.feats))
 
 
@@ -156,6 +160,7 @@ class LeakyReLU(nn.Module):
         self.negative_slope, self.inplace = negative_slope, inplace
 
     def forward(self, x: SparseTensor) -> SparseTensor:
+        expect("leaky_relu", x, SparseTensor)
         return x.with_feats(nn.functional.leaky_relu(x.feats, self.negative_slope, self.inplace))
 
 
@@ -165,4 +170,5 @@ class Linear(nn.Linear):
     def forward(self, x: Union[SparseTensor, torch.Tensor]) -> Union[SparseTensor, torch.Tensor]:
         if isinstance(x, torch.Tensor):
             return functional.linear(x, self.weight, self.bias)
+        expect("linear", x, SparseTensor)
         return x.with_feats(functional.linear(x.feats, self.weight, self.bias))

@@ -161,7 +161,9 @@ def _follow(wanted: _Seen, other: _Seen, permute) -> Tuple[_Seen, _Seen]:
 
 
 def on_cpu(op: str, what: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor. Raises ValueError where it is on another device."""
+    """The tensor. Raises ValueError where it is on another device, or none of torch's."""
+    if not isinstance(tensor, torch.Tensor):
+        raise vs.InvalidArgument(f"[{op}] {what} expects a tensor of torch, found {type(tensor).__name__}")
     if tensor.device.type != "cpu":
         raise vs.InvalidArgument(
             f"[{op}] {what} on {tensor.device}: torch's tensors are taken on the CPU, those on other devices come later"

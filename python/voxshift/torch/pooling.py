@@ -7,6 +7,7 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.expected import expect
 from voxshift.torch.functional import Axes, array, per_axis, tensor_of
 from voxshift.torch.gradients import gradient
 from voxshift.torch.sparse_tensor import SparseTensor
@@ -61,6 +62,7 @@ def _pool(op, x, kernel_size, stride, dilation, padding, semantics):
         "padding": padding,
         "semantics": semantics,
     }
+    expect(op, x, SparseTensor)
     feats, coordinates = _Pool.apply(x.feats, x.coordinates, op, options)
     axes = {key: value if key == "semantics" else per_axis(value, x.coordinates.dims) for key, value in options.items()}
     recording.note("pool", (x.feats,), feats, reduce=_REDUCE[op], **axes)
@@ -113,6 +115,7 @@ def sum_pool(
 
 
 def _global_pool(op, x):
+    expect(op, x, SparseTensor)
     feats = _GlobalPool.apply(x.feats, x.coordinates, op)
     recording.note(op.removeprefix("global_"), (x.feats,), feats)
     return feats

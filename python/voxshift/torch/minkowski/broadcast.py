@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from voxshift.torch import recording
+from voxshift.torch.expected import expect
 from voxshift.torch.minkowski.sparse_tensor import SparseTensor
 from voxshift.torch.minkowski.tensor import Tensor
 
@@ -26,6 +27,7 @@ class MinkowskiBroadcastAddition(nn.Module):
     """input plus the row of its batch."""
 
     def forward(self, input: SparseTensor, input_glob: SparseTensor) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         return input.with_rows(input.rows() + broadcast(input, input_glob))
 
     def __repr__(self) -> str:
@@ -36,6 +38,7 @@ class MinkowskiBroadcastMultiplication(MinkowskiBroadcastAddition):
     """input times the row of its batch."""
 
     def forward(self, input: SparseTensor, input_glob: SparseTensor) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         return input.with_rows(input.rows() * broadcast(input, input_glob))
 
 
@@ -43,6 +46,7 @@ class MinkowskiBroadcast(MinkowskiBroadcastAddition):
     """The row of its batch for every voxel."""
 
     def forward(self, input: SparseTensor, input_glob: SparseTensor) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         return input.with_rows(broadcast(input, input_glob))
 
 
@@ -50,4 +54,5 @@ class MinkowskiBroadcastConcatenation(MinkowskiBroadcastAddition):
     """input and the row of its batch side by side."""
 
     def forward(self, input: SparseTensor, input_glob: SparseTensor) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         return input.with_rows(torch.cat((input.rows(), broadcast(input, input_glob)), dim=1))

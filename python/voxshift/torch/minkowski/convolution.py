@@ -8,6 +8,7 @@ from torch import nn
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.expected import expect
 from voxshift.torch.functional import conv3d
 from voxshift.torch.minkowski.common import (
     ConvolutionMode,
@@ -159,6 +160,7 @@ class MinkowskiConvolutionBase(MinkowskiModuleBase):
 
     def forward(self, input: SparseTensor, coordinates: Any = None) -> SparseTensor:
         """coordinates: a tensor, sparse tensor or key whose coordinates the result is to lie on."""
+        expect("minkowski", input, SparseTensor)
         if input.D != self.dimension:
             raise vs.InvalidArgument(f"[minkowski] a layer of {self.dimension} dimensions was given {input.D}")
         generator = self.kernel_generator
@@ -239,6 +241,7 @@ class MinkowskiChannelwiseConvolution(MinkowskiModuleBase):
             nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: SparseTensor, coords: Any = None) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         if input.shape[1] != self.in_channels:
             raise vs.InvalidArgument(f"[minkowski] expects {self.in_channels} channels, found {input.shape[1]}")
         manager, generator = input.coordinate_manager, self.kernel_generator

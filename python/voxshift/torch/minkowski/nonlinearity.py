@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from voxshift.torch.expected import expect
 from voxshift.torch.minkowski.common import MinkowskiModuleBase
 from voxshift.torch.minkowski.tensor import Tensor
 
@@ -19,6 +20,7 @@ class MinkowskiNonlinearityBase(MinkowskiModuleBase):
         self.module = self.MODULE(*args, **kwargs)
 
     def forward(self, input: Tensor) -> Tensor:
+        expect("minkowski", input, Tensor)
         return input.with_rows(self.module(input.rows()))
 
     def __repr__(self) -> str:
@@ -52,4 +54,5 @@ class MinkowskiSinusoidal(MinkowskiModuleBase):
         self.coef = nn.Parameter(torch.rand(1, out_channel))
 
     def forward(self, input: Tensor) -> Tensor:
+        expect("minkowski", input, Tensor)
         return input.with_rows(torch.sin(input.rows() @ self.kernel + self.bias) * self.coef)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from voxshift.torch import recording
+from voxshift.torch.expected import expect
 from voxshift.torch.minkowski.broadcast import rows_of_batches
 from voxshift.torch.minkowski.common import MinkowskiModuleBase
 from voxshift.torch.minkowski.pooling import pooled_by_batch
@@ -28,6 +29,7 @@ class MinkowskiBatchNorm(nn.Module):
         self.bn = nn.BatchNorm1d(num_features, eps, momentum, affine, track_running_stats)
 
     def forward(self, input: Tensor) -> Tensor:
+        expect("minkowski", input, Tensor)
         return input.with_rows(batch_norm(self.bn, input.rows()))
 
     def __repr__(self) -> str:
@@ -80,6 +82,7 @@ class MinkowskiInstanceNorm(MinkowskiModuleBase):
         nn.init.zeros_(self.bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        expect("minkowski", input, Tensor)
         x = input.rows()
         centred = x - rows_of_batches(input, pooled_by_batch(input, "mean"))
         variance = pooled_by_batch(input.with_rows(centred**2), "mean")

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import voxshift as vs
+from voxshift.torch.expected import expect
 from voxshift.torch.functional import linear
 from voxshift.torch.minkowski.common import MinkowskiModuleBase
 from voxshift.torch.minkowski.sparse_tensor import SparseTensor
@@ -23,6 +24,7 @@ class MinkowskiLinear(nn.Module):
         self.linear = nn.Linear(in_features, out_features, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
+        expect("minkowski", input, Tensor)
         x = input.rows()
         given = self.linear.weight, self.linear.bias
         return input.with_rows(linear(x, *given) if x.dtype == torch.float32 else nn.functional.linear(x, *given))
@@ -122,6 +124,7 @@ class MinkowskiToDenseTensor(MinkowskiModuleBase):
         self.shape = shape
 
     def forward(self, input: SparseTensor) -> torch.Tensor:
+        expect("minkowski", input, SparseTensor)
         return input.dense(shape=self.shape)[0]
 
 
@@ -129,6 +132,7 @@ class MinkowskiToFeature(MinkowskiModuleBase):
     """The features."""
 
     def forward(self, x: Tensor) -> torch.Tensor:
+        expect("minkowski", x, Tensor)
         return x.F
 
 

@@ -6,6 +6,7 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import pooling, recording
+from voxshift.torch.expected import expect
 from voxshift.torch.minkowski.common import CoordinateMapKey, MinkowskiModuleBase, PoolingMode, StrideType
 from voxshift.torch.minkowski.convolution import strides_of
 from voxshift.torch.minkowski.kernel_generator import KernelGenerator
@@ -47,6 +48,7 @@ class MinkowskiPoolingBase(MinkowskiModuleBase):
 
     def forward(self, input: SparseTensor, coordinates: Any = None) -> SparseTensor:
         """coordinates: a tensor, sparse tensor or key whose coordinates the result is to lie on."""
+        expect("minkowski", input, SparseTensor)
         manager, generator, in_key = input.coordinate_manager, self.kernel_generator, input.coordinate_map_key
         stride = strides_of(input, generator, False)
         key = key_of(input, coordinates, stride) or manager.stride(in_key, generator.kernel_stride)
@@ -108,6 +110,7 @@ class MinkowskiPoolingTranspose(MinkowskiPoolingBase):
     is_transpose = True
 
     def forward(self, input: SparseTensor, coordinates: Any = None) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         manager, generator, in_key = input.coordinate_manager, self.kernel_generator, input.coordinate_map_key
         stride = strides_of(input, generator, True)
         key = key_of(input, coordinates, stride)
@@ -138,6 +141,7 @@ class MinkowskiGlobalPooling(MinkowskiModuleBase):
         self.pooling_mode = mode
 
     def forward(self, input: Tensor, coordinates: Any = None) -> SparseTensor:
+        expect("minkowski", input, Tensor)
         reduce = self.pooling_mode.name.split("_")[1].lower()
         out = pooled_by_batch(input, "mean" if reduce == "avg" else reduce)
         recording.note(f"{reduce}_pool", (input.rows(),), out.rows())

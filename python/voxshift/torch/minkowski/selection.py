@@ -6,6 +6,7 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.expected import expect
 from voxshift.torch.minkowski.common import CoordinateMapKey, FunctionOf, MinkowskiModuleBase
 from voxshift.torch.minkowski.sparse_tensor import SparseTensor, on_key
 from voxshift.torch.minkowski.tensor import check_managers
@@ -18,6 +19,8 @@ class MinkowskiUnion(MinkowskiModuleBase):
     def forward(self, *inputs: SparseTensor) -> SparseTensor:
         if len(inputs) < 2:
             raise vs.InvalidArgument(f"[MinkowskiUnion] expects two tensors or more, found {len(inputs)}")
+        for x in inputs:
+            expect("minkowski", x, SparseTensor)
         for other in inputs[1:]:
             check_managers(inputs[0], other)
         manager, key = inputs[0].coordinate_manager, CoordinateMapKey(inputs[0].D + 1)
@@ -36,6 +39,7 @@ class MinkowskiPruning(MinkowskiModuleBase):
     """The voxels whose mask, bool [N] in the order of F, is true; they keep their order."""
 
     def forward(self, input: SparseTensor, mask: torch.Tensor) -> SparseTensor:
+        expect("minkowski", input, SparseTensor)
         if mask.dtype != torch.bool or mask.shape != (len(input),):
             raise vs.InvalidArgument(
                 f"[MinkowskiPruning] mask expects bool [{len(input)}], found {str(mask.dtype)[6:]} {list(mask.shape)}"
@@ -58,6 +62,7 @@ class MinkowskiInterpolation(MinkowskiModuleBase):
         self.return_kernel_map, self.return_weights = return_kernel_map, return_weights
 
     def forward(self, input: SparseTensor, tfield: torch.Tensor) -> Any:
+        expect("minkowski", input, SparseTensor)
         found = [input.features_at_coordinates(tfield)]
         if self.return_kernel_map or self.return_weights:
             *pair, weights = input.coordinate_manager.interpolation_map_weight(input.coordinate_map_key, tfield)

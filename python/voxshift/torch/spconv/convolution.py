@@ -9,6 +9,7 @@ from torch.nn import init
 
 import voxshift as vs
 from voxshift.torch import functional, recording
+from voxshift.torch.expected import expect
 from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.spconv import layouts
@@ -150,8 +151,7 @@ class SparseConvolution(SparseModule):
         self, input: SparseConvTensor, add_input: Optional[SparseConvTensor] = None, after: Optional[Folded] = None
     ) -> SparseConvTensor:
         """after: what follows on the features, computed in the same pass where no gradient is wanted."""
-        if not isinstance(input, SparseConvTensor):
-            raise vs.InvalidArgument(f"[spconv] a layer expects a SparseConvTensor, found {type(input).__name__}")
+        expect("spconv", input, SparseConvTensor)
         if input.at_hand.shape[1] != self.in_channels:
             raise vs.InvalidArgument(
                 f"[spconv] the layer expects {self.in_channels} channels, the tensor has {input.at_hand.shape[1]}"

@@ -160,6 +160,8 @@ class SparseConvTensor:
         enable_timer: bool = False,
         force_algo: Optional[ConvAlgo] = None,
     ):
+        on_cpu("SparseConvTensor", "features", features)
+        on_cpu("SparseConvTensor", "indices", indices)
         if features.dim() != 2 or indices.dim() != 2 or indices.shape[1] != len(spatial_shape) + 1:
             raise vs.InvalidArgument(
                 f"[SparseConvTensor] expects features [N, C] and indices [N, 1 + {len(spatial_shape)}], found "
@@ -169,8 +171,6 @@ class SparseConvTensor:
             raise vs.InvalidArgument(f"[SparseConvTensor] indices expect int32, found {str(indices.dtype)[6:]}")
         if batch_size < 1:
             raise vs.InvalidArgument(f"[SparseConvTensor] batch_size expects at least 1, found {batch_size}")
-        on_cpu("SparseConvTensor", "features", features)
-        on_cpu("SparseConvTensor", "indices", indices)
         self._grid, self._given, self._rows = Grid(indices), features, None
         self.spatial_shape = [int(extent) for extent in spatial_shape]
         self.batch_size = int(batch_size)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from voxshift.torch import functional
+from voxshift.torch.expected import expect
 from voxshift.torch.spconv.core import SparseConvTensor
 
 # What treats every row alike, so that the order of rows does not matter to it.
@@ -124,7 +125,9 @@ def _is_normalized(module, feats):
 
 def _foldable(conv, following, x):
     """How many modules from a convolution on, itself included, are one pass where nobody asks for gradients."""
-    if torch.is_grad_enabled() or not is_sparse_conv(conv) or not following or x.at_hand.dtype != torch.float32:
+    if torch.is_grad_enabled() or not is_sparse_conv(conv) or not following:
+        return 1
+    if not isinstance(x, SparseConvTensor) or x.at_hand.dtype != torch.float32:
         return 1
     norm = following[0]
     if not _is_plain(norm) or norm.training or norm.weight.dtype != torch.float32 or conv.act_type is not None:
@@ -165,6 +168,7 @@ class _OnTensors:
     def forward(self, input):
         if isinstance(input, SparseConvTensor):
             return input.with_rows(super().forward(input.at_hand))
+        expect("spconv", input, torch.Tensor)
         return super().forward(input)
 
 
@@ -211,6 +215,7 @@ class ToDense(SparseModule):
     """SparseConvTensor.dense() as a module."""
 
     def forward(self, x: SparseConvTensor) -> torch.Tensor:
+        expect("spconv", x, SparseConvTensor)
         return x.dense()
 
 

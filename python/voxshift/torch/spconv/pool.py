@@ -6,6 +6,7 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import pooling
+from voxshift.torch.expected import expect
 from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.spconv.algo import ConvAlgo
@@ -56,6 +57,7 @@ class _SparsePool(SparseModule):
         return Window({**window, "stride": self.stride, "padding": self.padding, "semantics": "bounded"})
 
     def forward(self, input: SparseConvTensor) -> SparseConvTensor:
+        expect("spconv", input, SparseConvTensor)
         if self.indice_key is not None and input.find_indice_pair(self.indice_key) is not None:
             raise vs.InvalidArgument(f"[spconv] indice_key {self.indice_key!r} is of another layer")
         rows = input.rows()
@@ -108,6 +110,7 @@ class SparseGlobalMaxOrAvgPool(SparseModule):
         self.is_mean = is_mean
 
     def forward(self, input: SparseConvTensor) -> torch.Tensor:
+        expect("spconv", input, SparseConvTensor)
         rows = input.rows()
         tensor = SparseTensor._of(rows.cells.coordinates, as_float(rows.sorted))
         out = (pooling.global_avg_pool if self.is_mean else pooling.global_max_pool)(tensor)

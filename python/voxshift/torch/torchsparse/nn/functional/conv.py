@@ -5,6 +5,7 @@ from typing import Any, Dict, Optional, Tuple
 import torch
 
 import voxshift as vs
+from voxshift.torch.expected import expect
 from voxshift.torch.functional import conv3d as conv_of_voxels
 from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.torchsparse.nn.functional.maps import Range, generated_map, map_of
@@ -36,6 +37,7 @@ def conv3d(
     transposed: back onto the voxels that a convolution with the same window and stride came from. dilation tells layers'
     maps apart and is not applied, as in torchsparse. padding: of strided layers of 2.1. Raises ValueError.
     """
+    expect("torchsparse", input, SparseTensor)
     size, stride, dilation = (make_ntuple(x, 3) for x in (kernel_size, stride, dilation))
     laid_out = laid_out or LaidOut()
     if size == stride == dilation == (1, 1, 1):

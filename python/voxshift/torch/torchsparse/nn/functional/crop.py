@@ -4,6 +4,7 @@ from typing import Optional, Sequence
 
 import torch
 
+from voxshift.torch.expected import expect
 from voxshift.torch.torchsparse.rules import rules
 from voxshift.torch.torchsparse.tensor import SparseTensor
 
@@ -12,6 +13,7 @@ def spcrop(
     input: SparseTensor, coords_min: Optional[Sequence[int]] = None, coords_max: Optional[Sequence[int]] = None
 ) -> SparseTensor:
     """The voxels with coords_min <= x, y, z < coords_max; rows keep their order."""
+    expect("torchsparse", input, SparseTensor)
     input.expect_cpu()
     places = input.coords[:, rules().axes]
     kept = torch.ones(len(places), dtype=torch.bool)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from voxshift.torch import recording
+from voxshift.torch.expected import expect
 from voxshift.torch.torchsparse.rules import rules
 from voxshift.torch.torchsparse.tensor import SparseTensor
 from voxshift.torch.torchsparse.utils.utils import make_ntuple
@@ -14,6 +15,7 @@ from voxshift.torch.torchsparse.utils.utils import make_ntuple
 
 def _cells(input: SparseTensor) -> torch.Tensor:
     """int64 [N, 4]: batch, x, y, z of every row, in cells of the tensor's own grid."""
+    expect("torchsparse", input, SparseTensor)
     input.expect_cpu()
     places = input.coords[:, [rules().batch, *rules().axes]].long()
     if rules().multiplied:
@@ -72,6 +74,7 @@ class ToBEVReduction(nn.Module):
         self.dim = dim
 
     def forward(self, input: SparseTensor) -> SparseTensor:
+        expect("torchsparse", input, SparseTensor)
         input.expect_cpu()
         columns = input.coords.clone()
         columns[:, rules().axes[self.dim]] = 0
@@ -108,6 +111,7 @@ class ToDenseBEVConvolution(_OfView, _WeightPerHeight):
         self._make(in_channels, out_channels, int(self.shape[dim]), bias)
 
     def forward(self, input: SparseTensor) -> torch.Tensor:
+        expect("torchsparse", input, SparseTensor)
         feats = self._products(input.feats, _cells(input)[:, 1 + self.dim])
         cells = self.cells(input)
         columns = cells[:, [0, *(1 + axis for axis in self.bev_dims)]]

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from voxshift.torch.expected import expect
 from voxshift.torch.norms import batch_norm
 from voxshift.torch.torchsparse.nn.utils.apply import fapply, rowwise
 from voxshift.torch.torchsparse.rules import rules
@@ -29,6 +30,7 @@ class GroupNorm(nn.GroupNorm):
     """torch.nn.GroupNorm of the voxels of each batch."""
 
     def forward(self, input: SparseTensor) -> SparseTensor:
+        expect("torchsparse", input, SparseTensor)
         input.expect_cpu()
         feats, batch = input.feats, input.coords[:, rules().batch]
         out = torch.zeros_like(feats)
