@@ -69,14 +69,23 @@ std::unique_ptr<LoadedModel> create(const std::string& arch, double width, std::
 }
 
 using ClassTuple = std::tuple<std::string, std::uint32_t, std::array<std::uint8_t, 3>>;
-using ClassTable = std::vector<std::variant<ClassTuple, ClassInfo>>;
+using ClassTable = std::vector<std::variant<std::string, ClassTuple, ClassInfo>>;
+using AnyClasses = std::variant<std::int64_t, ClassTable>;
 
-std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& classes, ClassTables kind) {
-  if (const auto* count = std::get_if<std::size_t>(&classes)) return classes_for(*count, kind);
+std::vector<ClassInfo> class_table(const AnyClasses& classes, ClassTables kind) {
+  if (const auto* count = std::get_if<std::int64_t>(&classes)) {
+    constexpr std::int64_t kMost = 8192;
+    check(*count >= 0 && *count <= kMost, "[from_graph] classes expects 0 to ", kMost, ", found ", *count);
+    return classes_for(static_cast<std::size_t>(*count), kind);
+  }
   std::vector<ClassInfo> table;
   for (const auto& entry : std::get<ClassTable>(classes)) {
+    const std::size_t index = table.size();
     if (const auto* info = std::get_if<ClassInfo>(&entry)) {
       table.push_back(*info);
+    } else if (const auto* only_name = std::get_if<std::string>(&entry)) {
+      const std::size_t id = index + (kind == ClassTables::kVideo ? 0 : 1);  // 0 is no class of points
+      table.push_back({*only_name, static_cast<std::uint32_t>(id), spread_colour(index)});
     } else {
       const auto& [name, raw_id, rgb] = std::get<ClassTuple>(entry);
       table.push_back({name, raw_id, rgb});
@@ -86,10 +95,9 @@ std::vector<ClassInfo> class_table(const std::variant<std::size_t, ClassTable>& 
 }
 
 std::unique_ptr<LoadedModel> from_graph(const py::dict& graph, const Parameters& parameters,
-                                        const std::optional<AnyProfile>& profile,
-                                        const std::variant<std::size_t, ClassTable>& classes, const std::string& arch,
-                                        const std::string& device, const AnyNumber& threads, const std::string& dtype,
-                                        const std::optional<py::dict>& detection) {
+                                        const std::optional<AnyProfile>& profile, const AnyClasses& classes,
+                                        const std::string& arch, const std::string& device, const AnyNumber& threads,
+                                        const std::string& dtype, const std::optional<py::dict>& detection) {
   std::optional<DetectionHead> head;
   if (detection)
     head = detection_head_from_text(py::module_::import("json").attr("dumps")(*detection).cast<std::string>());
@@ -231,8 +239,8 @@ constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph
 graph: dict {input, dims, in_channels, nodes, outputs}, or with inputs, a list of dicts, in place of input and
 in_channels: docs/graph.md. parameters: {name: float32 array}. profile:
 preprocessing, a known name, the path of a JSON file or a dict like Model.profile; None for a network that only forward and
-run are given, and whose file has none. classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the
-order of the logits; 0 for a network that gives no logits, which Model.run runs.
+run are given, and whose file has none. classes: their number, or a list of names, of (name, raw_id, (r, g, b)) or of
+ClassInfo in the order of the logits; 0 for a network that gives no logits, which Model.run runs.
 detection: of a network that finds boxes, a dict like Model.detection: docs/detection.md.
 arch: any name. device, threads, dtype: as of load. Raises ValueError for a graph that does not fit the tensors, OSError
 for a bad file, RuntimeError as load.)";

@@ -359,7 +359,7 @@ class Model:
         graph: dict[str, Any],
         parameters: dict[str, _Array],
         profile: Union[str, _Profile, None] = "spvnas",
-        classes: Union[int, Sequence[Union[ClassInfo, tuple[str, int, tuple[int, int, int]]]]] = 19,
+        classes: Union[int, Sequence[Union[str, ClassInfo, tuple[str, int, tuple[int, int, int]]]]] = 19,
         arch: str = "custom",
         device: str = "cpu",
         threads: Optional[_Threads] = None,

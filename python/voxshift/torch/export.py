@@ -1,6 +1,7 @@
 """Any module as a model file: recorded once, and compared with the module on two examples."""
 
 import os
+import tempfile
 from os import PathLike
 from typing import Any, Sequence, Union
 
@@ -45,10 +46,13 @@ def export(
 
     classes and profile are for networks that label points, as to_model has them; half as save. Raises ValueError that
     names the module and the torch function that a model file has no op for, the first value that differs, or what
-    does not fit; and OSError. Nothing is written then.
+    does not fit; and OSError. Nothing is written then, and what was there stays. What the module itself raises passes
+    through.
     """
     from voxshift.torch.network import Network
 
+    if path is not None:
+        _check_path(path)
     if isinstance(module, Network):
         model = to_model_of(module, classes, profile)
         if path is not None:
@@ -59,16 +63,19 @@ def export(
     if path is None:
         _check(model, recording, module, example, check, _TOLERANCE)
         return model
-    unchecked = f"{os.fspath(path)}.unchecked"
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        unchecked = os.path.join(folder, "unchecked.safetensors")
         model.save(unchecked, half=half)
         model = vs.Model.load(unchecked)
-        _check(model, recording, module, example, check, _TOLERANCE_OF_HALVES if half else _TOLERANCE)
-        os.replace(unchecked, path)
-    finally:
-        if os.path.exists(unchecked):
-            os.remove(unchecked)
+    _check(model, recording, module, example, check, _TOLERANCE_OF_HALVES if half else _TOLERANCE)
+    model.save(path, half=half)
     return model
+
+
+def _check_path(path):
+    suffix = os.path.splitext(os.fsdecode(path))[1]
+    if suffix == ".onnx":
+        raise vs.InvalidArgument("[export] writes a model file, .safetensors; vs.save_onnx(model, path) writes ONNX")
 
 
 def to_model_of(network: Any, classes: Classes, profile: Profile) -> vs.Model:
@@ -77,7 +84,12 @@ def to_model_of(network: Any, classes: Classes, profile: Profile) -> vs.Model:
     if classes is None and profile is None:
         return model
     return vs.Model.from_graph(
-        model.graph, model.parameters(), profile or model.profile, classes or model.classes, model.arch
+        model.graph,
+        model.parameters(),
+        profile or model.profile,
+        classes or model.classes,
+        model.arch,
+        detection=model.detection,
     )
 
 
@@ -124,9 +136,10 @@ def compare(model: vs.Model, recording: Recording, op: str, what: str, tolerance
         raise vs.InvalidArgument(f"[{op}] the file does not run on {what}: {error}") from None
     for output in recording.outputs:
         array, coords = found[output.name]
-        largest = float(np.abs(output.tensor.detach().numpy()).max(initial=0))
+        if output.tensor.numel() and not output.tensor.isfinite().any():
+            raise vs.InvalidArgument(f"[{op}] on {what} the module gives no finite number, so that nothing is compared")
         error = difference(array, output.value, output.tensor)
-        if error is None or not error <= tolerance * max(largest, 1e-3):
+        if _is_apart(error, output.tensor, tolerance):
             raise vs.InvalidArgument(
                 f"[{op}] on {what} the recorded graph gives other {'logits' if op == 'save' else 'numbers'} than the "
                 f"module, {_distance(error, array, output)} at {output.place or output.name}"
@@ -136,6 +149,13 @@ def compare(model: vs.Model, recording: Recording, op: str, what: str, tolerance
         given = output.value.order.coordinates
         if coords is not None and given is not None and not np.array_equal(coords, given.coords):
             raise vs.InvalidArgument(f"[{op}] on {what} {output.place or output.name} lies on other coordinates")
+
+
+def _is_apart(error, tensor, tolerance):
+    """Whether a difference is more than this part of the tensor's largest finite number."""
+    numbers = tensor.detach().numpy()
+    largest = np.abs(numbers[np.isfinite(numbers)]).max(initial=1e-3)
+    return error is None or not error <= tolerance * float(largest)
 
 
 def _distance(error, array, output):
@@ -156,7 +176,6 @@ def _first_difference(model, recording):
         tensor, version, value = recording.seen.get(name, (None, 0, None))
         if tensor is None or tensor._version != version:
             continue
-        error = difference(found[name][0], value, tensor)
-        if error is None or not error <= 1e-3 * max(float(tensor.abs().max()) if tensor.numel() else 0, 1e-3):
+        if _is_apart(difference(found[name][0], value, tensor), tensor, _TOLERANCE):
             return f" (first at {name})"
     return ""

@@ -240,7 +240,7 @@ def TSMMobileNetV2(
 ) -> Network:
     """MobileNetV2 with temporal shift (Lin et al., ICCV 2019) and random weights.
 
-    classes: their number, or a list of (name, raw_id, (r, g, b)). shift: "online", "offline", or None for a network that
+    classes: their number, or a list of names or of (name, raw_id, (r, g, b)). shift: "online", "offline", or None for a network that
     sees every frame by itself. shift_div: one in so many channels moves; narrow networks want a smaller number.
     """
     count = classes if isinstance(classes, int) else len(classes)
@@ -269,7 +269,7 @@ def to_model(
     down, as export has it. Its own control flow is not. Tensors have the names of state_dict, values those of the modules.
     The model is checked to give the module's logits on the example; export checks more, and takes more than one tensor.
 
-    classes: their number, or a list of ClassInfo or (name, raw_id, (r, g, b)) in the order of the logits. profile:
+    classes: their number, or a list of names, of (name, raw_id, (r, g, b)) or of ClassInfo in the order of the logits. profile:
     preprocessing, a known name, the path of a JSON file, or a dict like Model.profile. Unless given they are the Network's
     own, and for other modules the number of logits and "spvnas". Raises ValueError that names the operation for a module
     with one that a model file has not, and for classes or a profile that do not fit.

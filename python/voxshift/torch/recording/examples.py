@@ -157,6 +157,9 @@ class Example:
     def _take_sparse(self, x, name):
         self.own.add(id(x))
         feats = features_of(x).detach()
+        if feats.dtype != torch.float32 or not len(feats):
+            found = f"{len(feats)} of {str(feats.dtype).removeprefix('torch.')}"
+            raise vs.InvalidArgument(f"[example] expects a sparse tensor of some voxels in float32, found {found}")
         x = with_features(x, feats)
         if hasattr(x, "coordinate_field_map_key") and x.D == 3 and len(feats):
             self._add(GivenField(name, x, feats))

@@ -70,11 +70,28 @@ def _leaves(x: Any, own: set, place: str = "") -> list:
     return [leaf for key, part in parts for leaf in _leaves(part, own, f"{place}.{key}" if place else str(key))]
 
 
+def _check_given(module, example, op):
+    if not isinstance(module, nn.Module) or isinstance(module, torch.jit.ScriptModule):
+        raise vs.InvalidArgument(f"[{op}] expects a module of Python code, found {type(module).__name__}")
+    if example is None:
+        raise vs.InvalidArgument(f"[{op}] expects an example of what the module's forward takes")
+    for name, tensor in module.named_parameters():
+        kind = tensor.dtype if tensor.is_floating_point() else torch.float32
+        if tensor.device.type != "cpu" or kind != torch.float32:
+            found = f"{str(tensor.dtype).removeprefix('torch.')} on {tensor.device}"
+            raise vs.InvalidArgument(
+                f"[{op}] expects parameters in float32 on the CPU, found {found} in {name}: module.float().cpu()"
+            )
+
+
 def record(module: nn.Module, example: Any, op: str) -> Recording:
     """What the module does in evaluation mode with an example. Raises ValueError that names what no file can hold."""
+    _check_given(module, example, op)
     recorder = Recorder(module, op)
     with evaluating(module):
         given = Example(module, example)
+        if not given.inputs and not given.others:
+            raise vs.InvalidArgument(f"[{op}] the example holds no float tensor, found {type(example).__name__}")
         for tensor, value in given.kept:
             recorder.keep(tensor, value)
         for name, tensor in given.others:
@@ -88,13 +105,14 @@ def record(module: nn.Module, example: Any, op: str) -> Recording:
         with recorder.watching(module):
             result = module(*given.arguments)
             outputs = _outputs(recorder, result, given.own, isinstance(result, dict) and result is given.arguments[0])
-    if not outputs:
+    if not outputs and not _leaves(result, set()):
         raise vs.InvalidArgument(
             f"[{op}] the module gives {type(result).__name__}, expected a SparseTensor or its features"
         )
     unchanged = [output.place for output in outputs if output.name in {one.name for one in given.inputs}]
-    if unchanged:
-        raise vs.InvalidArgument(f"[{op}] the module gives an input as it is{unchanged[0] and f', as {unchanged[0]}'}")
+    if unchanged or not outputs:
+        place = unchanged[0] if unchanged else ""
+        raise vs.InvalidArgument(f"[{op}] the module gives an input as it is{place and f', as {place}'}")
     nodes = _needed(recorder.nodes, {output.name for output in outputs})
     outputs, names = _named(outputs, nodes, recorder.names)
     inputs, names_of_inputs = _inputs(given.inputs, nodes, op)
@@ -196,18 +214,16 @@ def _recording(recorder, nodes, inputs, outputs, names):
 
 
 def difference(found: np.ndarray, output_value: Value, tensor: torch.Tensor) -> Optional[float]:
-    """The largest difference of a graph's value and the tensor that it stands for; None where shapes differ."""
+    """The largest difference of a graph's value and the tensor that it stands for, of numbers that are none infinite unless both
+    are the same; None where shapes differ.
+    """
     if int(np.prod(found.shape)) != int(np.prod(tuple(output_value.groups.values()))):
         return None
     expected = tensor.detach().numpy()
     if output_value.is_rows and output_value.dims and output_value.dims[0] == output_value.whole("n"):
         expected = output_value.sorted_rows(expected)
-    error = np.abs(output_value.view_of(found) - expected)
-    return float(error.max(initial=0)) if not np.isnan(error).any() else _apart(output_value.view_of(found), expected)
-
-
-def _apart(found, expected):
-    """With numbers that are none: 0 where both have them in the same places and agree elsewhere."""
-    if not np.array_equal(np.isnan(found), np.isnan(expected)):
-        return float("inf")
-    return float(np.nan_to_num(np.abs(found - expected)).max(initial=0))
+    found = output_value.view_of(found)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(found - expected)
+    same = (found == expected) | (np.isnan(found) & np.isnan(expected))
+    return float(np.where(same, 0, np.nan_to_num(error, nan=np.inf, posinf=np.inf)).max(initial=0))
