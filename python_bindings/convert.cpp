@@ -13,6 +13,7 @@
 #include "convert_doc.h"
 #include "loaded_model.h"
 #include "options.h"
+#include "prepared_points.h"
 #include "threads.h"
 
 namespace py = pybind11;
@@ -28,18 +29,21 @@ std::unique_ptr<LoadedModel> convert_checkpoint(const std::filesystem::path& pat
                                                 const std::optional<AnyThreads>& threads, const std::string& dtype,
                                                 const std::optional<py::list>& notes,
                                                 const std::optional<std::vector<std::string>>& outputs) {
-  std::vector<std::string> lines;
+  std::vector<std::string> lines, guesses;
   auto model = [&] {
     const py::gil_scoped_release without_gil;
     Conversion made = convert(path, {source, arch, layout, classes.value_or(std::vector<std::string>()),
                                      profile.value_or(""), outputs.value_or(std::vector<std::string>())});
     lines = std::move(made.report);
-    for (const std::string& warning : made.warnings) lines.push_back("guess: " + warning);
+    guesses = std::move(made.warnings);
     return std::make_unique<LoadedModel>(made.model, parse_device(device), threads_of("Model", threads, {}), dtype);
   }();
   if (notes) {
     py::list list = *notes;
     for (const std::string& line : lines) list.append(line);
+    for (const std::string& guess : guesses) list.append("guess: " + guess);
+  } else {
+    warn("convert", guesses);
   }
   return model;
 }

@@ -10,7 +10,7 @@ it is: "spvnas", "mmdet3d", "minkowski", "fcgf", "pointcept" ... arch: of two ne
 or "spvcnn". layout: of the kernels, where their shapes leave it open: "spconv1", "spconv2.0" or "spconv2.2". classes:
 names by train id; None: of the data set with so many. profile: preprocessing, as Model.new takes it; None: the
 source's own. device, threads, dtype: as Model.load takes them. notes: a list that gets a line for each thing that was
-recognised, mapped, left out or guessed. outputs: of ONNX networks, names of values to give in place of the file's
+recognised, mapped, left out or guessed; without it guesses are warnings (UserWarning). outputs: of ONNX networks, names of values to give in place of the file's
 outputs.
 
 ONNX: convolutional networks on images, opset 7 and later, whose values are [H, W, C] where the file has [N, C, H, W],

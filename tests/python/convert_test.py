@@ -1,6 +1,7 @@
 """Checkpoints of other libraries become models that give what the libraries do."""
 
 import argparse
+import warnings
 
 import numpy as np
 import pytest
@@ -163,6 +164,18 @@ def test_wrappers_and_prefixes(wrapper, minkunet, tmp_path):
     model, notes = converted(tmp_path / "net.t7", wrapped(state))
     assert relative_error(model.forward(tensor_of(x)), expected) < 1e-4
     assert not [line for line in says if line not in "\n".join(notes)], notes
+
+
+def test_guesses_are_warnings_where_no_list_takes_them(minkunet, tmp_path):
+    torch.save(minkunet[0], tmp_path / "net.pth")
+    with pytest.warns(UserWarning, match=r'^\[convert\] the checkpoint does not say .* took the profile "spvnas"'):
+        vs.convert(tmp_path / "net.pth")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        vs.convert(tmp_path / "net.pth", profile="spvnas")
+        notes = []
+        vs.convert(tmp_path / "net.pth", notes=notes)
+    assert any(note.startswith("guess: the checkpoint does not say") for note in notes)
 
 
 class Whole(torch.nn.Linear):
