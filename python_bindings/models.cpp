@@ -41,8 +41,8 @@ std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::stri
   const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
   const auto path = package.parent_path() / "models" / (name + ".safetensors");
   const py::gil_scoped_release without_gil;
-  check(std::filesystem::exists(path), "[pretrained] expected minkunet-lidar or tsm-mobilenetv2-motions, found \"",
-        name, "\"");
+  check(std::filesystem::exists(path),
+        "[pretrained] expected minkunet-lidar, centerpoint-lidar or tsm-mobilenetv2-motions, found \"", name, "\"");
   return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads_of("Model", threads, {}),
                                        dtype);
 }

@@ -3,6 +3,7 @@
 import csv
 import resource
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,6 +117,21 @@ def test_only_what_is_trainable_changes(folder, tmp_path, options, changes):
     assert all(changes(name) for name in weights), weights
     if options == ("--freeze-norm",):
         assert not any("running_" in name for name in changed)
+
+
+def test_training_starts_from_a_file_or_a_shipped_model(folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = vs.Model.pretrained("minkunet-lidar").parameters()
+    for name, values in loop.initial_model(Path("minkunet-lidar")).parameters().items():
+        np.testing.assert_array_equal(values, shipped[name])
+    vs.Model.new("minkunet", width=1 / 32, seed=8).save("minkunet-lidar")  # a file of this name is taken
+    assert loop.initial_model(Path("minkunet-lidar")).parameters().keys() == shipped.keys()
+    assert loop.initial_model(Path("minkunet-lidar")).parameters()["stem.0.kernel"].shape != shipped["stem.0.kernel"].shape
+    capsys.readouterr()
+    for name, says in [("minkunet-lida", "no such file, nor a shipped model"), ("no/minkunet-lidar", "cannot be read"),
+                       ("minkunet-lidar.pth", "cannot be read")]:  # fmt: skip
+        assert train(folder, tmp_path / "out", "--init", name) == 1
+        assert f"{name}: {says}" in capsys.readouterr().err
 
 
 def test_a_loss_that_is_no_number_stops(folder, tmp_path, capsys, monkeypatch):

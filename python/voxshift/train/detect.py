@@ -26,7 +26,7 @@ def add_arguments(parser):
     loop.add_arguments(parser, steps=10000, lr=3e-3, batch_size=4)
     add = parser.add_argument
     add("--width", type=float, default=0.25, help="factor of all channel counts (default %(default)s)")
-    add("--init", type=Path, metavar="MODEL", help="start from this model file instead of random weights")
+    add("--init", type=Path, metavar="MODEL", help="start from this model file, or shipped model, instead of random weights")
     add("--data", type=Path, action="append", metavar="DIR", help="scans with boxes in KITTI's layout; repeatable")
     add("--val-data", type=Path, action="append", metavar="DIR", help="scans with boxes to evaluate on")
     add("--camera-only", action="store_true", help="of --data's scans only what the camera sees: KITTI labels no more")
@@ -159,7 +159,7 @@ def settle(network, batches):
 
 def run(options):
     torch.manual_seed(options.seed)
-    model = vs.Model.load(options.init) if options.init else new_model(options)
+    model = loop.initial_model(options.init) if options.init else new_model(options)
     if not model.detection or model.graph.get("input") != "points":
         raise loop.Failure(f"{options.init}: a detector on pillars of points is wanted, as centerpoint is")
     whole = whole_range(model)

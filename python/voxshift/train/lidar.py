@@ -19,7 +19,7 @@ def add_arguments(parser):
     add = parser.add_argument
     add("--arch", choices=["minkunet", "spvcnn"], default="minkunet", help="(default %(default)s)")
     add("--width", type=float, default=0.25, help="factor of all channel counts (default %(default)s)")
-    add("--init", type=Path, metavar="MODEL", help="start from this model file instead of random weights")
+    add("--init", type=Path, metavar="MODEL", help="start from this model file, or shipped model, instead of random weights")
     add("--data", type=Path, action="append", metavar="DIR", help="labelled scans in SemanticKITTI's layout; repeatable")
     add("--val-data", type=Path, action="append", metavar="DIR", help="labelled scans to evaluate on")
     add("--val-scans", type=loop.positive, default=8, help="scans an evaluation uses (default %(default)s)")
@@ -33,7 +33,7 @@ def add_arguments(parser):
 
 def new_network(options):
     if options.init:
-        return vst.load(options.init)
+        return vst.Network(loop.initial_model(options.init))
     return vst.Network(vs.Model.new(options.arch, width=options.width, seed=options.seed)).reset_statistics()
 
 

@@ -24,6 +24,16 @@ class Failure(Exception):
     """What ends a program with status 1 and one line."""
 
 
+def initial_model(given: Path) -> vs.Model:
+    """The model of a file, or the shipped one of this name. Raises Failure, and OSError for a file that is no model."""
+    if given.exists() or given.suffix or len(given.parts) != 1:
+        return vs.Model.load(given)
+    try:
+        return vs.Model.pretrained(str(given))
+    except vs.InvalidArgument as error:
+        raise Failure(f"{given}: no such file, nor a shipped model: {error}") from None
+
+
 @dataclass
 class Task:
     """What is trained.
