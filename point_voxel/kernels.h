@@ -31,8 +31,8 @@ class PointVoxelKernels {
   virtual void cylindrical(const Context&, const ConstRowView& in, const RowView& out) const = 0;
 
   /// coords[j] = (b, the grid's cell of x, y, z) and kept[j] = i for every point i of cloud b whose channels are all
-  /// finite and that lies in the grid's range, or is clamped to it, in input order. Returns how many are kept, or -1 where such a point has
-  /// a cell beyond +-2^30.
+  /// finite and that lies in the grid's range, or is clamped to it, in input order. Returns how many are kept, or -1
+  /// where such a point has a cell beyond +-2^30.
   virtual std::int64_t quantize(const Context&, const Clouds& points, const CellGrid&, std::int32_t* coords,
                                 std::int32_t* kept) const = 0;
 
