@@ -2,6 +2,7 @@
 #include <voxshift/tensor/error.h>
 
 #include <charconv>
+#include <system_error>
 
 namespace voxshift {
 namespace {
@@ -54,6 +55,14 @@ std::string unescaped(const std::string& line) {
     append_utf8(text, code);
   }
   return text;
+}
+
+double decimal(const std::string& line) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), value);
+  check<IoError>(error == std::errc() && end == line.data() + line.size(), "is damaged: a number is written as \"",
+                 line.substr(0, 40), "\"");
+  return value;
 }
 
 std::string hexadecimal(std::string little_endian) {

@@ -1,4 +1,4 @@
-// Texts and whole numbers as pickles write them.
+// Texts and numbers as pickles write them.
 #pragma once
 
 #include <string>
@@ -10,6 +10,9 @@ std::string unquoted(const std::string& line);
 
 /// UTF-8 of protocol 0's Latin-1, which has \uXXXX for other characters.
 std::string unescaped(const std::string& line);
+
+/// A number with a point, whatever the locale; also "inf" and "nan". Throws IoError for other characters.
+double decimal(const std::string& line);
 
 /// "0x.." or "-0x.." of a whole number in two's complement.
 std::string hexadecimal(std::string little_endian);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <bit>
 #include <charconv>
-#include <cstdlib>
 
 namespace voxshift {
 namespace {
@@ -110,7 +109,7 @@ bool Unpickler::constant(std::uint8_t opcode) {
       push(Value(big_endian_double(bytes_)));
       return true;
     case 'F':
-      push(Value(std::strtod(bytes_.line().c_str(), nullptr)));
+      push(Value(decimal(bytes_.line())));
       return true;
     default:
       return false;

@@ -69,7 +69,7 @@ void note_frames(const OnnxNetwork& network, const std::optional<Profile>& profi
 
 Conversion convert_onnx(const std::filesystem::path& path, const ConvertOptions& options) {
   check(options.layout.empty() && options.arch.empty() && (options.from == "auto" || options.from == "onnx"),
-        "[convert] is an ONNX network, which has no layout, arch or source to choose");
+        "[convert] an ONNX network has no layout, arch or source to choose");
   std::optional<Profile> given;
   if (!options.preprocess.empty()) given = find_profile(options.preprocess);
   OnnxOptions read;

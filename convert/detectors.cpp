@@ -230,13 +230,11 @@ class DetectorSketch {
       head->at_edges = false;
       head->direction_offset = -0.7854f;
       selection.overlap = 0.25f;
-      selection.candidates = 4096;
-      selection.most = 500;
     } else {
       selection.overlap = 0.7f;
-      selection.candidates = 4096;
-      selection.most = 500;
     }
+    selection.candidates = 4096;
+    selection.most = 500;
     if (is_centers()) {
       selection.lowest = {-80, -80, -10};
       selection.highest = {80, 80, 10};

@@ -12,10 +12,6 @@
 namespace voxshift {
 namespace {
 
-bool is_sparse_product(const Node& node) {
-  return node.op == "conv" || node.op == "conv_transpose" || node.op == "generative_conv_transpose";
-}
-
 // The name of a module's tensor without the role.
 std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
 std::string role_of(const std::string& tensor) { return tensor.substr(tensor.rfind('.') + 1); }
@@ -44,9 +40,9 @@ class Exporter {
  private:
   void add(const Node& node, const std::string& role, const std::string& tensor) {
     const Array& values = model_.parameters().at(tensor);
-    if (is_sparse_product(node) && on_cells(node))
+    if (is_sparse_convolution(node) && on_cells(node))
       return add_named(tensor, role == "weight" ? dense(node, values) : values);
-    if (is_sparse_product(node)) return add_sparse(node, role, tensor, values);
+    if (is_sparse_convolution(node)) return add_sparse(node, role, tensor, values);
     const bool minkowski = style_ == CheckpointStyle::kMinkowski;
     const char* deeper = node.op == "batch_norm" ? ".bn" : node.op == "linear" ? ".linear" : "";
     const bool has_it = *deeper == '\0' || module_of(tensor).ends_with(deeper);
@@ -61,12 +57,7 @@ class Exporter {
           " groups; the libraries' sparse convolutions have none");
     const bool spconv = style_ == CheckpointStyle::kSpconv2;
     if (role == "weight") {
-      KernelShape kernel;
-      kernel.size = node.per_axis("kernel_size");
-      kernel.in = values.dim(values.rank() == 3 ? 1 : 0);
-      kernel.out = values.shape().back();
-      kernel.reversed_axes = reversed_;
-      kernel.strided = product(node.per_axis("stride")) > 1;
+      const KernelShape kernel = kernel_shape(node, values.shape(), reversed_);
       Array stored = to_layout(values, kernel, layout());
       // Both libraries have a matrix only for one tap without a stride.
       if (!spconv && kernel.taps() == 1 && kernel.strided) stored = stored.reshaped({1, kernel.in, kernel.out});

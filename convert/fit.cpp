@@ -1,7 +1,7 @@
 #include <voxshift/convert/fit.h>
-#include <voxshift/graph/product.h>
 
 #include <algorithm>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -11,18 +11,8 @@ namespace {
 
 constexpr const char* kBatchCount = "num_batches_tracked";
 
-bool is_convolution(const Node& node) {
-  return node.op == "conv" || node.op == "conv_transpose" || node.op == "generative_conv_transpose";
-}
-
 StoredAs stored_kernel(const Node& node, const Shape& shape, bool reversed_axes, KernelLayout layout) {
-  const Window window = window_of(node);
-  KernelShape kernel;
-  kernel.size.assign(window.size.begin(), window.size.begin() + window.dims);
-  kernel.in = shape[shape.size() - 2];
-  kernel.out = shape.back();
-  kernel.reversed_axes = reversed_axes;
-  kernel.strided = std::ranges::any_of(node.per_axis("stride"), [](std::int64_t step) { return step > 1; });
+  const KernelShape kernel = kernel_shape(node, shape, reversed_axes);
   return {stored_shapes(kernel, layout),
           [kernel, layout](const Array& stored) { return from_layout(stored, kernel, layout); }};
 }
@@ -35,7 +25,7 @@ StoredAs stored_plain(const Node& node, const std::string& role, const Shape& sh
       longer.push_back(1);
       stored.shapes.push_back(longer);
     }
-  if (is_convolution(node) && role == "bias") stored.shapes.push_back({1, shape[0]});
+  if (is_sparse_convolution(node) && role == "bias") stored.shapes.push_back({1, shape[0]});
   return stored;
 }
 
@@ -43,23 +33,28 @@ const std::string& stored_name(const Places::value_type& entry) {
   return entry.second.name.empty() ? entry.first : entry.second.name;
 }
 
-std::map<std::string, std::string> reasons_of_rest(const Sketch& sketch, const Places& places, const StateDict& state,
-                                                   std::vector<std::string>* unknown) {
-  std::map<std::string, std::string> reasons;  // by tensor
-  std::map<std::string, bool> used;
-  for (const auto& entry : places) used[stored_name(entry)] = true;
+// Tensors without a place in the network.
+struct Rest {
+  std::map<std::string, std::string> reasons;  // by tensor: why it is left out
+  std::vector<std::string> unknown;
+};
+
+Rest rest_of(const Sketch& sketch, const Places& places, const StateDict& state) {
+  Rest rest;
+  std::set<std::string> used;
+  for (const auto& entry : places) used.insert(stored_name(entry));
   for (const auto& [name, tensor] : state.tensors()) {
     if (used.contains(name)) continue;
     const auto known = std::find_if(sketch.left_out.begin(), sketch.left_out.end(),
                                     [&whole = name](const LeftOut& out) { return whole.starts_with(out.beginning); });
     if (known != sketch.left_out.end())
-      reasons[name] = known->reason;
+      rest.reasons[name] = known->reason;
     else if (name.ends_with(kBatchCount))
-      reasons[name] = "counts of batches, which only training uses";
-    else if (unknown != nullptr)
-      unknown->push_back(name);
+      rest.reasons[name] = "counts of batches, which only training uses";
+    else
+      rest.unknown.push_back(name);
   }
-  return reasons;
+  return rest;
 }
 
 template <class... Parts>
@@ -76,7 +71,7 @@ Places places_of(const Sketch& sketch, KernelLayout layout) {
   for (const Node& node : sketch.network.graph.nodes)
     for (const auto& [role, tensor] : node.parameters) {
       const Shape& shape = sketch.network.parameters.at(tensor).shape();
-      places.emplace(tensor, is_convolution(node) && role == "weight"
+      places.emplace(tensor, is_sparse_convolution(node) && role == "weight"
                                  ? stored_kernel(node, shape, sketch.reversed_axes, layout)
                                  : stored_plain(node, role, shape));
     }
@@ -95,16 +90,14 @@ std::vector<std::string> misfits(const Sketch& sketch, const Places& places, con
     else if (std::find(shapes.begin(), shapes.end(), found->second.shape) == shapes.end())
       lines.push_back(line_of('"', state.prefix(), name, "\" is ", found->second.shape, ", expected ", shapes.front()));
   }
-  std::vector<std::string> unknown;
-  reasons_of_rest(sketch, places, state, &unknown);
-  for (const std::string& name : unknown)
+  for (const std::string& name : rest_of(sketch, places, state).unknown)
     lines.push_back(line_of('"', state.prefix(), name, "\" ", state.shape(name), " has no place in the network"));
   return lines;
 }
 
 std::vector<std::string> omissions(const Sketch& sketch, const Places& places, const StateDict& state) {
   std::map<std::string, std::pair<std::size_t, std::string>> groups;  // by reason: how many, the first one's name
-  for (const auto& [name, reason] : reasons_of_rest(sketch, places, state, nullptr)) {
+  for (const auto& [name, reason] : rest_of(sketch, places, state).reasons) {
     auto& [count, first] = groups[reason];
     if (count++ == 0) first = name;
   }

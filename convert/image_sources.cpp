@@ -23,16 +23,10 @@ Profile image_profile(const char* name, std::int64_t height, std::int64_t width)
   return profile;
 }
 
-std::int64_t numbers_of(const StateDict& state, const std::string& vector) {
-  const Shape& shape = state.shape(vector);
-  check(shape.size() == 1, "\"", vector, "\" is ", shape, ", expected a vector");
-  return shape[0];
-}
-
 Sketch sketch_cifar_resnet(const StateDict& state, const SketchOptions&) {
   std::int64_t blocks = 0;
   while (state.has("layer1." + std::to_string(blocks) + ".conv1.weight")) ++blocks;
-  const std::int64_t classes = numbers_of(state, "linear.bias");
+  const std::int64_t classes = state.extent("linear.bias", 0);
   Sketch sketch;
   sketch.arch = "resnet" + std::to_string(6 * blocks + 2);
   sketch.network = make_cifar_resnet(blocks, classes);
@@ -45,8 +39,8 @@ Sketch sketch_cifar_resnet(const StateDict& state, const SketchOptions&) {
 
 Sketch sketch_face_detector(const StateDict& state, const SketchOptions&) {
   constexpr std::int64_t kLastPriors = 3;
-  const std::int64_t width = numbers_of(state, "base_net.0.1.weight");
-  const std::int64_t scores = numbers_of(state, "classification_headers.3.bias");
+  const std::int64_t width = state.extent("base_net.0.1.weight", 0);
+  const std::int64_t scores = state.extent("classification_headers.3.bias", 0);
   check(scores % kLastPriors == 0, "\"classification_headers.3.bias\" has ", scores, " numbers, expected ", kLastPriors,
         " priors' classes");
   Sketch sketch;

@@ -19,10 +19,6 @@ std::int64_t product(const std::vector<std::int64_t>& extents) {
   return std::accumulate(extents.begin(), extents.end(), std::int64_t{1}, std::multiplies<>());
 }
 
-bool has_flat_taps(KernelLayout layout) {
-  return layout == KernelLayout::kTorchsparse || layout == KernelLayout::kMinkowski;
-}
-
 // Taps in the order of the tensor.
 std::int64_t stored_taps(const KernelShape& kernel) {
   return kernel.stored.empty() ? kernel.taps() : product(kernel.stored);
@@ -90,6 +86,24 @@ KernelLayout kernel_layout(const std::string& name) {
     names += names.empty() ? known : std::string(", ") + known;
   }
   throw InvalidArgument("[convert] layout expects one of " + names + ", found \"" + name + "\"");
+}
+
+bool is_sparse_convolution(const Node& node) {
+  return node.op == "conv" || node.op == "conv_transpose" || node.op == "generative_conv_transpose";
+}
+
+KernelShape kernel_shape(const Node& node, const Shape& weight, bool reversed_axes) {
+  KernelShape kernel;
+  kernel.size = node.per_axis("kernel_size");
+  kernel.in = weight[weight.size() - 2];
+  kernel.out = weight.back();
+  kernel.reversed_axes = reversed_axes;
+  kernel.strided = product(node.per_axis("stride")) > 1;
+  return kernel;
+}
+
+bool has_flat_taps(KernelLayout layout) {
+  return layout == KernelLayout::kTorchsparse || layout == KernelLayout::kMinkowski;
 }
 
 std::int64_t KernelShape::taps() const { return product(size); }

@@ -1,6 +1,7 @@
 // How libraries store the weights of sparse convolutions.
 #pragma once
 
+#include <voxshift/graph/graph.h>
 #include <voxshift/tensor/array.h>
 
 #include <cstdint>
@@ -37,6 +38,15 @@ struct KernelShape {
 
   std::int64_t taps() const;
 };
+
+/// Whether a node is a convolution of voxels or of cells of a grid.
+bool is_sparse_convolution(const Node& node);
+
+/// The kernel of such a node, whose weight is [K, Cin, Cout] or [Cin, Cout].
+KernelShape kernel_shape(const Node& node, const Shape& weight, bool reversed_axes);
+
+/// Whether the taps are one axis, and one tap none.
+bool has_flat_taps(KernelLayout layout);
 
 /// kSpconv20 for a shape [k.., Cout, Cin] of a cube of more than 32 taps in kSpconv22; else the layout itself.
 KernelLayout layout_of(const Shape& stored, KernelLayout layout);

@@ -46,12 +46,7 @@ std::string names_of(const std::vector<Fit>& fits) {
 
 }  // namespace
 
-bool has_kernels(const Fit& fit) {
-  return std::any_of(
-      fit.sketch.network.graph.nodes.begin(), fit.sketch.network.graph.nodes.end(), [](const Node& node) {
-        return node.op == "conv" || node.op == "conv_transpose" || node.op == "generative_conv_transpose";
-      });
-}
+bool has_kernels(const Fit& fit) { return std::ranges::any_of(fit.sketch.network.graph.nodes, is_sparse_convolution); }
 
 Fit only_fit(const Source& source, const StateDict& state, const ConvertOptions& options) {
   std::vector<KernelLayout> layouts = source.layouts;
@@ -76,6 +71,9 @@ Fit only_fit(const Source& source, const StateDict& state, const ConvertOptions&
     std::erase_if(good, [](const Fit& fit) { return fit.layout == KernelLayout::kSpconv1; });
   check(good.size() == 1, "[convert] the kernels may be laid out as ", names_of(good),
         ": every layer has as many input as output channels; say which with layout (--layout)");
+  const std::string& arch = good.front().sketch.arch;
+  check(options.arch.empty() || options.arch == arch || options.arch.starts_with(arch + "-"), "[convert] ", source.name,
+        ": arch expects ", arch, ", found \"", options.arch, "\"");
   return std::move(good.front());
 }
 

@@ -1,6 +1,5 @@
 // MinkUNet, its second version and SPVCNN of mmdetection3d, on each of its backends.
 #include <voxshift/convert/unet.h>
-#include <voxshift/networks/spvcnn.h>
 
 #include <string>
 
@@ -50,17 +49,6 @@ UNetNames mmdet3d_names(const Mmdet3dBackend& backend) {
   return names;
 }
 
-std::string spvcnn_points(SketchedUNet& unet) {
-  const PointVoxelBlocks blocks{
-      [&](std::size_t level, const std::string& x) { return unet.down(level, x); },
-      [&](std::size_t step, const std::string& x, const std::string& skip) { return unet.up(step, x, skip); },
-      [](std::size_t branch) {
-        const std::string name = kBackbone + std::string("point_transforms.") + std::to_string(branch);
-        return LayerNames{name + ".0", name + ".1"};
-      }};
-  return point_voxel_unet(unet.net(), unet.stem(), blocks);
-}
-
 // The second version's head sees the coarsest level and every second step, all at the points.
 std::string second_version(SketchedUNet& unet) {
   std::vector<std::string> values;
@@ -89,7 +77,7 @@ Sketch sketch_mmdet3d(const StateDict& state, const SketchOptions& options, cons
   std::string x;
   if (state.has(kBackbone + std::string("point_transforms.0.0.weight"))) {
     sketch.arch = "spvcnn";
-    x = spvcnn_points(unet);
+    x = unet.whole_with_points(kBackbone + std::string("point_transforms."));
   } else {
     const LayerNames last = mmdet3d_names(backend).up(kUNetLevels);
     const bool is_second = matrix.size() == 2 && matrix[1] > widths.out(last.layer + "." + last.weight);

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cmath>
-#include <cstdlib>
+#include <system_error>
 
 namespace voxshift {
 namespace {
@@ -33,12 +34,13 @@ std::string bracketed(const std::string& text, std::size_t begin) {
 
 std::vector<double> numbers_of(const std::string& text) {
   std::vector<double> numbers;
-  for (std::size_t i = 0; i < text.size();) {
-    char* end = nullptr;
-    const double number = std::strtod(text.c_str() + i, &end);
-    const auto next = static_cast<std::size_t>(end - text.c_str());
-    if (next > i && std::isalpha(static_cast<unsigned char>(text[next - 1])) == 0) numbers.push_back(number);
-    i = next > i ? next : i + 1;
+  const char* const last = text.data() + text.size();
+  for (const char* at = text.data(); at < last;) {
+    double number = 0;
+    const auto [end, error] = std::from_chars(at, last, number);                              // whatever the locale
+    const bool is_word = end > at && std::isalpha(static_cast<unsigned char>(end[-1])) != 0;  // "inf", "nan"
+    if (error == std::errc() && !is_word) numbers.push_back(number);
+    at = std::max(end, at + 1);
   }
   return numbers;
 }

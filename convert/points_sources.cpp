@@ -17,18 +17,8 @@ namespace {
 
 constexpr std::int64_t kXyzColumns = 3, kObjectPoints = 1024, kPartPoints = 2048;
 
-std::int64_t extent_of(const StateDict& state, const std::string& tensor, std::size_t axis) {
-  const Shape& shape = state.shape(tensor);
-  check(axis < shape.size() && shape[axis] >= 1, "\"", tensor, "\" is ", shape, ", expected more axes");
-  return shape[axis];
-}
-
-std::int64_t outputs_of(const StateDict& state, const std::string& layer) {
-  return extent_of(state, layer + ".weight", 0);
-}
-std::int64_t inputs_of(const StateDict& state, const std::string& layer) {
-  return extent_of(state, layer + ".weight", 1);
-}
+std::int64_t outputs_of(const StateDict& state, const std::string& layer) { return state.extent(layer + ".weight", 0); }
+std::int64_t inputs_of(const StateDict& state, const std::string& layer) { return state.extent(layer + ".weight", 1); }
 
 Profile object_profile(const char* name, std::int64_t columns, std::int64_t points) {
   Profile profile = find_profile("shapenet");

@@ -1,6 +1,5 @@
 // MinkUNet, SPVCNN and SPVNAS of mit-han-lab/spvnas, with kernels of torchsparse.
 #include <voxshift/convert/unet.h>
-#include <voxshift/networks/spvcnn.h>
 #include <voxshift/networks/spvnas.h>
 
 #include <algorithm>
@@ -62,14 +61,7 @@ Sketch sketch_minkunet_or_spvcnn(const StateDict& state, const SketchOptions& op
     x = unet.whole();
     if (has_points) sketch.left_out = {{kPointTransforms, "which MinkUNet owns and never uses"}};
   } else {
-    const PointVoxelBlocks blocks{
-        [&](std::size_t level, const std::string& y) { return unet.down(level, y); },
-        [&](std::size_t step, const std::string& y, const std::string& skip) { return unet.up(step, y, skip); },
-        [](std::size_t branch) {
-          const std::string name = kPointTransforms + std::to_string(branch);
-          return LayerNames{name + ".0", name + ".1"};
-        }};
-    x = point_voxel_unet(unet.net(), unet.stem(), blocks);
+    x = unet.whole_with_points(kPointTransforms);
   }
   const int classes = widths.rows("classifier.0.weight");
   sketch.network = unet.net().take(unet.net().linear("classifier.0", x, classes));

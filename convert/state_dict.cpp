@@ -167,6 +167,13 @@ Array StateDict::f32(const std::string& name) const {
   return checkpoint_->f32(found->second);
 }
 
+std::int64_t StateDict::extent(const std::string& name, std::size_t axis) const {
+  const Shape& its = shape(name);
+  check(axis < its.size() && its[axis] >= 1, "\"", prefix_, name, "\" is ", its, ", expected ", axis + 1,
+        " axes or more, of numbers");
+  return its[axis];
+}
+
 std::map<std::string, Array> StateDict::shapes() const {
   std::map<std::string, Array> result;
   for (const auto& [name, tensor] : tensors_)

@@ -27,6 +27,9 @@ class StateDict {
   const Shape& shape(const std::string& name) const;
   Array f32(const std::string& name) const;
 
+  /// The extent of an axis. Throws InvalidArgument, which names the tensor, where it has none or nothing along it.
+  std::int64_t extent(const std::string& name, std::size_t axis) const;
+
   /// The shapes of all tensors, as f32 arrays without contents: for functions that read widths from shapes.
   std::map<std::string, Array> shapes() const;
 

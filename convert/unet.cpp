@@ -1,4 +1,5 @@
 #include <voxshift/convert/unet.h>
+#include <voxshift/networks/spvcnn.h>
 
 #include <utility>
 
@@ -62,6 +63,17 @@ std::string SketchedUNet::whole(std::vector<std::string>* values) {
   for (std::size_t step = 1; step <= levels_; ++step) all.push_back(up(step, all.back(), all[levels_ - step]));
   if (values != nullptr) *values = all;
   return all.back();
+}
+
+std::string SketchedUNet::whole_with_points(const std::string& prefix) {
+  const PointVoxelBlocks blocks{
+      [&](std::size_t level, const std::string& x) { return down(level, x); },
+      [&](std::size_t step, const std::string& x, const std::string& skip) { return up(step, x, skip); },
+      [&](std::size_t branch) {
+        const std::string name = prefix + std::to_string(branch);
+        return LayerNames{name + ".0", name + ".1"};
+      }};
+  return point_voxel_unet(net_, stem(), blocks);
 }
 
 }  // namespace voxshift

@@ -43,6 +43,9 @@ class SketchedUNet {
   /// stem and the levels, then those of the steps.
   std::string whole(std::vector<std::string>* values = nullptr);
 
+  /// All of it with SPVCNN's branch of points beside it, whose layers are called PREFIX0.0, PREFIX0.1, PREFIX1.0, ..
+  std::string whole_with_points(const std::string& prefix);
+
  private:
   std::string layer(const LayerNames& names, const std::string& x, int stride, const char* op);
   std::string blocks(const std::function<std::string(std::size_t block)>& name, std::string x);

@@ -28,12 +28,6 @@ void check_shifts(const StateDict& state, const Sketch& sketch) {
   check(found == expected, "expected ", expected, " layers with a temporal shift (\".net.\"), found ", found);
 }
 
-std::int64_t first_extent(const StateDict& state, const std::string& name) {
-  const Shape& shape = state.shape(name);
-  check(!shape.empty() && shape[0] >= 1, "\"", name, "\" is ", shape, ", expected a vector or a matrix");
-  return shape[0];
-}
-
 // The names of a network's tensors in the checkpoint.
 void name_tensors(Sketch& sketch, const std::function<std::string(const std::string&)>& theirs) {
   Parameters renamed;
@@ -69,7 +63,7 @@ std::size_t other_shapes(const StateDict& state, const Sketch& sketch) {
 // Channels are rounded to multiples of 8, so that they tell the width by trying the usual ones.
 Sketch sketch_tsm(const StateDict& state, bool mobile, bool both_ways, const VideoNames& names) {
   TsmSpec spec;
-  spec.classes = static_cast<int>(first_extent(state, names.head + ".bias"));
+  spec.classes = static_cast<int>(state.extent(names.head + ".bias", 0));
   spec.shift = {8, both_ways};
   Sketch best;
   std::size_t least = state.tensors().size() + 1;

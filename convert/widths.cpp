@@ -7,8 +7,6 @@
 namespace voxshift {
 namespace {
 
-bool is_flat(KernelLayout layout) { return layout == KernelLayout::kTorchsparse || layout == KernelLayout::kMinkowski; }
-
 int channels(const std::string& tensor, std::int64_t count) {
   check(count >= 1 && count <= kMostChannels, "\"", tensor, "\" has ", count, " channels, expected 1 to ",
         kMostChannels);
@@ -19,7 +17,7 @@ int channels(const std::string& tensor, std::int64_t count) {
 
 const Shape& Widths::kernel_shape(const std::string& kernel) const {
   const Shape& shape = state_->shape(kernel);
-  const std::size_t least = is_flat(layout_) ? 2 : 3;
+  const std::size_t least = has_flat_taps(layout_) ? 2 : 3;
   check(shape.size() >= least, "\"", kernel, "\" is ", shape, ", expected the kernel of a sparse convolution");
   return shape;
 }
@@ -40,7 +38,7 @@ int Widths::out(const std::string& kernel) const {
 int Widths::cubic_size(const std::string& kernel) const {
   const Shape& shape = kernel_shape(kernel);
   std::int64_t taps = 1;
-  if (!is_flat(layout_)) {
+  if (!has_flat_taps(layout_)) {
     taps = shape[1];  // the second axis is one of the window in every layout of spconv
   } else if (shape.size() == 3) {
     taps = std::lround(std::cbrt(static_cast<double>(shape[0])));

@@ -88,6 +88,20 @@ def violations():
                         yield f"{path}: may not include {include}"
 
 
+# Fractions of a text must not depend on the locale of the program that the library is part of: std::from_chars does not.
+OF_LOCALE = re.compile(r"\b(strto(d|f|ld)|sto(d|f|ld)|atof|[a-z]*scanf)\s*\(")
+
+
+def test_fractions_are_read_whatever_the_locale():
+    found = []
+    for folder in set(OURS) - {"tests", "benchmarks"}:
+        for file in (ROOT / folder).rglob("*"):
+            if SOURCE.search(file.name):
+                calls = [match[0] for match in OF_LOCALE.finditer(file.read_text(encoding="utf-8"))]
+                found += [f"{file.relative_to(ROOT)}: {call}" for call in calls]
+    assert not found, "\n".join(found)
+
+
 def test_every_source_folder_has_its_rule():
     found = {file.relative_to(ROOT).parts[0] for file in ROOT.glob("*/*") if SOURCE.search(file.name)}
     assert found <= set(OURS), f"no rule for {sorted(found - set(OURS))}"
@@ -166,6 +180,7 @@ if __name__ == "__main__":
         test_every_source_folder_has_its_rule,
         test_no_file_breaks_the_rule,
         test_no_two_types_have_one_name,
+        test_fractions_are_read_whatever_the_locale,
         test_what_is_public_is_listed,
         test_the_rule_forbids,
     ]:

@@ -190,6 +190,8 @@ TEST_F(PickleTest, ErrorsSayWhatIsWrong) {
   EXPECT_SAYS(error(pickle(global("os", "system"))), "is the name os.system");
   EXPECT_SAYS(error(pickle(global("os", "system") + tuple(text("touch x")) + "R")),
               "is a call of os.system, which is not made");
+  for (const std::string number : {"0,25", "", "1.5x", " 1", "1e999"})
+    EXPECT_SAYS(error("\x80\2F" + number + "\n."), "a number is written as \"" + number + "\"") << number;
   EXPECT_SAYS(error(pickle(global(std::string(600, 'a'), "b"))), "601 characters");
 }
 

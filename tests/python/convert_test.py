@@ -300,6 +300,14 @@ def test_what_does_not_fit_is_refused(minkunet, tmp_path):
         vs.convert(tmp_path / "nowhere.pth")
 
 
+def test_another_network_is_not_taken_for_the_one_asked_for(tmp_path):
+    state, *_ = made("minkowski", 1, fcgf)
+    for arch in ("minkunet", "fcg", "fcgf2"):
+        with pytest.raises(ValueError, match=f'fcgf: arch expects fcgf, found "{arch}"'):
+            converted(tmp_path / "net.pth", state, arch=arch)
+    assert converted(tmp_path / "net.pth", state, arch="fcgf")[0].arch == "fcgf"
+
+
 def test_layouts_that_shapes_do_not_fit_are_refused(tmp_path):
     state, _, _ = made("spconv1", 4, lambda net, x: Mmdet3d(net).minkunet(x))
     torch.save(state, tmp_path / "net.pth")
