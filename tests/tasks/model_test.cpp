@@ -260,7 +260,7 @@ TEST_F(ModelFile, AnOldFileStaysWhenWritingFails) {
 }
 
 TEST_F(ModelFile, NamesAreUtf8) {
-  const Model model = file_model();
+  const Model& model = file_model();
   std::vector<ClassInfo> classes = model.classes();
   classes.back().name = "caf\xe9";
   const fs::path path = folder_ / "a.safetensors";
