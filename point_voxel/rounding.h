@@ -26,8 +26,8 @@ enum class CellAxes {
   kCylindrical,  ///< sqrt(x^2 + y^2), atan2(y, x) in [-pi, pi], z: metres and radians, as Cylinder3D
 };
 
-/// The cell of a point: along each axis (p - origin) / size in float32, rounded; a point outside of `range` has none, or
-/// where `clamped` that of the nearest place of [lowest, highest].
+/// The cell of a point: along each axis (p - origin) / size in float32, rounded; a point outside of `range` has none,
+/// or where `clamped` that of the nearest place of [lowest, highest].
 struct CellGrid {
   std::array<float, 3> size{}, origin{};
   Rounding rounding = Rounding::kFloor;

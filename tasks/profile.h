@@ -17,8 +17,8 @@ enum class RelativeTo {
   kTile,    ///< the middle of the tile along x and y, and its ground: airborne and mobile mapping
 };
 
-/// Points for networks that make voxels of them themselves, as detectors and Cylinder3D do: the scan as a whole, the points of the
-/// profile's range. Limits are those of the hard voxelisation that such networks were trained with.
+/// Points for networks that make voxels of them themselves, as detectors and Cylinder3D do: the scan as a whole, the
+/// points of the profile's range. Limits are those of the hard voxelisation that such networks were trained with.
 struct CloudOptions {
   std::int64_t max_points = 0;  ///< of one voxel, in the order of the points; 0: any number
   std::int64_t max_voxels = 0;  ///< in the order of their first points; 0: any number
