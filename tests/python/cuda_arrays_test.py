@@ -196,17 +196,12 @@ def test_mixed_devices_are_refused(case):
 def test_what_belongs_to_the_cpu_refuses_device_arrays():
     floats = vs.to_device(np.zeros(4, np.float32))
     ids = vs.to_device(np.zeros(4, np.uint8))
-    boxes = vs.to_device(np.zeros((3, 7), np.float32))
     model = vs.Model.new("minkunet", width=0.125, seed=1)
     name, weights = next(iter(model.parameters().items()))
     for call in (
         lambda: vs.ConfusionMatrix(3).add(ids, ids),
         lambda: vs.LabelSmoother().push(floats),
         lambda: model.with_parameters({name: vs.to_device(weights)}),
-        lambda: vs.nms_bev(boxes, vs.to_device(np.zeros(3, np.float32)), 0.5),
-        lambda: vs.circle_nms(boxes, vs.to_device(np.zeros(3, np.float32)), 0.5),
-        lambda: vs.boxes_iou_bev(boxes, boxes),
-        lambda: vs.boxes_iou3d(boxes, boxes),
     ):
         with pytest.raises((ValueError, TypeError), match="CPU"):
             call()

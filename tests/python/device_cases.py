@@ -18,6 +18,11 @@ class Case:
     def points(self, rows=300):
         return self.put(self.random.uniform(-1, 1, (rows, 3)).astype(np.float32))
 
+    def boxes(self, rows):
+        place, size = self.random.uniform(-4, 4, (rows, 3)), self.random.uniform(1, 4, (rows, 3))
+        yaw = self.random.uniform(-3, 3, (rows, 1))
+        return self.put(np.concatenate([place, size, yaw], axis=1).astype(np.float32))
+
     def ids(self, rows, below, k=None):
         return self.put(self.random.integers(0, below, rows if k is None else (rows, k)).astype(np.int32))
 
@@ -141,6 +146,10 @@ CASES = {
     "global_avg_pool2d": lambda c: vs.global_avg_pool2d(c.floats(9, 8, 4)),
     "temporal_shift": lambda c: vs.temporal_shift(c.floats(8, 3, 3, 16), 4),
     "temporal_shift_backward": lambda c: vs.temporal_shift_backward(c.floats(8, 3, 3, 16), 4),
+    "boxes_iou_bev": lambda c: vs.boxes_iou_bev(c.boxes(20), c.boxes(30)),
+    "boxes_iou3d": lambda c: vs.boxes_iou3d(c.boxes(20), c.boxes(30)),
+    "nms_bev": lambda c: vs.nms_bev(c.boxes(60), c.floats(60), 0.3),
+    "circle_nms": lambda c: vs.circle_nms(c.boxes(60), c.floats(60), 1.5),
     "StreamingShift": lambda c: [
         shift.push(c.floats(3, 3, 16)) for shift in [vs.StreamingShift()] for _ in range(2)
     ],
