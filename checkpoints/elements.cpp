@@ -1,5 +1,5 @@
 #include <voxshift/checkpoints/elements.h>
-#include <voxshift/graph/half.h>
+#include <voxshift/tensor/half.h>
 
 #include <bit>
 #include <cstring>

@@ -38,7 +38,7 @@ endif()
 # optimization of its target.
 function(voxshift_optimize target options)
   set_source_files_properties(${ARGN} TARGET_DIRECTORY ${target} PROPERTIES
-                              COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>;${options}" SKIP_PRECOMPILE_HEADERS ON)
+                              COMPILE_OPTIONS "$<$<CONFIG:Release>:-O3>;-ffp-contract=off;${options}" SKIP_PRECOMPILE_HEADERS ON)
 endfunction()
 
 # Sources of a target that have no options of their own, eight at a time: half the time to build all of it. What they have

@@ -146,6 +146,11 @@ class CpuRowKernels final : public RowKernels {
     });
   }
 
+  std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights&, std::int64_t,
+                                               std::int64_t) const override {
+    throw BackendUnavailable("[linear] the CPU has no product of i8 yet");
+  }
+
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
                                                        std::int64_t in_channels,
                                                        std::int64_t out_channels) const override {

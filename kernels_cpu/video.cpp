@@ -23,6 +23,14 @@ class CpuVideoKernels final : public VideoKernels {
       return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
     });
   }
+  std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context&, const QuantizedWeights&, const float*,
+                                                      std::int64_t, std::int64_t, std::int64_t) const override {
+    throw BackendUnavailable("[conv2d] the CPU has no product of i8 yet");
+  }
+  std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context&, const QuantizedWeights&, const float*,
+                                                         std::int64_t, std::int64_t) const override {
+    throw BackendUnavailable("[depthwise] the CPU has no product of i8 yet");
+  }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
               const ConstRowView& residual, Pixels pixels, const RowView& out) const override {
     with_type<float>("conv2d", in.rows.dtype,

@@ -19,6 +19,14 @@ class CudaVideoKernels final : public VideoKernels {
     return std::make_shared<const DeviceWeights>(context, weight, bias, kernel * kernel, 1, channels, dtype,
                                                  WeightOrder::kOutInVolume);
   }
+  std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context&, const QuantizedWeights&, const float*,
+                                                      std::int64_t, std::int64_t, std::int64_t) const override {
+    throw BackendUnavailable("[conv2d] CUDA has no product of i8 yet");
+  }
+  std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context&, const QuantizedWeights&, const float*,
+                                                         std::int64_t, std::int64_t) const override {
+    throw BackendUnavailable("[depthwise] CUDA has no product of i8 yet");
+  }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
               const ConstRowView& residual, Pixels pixels, const RowView& out) const override {
     cuda::conv2d(Queue(context, "conv2d"), layer, in_extent, in, residual, pixels.rows, pixels, nullptr, out);

@@ -1,5 +1,5 @@
 #include <onnx/onnx_file.pb.h>
-#include <voxshift/graph/half.h>
+#include <voxshift/tensor/half.h>
 #include <voxshift/onnx/constant.h>
 
 #include <algorithm>

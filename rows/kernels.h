@@ -3,6 +3,7 @@
 
 #include <voxshift/tensor/elementwise.h>
 #include <voxshift/tensor/epilogue.h>
+#include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/packed_weights.h>
 #include <voxshift/tensor/runtime.h>
 
@@ -25,8 +26,9 @@ struct BatchNormBackward {
   const float *mean, *variance;
 };
 
-/// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, on
-/// CUDA also f16 in the ops of inference: all views of a call of one dtype, but for `out` of affine().
+/// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, in the
+/// ops of inference also f16, bf16 (not on CUDA) and i8. Each view has a dtype of its own: numbers are read as f32, i8
+/// ones as n * scale, and rounded to nearest when they are written.
 class RowKernels {
  public:
   virtual ~RowKernels() = default;
@@ -34,6 +36,10 @@ class RowKernels {
   /// Packs weight f32 [in_channels, out_channels] (device memory, row-major) for features of `dtype`.
   virtual std::shared_ptr<const PackedWeights> pack(const Context&, const float* weight, std::int64_t in_channels,
                                                     std::int64_t out_channels, DType dtype) const = 0;
+
+  /// Packs weights [in_channels, out_channels] (device memory) for features of i8.
+  virtual std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights& weights,
+                                                       std::int64_t in_channels, std::int64_t out_channels) const = 0;
 
   /// Packs W for f32 from its transpose f32 [out_channels, in_channels].
   virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight,

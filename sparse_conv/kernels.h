@@ -5,6 +5,7 @@
 #include <voxshift/tensor/epilogue.h>
 #include <voxshift/tensor/kernel_map.h>
 #include <voxshift/tensor/level.h>
+#include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/packed_weights.h>
 #include <voxshift/tensor/runtime.h>
 
@@ -61,7 +62,8 @@ struct BirdEyeView {
   }
 };
 
-/// Kernels of sparse convolution; features are f32, on CUDA also f16: all views of a call of one dtype, sums in f32.
+/// Kernels of sparse convolution. Features are f32, f16, bf16 (not on CUDA) or i8; what comes out, and the residual,
+/// may be of another dtype than what goes in. Sums are f32, of i8 int32.
 class SparseConvKernels {
  public:
   virtual ~SparseConvKernels() = default;
@@ -70,6 +72,11 @@ class SparseConvKernels {
   virtual std::shared_ptr<const PackedWeights> pack(const Context&, const float* weight, std::int64_t volume,
                                                     std::int64_t in_channels, std::int64_t out_channels,
                                                     DType dtype) const = 0;
+
+  /// Packs weights [volume, in_channels, out_channels] (device memory) for features of i8.
+  virtual std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights& weights,
+                                                       std::int64_t volume, std::int64_t in_channels,
+                                                       std::int64_t out_channels) const = 0;
 
   /// Packs W for f32 from the transposes of its offsets, f32 [volume, out_channels, in_channels].
   virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight, std::int64_t volume,

@@ -1,5 +1,5 @@
 #include <voxshift/engine/plan.h>
-#include <voxshift/graph/half.h>
+#include <voxshift/tensor/half.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/streaming/frame_stream.h>
 #include <voxshift/streaming/masked_frames.h>

@@ -1,5 +1,5 @@
 #include <voxshift/engine/executor.h>
-#include <voxshift/graph/half.h>
+#include <voxshift/tensor/half.h>
 #include <voxshift/tasks/video_network.h>
 #include <voxshift/video/kernels.h>
 

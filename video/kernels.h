@@ -4,6 +4,7 @@
 // pixel is active and 0 elsewhere.
 #pragma once
 
+#include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/video/layers.h>
 #include <voxshift/video/resampling.h>
@@ -19,9 +20,10 @@ struct FrameDifference {
   float block = 0;  ///< largest absolute difference of the means of any channel over any 16 x 16 block
 };
 
-/// Kernels of video. Features are f32, on CUDA also f16: all operands of a call of one dtype, sums in f32. Frames are
-/// u8 [height, width, 3]. An output is one sum whatever the mask or the number of threads: the bias, then offset by
-/// offset in row-major order, then input channels in order. Gradients are f32.
+/// Kernels of video. Features are f32, f16, bf16 (not on CUDA) or i8; what comes out, and the residual, may be of
+/// another dtype than what goes in. Sums are f32, of i8 int32. Frames are u8 [height, width, 3]. An output is one sum
+/// whatever the mask or the number of threads: the bias, then offset by offset in row-major order, then input channels
+/// in order. Gradients are f32.
 class VideoKernels {
  public:
   virtual ~VideoKernels() = default;
@@ -35,6 +37,15 @@ class VideoKernels {
   virtual std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
                                                               std::int64_t kernel, std::int64_t channels,
                                                               DType dtype) const = 0;
+
+  /// The same for features of i8.
+  virtual std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context&, const QuantizedWeights& weights,
+                                                              const float* bias, std::int64_t kernel,
+                                                              std::int64_t in_channels,
+                                                              std::int64_t out_channels) const = 0;
+  virtual std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context&, const QuantizedWeights& weights,
+                                                                 const float* bias, std::int64_t kernel,
+                                                                 std::int64_t channels) const = 0;
 
   /// out[i] = act(bias + sum over offsets and channels of in * W + residual[p]) for p = pixels[i]; pixels beyond the
   /// image count as 0. `residual` (its base may be null) has a row for every output pixel; `out` has pixels.count rows.

@@ -23,7 +23,7 @@ struct Pixels {
 struct Conv2dLayer {
   Window2d window;
   std::int64_t in_channels = 0, out_channels = 0;
-  std::shared_ptr<const PackedWeights> weights;  ///< by pack_conv2d or pack_depthwise
+  std::shared_ptr<const PackedWeights> weights;  ///< by pack_conv2d, pack_depthwise, or theirs for i8
   Activation activation;
 
   std::int64_t macs() const { return window.kernel * window.kernel * in_channels * out_channels; }  ///< of a pixel
@@ -39,10 +39,11 @@ struct ImageView {
 
 /// convolution -> depthwise -> pointwise; only the first and last values of this chain are images in memory.
 struct FusedBlock {
-  Extent2d in;            ///< of the first convolution's input
-  Conv2dLayer first;      ///< pointwise; or k x k of an image with a border of at least its padding
-  Conv2dLayer depthwise;  ///< 3 x 3 or 5 x 5, stride 1 or 2
-  Conv2dLayer project;    ///< pointwise, stride 1
+  Extent2d in;                            ///< of the first convolution's input
+  Conv2dLayer first;                      ///< pointwise; or k x k of an image with a border of at least its padding
+  Conv2dLayer depthwise;                  ///< 3 x 3 or 5 x 5, stride 1 or 2
+  Conv2dLayer project;                    ///< pointwise, stride 1
+  Scales hidden_scales, filtered_scales;  ///< where the second and the last convolution have weights for i8
 
   Extent2d hidden() const { return first.window.out(in); }
   Extent2d out() const { return depthwise.window.out(hidden()); }

@@ -1,5 +1,5 @@
 // A stream calls the allocator for nothing once it has seen a frame.
-#include <voxshift/graph/half.h>
+#include <voxshift/tensor/half.h>
 
 #include "counting_allocator.h"
 #include "video_cases.h"
