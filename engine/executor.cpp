@@ -71,7 +71,7 @@ std::int64_t Executor::joined_rows() const {
 
 RowView Executor::output_memory(std::size_t output) {
   const std::int64_t rows = output_rows(output), channels = output_channels(output);
-  const DType dtype = plan_->value(plan_->outputs[output]).dtype;
+  const DType dtype = output_dtype(output);
   const auto bytes = static_cast<std::size_t>(rows * channels) * size_of(dtype);
   return {geometry_.arena().allocate_bytes(bytes), channels, rows, channels, dtype};
 }
@@ -91,10 +91,12 @@ RowView Executor::rows_of(int index, const Span& span) const {
     const StageMemory& stage = memory_[static_cast<std::size_t>(plan_->stage(buffer.domain))];
     whole.base = stage.base + stage.plan.offset(v.buffer);
   }
-  return whole.rows(buffer.partial ? 0 : span.first, span.count).columns(v.column, v.channels);
+  RowView rows = whole.rows(buffer.partial ? 0 : span.first, span.count).columns(v.column, v.channels);
+  rows.scales = v.scales;
+  return rows;
 }
 
-// In the plan's dtype: rounded where it is another.
+// In the value's dtype: rounded where it is another.
 void Executor::place_input(int index, const ConstRowView& in) {
   const PlannedValue& value = plan_->value(index);
   // Never a step's output.

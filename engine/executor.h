@@ -33,7 +33,6 @@ class Executor {
   Context context() { return {device_, nullptr, threads(), &scratch_, pool_.get()}; }
   Device device() const { return device_; }
   int threads() const { return pool_->threads(); }
-  DType dtype() const { return plan_->dtype; }
   const RunReport& report() const { return report_; }
 
   /// Gives the memory of an output, once its rows are known.
@@ -44,6 +43,7 @@ class Executor {
 
   std::size_t outputs() const { return plan_->outputs.size(); }
   int output_domain(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).domain; }
+  DType output_dtype(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).dtype; }
   std::int64_t output_channels(std::size_t output = 0) const { return plan_->value(plan_->outputs[output]).channels; }
 
   /// Whether rows of an output are known after build(); else its memory is asked for during run().
@@ -52,11 +52,10 @@ class Executor {
   /// Rows of an output that are known.
   std::int64_t output_rows(std::size_t output = 0) const { return geometry_.rows(output_domain(output)).count; }
 
-  /// Memory for an output, of the plan's dtype, that lasts until reset(); for rows that are known.
+  /// Memory for an output, of its dtype, that lasts until reset(); for rows that are known.
   RowView output_memory(std::size_t output = 0);
 
-  /// Runs all steps: `ins` are the rows of each input, f32 or of the plan's dtype; the memory takes each output's, of
-  /// the plan's.
+  /// Runs all steps: `ins` are the rows of each input, f32 or of the input's dtype; the memory takes each output's.
   void run(std::span<const ConstRowView> ins, const OutputMemory& memory, const BeforeStep& before = {});
 
   /// The same for one input and outputs that are known.

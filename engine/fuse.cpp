@@ -110,6 +110,9 @@ bool fuse_inverted_residual(Drafts& drafts, std::size_t i, const Graph& graph) {
   const Draft* first = sole_source(drafts, *depthwise, graph.outputs);
   if (first == nullptr || !first->image_product() || is_depthwise(*first) || !first->front.empty()) return false;
   if (!is_pointwise(*first) && !graph.has_input(first->inputs[0])) return false;
+  // The first may read the network's input in f32 where the others are i8.
+  const auto whole = [](const Draft& draft) { return draft.weights.multiplier.has_value(); };
+  if (whole(*depthwise) != whole(drafts[i]) || (whole(*first) && !whole(*depthwise))) return false;
   Draft fused = drafts[i];
   fused.front = {*first, *depthwise};
   fused.inputs = first->inputs;

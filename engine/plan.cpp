@@ -1,8 +1,10 @@
 #include <voxshift/engine/fuse.h>
 #include <voxshift/engine/plan.h>
+#include <voxshift/graph/quantized.h>
 #include <voxshift/graph/steps.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <utility>
 
@@ -16,7 +18,12 @@ class Planner final : public Lowering {
   Planner(const Graph& graph, const Parameters& parameters, GraphValues types, Device device, DType dtype)
       : graph_(graph), parameters_(parameters), types_(std::move(types)), device_(device), plan_{types_.domains} {
     plan_.dtype = dtype;
-    for (const GraphInput& input : graph.inputs) plan_.inputs.push_back(add_value(input.name));
+    for (const auto& [value, tensor] : graph.scales) {
+      plan_.scales.push_back(scales_of(graph, parameters, types_, value).to(device));
+      const float* first = std::as_const(plan_.scales.back()).data<float>();
+      scales_[value] = {first, first + types_.channels(value)};
+    }
+    for (const GraphInput& input : graph.inputs) plan_.inputs.push_back(add_value(input.name, wide()));
   }
 
   Plan make(Passes passes) {
@@ -25,8 +32,9 @@ class Planner final : public Lowering {
     for (const Draft& draft : drafts) {
       check(draft.residual.empty() || types_.at(draft.residual).domain == types_.at(draft.output).domain,
             "[plan] node \"", draft.output, "\" adds values of different coordinates");
-      add_value(draft.output);
+      add_value(draft.output, dtype_of(draft));
     }
+    for (const Draft& draft : drafts) set_scales(draft);
     place_values(drafts);
     for (const Draft& draft : drafts) add_steps(draft);
     for (const std::string& output : graph_.outputs) plan_.outputs.push_back(alone(output));
@@ -37,7 +45,17 @@ class Planner final : public Lowering {
   }
 
   Device device() const override { return device_; }
-  DType dtype() const override { return plan_.dtype; }
+  DType input_dtype(const Draft& draft) const override {
+    const std::string& value = draft.inputs[0];
+    if (!draft.op->narrow) return wide();
+    const auto planned = values_.find(value);
+    if (planned != values_.end()) return plan_.value(planned->second).dtype;
+    return scales_.contains(value) ? DType::kI8 : narrow();  // inside a step
+  }
+  Scales scales(const std::string& value) const override {
+    const auto found = scales_.find(value);
+    return found != scales_.end() ? found->second : Scales{};
+  }
   const Domains& domains() const override { return plan_.domains; }
   bool is_input(const std::string& value) const override { return graph_.has_input(value); }
   int domain(const std::string& value) const override { return types_.at(value).domain; }
@@ -75,21 +93,85 @@ class Planner final : public Lowering {
   }
 
   void add(const Draft& draft, std::unique_ptr<Step> step, const std::string& other) override {
-    add_step(draft.name(), std::move(step), values_.at(draft.inputs[0]), values_.at(draft.output));
-    if (!other.empty()) plan_.steps.back()->other = values_.at(other);
+    const int from = readable(draft, draft.inputs[0]), with = other.empty() ? -1 : readable(draft, other);
+    add_step(draft.name(), std::move(step), from, values_.at(draft.output));
+    plan_.steps.back()->other = with;
   }
 
  private:
   // The value of this name, without a buffer yet.
-  int add_value(const std::string& name) {
+  int add_value(const std::string& name, DType dtype) {
     values_[name] = static_cast<int>(plan_.values.size());
-    plan_.values.push_back({types_.at(name).domain, types_.at(name).channels, -1, 0, plan_.dtype});
+    plan_.values.push_back({types_.at(name).domain, types_.at(name).channels, -1, 0, dtype});
     return values_[name];
   }
 
-  int buffer(int domain, std::int64_t channels) {
-    plan_.buffers.push_back({domain, channels, 0, 0, plan_.dtype});
+  int buffer(int domain, std::int64_t channels, DType dtype) {
+    plan_.buffers.push_back({domain, channels, 0, 0, dtype});
     return static_cast<int>(plan_.buffers.size()) - 1;
+  }
+
+  // Of values that are neither i8 nor at the edge of what is narrow; and of inputs, outputs and values of ops that know
+  // f32 only: coordinates among the inputs, in metres, keep less than a voxel in f16 or bf16.
+  DType narrow() const { return plan_.dtype == DType::kI8 ? DType::kF32 : plan_.dtype; }
+  DType wide() const { return device_.kind == Device::Kind::kCpu ? DType::kF32 : narrow(); }
+
+  bool is_output(const std::string& name) const {
+    return std::find(graph_.outputs.begin(), graph_.outputs.end(), name) != graph_.outputs.end();
+  }
+
+  DType dtype_of(const Draft& draft) const {
+    if (scales_.contains(draft.output)) {
+      check(draft.op->narrow && !is_output(draft.output), "[plan] the value \"", draft.output, "\" (", draft.op->name,
+            ") ", is_output(draft.output) ? "is an output, which" : "is of an op that", " cannot be i8");
+      return DType::kI8;
+    }
+    return draft.op->narrow && !is_output(draft.output) ? narrow() : wide();
+  }
+
+  // Columns of a value have its dtype and scales.
+  void set_scales(const Draft& draft) {
+    PlannedValue& made = at(draft.output);
+    if (draft.op->layout == Layout::kColumns) {
+      const PlannedValue& whole = at(draft.inputs[0]);
+      const std::int64_t first = draft.node->whole("first");
+      made.dtype = whole.dtype;
+      if (whole.scales.scale != nullptr) made.scales = {whole.scales.scale + first, whole.scales.inverse + first};
+    } else if (made.dtype == DType::kI8) {
+      made.scales = scales_.at(draft.output);
+    }
+  }
+
+  // The value as the draft's step can read it: in f32 where its kernels do not take another.
+  int readable(const Draft& draft, const std::string& name) {
+    const int index = values_.at(name);
+    const PlannedValue value = plan_.value(index);
+    if (draft.op->narrow || value.dtype == wide()) return index;
+    const auto [place, is_new] = wide_.try_emplace(index, static_cast<int>(plan_.values.size()));
+    if (is_new) {
+      plan_.values.push_back({value.domain, value.channels, buffer(value.domain, value.channels, wide()), 0, wide()});
+      add_copy(name, index, place->second);
+    }
+    return place->second;
+  }
+
+  // Whether numbers of one value can stand in place of another's.
+  bool same_numbers(const PlannedValue& a, const Scales& of_b, DType dtype_of_b) const {
+    if (a.dtype != dtype_of_b) return false;
+    if (a.dtype != DType::kI8) return true;
+    Array ours({a.channels}, DType::kF32), theirs({a.channels}, DType::kF32);
+    const auto bytes = static_cast<std::size_t>(a.channels) * sizeof(float);
+    runtime(device_).copy_to_host(device_, ours.memory(), a.scales.scale, bytes);
+    runtime(device_).copy_to_host(device_, theirs.memory(), of_b.scale, bytes);
+    return std::memcmp(ours.memory(), theirs.memory(), bytes) == 0;
+  }
+
+  // Whether a value may be written as columns of another's buffer.
+  bool fits(const PlannedValue& part, const PlannedValue& whole, std::int64_t column) const {
+    const std::int64_t first = column - whole.column;
+    Scales there = whole.scales;
+    if (there.scale != nullptr) there = {there.scale + first, there.inverse + first};
+    return same_numbers(part, there, whole.dtype);
   }
 
   PlannedValue& at(const std::string& name) { return plan_.values[static_cast<std::size_t>(values_.at(name))]; }
@@ -105,11 +187,11 @@ class Planner final : public Lowering {
     for (auto draft = drafts.rbegin(); draft != drafts.rend(); ++draft) {
       if (draft->op->layout != Layout::kJoined) continue;
       PlannedValue& whole = at(draft->output);
-      if (whole.buffer < 0) whole.buffer = buffer(whole.domain, whole.channels);
+      if (whole.buffer < 0) whole.buffer = buffer(whole.domain, whole.channels, whole.dtype);
       std::int64_t column = whole.column;
       for (const std::string& name : draft->inputs) {
         PlannedValue& part = at(name);
-        if (!graph_.has_input(name) && !is_columns(name) && part.buffer < 0) {
+        if (!graph_.has_input(name) && !is_columns(name) && part.buffer < 0 && fits(part, whole, column)) {
           part.buffer = whole.buffer;
           part.column = column;
         }
@@ -118,7 +200,7 @@ class Planner final : public Lowering {
     }
     for (const auto& [name, index] : values_) {
       PlannedValue& v = plan_.values[static_cast<std::size_t>(index)];
-      if (v.buffer < 0 && !is_columns(name)) v.buffer = buffer(v.domain, v.channels);
+      if (v.buffer < 0 && !is_columns(name)) v.buffer = buffer(v.domain, v.channels, v.dtype);
     }
     for (const Draft& draft : drafts) {
       if (draft.op->layout != Layout::kColumns) continue;
@@ -150,7 +232,10 @@ class Planner final : public Lowering {
     for (const std::string& name : joined.inputs) {
       const PlannedValue part = at(name);
       if (part.buffer != whole.buffer || part.column != column) {
-        plan_.values.push_back({part.domain, part.channels, whole.buffer, column, part.dtype, part.scale});
+        const std::int64_t first = column - whole.column;
+        Scales scales = whole.scales;
+        if (scales.scale != nullptr) scales = {scales.scale + first, scales.inverse + first};
+        plan_.values.push_back({part.domain, part.channels, whole.buffer, column, whole.dtype, scales});
         add_copy(joined.name(), values_.at(name), static_cast<int>(plan_.values.size()) - 1);
       }
       column += part.channels;
@@ -168,8 +253,8 @@ class Planner final : public Lowering {
   int alone(const std::string& name) {
     const PlannedValue v = at(name);
     const bool is_whole = v.channels == plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
-    if (is_whole && !is_external(v.buffer)) return values_.at(name);
-    plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels), 0, v.dtype, v.scale});
+    if (is_whole && !is_external(v.buffer) && v.dtype == wide()) return values_.at(name);
+    plan_.values.push_back({v.domain, v.channels, buffer(v.domain, v.channels, wide()), 0, wide()});
     add_copy(name, values_.at(name), static_cast<int>(plan_.values.size()) - 1);
     return static_cast<int>(plan_.values.size()) - 1;
   }
@@ -230,12 +315,18 @@ class Planner final : public Lowering {
   Device device_;
   Plan plan_;
   std::map<std::string, int> values_;
+  std::map<std::string, Scales> scales_;  // by name, also of values inside steps
+  std::map<int, int> wide_;               // values that steps read in f32
 };
 
 }  // namespace
 
 Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype, Passes passes,
                const FrameExtents& frames) {
+  if (dtype != DType::kI8 && is_quantized(graph)) {
+    const Network plain = dequantized({graph, parameters});
+    return make_plan(plain.graph, plain.parameters, device, dtype, passes, frames);
+  }
   for (std::size_t i = 0; i < graph.inputs.size(); ++i)
     check(graph.inputs[i].kind != InputKind::kFrames || !graph.inputs[i].rows_of.empty() ||
               (i < frames.size() && frames[i].pixels() > 0),

@@ -39,7 +39,7 @@ struct PlannedValue {
   int buffer;
   std::int64_t column;
   DType dtype;
-  float scale = 1;  ///< of whole numbers: n stands for n * scale
+  Scales scales = {};  ///< of i8, in Plan::scales
 };
 
 /// Rows of one domain, needed from step `first` to step `last`.
@@ -62,7 +62,8 @@ struct Plan {
   std::vector<int> stages = {};            ///< by domain: as many selections are made before its rows are known
   std::vector<int> inputs = {};            ///< values whose buffers the caller provides, in the graph's order
   std::vector<int> outputs = {};           ///< likewise
-  DType dtype = DType::kF32;               ///< of values whose steps do not say otherwise
+  std::vector<Array> scales = {};          ///< of values, f32 [2, channels] on the device: after them 1 / each
+  DType dtype = DType::kF32;               ///< of most values: the narrowest
 
   int input() const { return inputs.front(); }  ///< of a network with one
   const PlannedValue& value(int index) const { return values[static_cast<std::size_t>(index)]; }
@@ -72,7 +73,8 @@ struct Plan {
 /// Whether batch norm is folded and epilogues are fused, or every node is a step that bears its name.
 enum class Passes { kAll, kNone };
 
-/// Checks the graph as check_graph does. `frames`: the extents of its frames, which are consecutive ones of a clip.
+/// Checks the graph as check_graph does. `dtype`: of values and weights that may be narrow; i8 of those that have
+/// scales, of which others make no use. `frames`: the extents of its frames, which are consecutive ones of a clip.
 /// Throws InvalidArgument also where one is missing.
 Plan make_plan(const Graph& graph, const Parameters& parameters, Device device, DType dtype = DType::kF32,
                Passes passes = Passes::kAll, const FrameExtents& frames = {});

@@ -56,12 +56,13 @@ struct Session::Impl {
     executor->run(ins, [this](std::size_t o) {
       features[o].emplace(Shape{executor->output_rows(o), executor->output_channels(o)}, DType::kF32,
                           executor->device());
-      memory[o] = executor->dtype() == DType::kF32 ? features[o]->memory() : executor->output_memory(o).base;
+      memory[o] = executor->output_dtype(o) == DType::kF32 ? features[o]->memory() : executor->output_memory(o).base;
       return memory[o];
     });
-    for (std::size_t o = 0; executor->dtype() != DType::kF32 && o < count; ++o) {
+    for (std::size_t o = 0; o < count; ++o) {
+      if (executor->output_dtype(o) == DType::kF32) continue;
       const RowView wide = rows_of(*features[o]);
-      const RowView narrow{memory[o], wide.channels, wide.count, wide.channels, executor->dtype()};
+      const RowView narrow{memory[o], wide.channels, wide.count, wide.channels, executor->output_dtype(o)};
       row_kernels(executor->device()).affine(executor->context(), narrow, nullptr, nullptr, {}, {}, wide);
     }
   }
@@ -138,7 +139,7 @@ struct Session::Impl {
 };
 
 Session::Session(const Network& network, Device device, const Threads& threads, std::optional<DType> dtype)
-    : impl_(std::make_unique<Impl>(network, device, threads, network_dtype("session", device, dtype))) {}
+    : impl_(std::make_unique<Impl>(network, device, threads, network_dtype("session", device, dtype, network.graph))) {}
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;

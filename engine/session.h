@@ -38,9 +38,10 @@ using Inputs = std::map<std::string, Input>;
 /// allocated; frames of another extent than the last ones are planned anew.
 class Session {
  public:
-  /// threads: a number, 0 for num_threads(), or a pool to share. dtype of features and weights: none is f32 on the CPU,
-  /// f16 (summed in f32) on CUDA. Throws InvalidArgument for a graph that does not hold together; BackendUnavailable
-  /// for a device this build has not, or a dtype that the device has not: f16 on the CPU.
+  /// threads: a number, 0 for num_threads(), or a pool to share. dtype of features and weights, all sums being f32:
+  /// none is i8 of a network that has scales, else f32 on the CPU, f16 on CUDA. Inputs and outputs are f32. Throws
+  /// InvalidArgument for a graph that does not hold together and for i8 of a network without scales; BackendUnavailable
+  /// for a device this build has not, or a dtype that the device has not: bf16 on CUDA.
   explicit Session(const Network& network, Device device = Device::cpu(), const Threads& threads = {},
                    std::optional<DType> dtype = {});
   ~Session();

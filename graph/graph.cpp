@@ -1,4 +1,5 @@
 #include <voxshift/graph/op.h>
+#include <voxshift/graph/quantized.h>
 
 #include <algorithm>
 #include <functional>
@@ -146,6 +147,7 @@ GraphValues check_graph(Graph& graph, const Parameters& parameters, const FrameE
     inference.expect(type.channels <= kMostChannels, "gives ", type.channels, " channels, at most ", kMostChannels);
     values.types.emplace(node.name, type);
   }
+  check_quantized(graph, parameters, values);
   return values;
 }
 

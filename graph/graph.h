@@ -49,6 +49,9 @@ struct Graph {
   std::vector<Node> nodes = {};
   std::vector<std::string> outputs = {};  ///< names of values, at least one
 
+  /// Values that are i8: name -> a tensor f32 [1] or [channels] of the model file, what a whole number stands for.
+  std::map<std::string, std::string> scales = {};
+
   /// Of a network with one. input() throws InvalidArgument for a network with several.
   const GraphInput& input() const;
   const std::string& output() const { return outputs.front(); }
@@ -82,7 +85,7 @@ struct GraphValues {
 };
 
 /// Sorts the nodes, gives them the usual values of the attributes that they lack, and checks names, ops, attributes,
-/// arity and cycles, each parameter's presence, dtype f32 and shape, and that every op finds the rows and channels that
+/// arity and cycles, each parameter's presence, dtype and shape, and that every op finds the rows and channels that
 /// it is made for. Throws InvalidArgument naming the node. Where the extent of a network's frames is not given, those
 /// of the images made of them are not known either.
 GraphValues check_graph(Graph& graph, const Parameters& parameters, const FrameExtents& frames = {});

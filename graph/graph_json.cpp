@@ -114,6 +114,7 @@ json to_json(const Graph& graph) {
     nodes.push_back(std::move(entry));
   }
   json document{{"dims", graph.dims}, {"nodes", nodes}, {"outputs", graph.outputs}};
+  if (!graph.scales.empty()) document["scales"] = graph.scales;
   if (graph.inputs.size() == 1 && graph.input().name == kGraphInput) {
     document["input"] = name(graph.input().kind);
     document["in_channels"] = graph.input().channels;
@@ -142,6 +143,7 @@ Graph graph_from_json(const json& document) try {
   } else {
     graph.outputs = document.at("outputs").get<std::vector<std::string>>();
   }
+  if (document.contains("scales")) graph.scales = document.at("scales").get<std::map<std::string, std::string>>();
   for (const json& entry : document.at("nodes")) graph.nodes.push_back(node_from_json(entry));
   return graph;
 } catch (const json::exception& error) {

@@ -1,4 +1,4 @@
-// Tensors as f16 in files, f32 on the host.
+// Tensors as f16 or bf16 in files, f32 on the host.
 #include <voxshift/graph/safetensors.h>
 #include <voxshift/tensor/half.h>
 
@@ -9,30 +9,38 @@ namespace {
 
 constexpr float kLargestHalf = 65504;
 
-Array halved(const std::string& name, const Array& tensor) {
-  if (tensor.dtype() != DType::kF32) return tensor;
-  Array half(tensor.shape(), DType::kF16);
-  auto* to = static_cast<std::uint16_t*>(half.memory());
+Array narrowed(const std::string& name, const Array& tensor, DType dtype) {
+  Array result(tensor.shape(), dtype);
+  auto* to = static_cast<std::uint16_t*>(result.memory());
   for (const float x : tensor.values<float>()) {
-    check(std::abs(x) <= kLargestHalf, "[save] tensor \"", name, "\" has the value ", x, ", beyond f16's +-65504");
-    *to++ = to_half(x);
+    check(dtype == DType::kBF16 || std::abs(x) <= kLargestHalf, "[save] tensor \"", name, "\" has the value ", x,
+          ", beyond f16's +-65504");
+    *to++ = dtype == DType::kF16 ? to_half(x) : to_bfloat(x);
   }
-  return half;
+  return result;
 }
 
 Array widened(const Array& tensor) {
-  if (tensor.dtype() != DType::kF16) return tensor;
+  if (tensor.dtype() != DType::kF16 && tensor.dtype() != DType::kBF16) return tensor;
   Array wide(tensor.shape(), DType::kF32);
   const auto* from = static_cast<const std::uint16_t*>(tensor.memory());
-  for (std::int64_t i = 0; i < tensor.count(); ++i) wide.data<float>()[i] = from_half(from[i]);
+  const bool half = tensor.dtype() == DType::kF16;
+  for (std::int64_t i = 0; i < tensor.count(); ++i)
+    wide.data<float>()[i] = half ? from_half(from[i]) : from_bfloat(from[i]);
   return wide;
 }
 
 }  // namespace
 
-std::map<std::string, Array> halved(const std::map<std::string, Array>& tensors) {
+std::map<std::string, Array> narrowed(const std::map<std::string, Array>& tensors, DType dtype,
+                                      const std::set<std::string>& kept) {
+  check(dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16,
+        "[save] expected f32, f16 or bf16, found ", voxshift::name(dtype));
   std::map<std::string, Array> result;
-  for (const auto& [name, tensor] : tensors) result.emplace(name, halved(name, tensor));
+  for (const auto& [name, tensor] : tensors) {
+    const bool stays = dtype == DType::kF32 || tensor.dtype() != DType::kF32 || kept.contains(name);
+    result.emplace(name, stays ? tensor : narrowed(name, tensor, dtype));
+  }
   return result;
 }
 

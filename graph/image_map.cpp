@@ -12,14 +12,19 @@ namespace {
 constexpr std::int64_t kMostPairs = std::int64_t{1} << 27;  // of one image: 1 GiB
 
 // [Cout, Cin / groups, height, width] as [taps, Cin / groups, Cout].
-Array by_taps(const Array& weight) {
+template <class T>
+Array by_taps_of(const Array& weight) {
   const std::int64_t out = weight.dim(0), in = weight.dim(1), taps = weight.dim(2) * weight.dim(3);
-  Array result({taps, in, out}, DType::kF32);
-  const float* from = weight.data<float>();
+  Array result({taps, in, out}, weight.dtype());
+  const T* from = weight.data<T>();
   for (std::int64_t o = 0; o < out; ++o)
     for (std::int64_t i = 0; i < in; ++i)
-      for (std::int64_t t = 0; t < taps; ++t) result.data<float>()[(t * in + i) * out + o] = *from++;
+      for (std::int64_t t = 0; t < taps; ++t) result.data<T>()[(t * in + i) * out + o] = *from++;
   return result;
+}
+
+Array by_taps(const Array& weight) {
+  return weight.dtype() == DType::kI8 ? by_taps_of<std::int8_t>(weight) : by_taps_of<float>(weight);
 }
 
 // The same window as backends know it best: half of the map of a centred one with odd sizes is the other half

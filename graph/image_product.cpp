@@ -16,24 +16,34 @@ std::int64_t macs_of_pixel(const Conv2dLayer& layer, bool depthwise) {
 // Other products are pointwise.
 ImageProduct product_of(const Draft& draft) { return draft.image_product().value_or(ImageProduct{}); }
 
-Conv2dLayer packed_layer(const Draft& draft, const Lowering& lowering) {
+std::shared_ptr<const PackedWeights> packed_weights(const Draft& draft, const Lowering& lowering) {
   const Device device = lowering.device();
   const VideoKernels& kernels = video_kernels(device);
   const Context context{device, nullptr, num_threads(), nullptr};
-  const Array weight = draft.weights.weight.to(device);
-  const std::optional<Array> bias = draft.weights.bias ? std::optional(draft.weights.bias->to(device)) : std::nullopt;
+  const Weights& weights = draft.weights;
+  const auto there = [&](const std::optional<Array>& array) {
+    return array ? std::optional(array->to(device)) : std::nullopt;
+  };
+  const Array weight = weights.weight.to(device);
+  const std::optional<Array> bias = there(weights.bias), multiplier = there(weights.multiplier);
   const ImageProduct product = product_of(draft);
-  const std::int64_t kernel = product.window.kernel;
-  Conv2dLayer layer{product.window, weight.dim(1), weight.dim(0), nullptr, draft.activation};
-  if (product.depthwise) {
-    layer.in_channels = layer.out_channels;
-    layer.weights = kernels.pack_depthwise(context, weight.data<float>(), floats_of(bias), kernel, layer.out_channels,
-                                           lowering.dtype());
-  } else {
-    layer.weights = kernels.pack_conv2d(context, weight.data<float>(), floats_of(bias), kernel, layer.in_channels,
-                                        layer.out_channels, lowering.dtype());
+  const std::int64_t kernel = product.window.kernel, in = weight.dim(1), out = weight.dim(0);
+  if (multiplier) {
+    const QuantizedWeights whole{weight.data<std::int8_t>(), floats_of(multiplier)};
+    return product.depthwise ? kernels.pack_depthwise_i8(context, whole, floats_of(bias), kernel, out)
+                             : kernels.pack_conv2d_i8(context, whole, floats_of(bias), kernel, in, out);
   }
-  return layer;
+  const auto* values = weight.data<float>();
+  const DType dtype = lowering.input_dtype(draft);
+  return product.depthwise ? kernels.pack_depthwise(context, values, floats_of(bias), kernel, out, dtype)
+                           : kernels.pack_conv2d(context, values, floats_of(bias), kernel, in, out, dtype);
+}
+
+Conv2dLayer packed_layer(const Draft& draft, const Lowering& lowering) {
+  const ImageProduct product = product_of(draft);
+  const std::int64_t out = draft.weights.weight.dim(0);
+  return {product.window, product.depthwise ? out : draft.weights.weight.dim(1), out, packed_weights(draft, lowering),
+          draft.activation};
 }
 
 // The image with a border of `wanted` zeros, copied where it has none.
@@ -171,8 +181,12 @@ void lower_image_product(const Draft& draft, Lowering& lowering) {
   std::unique_ptr<Step> step;
   if (!draft.front.empty()) {
     const Extent2d in = lowering.domains()[lowering.domain(draft.inputs[0])].extent;
-    FusedBlock block{in, packed_layer(draft.front[0], lowering), packed_layer(draft.front[1], lowering),
-                     std::move(layer)};
+    FusedBlock block{in,
+                     packed_layer(draft.front[0], lowering),
+                     packed_layer(draft.front[1], lowering),
+                     std::move(layer),
+                     lowering.scales(draft.front[0].output),
+                     lowering.scales(draft.front[1].output)};
     step = std::make_unique<FusedBlockStep>(draft, lowering, std::move(block));
   } else if (product_of(draft).depthwise) {
     step = std::make_unique<Depthwise2dStep>(draft, lowering, std::move(layer));

@@ -39,7 +39,8 @@ int inferred_images(Inference& node, Extent2d extent) {
 }
 
 Weights image_weights(const Node& node, const Parameters& parameters) {
-  return {parameters.at(node.parameters.at("weight")), bias_of(node, parameters)};
+  return {parameters.at(node.parameters.at("weight")), bias_of(node, parameters),
+          parameter_of(node, parameters, kWeightScale)};
 }
 
 void ImageStep::run(const StepRun& run) const {

@@ -16,11 +16,12 @@ class Lowering {
   virtual ~Lowering() = default;
 
   virtual Device device() const = 0;
-  virtual DType dtype() const = 0;  ///< of all values
   virtual const Domains& domains() const = 0;
   virtual bool is_input(const std::string& value) const = 0;  ///< of the network
   virtual int domain(const std::string& value) const = 0;
   virtual std::int64_t channels(const std::string& value) const = 0;
+  virtual DType input_dtype(const Draft& draft) const = 0;    ///< of the first input, as the draft's step reads it
+  virtual Scales scales(const std::string& value) const = 0;  ///< of one that is i8
 
   /// A tensor that the draft's node names, on the CPU.
   virtual const Array& parameter(const Draft& draft, const char* role) const = 0;

@@ -20,9 +20,12 @@ void Inference::expect_parameter(const char* role, const std::vector<Shape>& all
   const auto found = parameters_.find(tensor);
   check(found != parameters_.end(), "[graph] tensor \"", tensor, "\" of node \"", node_.name, "\" is missing");
   const Array& array = found->second;
-  if (array.dtype() == DType::kF32 && std::find(allowed.begin(), allowed.end(), array.shape()) != allowed.end()) return;
-  throw InvalidArgument("[graph] tensor \"" + tensor + "\" of node \"" + node_.name + "\" expects f32 " +
-                        to_string(allowed[0]) + ", found " + name(array.dtype()) + " " + to_string(array.shape()));
+  const bool whole = role == std::string("weight") && node_.parameters.contains(kWeightScale);
+  const DType wanted = whole ? DType::kI8 : DType::kF32;
+  if (array.dtype() == wanted && std::find(allowed.begin(), allowed.end(), array.shape()) != allowed.end()) return;
+  throw InvalidArgument("[graph] tensor \"" + tensor + "\" of node \"" + node_.name + "\" expects " +
+                        std::string(name(wanted)) + " " + to_string(allowed[0]) + ", found " + name(array.dtype()) +
+                        " " + to_string(array.shape()));
 }
 
 int Inference::expect_voxels(std::size_t i) const {
@@ -101,9 +104,17 @@ Domain selection(Inference& node) {
   return kept;
 }
 
+std::optional<Array> parameter_of(const Node& node, const Parameters& parameters, const char* role) {
+  const auto named = node.parameters.find(role);
+  return named != node.parameters.end() ? std::optional(parameters.at(named->second)) : std::nullopt;
+}
+
 std::optional<Array> bias_of(const Node& node, const Parameters& parameters) {
-  const auto bias = node.parameters.find("bias");
-  return bias != node.parameters.end() ? std::optional(parameters.at(bias->second)) : std::nullopt;
+  return parameter_of(node, parameters, "bias");
+}
+
+ParameterSpec weight_scale() {
+  return {kWeightScale, "[Cout], of a weight i8: what sums of whole numbers are multiplied by", false};
 }
 
 }  // namespace voxshift

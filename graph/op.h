@@ -74,6 +74,9 @@ struct OpDefinition {
 
   bool is_sum = false;  ///< of two values: may become the end of a product
 
+  /// Its CPU kernels take values of i8, f16 and bf16; around other ops values become f32.
+  bool narrow = false;
+
   bool takes_activation() const { return weights != nullptr || scale_shift != nullptr || is_sum; }
 };
 
@@ -100,7 +103,7 @@ class Inference {
   /// The shape of a parameter, which has extents. Throws for a missing one.
   const Shape& shape(const char* role) const;
 
-  /// A parameter that the node names is f32 of one of these shapes.
+  /// A parameter that the node names is f32 of one of these shapes; a weight with a scale i8.
   void expect_parameter(const char* role, const std::vector<Shape>& allowed) const;
 
   // The rows that an input is expected on, its domain in return.
@@ -139,7 +142,11 @@ ValueType same_as_inputs(Inference& node);  ///< of two inputs with the same row
 ValueType pooled_input(Inference& node);    ///< of pooling over groups, clouds or frames
 Domain selection(Inference& node);          ///< of voxels that the second input's numbers select, its kind still open
 
-/// The tensor of role "bias", where the node names one.
+/// The tensor of role "bias", or another role, where the node names one.
 std::optional<Array> bias_of(const Node& node, const Parameters& parameters);
+std::optional<Array> parameter_of(const Node& node, const Parameters& parameters, const char* role);
+
+/// Role "weight_scale" of products: what makes a weight i8.
+ParameterSpec weight_scale();
 
 }  // namespace voxshift

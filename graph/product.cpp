@@ -155,18 +155,45 @@ class DepthwiseStep final : public BiasedStep {
   PairsOf pairs_;
 };
 
-// The weight [K, Cin / groups, Cout] of each group, on the device.
-std::vector<Array> group_weights(const Array& weight, std::int64_t groups, Device device) {
-  if (groups == 1) return {weight.to(device)};
+// The weights [K, Cin / groups, Cout] of one of several groups.
+template <class T>
+Array group_weight(const Array& weight, std::int64_t groups, std::int64_t group) {
   const std::int64_t rows = weight.dim(0) * weight.dim(1), out = weight.dim(2) / groups;
-  std::vector<Array> result;
+  Array part({weight.dim(0), weight.dim(1), out}, weight.dtype());
+  for (std::int64_t r = 0; r < rows; ++r)
+    std::copy_n(weight.data<T>() + (r * groups + group) * out, out, part.data<T>() + r * out);
+  return part;
+}
+
+Array group_weight(const Array& weight, std::int64_t groups, std::int64_t group) {
+  if (groups == 1) return weight;
+  return weight.dtype() == DType::kI8 ? group_weight<std::int8_t>(weight, groups, group)
+                                      : group_weight<float>(weight, groups, group);
+}
+
+// Packs the weights of each group, for a product of every row or for one on a kernel map.
+ProductStep::Groups packed_groups(const Weights& weights, std::int64_t groups, bool every_row, Device device,
+                                  DType dtype) {
+  const Context context{device, nullptr, num_threads(), nullptr};
+  const RowKernels& rows = row_kernels(device);
+  const SparseConvKernels& maps = sparse_conv_kernels(device);
+  std::optional<Array> multiplier;
+  if (weights.multiplier) multiplier = weights.multiplier->to(device);
+  ProductStep::Groups packed;
   for (std::int64_t g = 0; g < groups; ++g) {
-    Array part({weight.dim(0), weight.dim(1), out}, DType::kF32);
-    for (std::int64_t r = 0; r < rows; ++r)
-      std::copy_n(weight.data<float>() + (r * groups + g) * out, out, part.data<float>() + r * out);
-    result.push_back(part.to(device));
+    const Array weight = group_weight(weights.weight, groups, g).to(device);
+    const std::int64_t volume = weight.dim(0), in = weight.dim(1), out = weight.dim(2);
+    if (multiplier) {
+      const QuantizedWeights whole{weight.data<std::int8_t>(), floats_of(multiplier) + g * out};
+      packed.push_back(every_row ? rows.pack_i8(context, whole, in, out)
+                                 : maps.pack_i8(context, whole, volume, in, out));
+    } else {
+      const auto* values = weight.data<float>();
+      packed.push_back(every_row ? rows.pack(context, values, in, out, dtype)
+                                 : maps.pack(context, values, volume, in, out, dtype));
+    }
   }
-  return result;
+  return packed;
 }
 
 }  // namespace
@@ -214,7 +241,9 @@ Window inferred_window(const Inference& node) {
 }
 
 std::vector<ParameterSpec> convolution_parameters() {
-  return {{"weight", "[K, Cin / groups, Cout], or [Cin / groups, Cout] where K = 1"}, {"bias", "[Cout]", false}};
+  return {{"weight", "[K, Cin / groups, Cout], or [Cin / groups, Cout] where K = 1"},
+          {"bias", "[Cout]", false},
+          weight_scale()};
 }
 
 std::vector<AttributeSpec> convolution_attributes() {
@@ -256,7 +285,8 @@ std::int64_t inferred_channels(const Inference& node, const Window& window) {
 
 Weights convolution_weights(const Node& node, const Parameters& parameters) {
   const Array& weight = parameters.at(node.parameters.at("weight"));
-  return {weight.rank() == 2 ? weight.reshaped({1, weight.dim(0), weight.dim(1)}) : weight, bias_of(node, parameters)};
+  return {weight.rank() == 2 ? weight.reshaped({1, weight.dim(0), weight.dim(1)}) : weight, bias_of(node, parameters),
+          parameter_of(node, parameters, kWeightScale)};
 }
 
 void lower_convolution(const Draft& draft, Lowering& lowering, const Window& window, bool transposed) {
@@ -272,17 +302,11 @@ void lower_convolution(const Draft& draft, Lowering& lowering, const Window& win
   }
   std::unique_ptr<Step> step;
   if (!every_row && groups > 1 && groups == channels && groups == weight.dim(2)) {
+    check(!draft.weights.multiplier, "[plan] node \"", draft.output,
+          "\" is a sparse depthwise convolution, which has no i8");
     step = std::make_unique<DepthwiseStep>(draft, device, weight.to(device), pairs);
   } else {
-    const Context context{device, nullptr, num_threads(), nullptr};
-    ProductStep::Groups packed;
-    for (const Array& group : group_weights(weight, groups, device)) {
-      const auto* values = group.data<float>();
-      packed.push_back(every_row
-                           ? row_kernels(device).pack(context, values, group.dim(1), group.dim(2), lowering.dtype())
-                           : sparse_conv_kernels(device).pack(context, values, group.dim(0), group.dim(1), group.dim(2),
-                                                              lowering.dtype()));
-    }
+    auto packed = packed_groups(draft.weights, groups, every_row, device, lowering.input_dtype(draft));
     if (every_row)
       step = std::make_unique<LinearStep>(draft, device, std::move(packed));
     else

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,9 +38,11 @@ SafeTensorsHeader read_safetensors_header(const std::filesystem::path& path);
 /// wrong". Format: 8 bytes header length, JSON header, data (github.com/huggingface/safetensors).
 SafeTensors read_safetensors(const std::filesystem::path& path);
 
-/// The tensors as f16, rounded to nearest, and f16 ones as f32, exactly; other dtypes stay. halved throws
-/// InvalidArgument, which names the tensor, for a number that is beyond f16's range or not finite.
-std::map<std::string, Array> halved(const std::map<std::string, Array>& tensors);
+/// The f32 tensors but for those `kept` as f16 or bf16, rounded to nearest, and f16 and bf16 ones as f32, exactly;
+/// other dtypes stay. narrowed throws InvalidArgument, which names the tensor, for a number that is beyond f16's range
+/// or not finite.
+std::map<std::string, Array> narrowed(const std::map<std::string, Array>& tensors, DType dtype,
+                                      const std::set<std::string>& kept = {});
 std::map<std::string, Array> widened(const std::map<std::string, Array>& tensors);
 
 /// Writes under a temporary name beside `path`, then renames: a failure leaves what was there. Throws IoError.

@@ -8,10 +8,15 @@
 
 namespace voxshift {
 
-/// weight f32 [K, Cin / groups, Cout] (K = 1 for linear) or, of conv2d, [Cout, Cin / groups, k, k]; bias f32 [Cout].
+/// The role of a product's tensor that makes its weight i8.
+inline constexpr const char* kWeightScale = "weight_scale";
+
+/// weight f32 or i8 [K, Cin / groups, Cout] (K = 1 for linear) or, of conv2d, [Cout, Cin / groups, k, k]; bias f32
+/// [Cout].
 struct Weights {
   Array weight;
   std::optional<Array> bias;
+  std::optional<Array> multiplier = {};  ///< f32 [Cout] of a weight i8: narrow.h
 };
 
 /// y = x * scale + shift per channel.

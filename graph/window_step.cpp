@@ -11,7 +11,7 @@ WindowStep::WindowStep(const Draft& draft, const Lowering& lowering, const Windo
       shift_(draft.shift) {
   if (in_.pixels() == 0) in_ = out_ = {1, 1};  // rows that were pooled over images
   if (!shift_) return;
-  zeros_ = Array({shift_->fold(lowering.channels(draft.inputs[0]))}, lowering.dtype(), lowering.device());
+  zeros_ = Array({shift_->fold(lowering.channels(draft.inputs[0]))}, lowering.input_dtype(draft), lowering.device());
   runtime(lowering.device()).fill(lowering.device(), zeros_.memory(), 0, zeros_.bytes());
 }
 

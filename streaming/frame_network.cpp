@@ -27,7 +27,8 @@ FrameNetwork::FrameNetwork(const Network& network, const FrameProfile& frames, D
   check(input.kind == InputKind::kFrames, "[video] the network does not take frames");
   check(input.channels == 3, "[video] frames have 3 channels, the network takes ", input.channels);
   plan_ = std::make_shared<const Plan>(make_plan(network.graph, network.parameters, device,
-                                                 network_dtype("video", device, dtype), Passes::kAll, {extent()}));
+                                                 network_dtype("video", device, dtype, network.graph), Passes::kAll,
+                                                 {extent()}));
   const FrameSteps steps(*plan_, frames_, device_);
   for (std::size_t s = 0; s < steps.size(); ++s) {
     layers_.push_back(layer_of(steps, s));

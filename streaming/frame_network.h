@@ -29,9 +29,10 @@ struct FrameLayer {
 /// Immutable; copies share the plan and the weights. Safe to use from many threads.
 class FrameNetwork {
  public:
-  /// dtype of features and weights: none is f32 on the CPU, f16 (summed in f32) on CUDA. Throws InvalidArgument
-  /// "[video] .." for a network that does not take frames of 3 channels; BackendUnavailable for a device this build has
-  /// not, or a dtype that the device has not: f16 on the CPU.
+  /// dtype of features and weights: none is i8 of a network that has scales, else f32 on the CPU, f16 (summed in f32)
+  /// on CUDA. Throws InvalidArgument "[video] .." for a network that does not take frames of 3 channels, and for i8 of
+  /// one without scales; BackendUnavailable for a device this build has not, or a dtype that the device has not: bf16
+  /// on CUDA.
   FrameNetwork(const Network& network, const FrameProfile& frames, Device device = Device::cpu(),
                std::optional<DType> dtype = {});
 

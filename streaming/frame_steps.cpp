@@ -67,7 +67,9 @@ RowView FrameMemory::rows(int value) const {
   const std::int64_t channels = plan_.buffers[static_cast<std::size_t>(v.buffer)].channels;
   auto* base = static_cast<std::byte*>(const_cast<Array&>(memory_).memory()) + places_.offset(v.buffer);
   const RowView whole{base, channels, plan_.domains.rows_of_image(v.domain), channels, v.dtype};
-  return whole.columns(v.column, v.channels);
+  RowView rows = whole.columns(v.column, v.channels);
+  rows.scales = v.scales;
+  return rows;
 }
 
 FrameSteps::FrameSteps(const Plan& plan, const FrameProfile& frames, Device device)

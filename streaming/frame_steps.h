@@ -37,7 +37,7 @@ class FrameMemory {
   enum class Keep { kAlive, kAll };
   FrameMemory(const Plan& plan, Keep keep, Device device);
 
-  /// [pixels, channels], of the plan's dtype.
+  /// [pixels, channels], of the value's dtype.
   RowView rows(int value) const;
 
   /// Room for any one value, in place of all.

@@ -1,8 +1,8 @@
 #include <voxshift/engine/plan.h>
-#include <voxshift/tensor/half.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/streaming/frame_stream.h>
 #include <voxshift/streaming/masked_frames.h>
+#include <voxshift/tensor/half.h>
 #include <voxshift/tensor/seconds.h>
 #include <voxshift/video/kernels.h>
 

@@ -244,7 +244,8 @@ std::int64_t MaskedFrames::compare(const Context& context, bool key) {
     Mask& changed = mask(steps().step(s).output);
     const StepPixels work = key ? steps().all_of(s) : find_work(context, s);
     if (work.pixels.count > 0) {
-      const RowView values{dense_.memory().any_value(), out.channels, work.pixels.count, out.channels, out.dtype};
+      const RowView values{
+          dense_.memory().any_value(), out.channels, work.pixels.count, out.channels, out.dtype, out.scales};
       steps().run(context, s, kept_, work, values);
       commit(context, s, values, work, key ? 0.0f : thresholds_[s]);
       const StepWork done = work_of(s, work);

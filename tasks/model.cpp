@@ -1,6 +1,8 @@
 #include <voxshift/graph/graph_json.h>
 #include <voxshift/graph/json_text.h>
+#include <voxshift/graph/quantized.h>
 #include <voxshift/graph/safetensors.h>
+#include <voxshift/graph/weights.h>
 #include <voxshift/networks/detectors.h>
 #include <voxshift/networks/minkunet.h>
 #include <voxshift/networks/pointnet2.h>
@@ -26,6 +28,7 @@ using nlohmann::json;
 
 constexpr const char* kFormatKey = "voxshift.format";
 constexpr const char* kFormat = "1";
+constexpr const char* kQuantizedFormat = "2";   // has scales
 constexpr std::uint32_t kHighestId = 65535;     // the lower half of a .label's word; the upper one is the instance
 constexpr std::size_t kMostPointClasses = 255;  // of points; 255 itself marks unlabelled ones
 constexpr std::size_t kMostVideoClasses = 8192;
@@ -330,9 +333,8 @@ Model Model::create(const ModelSpec& spec) {
 void Model::save(const std::filesystem::path& path, DType dtype) const { write_safetensors(path, content(dtype)); }
 
 SafeTensors Model::content(DType dtype) const {
-  check(dtype == DType::kF32 || dtype == DType::kF16, "[save] expected f32 or f16, found ", name(dtype));
-  SafeTensors file{dtype == DType::kF16 ? halved(parameters()) : parameters(),
-                   {{kFormatKey, kFormat},
+  SafeTensors file{narrowed(parameters(), dtype, scale_tensors(graph())),
+                   {{kFormatKey, is_quantized(graph()) ? kQuantizedFormat : kFormat},
                     {"voxshift.arch", arch_},
                     {"voxshift.graph", json_text(voxshift::to_json(graph()))},
                     {"voxshift.classes", json_text(to_json(classes_))}}};
@@ -346,7 +348,8 @@ Model Model::from_content(const SafeTensors& file) {
   const auto format = file.metadata.find(kFormatKey);
   check(format != file.metadata.end(), "metadata \"", kFormatKey,
         "\" is missing; expected a model made by voxshift, as `voxshift convert` makes it of a checkpoint");
-  check(format->second == kFormat, "format \"", format->second, "\" is unknown, this version reads \"", kFormat, "\"");
+  check(format->second == kFormat || format->second == kQuantizedFormat, "format \"", format->second,
+        "\" is unknown, this version reads \"", kFormat, "\" and \"", kQuantizedFormat, "\"");
   const JsonDocument graph = metadata(file, "voxshift.graph");
   const auto arch = file.metadata.find("voxshift.arch");
   std::optional<Profile> profile;
@@ -368,7 +371,7 @@ std::int64_t Model::parameter_count() const {
   std::int64_t count = 0;
   for (const Node& node : graph().nodes)
     for (const auto& [role, tensor] : node.parameters)
-      if (!role.starts_with("running_")) count += parameters().at(tensor).count();
+      if (!role.starts_with("running_") && role != kWeightScale) count += parameters().at(tensor).count();
   return count;
 }
 

@@ -58,12 +58,12 @@ class Model {
   /// a width or class count out of range, a profile or tensors that do not fit the network; IoError for a bad file.
   static Model create(const ModelSpec& spec);
 
-  /// Writes the file whole or not at all, its tensors as f32 or rounded to f16. Throws IoError, and InvalidArgument for
-  /// a number beyond f16's range.
+  /// Writes the file whole or not at all, its f32 tensors as they are or rounded to f16 or bf16. Throws IoError, and
+  /// InvalidArgument for a number beyond f16's range.
   void save(const std::filesystem::path& path, DType dtype = DType::kF32) const;
 
-  /// What the file holds: the tensors as f32 or f16, all else as text; and the model of it, for which InvalidArgument
-  /// is thrown as load throws IoError.
+  /// What the file holds: the tensors as f32, f16 or bf16, all else as text; and the model of it, for which
+  /// InvalidArgument is thrown as load throws IoError.
   SafeTensors content(DType dtype = DType::kF32) const;
   static Model from_content(const SafeTensors& content);
 

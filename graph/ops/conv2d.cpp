@@ -53,7 +53,7 @@ extern const OpDefinition conv2d{
         "windows of up to 11 x 11 pixels with strides of up to 8, without dilation and padded by at most half of them, "
         "and groups of 1 or of one channel each.",
     .inputs = {"x"},
-    .parameters = {{"weight", "[Cout, Cin / groups, height, width]"}, {"bias", "[Cout]", false}},
+    .parameters = {{"weight", "[Cout, Cin / groups, height, width]"}, {"bias", "[Cout]", false}, weight_scale()},
     .attributes = {per_axis("stride", 1, kMostTaps2d, "pixels", {std::int64_t{1}}),
                    per_axis("padding", 0, kMostPadding2d, "zeros on either side", {std::int64_t{0}}),
                    per_axis("dilation", 1, kMostPadding2d, "distance of two taps, pixels", {std::int64_t{1}}),

@@ -69,7 +69,8 @@ void lower_conv_transpose2d(const Draft& draft, Lowering& lowering) {
   }
   const Array there = matrix.to(lowering.device());
   const Context context{lowering.device(), nullptr, num_threads(), nullptr};
-  auto packed = row_kernels(lowering.device()).pack(context, there.data<float>(), in, taps * out, lowering.dtype());
+  auto packed =
+      row_kernels(lowering.device()).pack(context, there.data<float>(), in, taps * out, lowering.input_dtype(draft));
   const Extent2d extent = lowering.domains()[lowering.domain(draft.inputs[0])].extent;
   lowering.add(draft, std::make_unique<ConvTranspose2dStep>(extent, kernel, draft, std::move(packed), std::move(bias)),
                draft.residual);

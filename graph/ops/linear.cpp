@@ -4,20 +4,26 @@
 namespace voxshift::ops {
 namespace {
 
-// [1, in, out] as [out, in].
-Array transposed(const Array& weight) {
-  const std::int64_t in = weight.dim(1), out = weight.dim(2);
-  Array result({out, in}, DType::kF32);
-  for (std::int64_t o = 0; o < out; ++o)
-    for (std::int64_t i = 0; i < in; ++i) result.data<float>()[o * in + i] = weight.data<float>()[i * out + o];
+// [rows, columns] as [columns, rows].
+template <class T>
+Array transposed(const Array& matrix, std::int64_t rows, std::int64_t columns, Shape shape) {
+  Array result(std::move(shape), matrix.dtype());
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t c = 0; c < columns; ++c) result.data<T>()[c * rows + r] = matrix.data<T>()[r * columns + c];
   return result;
+}
+
+Array transposed(const Array& matrix, std::int64_t rows, std::int64_t columns, Shape shape) {
+  return matrix.dtype() == DType::kI8 ? transposed<std::int8_t>(matrix, rows, columns, std::move(shape))
+                                      : transposed<float>(matrix, rows, columns, std::move(shape));
 }
 
 // Pixels of frames are multiplied as by a pointwise convolution, which a stream can do for some of them.
 void lower_linear(const Draft& draft, Lowering& lowering) {
   if (!lowering.domains().only_frames()) return lower_convolution(draft, lowering, {}, false);
   Draft pointwise = draft;
-  pointwise.weights.weight = transposed(draft.weights.weight);
+  const Array& weight = draft.weights.weight;
+  pointwise.weights.weight = transposed(weight, weight.dim(1), weight.dim(2), {weight.dim(2), weight.dim(1)});
   lower_image_product(pointwise, lowering);
 }
 
@@ -27,7 +33,7 @@ extern const OpDefinition linear{
     .name = "linear",
     .text = "x W^T (+ bias), row by row, as torch.nn.functional.linear.",
     .inputs = {"x"},
-    .parameters = {{"weight", "[Cout, Cin]"}, {"bias", "[Cout]", false}},
+    .parameters = {{"weight", "[Cout, Cin]"}, {"bias", "[Cout]", false}, weight_scale()},
     .infer =
         [](Inference& node) {
           const std::int64_t out = node.shape("weight").front();
@@ -41,12 +47,8 @@ extern const OpDefinition linear{
         [](const Node& node, const Parameters& parameters) {
           const Array& weight = parameters.at(node.parameters.at("weight"));
           const std::int64_t out = weight.dim(0), in = weight.dim(1);
-          Weights weights{Array({1, in, out}, DType::kF32), bias_of(node, parameters)};
-          const float* from = weight.data<float>();
-          float* to = weights.weight.data<float>();
-          for (std::int64_t o = 0; o < out; ++o)
-            for (std::int64_t i = 0; i < in; ++i) to[i * out + o] = from[o * in + i];
-          return weights;
+          return Weights{transposed(weight, out, in, {1, in, out}), bias_of(node, parameters),
+                         parameter_of(node, parameters, kWeightScale)};
         },
 };
 

@@ -255,7 +255,7 @@ Array halves(const std::vector<std::uint16_t>& bits) {
 }
 
 std::vector<std::uint16_t> half_bits(const std::vector<float>& values) {
-  const auto made = halved({{"t", Array::from(values, {static_cast<std::int64_t>(values.size())})}}).at("t");
+  const auto made = narrowed({{"t", Array::from(values, {static_cast<std::int64_t>(values.size())})}}, DType::kF16).at("t");
   EXPECT_EQ(made.dtype(), DType::kF16);
   const auto* first = static_cast<const std::uint16_t*>(made.memory());
   return {first, first + made.count()};
@@ -332,9 +332,9 @@ TEST(HalfTensors, WhatIsBeyondThemIsRefused) {
 TEST(HalfTensors, OtherDtypesStay) {
   const std::map<std::string, Array> tensors{{"i", Array::from(std::vector<std::int32_t>{1, -2}, {2})},
                                              {"none", Array({0, 3}, DType::kF32)}};
-  EXPECT_EQ(halved(tensors).at("i").dtype(), DType::kI32);
+  EXPECT_EQ(narrowed(tensors, DType::kF16).at("i").dtype(), DType::kI32);
   EXPECT_EQ(widened(tensors).at("i").data<std::int32_t>()[1], -2);
-  EXPECT_EQ(halved(tensors).at("none").shape(), (Shape{0, 3}));
+  EXPECT_EQ(narrowed(tensors, DType::kF16).at("none").shape(), (Shape{0, 3}));
   EXPECT_EQ(widened(tensors).at("none").dtype(), DType::kF32);
 }
 
