@@ -12,6 +12,7 @@ extern const OpDefinition add{
           lowering.add(draft, std::make_unique<AffineStep>(draft.activation), draft.inputs[1]);
         },
     .is_sum = true,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

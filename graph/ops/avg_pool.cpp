@@ -31,6 +31,7 @@ extern const OpDefinition avg_pool{
     .inputs = {"x"},
     .infer = pooled_input,
     .lower = lower_avg_pool,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

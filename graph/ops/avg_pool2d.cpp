@@ -72,6 +72,7 @@ extern const OpDefinition avg_pool2d{
           return ValueType{images, node.in(0).channels};
         },
     .lower = lower_avg_pool2d,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -31,6 +31,7 @@ extern const OpDefinition batch_norm{
           }
           return norm;
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

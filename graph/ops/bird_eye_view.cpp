@@ -50,6 +50,7 @@ extern const OpDefinition bird_eye_view{
           const Domain& view = lowering.domains()[lowering.domain(draft.output)];
           lowering.add(draft, std::make_unique<BirdEyeViewStep>(view));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -17,6 +17,7 @@ extern const OpDefinition broadcast{
           return ValueType{node.in(1).domain, node.in(0).channels};
         },
     .lower = [](const Draft& draft, Lowering& lowering) { lower_gather(draft, lowering); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -15,6 +15,7 @@ extern const OpDefinition cat{
           return all;
         },
     .layout = OpDefinition::Layout::kJoined,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

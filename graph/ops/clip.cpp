@@ -20,6 +20,7 @@ extern const OpDefinition clip{
         [](const Node& node) {
           return function_of({Elementwise::Kind::kClip, node.number("lowest"), node.number("highest")});
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -15,6 +15,7 @@ extern const OpDefinition columns{
           return ValueType{node.in(0).domain, count};
         },
     .layout = OpDefinition::Layout::kColumns,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

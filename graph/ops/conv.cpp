@@ -25,6 +25,7 @@ extern const OpDefinition conv{
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lower_convolution(draft, lowering, window_of(*draft.node), false); },
     .weights = convolution_weights,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -63,6 +63,7 @@ extern const OpDefinition conv2d{
     .lower = lower_conv2d,
     .weights = image_weights,
     .image_product = product_of,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

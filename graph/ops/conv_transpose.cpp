@@ -26,6 +26,7 @@ extern const OpDefinition conv_transpose{
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lower_convolution(draft, lowering, window_of(*draft.node), true); },
     .weights = convolution_weights,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -11,6 +11,7 @@ extern const OpDefinition coordinates{
           return ValueType{node.expect_points(0), 3};
         },
     .lower = lower_coordinates,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -15,6 +15,7 @@ extern const OpDefinition devoxelize{
           return ValueType{fine, node.in(0).channels};
         },
     .lower = lower_interpolation,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -16,6 +16,7 @@ extern const OpDefinition devoxelize_dense{
           return ValueType{node.in(1).domain, node.in(0).channels};
         },
     .lower = lower_interpolation,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

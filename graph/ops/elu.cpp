@@ -13,6 +13,7 @@ extern const OpDefinition elu{
         [](const Node& node) {
           return function_of({Elementwise::Kind::kElu, node.number("alpha")});
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

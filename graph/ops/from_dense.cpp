@@ -19,6 +19,7 @@ extern const OpDefinition from_dense{
           return ValueType{node.expect_voxels(1), node.in(0).channels};
         },
     .lower = [](const Draft& draft, Lowering& lowering) { lower_gather(draft, lowering); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

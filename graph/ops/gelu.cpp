@@ -14,6 +14,7 @@ extern const OpDefinition gelu{
           return function_of(
               {node.word("approximate") == "none" ? Elementwise::Kind::kGelu : Elementwise::Kind::kGeluTanh});
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -33,6 +33,7 @@ extern const OpDefinition generative_conv_transpose{
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lower_convolution(draft, lowering, window_of(*draft.node), true); },
     .weights = convolution_weights,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -9,6 +9,7 @@ extern const OpDefinition hard_sigmoid{
     .infer = same_as_input,
     .lower = lower_elementwise,
     .activation = [](const Node&) { return function_of({Elementwise::Kind::kHardSigmoid}); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

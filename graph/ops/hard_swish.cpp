@@ -9,6 +9,7 @@ extern const OpDefinition hard_swish{
     .infer = same_as_input,
     .lower = lower_elementwise,
     .activation = [](const Node&) { return function_of({Elementwise::Kind::kHardSwish}); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -95,6 +95,7 @@ extern const OpDefinition instance_norm{
           return node.in(0);
         },
     .lower = lower_instance_norm,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -13,6 +13,7 @@ extern const OpDefinition l2_normalize{
           const RowFunction f{RowFunction::Kind::kL2Norm, draft.node->number("eps")};
           lowering.add(draft, std::make_unique<RowFunctionStep>("l2_normalize", f));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

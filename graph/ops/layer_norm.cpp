@@ -21,6 +21,7 @@ extern const OpDefinition layer_norm{
                                 lowering.parameter(draft, "bias").to(lowering.device())};
           lowering.add(draft, std::make_unique<RowFunctionStep>("layer_norm", f, norm));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

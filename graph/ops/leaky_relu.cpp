@@ -13,6 +13,7 @@ extern const OpDefinition leaky_relu{
         [](const Node& node) {
           return Activation{Activation::Kind::kLeakyRelu, node.number("slope")};
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -50,6 +50,7 @@ extern const OpDefinition linear{
           return Weights{transposed(weight, out, in, {1, in, out}), bias_of(node, parameters),
                          parameter_of(node, parameters, kWeightScale)};
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -12,6 +12,7 @@ extern const OpDefinition log_softmax{
           lowering.add(draft,
                        std::make_unique<RowFunctionStep>("log_softmax", RowFunction{RowFunction::Kind::kLogSoftmax}));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -39,6 +39,7 @@ extern const OpDefinition matmul_clouds{
           const int link = lowering.link(lowering.domain(draft.inputs[0]), lowering.domain(draft.inputs[1]), false);
           lowering.add(draft, std::make_unique<MatmulCloudsStep>(link), draft.inputs[1]);
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -10,6 +10,7 @@ extern const OpDefinition max_pool{
     .inputs = {"x"},
     .infer = pooled_input,
     .lower = lower_max,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -34,6 +34,7 @@ extern const OpDefinition max_pool2d{
         [](const Draft& draft, Lowering& lowering) {
           lowering.add(draft, std::make_unique<MaxPool2dStep>(draft, lowering, pooling_window(*draft.node)));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -22,6 +22,7 @@ extern const OpDefinition multiply{
     .infer = same_as_inputs,
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lowering.add(draft, std::make_unique<MultiplyStep>(), draft.inputs[1]); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

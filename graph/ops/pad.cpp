@@ -25,6 +25,7 @@ extern const OpDefinition pad{
           resampling.before = {draft.node->whole("top"), draft.node->whole("left")};
           lower_resampling(draft, lowering, resampling);
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -44,6 +44,7 @@ extern const OpDefinition pool{
               lowering.map(lowering.domain(draft.inputs[0]), lowering.domain(draft.output), window_of(*draft.node));
           lowering.add(draft, std::make_unique<PoolStep>(draft.node->word("reduce"), map));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -15,6 +15,7 @@ extern const OpDefinition power{
         [](const Node& node) {
           return function_of({Elementwise::Kind::kPower, node.number("exponent")});
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

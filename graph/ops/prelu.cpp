@@ -21,6 +21,7 @@ extern const OpDefinition prelu{
           const ScaleShift norm{slopes.to(lowering.device()), {}};
           lowering.add(draft, std::make_unique<RowFunctionStep>("prelu", RowFunction{RowFunction::Kind::kPrelu}, norm));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

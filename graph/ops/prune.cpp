@@ -18,6 +18,7 @@ extern const OpDefinition prune{
           return ValueType{node.domains().find_or_add(kept), node.in(0).channels};
         },
     .lower = [](const Draft& draft, Lowering& lowering) { lower_gather(draft, lowering, draft.inputs[1]); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

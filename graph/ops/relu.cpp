@@ -9,6 +9,7 @@ extern const OpDefinition relu{
     .infer = same_as_input,
     .lower = lower_affine,
     .activation = [](const Node&) { return Activation{Activation::Kind::kRelu}; },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -44,6 +44,7 @@ extern const OpDefinition scale{
         },
     .lower = [](const Draft& draft,
                 Lowering& lowering) { lowering.add(draft, std::make_unique<ScaleStep>(), draft.inputs[1]); },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

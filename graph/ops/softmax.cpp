@@ -11,6 +11,7 @@ extern const OpDefinition softmax{
         [](const Draft& draft, Lowering& lowering) {
           lowering.add(draft, std::make_unique<RowFunctionStep>("softmax", RowFunction{RowFunction::Kind::kSoftmax}));
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

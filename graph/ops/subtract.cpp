@@ -31,6 +31,7 @@ extern const OpDefinition subtract{
           auto step = std::make_unique<SubtractStep>(lowering.channels(draft.output), lowering.device());
           lowering.add(draft, std::move(step), draft.inputs[1]);
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -8,6 +8,7 @@ extern const OpDefinition sum_pool{
     .inputs = {"x"},
     .infer = pooled_input,
     .lower = lower_sum,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

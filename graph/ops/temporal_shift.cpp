@@ -52,6 +52,7 @@ extern const OpDefinition temporal_shift{
           lowering.add(draft, std::make_unique<ShiftStep>(shifted, lowering, Window2d{}));
         },
     .shift = shift_of,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -13,6 +13,7 @@ extern const OpDefinition three_nearest{
           return ValueType{node.expect_points(1), node.in(0).channels};
         },
     .lower = lower_interpolation,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -57,6 +57,7 @@ extern const OpDefinition union_add{
           const int from_a = lowering.link(both, a, false), from_b = lowering.link(both, b, false);
           lowering.add(draft, std::make_unique<UnionAddStep>(from_a, from_b), draft.inputs[1]);
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -37,6 +37,7 @@ extern const OpDefinition upsample{
           resampling.align_corners = draft.node->flag("align_corners");
           lower_resampling(draft, lowering, resampling);
         },
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

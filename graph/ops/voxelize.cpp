@@ -13,6 +13,7 @@ extern const OpDefinition voxelize{
           return ValueType{coarse, node.in(0).channels};
         },
     .lower = lower_mean,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -20,6 +20,7 @@ extern const OpDefinition voxelize_dense{
           return ValueType{node.domains().find_or_add(cells), node.in(0).channels};
         },
     .lower = lower_mean,
+    .narrow = true,
 };
 
 }  // namespace voxshift::ops
