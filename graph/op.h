@@ -73,9 +73,8 @@ struct OpDefinition {
   Layout layout = Layout::kOwn;
 
   bool is_sum = false;  ///< of two values: may become the end of a product
-  bool narrow = false;  ///< its CPU kernels take i8, f16 and bf16 values, each of a dtype of its own
 
-  /// Its CPU kernels take values of i8, f16 and bf16; around other ops values become f32.
+  /// Its CPU kernels take values of i8, f16 and bf16; around other ops, coordinates among them, values become f32.
   bool narrow = false;
 
   bool takes_activation() const { return weights != nullptr || scale_shift != nullptr || is_sum; }

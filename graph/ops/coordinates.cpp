@@ -11,7 +11,6 @@ extern const OpDefinition coordinates{
           return ValueType{node.expect_points(0), 3};
         },
     .lower = lower_coordinates,
-    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -26,7 +26,6 @@ extern const OpDefinition cylindrical{
           return ValueType{node.in(0).domain, 3};
         },
     .lower = [](const Draft& draft, Lowering& lowering) { lowering.add(draft, std::make_unique<CylindricalStep>()); },
-    .narrow = true,
 };
 
 }  // namespace voxshift::ops

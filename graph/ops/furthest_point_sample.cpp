@@ -16,7 +16,6 @@ extern const OpDefinition furthest_point_sample{
           return ValueType{node.domains().find_or_add(samples), 3};
         },
     .lower = lower_coordinates,
-    .narrow = true,
 };
 
 }  // namespace voxshift::ops

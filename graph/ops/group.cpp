@@ -43,7 +43,6 @@ extern const OpDefinition group{
           const Domain& groups = lowering.domains()[lowering.domain(draft.output)];
           lowering.add(draft, std::make_unique<GroupStep>(groups));
         },
-    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -72,7 +72,6 @@ extern const OpDefinition voxel_offsets{
           lowering.add(draft, std::make_unique<VoxelOffsetsStep>(lowering.domains()[voxels].cells, voxels, from_mean,
                                                                  lowering.device()));
         },
-    .narrow = true,
 };
 
 }  // namespace voxshift::ops

@@ -61,7 +61,6 @@ extern const OpDefinition voxelize_points{
           const std::string& reduce = draft.node->word("reduce");
           (reduce == "max" ? lower_max : reduce == "sum" ? lower_sum : lower_mean)(draft, lowering);
         },
-    .narrow = true,
 };
 
 }  // namespace voxshift::ops
