@@ -51,11 +51,12 @@ void print_thresholds(const VideoNetwork& network, const SkipThresholds& thresho
   std::printf("%-28s %9.4f grey levels\n", "whole frame", static_cast<double>(thresholds.whole_frame));
 }
 
-// What the tensors of a model file are stored as: a file of f16 is to stay one.
+// What the tensors of a model file are stored as: a file of f16 or bf16 is to stay one.
 DType stored_as(const std::filesystem::path& path) {
   const auto tensors = read_safetensors(path).tensors;
-  const bool half = std::ranges::all_of(tensors, [](const auto& entry) { return entry.second.dtype() == DType::kF16; });
-  return half ? DType::kF16 : DType::kF32;
+  for (const DType dtype : {DType::kF16, DType::kBF16})
+    if (std::ranges::all_of(tensors, [dtype](const auto& entry) { return entry.second.dtype() == dtype; })) return dtype;
+  return DType::kF32;
 }
 
 }  // namespace

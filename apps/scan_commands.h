@@ -11,9 +11,11 @@ namespace voxshift {
 template <class Options>
 void add_device(CLI::App& command, Options& options) {
   command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
-  command.add_option("--dtype", options.dtype, "Features and weights: auto (f32 on cpu, f16 on cuda), f32 or f16")
+  command
+      .add_option("--dtype", options.dtype,
+                  "Features and weights: auto (i8 of a quantized model, else f32 on cpu, f16 on cuda), f32, f16, bf16 or i8")
       ->capture_default_str()
-      ->check(CLI::IsMember({"auto", "f32", "f16"}));
+      ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "i8"}));
 }
 
 void add_segment(CLI::App& app, SegmentOptions& options);

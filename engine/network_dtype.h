@@ -17,9 +17,9 @@ namespace voxshift {
 inline DType network_dtype(const char* op, Device device, std::optional<DType> wanted, const Graph& graph) {
   const bool cpu = device.kind == Device::Kind::kCpu, quantized = is_quantized(graph);
   const DType dtype = wanted.value_or(quantized ? DType::kI8 : cpu ? DType::kF32 : DType::kF16);
-  check<BackendUnavailable>(
-      dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kI8 || (dtype == DType::kBF16 && cpu), "[", op,
-      "] ", name(device), " runs networks in f32, f16 or i8", cpu ? " or bf16" : "", ", not in ", name(dtype));
+  const bool known = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kI8;
+  check<BackendUnavailable>(known && (cpu || dtype != DType::kBF16), "[", op, "] ", name(device),
+                            " runs networks in f32, f16", cpu ? ", bf16 or i8" : " or i8", ", not in ", name(dtype));
   check(dtype != DType::kI8 || quantized, "[", op,
         "] the network has no scales for i8; `voxshift quantize` makes a model that has");
   return dtype;

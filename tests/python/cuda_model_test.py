@@ -36,10 +36,12 @@ def test_labels_are_the_cpus(points, tmp_path):
 def test_dtypes_that_a_device_has_not(tmp_path):
     path = tmp_path / "model.safetensors"
     vs.Model.new("minkunet", width=0.125, seed=1).save(path)
-    with pytest.raises(ValueError, match='dtype expects "auto", "f32" or "f16", found "f64"'):
+    with pytest.raises(ValueError, match='dtype expects "auto", "f32", "f16", "bf16" or "i8", found "f64"'):
         vs.Model.load(path, dtype="f64")
-    with pytest.raises(RuntimeError, match="cpu runs networks in f32, not in f16"):
-        vs.Model.load(path, dtype="f16")
+    with pytest.raises(RuntimeError, match="cuda:0 runs networks in f32, f16 or i8, not in bf16"):
+        on_cuda(path, dtype="bf16")
+    with pytest.raises(ValueError, match="no scales for i8"):
+        vs.Model.load(path, dtype="i8")
 
 
 def test_networks_on_video(tmp_path):
@@ -47,10 +49,8 @@ def test_networks_on_video(tmp_path):
     model = vs.Model.new("tsm-mobilenetv2", width=0.25, seed=1)
     assert model.dtype == "f32"
     model.save(path)
-    with pytest.raises(RuntimeError, match="cpu runs networks in f32, not in f16"):
-        vs.Model.load(path, dtype="f16")
-    with pytest.raises(RuntimeError, match="cpu runs networks in f32, not in f16"):
-        vs.Model.new("tsm-mobilenetv2", width=0.25, dtype="f16")
+    with pytest.raises(ValueError, match="no scales for i8"):
+        vs.Model.new("tsm-mobilenetv2", width=0.25, dtype="i8")
     frame = np.random.default_rng(1).integers(0, 256, (224, 224, 3), np.uint8)
     expected = vs.Recognizer(model).push(frame).logits
     for dtype, of, tolerance in (("auto", "f16", 2e-2), ("f32", "f32", 1e-4)):

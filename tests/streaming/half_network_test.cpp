@@ -87,14 +87,14 @@ TEST_P(HalfNetworkTest, AutoIsF16) {
   const Model model = video_model(tiny_network(), kStreamHeight, kStreamWidth);
   EXPECT_EQ(VideoNetwork(model, device()).dtype(), DType::kF16);
   expect_throw<BackendUnavailable>([&] { VideoNetwork(model, device(), DType::kBF16); },
-                                   {"[video]", "f32 or f16, not in bf16"});
+                                   {"[video]", "f32, f16 or i8, not in bf16"});
 }
 
-TEST(VideoNetworkDtype, TheCpuHasNoHalves) {
+TEST(VideoNetworkDtype, IsF32UnlessAnotherIsWanted) {
   const Model model = video_model(tiny_network(), kStreamHeight, kStreamWidth);
   EXPECT_EQ(VideoNetwork(model).dtype(), DType::kF32);
-  expect_throw<BackendUnavailable>([&] { VideoNetwork(model, Device::cpu(), DType::kF16); },
-                                   {"[video] cpu runs networks in f32, not in f16"});
+  expect_throw<InvalidArgument>([&] { VideoNetwork(model, Device::cpu(), DType::kI8); },
+                                {"[video] the network has no scales for i8", "`voxshift quantize`"});
 }
 
 }  // namespace

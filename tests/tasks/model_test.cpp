@@ -279,7 +279,7 @@ TEST_F(ModelFile, IsToldFromOtherTensors) {
 }
 
 TEST_F(ModelFile, Metadata) {
-  EXPECT_SAYS(refusal_of("voxshift.format", "2"), "format \"2\" is unknown");
+  EXPECT_SAYS(refusal_of("voxshift.format", "3"), "format \"3\" is unknown");
   for (const char* key : {"voxshift.format", "voxshift.graph", "voxshift.classes"}) {
     const std::string missing = refusal([&](SafeTensors& file) { file.metadata.erase(key); });
     EXPECT_SAYS(missing, key);
