@@ -36,7 +36,7 @@ OURS = {
     "apps": PUBLIC,
     "python_bindings": PUBLIC,
     "benchmarks": rf"voxshift\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|kernels_cpu/pair_lists\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
+    "tests": rf"voxshift\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.

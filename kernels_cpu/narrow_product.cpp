@@ -1,0 +1,77 @@
+#include <voxshift/kernels_cpu/narrow_product.h>
+#include <voxshift/kernels_cpu/narrow_sets.h>
+#include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/tensor/error.h>
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+namespace voxshift::cpu {
+namespace {
+
+/// A table, and what it needs: of a CPU, and of the instruction set that VOXSHIFT_CPU names.
+struct Candidate {
+  const NarrowProduct* product;
+  bool has;
+  const char* target;
+  bool plain = true;  ///< every CPU with `target` has it
+};
+
+// The fastest first.
+std::vector<Candidate> candidates() {
+  std::vector<Candidate> all;
+#if defined(__x86_64__)
+  const auto avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  all.push_back({&kAvx512VnniI8, avx512 && __builtin_cpu_supports("avx512vnni"), "avx512"});
+  all.push_back({&kAvxVnniI8, __builtin_cpu_supports("avxvnni") != 0, "avx2", false});
+  all.push_back({&kAvx512I8, avx512, "avx512"});
+  all.push_back({&kAvx2I8, __builtin_cpu_supports("avx2") != 0, "avx2"});
+  all.push_back({&kSse4I8, __builtin_cpu_supports("sse4.1") != 0, "sse4"});
+  all.push_back({&kAvx512Bf16, avx512 && __builtin_cpu_supports("avx512bf16"), "avx512"});
+#endif
+  all.push_back({&kPortableI8, true, ""});
+  return all;
+}
+
+/// Whether code for `target` may run where kernels run on `chosen`.
+bool allowed(const std::string& target, const std::string& chosen) {
+  const auto rank = [](const std::string& name) {
+    return name == "avx512" ? 3 : name == "avx2" ? 2 : name == "sse4" ? 1 : 0;
+  };
+  return target.empty() || target == chosen || (rank(target) > 0 && rank(target) <= rank(chosen));
+}
+
+const NarrowProduct* pick_product(DType dtype) {
+  const char* const wanted = std::getenv("VOXSHIFT_CPU");
+  const bool forced = wanted != nullptr && *wanted != '\0';
+  for (const Candidate& candidate : candidates())
+    if (candidate.has && candidate.product->dtype == dtype && allowed(candidate.target, target_name()) &&
+        (candidate.plain || !forced))
+      return candidate.product;
+  return nullptr;
+}
+
+}  // namespace
+
+const NarrowProduct& narrow_product(DType dtype) {
+  static const NarrowProduct* const i8 = pick_product(DType::kI8);
+  static const NarrowProduct* const bf16 = pick_product(DType::kBF16);
+  static const NarrowProduct* const f16 = pick_product(DType::kF16);
+  const NarrowProduct* const picked = dtype == DType::kI8 ? i8 : dtype == DType::kBF16 ? bf16 : f16;
+  if (picked == nullptr) throw BackendUnavailable(std::string("[cpu] there is no product of ") + name(dtype) + " yet");
+  return *picked;
+}
+
+std::span<const NarrowProduct* const> narrow_products() {
+  static const auto products = [] {
+    std::vector<const NarrowProduct*> have;
+    for (const Candidate& candidate : candidates())
+      if (candidate.has) have.push_back(candidate.product);
+    return have;
+  }();
+  return products;
+}
+
+}  // namespace voxshift::cpu

@@ -1,0 +1,13 @@
+// The tables of narrow_product.h that are compiled in, one source each.
+#pragma once
+
+#include <voxshift/kernels_cpu/narrow_product.h>
+
+namespace voxshift::cpu {
+
+#if defined(__x86_64__)
+extern const NarrowProduct kSse4I8, kAvx2I8, kAvx512I8, kAvxVnniI8, kAvx512VnniI8, kAvx512Bf16;
+#endif
+extern const NarrowProduct kPortableI8;
+
+}  // namespace voxshift::cpu

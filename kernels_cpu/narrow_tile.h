@@ -1,0 +1,140 @@
+// The register tiles of narrow products on x86, and how rows are staged. A source of one instruction set includes this,
+// describes its vectors as a struct `Set` in its anonymous namespace, and is compiled with flags of its own: all that
+// this header gives depends on that struct, so that no function of it is shared with a source of other flags. For the
+// same reason such a source calls nothing of the standard library's that is inline.
+//
+// A word is `group` channels of one row, 4 bytes; per word a tile loads P * 64 bytes of weights and broadcasts R words.
+//   struct Set {
+//     using Sum, Word, Weight;             // vectors
+//     static constexpr int kPanelVectors;  // that hold the 16 outputs of a panel
+//     static constexpr int kMostPanels;    // of a tile
+//     static constexpr int rows(int panels);  // of a tile
+//     Sum load(const std::byte*); void store(Sum, std::byte*);
+//     Sum start(Sum, const std::byte* head);   // + head
+//     Word broadcast(const std::byte*); Weight weight(const std::byte*);
+//     Sum multiply(Word, Weight, Sum);         // added to the sum
+//     void copy(const std::byte* from, std::int64_t channels, std::byte* to);  // stages a row
+//   }
+#pragma once
+
+#include <voxshift/kernels_cpu/narrow_product.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#define VOXSHIFT_INLINE [[gnu::always_inline]] static inline
+
+namespace voxshift::cpu {
+
+constexpr std::int64_t kPanelBytes = 64;  // of one group of channels, and of a panel's sums in one row
+
+VOXSHIFT_INLINE std::int32_t narrow_word(const std::byte* p) {
+  std::int32_t word;
+  __builtin_memcpy(&word, p, sizeof word);
+  return word;
+}
+
+template <class Set, int kRows, int kPanels>
+VOXSHIFT_INLINE void narrow_tile(const NarrowTile& t, std::int64_t panel, std::int64_t row) {
+  constexpr int kVectors = kPanels * Set::kPanelVectors;
+  constexpr std::int64_t kVectorBytes = kPanelBytes / Set::kPanelVectors;
+  const std::byte* x[kRows];
+  std::byte* sums[kRows];
+  typename Set::Sum acc[kRows][kVectors];
+  const std::byte* weight = t.panel + panel * t.panel_stride;
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    x[r] = t.staged + (row + r) * t.staged_stride;
+    const std::int64_t to = t.sum_rows != nullptr ? t.sum_rows[row + r] - t.first_sum_row : row + r;
+    sums[r] = static_cast<std::byte*>(t.sums) + to * t.sums_stride * 4 + panel * kPanelBytes;
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v)
+      acc[r][v] = Set::start(Set::load(sums[r] + v * kVectorBytes),
+                             weight + v / Set::kPanelVectors * t.panel_stride + v % Set::kPanelVectors * kVectorBytes);
+  }
+  weight += kPanelBytes;
+  const std::int64_t groups = t.groups;
+  for (std::int64_t g = 0; g < groups; ++g) {
+    typename Set::Weight w[kVectors];
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v)
+      w[v] = Set::weight(weight + v / Set::kPanelVectors * t.panel_stride + v % Set::kPanelVectors * kVectorBytes);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const typename Set::Word word = Set::broadcast(x[r] + g * 4);
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = Set::multiply(word, w[v], acc[r][v]);
+    }
+    weight += kPanelBytes;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 16
+    for (int v = 0; v < kVectors; ++v) Set::store(acc[r][v], sums[r] + v * kVectorBytes);
+}
+
+/// `rows` rows, at most kRows.
+template <class Set, int kPanels, int kRows>
+VOXSHIFT_INLINE void narrow_tail(const NarrowTile& t, std::int64_t panel, std::int64_t row, std::int64_t rows) {
+  if constexpr (kRows > 0) {
+    if (rows == kRows) return narrow_tile<Set, kRows, kPanels>(t, panel, row);
+    narrow_tail<Set, kPanels, kRows - 1>(t, panel, row, rows);
+  }
+}
+
+/// All rows; the last ones in two tiles of about the same size rather than in a full and a small one, whose few sums
+/// would wait for each other.
+template <class Set, int kPanels>
+[[gnu::noinline]] void narrow_panels(const NarrowTile& t, std::int64_t panel) {
+  constexpr int kRows = Set::rows(kPanels);
+  std::int64_t row = 0;
+  for (; t.rows - row >= 2 * kRows || t.rows - row == kRows; row += kRows)
+    narrow_tile<Set, kRows, kPanels>(t, panel, row);
+  while (row < t.rows) {
+    const std::int64_t left = t.rows - row, now = left > kRows ? (left + 1) / 2 : left;
+    narrow_tail<Set, kPanels, kRows>(t, panel, row, now);
+    row += now;
+  }
+}
+
+template <class Set>
+void narrow_multiply(const NarrowTile& t) {
+  for (std::int64_t panel = 0; panel < t.panels;) {
+    const std::int64_t left = t.panels - panel;
+    if constexpr (Set::kMostPanels == 4) {
+      if (left >= 4 && left != 5) {
+        narrow_panels<Set, 4>(t, panel);
+        panel += 4;
+        continue;
+      }
+      if (left == 3 || left == 5) {
+        narrow_panels<Set, 3>(t, panel);
+        panel += 3;
+        continue;
+      }
+      if (left == 2) {
+        narrow_panels<Set, 2>(t, panel);
+        panel += 2;
+        continue;
+      }
+    }
+    narrow_panels<Set, 1>(t, panel);
+    ++panel;
+  }
+}
+
+/// Rows picked by index are no pattern that hardware foresees: a few rows ahead are asked for.
+template <class Set>
+void narrow_stage(const NarrowRows& r) {
+  constexpr std::int64_t kAhead = 8;
+  const std::int64_t row_bytes = r.channels * Set::kNumberBytes;
+  for (std::int64_t i = 0; i < r.count; ++i) {
+    if (r.rows != nullptr && i + kAhead < r.count) {
+      const std::byte* const next = r.from + r.rows[i + kAhead] * r.stride;
+      for (std::int64_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(next + b);
+    }
+    Set::copy(r.from + (r.rows != nullptr ? r.rows[i] : i) * r.stride, r.channels, r.to + i * r.to_stride);
+  }
+}
+
+}  // namespace voxshift::cpu
