@@ -91,4 +91,21 @@ std::size_t PackedNarrow::bytes() const {
   return static_cast<std::size_t>(volume * panels() * panel_bytes() + multipliers);
 }
 
+std::shared_ptr<const PackedWeights> pack_weights(const char* op, const Context& context, const float* weight,
+                                                  std::int64_t offsets, std::int64_t inputs, std::int64_t outputs,
+                                                  DType dtype) {
+  if (dtype == DType::kF32) return std::make_shared<const PackedPanels>(context, weight, offsets, inputs, outputs);
+  check<BackendUnavailable>(dtype == DType::kF16 || dtype == DType::kBF16, "[", op, "] the CPU has no kernel for ",
+                            name(dtype), " with weights of f32");
+  return std::make_shared<const PackedNarrow>(context, narrow_product(dtype), weight, offsets, inputs, outputs);
+}
+
+const PackedNarrow& packed_for(const char* op, const PackedWeights& weights, const ConstRowView& in,
+                               std::int64_t volume, std::int64_t outputs) {
+  const auto& packed = packed_as<PackedNarrow>(op, weights, volume, in.channels, outputs);
+  check(packed.product.dtype == in.dtype, "[", op, "] the weights were packed for ", name(packed.product.dtype),
+        ", found features of ", name(in.dtype));
+  return packed;
+}
+
 }  // namespace voxshift::cpu

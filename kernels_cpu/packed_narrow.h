@@ -4,8 +4,10 @@
 #include <voxshift/kernels_cpu/narrow_product.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/tensor/narrow.h>
+#include <voxshift/tensor/row_view.h>
 
 #include <cstddef>
+#include <memory>
 
 namespace voxshift::cpu {
 
@@ -32,5 +34,14 @@ struct PackedNarrow final : PackedWeights {
  private:
   PackedNarrow(const NarrowProduct& narrow, std::int64_t offsets, std::int64_t inputs, std::int64_t outputs);
 };
+
+/// Weights f32 [offsets, inputs, outputs] for features of `dtype`: PackedPanels or PackedNarrow.
+std::shared_ptr<const PackedWeights> pack_weights(const char* op, const Context& context, const float* weight,
+                                                  std::int64_t offsets, std::int64_t inputs, std::int64_t outputs,
+                                                  DType dtype);
+
+/// The weights as they were packed for narrow features `in`.
+const PackedNarrow& packed_for(const char* op, const PackedWeights& weights, const ConstRowView& in,
+                               std::int64_t volume, std::int64_t outputs);
 
 }  // namespace voxshift::cpu

@@ -1,6 +1,8 @@
 // Ops on rows on the CPU.
 #include <voxshift/kernels_cpu/batch_norm.h>
 #include <voxshift/kernels_cpu/elementwise.h>
+#include <voxshift/kernels_cpu/finish_rows.h>
+#include <voxshift/kernels_cpu/narrow_rows.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/selection.h>
@@ -46,10 +48,10 @@ inline const std::int32_t* consecutive_rows() {
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-void linear_block(const ConstRowView& in, const PackedPanels& weights, const Epilogue& epilogue, const RowView& out,
-                  std::int64_t first, std::int64_t last, float* acc) {
+void sum_rows_block(const ConstRowView& in, const PackedPanels& weights, const float* bias, std::int64_t first,
+                    std::int64_t last, float* acc) {
   const std::int64_t stride = weights.panels() * kPanel;
-  start_rows(epilogue.bias, out.channels, acc, stride, last - first);
+  start_rows(bias, weights.out_channels, acc, stride, last - first);
   const Product product{static_cast<const float*>(in.base) + first * in.row_stride,
                         in.row_stride,
                         weights.in_channels,
@@ -59,7 +61,6 @@ void linear_block(const ConstRowView& in, const PackedPanels& weights, const Epi
                         weights.panels(),
                         0};
   multiply(product, consecutive_rows(), consecutive_rows(), last - first);
-  with_activation(epilogue.activation.kind, FinishRows{epilogue, acc, stride, first, last - first, out});
 }
 
 /// out[c] = act(a[c] * scale[c] + shift[c] + residual[c]) for one row; absent operands are null.
@@ -116,7 +117,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace voxshift::cpu {
-HWY_EXPORT(linear_block);
+HWY_EXPORT(sum_rows_block);
 HWY_EXPORT(elementwise_row);
 HWY_EXPORT(row_times_matrix);
 namespace {
@@ -137,18 +138,33 @@ void for_rows(const Context& context, std::int64_t count, const Body& body) {
   });
 }
 
+/// body(first, last, sums, scratch) for pieces of [0, count), with memory of the thread's own: sums of `stride` numbers
+/// a row, and as many bytes as asked for.
+template <class Body>
+void for_linear_blocks(const Context& context, std::int64_t count, std::int64_t stride, std::int64_t scratch_bytes,
+                       const Body& body) {
+  const Arena::Mark mark = context.arena->mark();
+  auto* const sums = context.arena->allocate<float>(kLinearRows * stride * context.threads);
+  auto* const scratch = context.arena->allocate<std::byte>(scratch_bytes * context.threads);
+  parallel_for(context, (count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
+    const std::int64_t first = b * kLinearRows;
+    body(first, std::min(count, first + kLinearRows), sums + thread * kLinearRows * stride,
+         scratch + thread * scratch_bytes);
+  });
+  context.arena->rewind(mark);
+}
+
 class CpuRowKernels final : public RowKernels {
  public:
   std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t in_channels,
                                             std::int64_t out_channels, DType dtype) const override {
-    return with_type<float>("linear", dtype, [&](auto) {
-      return std::make_shared<const PackedPanels>(context, weight, 1, in_channels, out_channels);
-    });
+    return pack_weights("linear", context, weight, 1, in_channels, out_channels, dtype);
   }
 
-  std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights&, std::int64_t,
-                                               std::int64_t) const override {
-    throw BackendUnavailable("[linear] the CPU has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_i8(const Context& context, const QuantizedWeights& weights,
+                                               std::int64_t in_channels, std::int64_t out_channels) const override {
+    return std::make_shared<const PackedNarrow>(context, narrow_product(DType::kI8), weights, 1, in_channels,
+                                                out_channels);
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
@@ -159,19 +175,25 @@ class CpuRowKernels final : public RowKernels {
 
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
               const RowView& out) const override {
-    with_type<float>("linear", in.dtype, [&](auto) {
+    if (in.dtype == DType::kF32) {
       const auto& panels = packed_as<PackedPanels>("linear", weights, 1, in.channels, out.channels);
-      const std::int64_t acc_floats = kLinearRows * panels.panels() * kPanel;
-      const Arena::Mark mark = context.arena->mark();
-      float* acc = context.arena->allocate<float>(acc_floats * context.threads);
-      const auto linear_block = HWY_DYNAMIC_DISPATCH(linear_block);
-      parallel_for(context, (out.count + kLinearRows - 1) / kLinearRows, [&](std::int64_t b, int thread) {
-        const std::int64_t first = b * kLinearRows, last = std::min(out.count, first + kLinearRows);
-        linear_block(in, panels, epilogue, out, first, last, acc + thread * acc_floats);
-        finish_function(epilogue, out, first, last);
-      });
-      context.arena->rewind(mark);
-    });
+      const auto sum_rows_block = HWY_DYNAMIC_DISPATCH(sum_rows_block);
+      for_linear_blocks(context, out.count, panels.panels() * kPanel, 0,
+                        [&](std::int64_t first, std::int64_t last, float* sums, std::byte*) {
+                          sum_rows_block(in, panels, epilogue.bias, first, last, sums);
+                          finish_rows({epilogue, sums, panels.panels() * kPanel, first, last - first, out});
+                        });
+      return;
+    }
+    const auto& panels = packed_for("linear", weights, in, 1, out.channels);
+    for_linear_blocks(
+        context, out.count, panels.panels() * kPanel, NarrowScratch::bytes(panels),
+        [&](std::int64_t first, std::int64_t last, float* sums, std::byte* scratch) {
+          start_narrow_sums(panels, epilogue.bias, last - first, sums);
+          NarrowScratch(panels, scratch)
+              .multiply(in.rows(first, last - first), 0, nullptr, nullptr, last - first, 0, sums);
+          finish_rows({epilogue, sums, panels.panels() * kPanel, first, last - first, out, panels.multiplier});
+        });
   }
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,

@@ -1,7 +1,8 @@
 // Sparse convolution and pooling on the CPU. Output rows go in blocks whose accumulators stay in the L2 cache while all
 // offsets pass over them; the product reads input rows in place, so nothing is gathered, scattered or multiplied by
 // zero. A block belongs to one thread and takes its offsets in order: the same bits for any number of threads.
-#include <voxshift/kernels_cpu/elementwise.h>
+#include <voxshift/kernels_cpu/finish_rows.h>
+#include <voxshift/kernels_cpu/narrow_rows.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
@@ -31,7 +32,6 @@ namespace voxshift::cpu {
 struct ConvBlock {
   const ConstRowView& in;
   const KernelMapView& map;
-  const PackedPanels& weights;
   const Epilogue& epilogue;
   const RowView& out;
 };
@@ -43,8 +43,7 @@ HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
 // Output rows [first, last), first a multiple of kSplitRows; `acc` holds their accumulators.
-void conv_block(const ConvBlock& conv, std::int64_t first, std::int64_t last, float* acc) {
-  const PackedPanels& weights = conv.weights;
+void sum_block(const ConvBlock& conv, const PackedPanels& weights, std::int64_t first, std::int64_t last, float* acc) {
   const std::int64_t stride = weights.panels() * kPanel;
   start_rows(conv.epilogue.bias, conv.out.channels, acc, stride, last - first);
   Product product{static_cast<const float*>(conv.in.base),
@@ -63,7 +62,6 @@ void conv_block(const ConvBlock& conv, std::int64_t first, std::int64_t last, fl
     product.weight = weights.offset(k);
     multiply(product, list.in + begin[k], list.out + begin[k], end[k] - begin[k]);
   }
-  with_activation(conv.epilogue.activation.kind, FinishRows{conv.epilogue, acc, stride, first, last - first, conv.out});
 }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE
@@ -71,7 +69,7 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace voxshift::cpu {
-HWY_EXPORT(conv_block);
+HWY_EXPORT(sum_block);
 namespace {
 
 constexpr std::int64_t kBlockBytes = 512 * 1024;  // of accumulators: half of a desktop core's L2 cache
@@ -84,19 +82,49 @@ std::int64_t block_rows(std::int64_t acc_stride) {
   return std::clamp(rows / kSplitRows * kSplitRows, kSplitRows, kMostBlockRows);
 }
 
+/// body(first, last, sums, scratch) for blocks of rows that cover [0, rows), with memory of the thread's own: sums of
+/// `stride` numbers a row, and as many bytes as asked for.
+template <class Body>
+void for_blocks(const Context& context, std::int64_t count, std::int64_t stride, std::int64_t scratch_bytes,
+                const Body& body) {
+  const std::int64_t rows = block_rows(stride);
+  const Arena::Mark mark = context.arena->mark();
+  auto* const sums = context.arena->allocate<float>(rows * stride * context.threads);
+  auto* const scratch = context.arena->allocate<std::byte>(scratch_bytes * context.threads);
+  parallel_for(context, (count + rows - 1) / rows, [&](std::int64_t b, int thread) {
+    const std::int64_t first = b * rows;
+    body(first, std::min(count, first + rows), sums + thread * rows * stride, scratch + thread * scratch_bytes);
+  });
+  context.arena->rewind(mark);
+}
+
+// The same as sum_block() for narrow features.
+void sum_narrow_block(const ConvBlock& conv, const PackedNarrow& weights, std::int64_t first, std::int64_t last,
+                      void* sums, std::byte* scratch) {
+  start_narrow_sums(weights, conv.epilogue.bias, last - first, sums);
+  const NarrowScratch product(weights, scratch);
+  const auto lists = conv.map.layout.as<PairLists>();
+  const std::int32_t* begin = lists.splits + first / kSplitRows * conv.map.volume;
+  const std::int32_t* end = lists.splits + (last + kSplitRows - 1) / kSplitRows * conv.map.volume;
+  for (int k = 0; k < conv.map.volume; ++k) {
+    const PairList& list = lists.pairs[k];
+    product.multiply(conv.in, k, list.in + begin[k], list.out + begin[k], end[k] - begin[k], first, sums);
+  }
+}
+
 class CpuSparseConvKernels final : public SparseConvKernels {
  public:
   std::shared_ptr<const PackedWeights> pack(const Context& context, const float* weight, std::int64_t volume,
                                             std::int64_t in_channels, std::int64_t out_channels,
                                             DType dtype) const override {
-    return with_type<float>("conv", dtype, [&](auto) {
-      return std::make_shared<const PackedPanels>(context, weight, volume, in_channels, out_channels);
-    });
+    return pack_weights("conv", context, weight, volume, in_channels, out_channels, dtype);
   }
 
-  std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights&, std::int64_t, std::int64_t,
-                                               std::int64_t) const override {
-    throw BackendUnavailable("[conv] the CPU has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_i8(const Context& context, const QuantizedWeights& weights,
+                                               std::int64_t volume, std::int64_t in_channels,
+                                               std::int64_t out_channels) const override {
+    return std::make_shared<const PackedNarrow>(context, narrow_product(DType::kI8), weights, volume, in_channels,
+                                                out_channels);
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
@@ -108,20 +136,22 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
-    with_type<float>("conv", in.dtype, [&](auto) {
+    if (in.dtype == DType::kF32) {
       const auto& panels = packed_as<PackedPanels>("conv", weights, map.volume, in.channels, out.channels);
-      const ConvBlock block{in, map, panels, epilogue, out};
-      const std::int64_t stride = panels.panels() * kPanel, rows = block_rows(stride);
-      const Arena::Mark mark = context.arena->mark();
-      float* acc = context.arena->allocate<float>(rows * stride * context.threads);
-      const auto conv_block = HWY_DYNAMIC_DISPATCH(conv_block);
-      parallel_for(context, (out.count + rows - 1) / rows, [&](std::int64_t b, int thread) {
-        const std::int64_t first = b * rows, last = std::min(out.count, first + rows);
-        conv_block(block, first, last, acc + thread * rows * stride);
-        finish_function(epilogue, out, first, last);
-      });
-      context.arena->rewind(mark);
-    });
+      const auto sum_block = HWY_DYNAMIC_DISPATCH(sum_block);
+      for_blocks(context, out.count, panels.panels() * kPanel, 0,
+                 [&](std::int64_t first, std::int64_t last, float* sums, std::byte*) {
+                   sum_block({in, map, epilogue, out}, panels, first, last, sums);
+                   finish_rows({epilogue, sums, panels.panels() * kPanel, first, last - first, out});
+                 });
+      return;
+    }
+    const auto& panels = packed_for("conv", weights, in, map.volume, out.channels);
+    for_blocks(context, out.count, panels.panels() * kPanel, NarrowScratch::bytes(panels),
+               [&](std::int64_t first, std::int64_t last, float* sums, std::byte* scratch) {
+                 sum_narrow_block({in, map, epilogue, out}, panels, first, last, sums, scratch);
+                 finish_rows({epilogue, sums, panels.panels() * kPanel, first, last - first, out, panels.multiplier});
+               });
   }
 
   void depthwise(const Context& context, const ConstRowView& in, const KernelMapView& map, const float* weight,

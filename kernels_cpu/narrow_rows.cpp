@@ -1,0 +1,55 @@
+#include <voxshift/kernels_cpu/narrow_rows.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace voxshift::cpu {
+namespace {
+
+std::int64_t whole_lines(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace
+
+std::int64_t NarrowScratch::bytes(const PackedNarrow& weights) {
+  const NarrowProduct& product = weights.product;
+  return product.staged_rows * product.row_bytes(weights.in_channels) +
+         whole_lines(product.scratch_bytes(weights.in_channels));
+}
+
+void NarrowScratch::multiply(const ConstRowView& in, std::int64_t k, const std::int32_t* in_rows,
+                             const std::int32_t* out_rows, std::int64_t count, std::int64_t first_out,
+                             void* sums) const {
+  const NarrowProduct& product = weights_.product;
+  const auto size = static_cast<std::int64_t>(size_of(in.dtype));
+  const std::int64_t row_bytes = product.row_bytes(in.channels), sums_stride = weights_.panels() * kPanel;
+  NarrowTile tile{
+      memory_,           row_bytes, 0,          product.groups(in.channels), weights_.offset(k), weights_.panel_bytes(),
+      weights_.panels(), sums,      sums_stride};
+  tile.scratch = memory_ + product.staged_rows * row_bytes;
+  const auto* const base = static_cast<const std::byte*>(in.base);
+  for (std::int64_t p = 0; p < count; p += tile.rows) {
+    tile.rows = std::min<std::int64_t>(product.staged_rows, count - p);
+    const std::byte* const from = in_rows != nullptr ? base : base + p * in.row_stride * size;
+    product.stage({from, in.row_stride * size, in_rows != nullptr ? in_rows + p : nullptr, tile.rows, in.channels,
+                   memory_, row_bytes});
+    tile.sum_rows = out_rows != nullptr ? out_rows + p : nullptr;
+    tile.first_sum_row = out_rows != nullptr ? first_out : 0;
+    if (out_rows == nullptr) tile.sums = static_cast<std::int32_t*>(sums) + p * sums_stride;
+    product.multiply(tile);
+  }
+}
+
+void start_narrow_sums(const PackedNarrow& weights, const float* bias, std::int64_t rows, void* sums) {
+  const auto row_bytes = static_cast<std::size_t>(weights.panels() * kPanel) * sizeof(float);
+  if (bias == nullptr || weights.multiplier != nullptr) {
+    std::memset(sums, 0, row_bytes * static_cast<std::size_t>(rows));
+    return;
+  }
+  if (rows == 0) return;
+  std::memset(sums, 0, row_bytes);
+  std::memcpy(sums, bias, static_cast<std::size_t>(weights.out_channels) * sizeof(float));
+  for (std::int64_t r = 1; r < rows; ++r)
+    std::memcpy(static_cast<std::byte*>(sums) + static_cast<std::size_t>(r) * row_bytes, sums, row_bytes);
+}
+
+}  // namespace voxshift::cpu
