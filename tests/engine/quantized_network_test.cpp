@@ -1,0 +1,177 @@
+// Networks with values of i8 from end to end, to the bit of plain loops that round as tensor/narrow.h says.
+#include <voxshift/engine/session.h>
+
+#include <cmath>
+
+#include "quantized_networks.h"
+#include "voxel_loops.h"
+
+namespace voxshift {
+namespace {
+
+class QuantizedNetworkTest : public VoxelGraphTest {
+ protected:
+  Outputs run_i8(const NetworkWriter& b, const SparseTensor& x, int threads = 2) const {
+    return run(b, x, threads, DType::kI8);
+  }
+};
+VOXSHIFT_FOR_EACH_DEVICE(QuantizedNetworkTest);
+
+// Rows of f32 as loops hold them, and what whole numbers of a value stand for.
+struct Rows {
+  oracle::Coords coords;
+  std::size_t channels;
+  std::vector<float> values;
+
+  float at(std::size_t row, std::size_t c) const { return values[row * channels + c]; }
+};
+
+float rounded(float x, float scale) {
+  const float inverse = 1.0f / scale, product = x * inverse;
+  return std::min(127.0f, std::max(-127.0f, std::nearbyint(product)));
+}
+
+// A value of i8: whole numbers, and the scale of each channel.
+struct Wholes {
+  Rows rows;
+  std::vector<float> scale;
+
+  float real(std::size_t row, std::size_t c) const { return rows.at(row, c) * scale[c]; }
+};
+
+std::vector<float> numbers(const NetworkWriter& b, const std::string& tensor) {
+  return host<float>(b.parameters.at(tensor));
+}
+
+std::vector<float> scale_of(const NetworkWriter& b, const std::string& value, std::size_t channels) {
+  std::vector<float> scale = numbers(b, b.graph.scales.at(value));
+  if (scale.size() == 1) scale.assign(channels, scale[0]);
+  return scale;
+}
+
+Wholes whole(const NetworkWriter& b, const std::string& value, const Rows& x) {
+  Wholes result{x, scale_of(b, value, x.channels)};
+  for (std::size_t i = 0; i < x.values.size(); ++i)
+    result.rows.values[i] = rounded(x.values[i], result.scale[i % x.channels]);
+  return result;
+}
+
+// float(q) * m + b + residual, then relu where it is wanted.
+Rows product(const NetworkWriter& b, const std::string& node, const Wholes& x, const oracle::Coords& coords,
+             const Window& window, bool transposed, const Wholes* residual, bool relu) {
+  const Array& weight = b.parameters.at(node + ".weight");
+  const auto* w = weight.data<std::int8_t>();
+  const bool is_linear = weight.rank() == 2;
+  const std::size_t in = x.rows.channels, out = static_cast<std::size_t>(is_linear ? weight.dim(0) : weight.dim(2));
+  std::vector<std::int64_t> sums(coords.size() * out);
+  const oracle::Window seen = oracle_window(window);
+  const auto list = transposed ? oracle::swapped(oracle::pairs(coords, x.rows.coords, seen))
+                               : oracle::pairs(x.rows.coords, coords, seen);
+  for (const auto& pair : list)
+    for (std::size_t i = 0; i < in; ++i)
+      for (std::size_t o = 0; o < out; ++o) {
+        const int n = is_linear ? w[o * in + i] : w[(pair.k * in + i) * out + o];
+        sums[pair.out * out + o] += n * static_cast<int>(x.rows.at(pair.in, i));
+      }
+  const std::vector<float> multiplier = numbers(b, node + ".weight_scale");
+  const bool has_bias = b.parameters.contains(node + ".bias");
+  const std::vector<float> bias = has_bias ? numbers(b, node + ".bias") : std::vector<float>(out, 0.0f);
+  Rows result{coords, out, std::vector<float>(sums.size())};
+  for (std::size_t e = 0; e < sums.size(); ++e) {
+    const float scaled = static_cast<float>(sums[e]) * multiplier[e % out];
+    float y = scaled + bias[e % out];
+    if (residual != nullptr) y = y + residual->real(e / out, e % out);
+    result.values[e] = relu ? std::max(y, 0.0f) : y;
+  }
+  return result;
+}
+
+// A small U-net: the first convolution reads f32, the rest is i8; one residual, one concatenation whose parts have
+// other scales.
+TEST_P(QuantizedNetworkTest, EqualsPlainLoopsToTheBit) {
+  NetworkWriter b(4);
+  const Window same = cube(3, 3), half = cube(3, 2, 2);
+  const std::string stem = b.relu(b.conv(kGraphInput, 9, same)), down = b.conv(stem, 18, half, true),
+                    low = b.relu(down), inner = b.conv(low, 18, same, true), sum = b.relu(b.add(inner, low)),
+                    up = b.conv_transpose(sum, 7, half), both = b.cat({up, stem}), out = b.conv(both, 33, same, true),
+                    wide = b.relu(out), last = b.linear(wide, 5);
+  b.graph.outputs = {last};
+  set_scale(b, stem, {0.7f});
+  set_scale(b, low, {0.031f});
+  set_scale(b, sum, {0.045f});
+  set_scale(b, up, {0.05f});
+  std::vector<float> parts(7, 0.05f);
+  parts.resize(16, 0.7f);
+  set_scale(b, both, parts);
+  set_scale(b, wide, {0.11f});
+  unsigned seed = 0;
+  for (const std::string& node : {down, inner, up, out, last}) make_i8(b, node, ++seed);
+
+  const SparseTensor x = whole_tensor(3, rows(), 4, 5, true);
+  const PlainTensor in = voxels_of(x);
+  const PlainTensor first = convolved(in, in.coords, same, false, full_weight(b, "conv0"));
+  Rows stem_rows{in.coords, 9, {}};
+  for (const double y : first.features.values) stem_rows.values.push_back(std::max(static_cast<float>(y), 0.0f));
+  const Wholes stem_wholes = whole(b, stem, stem_rows);
+  const oracle::Coords halves = oracle::floor_outputs(in.coords, oracle_window(half));
+  const Wholes low_wholes = whole(b, low, product(b, down, stem_wholes, halves, half, false, nullptr, true));
+  const Wholes sums = whole(b, sum, product(b, inner, low_wholes, halves, same, false, &low_wholes, true));
+  const Wholes up_wholes = whole(b, up, product(b, up, sums, in.coords, half, true, nullptr, false));
+  Wholes joined{{in.coords, 16, {}}, parts};
+  for (std::size_t i = 0; i < in.coords.size(); ++i) {
+    for (std::size_t c = 0; c < 7; ++c) joined.rows.values.push_back(up_wholes.rows.at(i, c));
+    for (std::size_t c = 0; c < 9; ++c) joined.rows.values.push_back(stem_wholes.rows.at(i, c));
+  }
+  const Wholes wide_wholes = whole(b, wide, product(b, out, joined, in.coords, same, false, nullptr, true));
+  const Rows expected = product(b, last, wide_wholes, in.coords, cube(3, 1), false, nullptr, false);
+
+  for (const int threads : thread_counts()) {
+    SCOPED_TRACE(threads);
+    const Outputs found = run_i8(b, x, threads);
+    EXPECT_EQ(coords_of(found.at(last).coords), in.coords);
+    EXPECT_EQ(host<float>(found.at(last).features), expected.values);
+  }
+  // Enough of the range is used to be a test.
+  EXPECT_GT(std::count(wide_wholes.rows.values.begin(), wide_wholes.rows.values.end(), 127.0f), 0);
+  EXPECT_GT(std::count_if(wide_wholes.rows.values.begin(), wide_wholes.rows.values.end(),
+                          [](float n) { return n > 0 && n < 127; }),
+            static_cast<std::ptrdiff_t>(rows()));
+}
+
+// The same network in f32 is near, and narrow floats are near it.
+TEST_P(QuantizedNetworkTest, OtherDtypesAreNear) {
+  NetworkWriter b(4);
+  const std::string stem = b.relu(b.conv(kGraphInput, 8)), low = b.relu(b.conv(stem, 16, 2, 2)),
+                    up = b.conv_transpose(low, 8), last = b.linear(b.cat({up, stem}), 5);
+  b.graph.outputs = {last};
+  const SparseTensor x = whole_tensor(3, rows(), 4, 5, true);
+  const std::vector<float> exact = host<float>(run(b, x).at(last).features);
+  float most = 0;
+  for (const float y : exact) most = std::max(most, std::abs(y));
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    if (device().kind == Device::Kind::kCuda && dtype == DType::kBF16) continue;
+    SCOPED_TRACE(name(dtype));
+    const std::vector<float> narrow = host<float>(run(b, x, 2, dtype).at(last).features);
+    const float step = dtype == DType::kF16 ? 0x1p-11f : 0x1p-8f;
+    ASSERT_EQ(narrow.size(), exact.size());
+    for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(narrow[i], exact[i], 4 * step * most);
+    EXPECT_NE(narrow, exact);
+  }
+}
+
+// What knows f32 only stands between values that are narrow.
+TEST_P(QuantizedNetworkTest, ConvertsAroundOpsOfF32) {
+  NetworkWriter b(4);
+  const std::string stem = b.relu(b.conv(kGraphInput, 8)), soft = b.add_node("softmax", {stem}, 8).name,
+                    last = b.linear(b.add(soft, stem), 3);
+  b.graph.outputs = {last, soft};
+  set_scale(b, stem, {0.5f});
+  const SparseTensor x = whole_tensor(3, rows(), 4, 5, true);
+  const Outputs found = run_i8(b, x), plain = run(b, x);
+  const std::vector<float> narrow = host<float>(found.at(last).features), exact = host<float>(plain.at(last).features);
+  EXPECT_NE(narrow, exact);
+  for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(narrow[i], exact[i], 0.25f * 8 * 4 + 1e-3f);
+}
+
+}  // namespace
+}  // namespace voxshift
