@@ -55,7 +55,8 @@ void print_thresholds(const VideoNetwork& network, const SkipThresholds& thresho
 DType stored_as(const std::filesystem::path& path) {
   const auto tensors = read_safetensors(path).tensors;
   for (const DType dtype : {DType::kF16, DType::kBF16})
-    if (std::ranges::all_of(tensors, [dtype](const auto& entry) { return entry.second.dtype() == dtype; })) return dtype;
+    if (std::ranges::all_of(tensors, [dtype](const auto& entry) { return entry.second.dtype() == dtype; }))
+      return dtype;
   return DType::kF32;
 }
 

@@ -247,7 +247,8 @@ void add_run(CLI::App& app, RunOptions& options) {
   command.add_option("--out", options.out, "Folder; gets NAME.npy and, where it has any, NAME.coords.npy per output")
       ->capture_default_str();
   command.add_option("--stats", options.stats, "Write rows, MACs and times of every layer as JSON")->type_name("FILE");
-  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+  command.add_flag("--layers", options.layers,
+                   "Print shape, pairs, MACs, time and fraction of the f32 peak of every layer");
 }
 
 int run(int argc, char** argv) {

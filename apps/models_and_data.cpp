@@ -28,12 +28,12 @@ namespace fs = std::filesystem;
 void print_parameters(const Model& model) {
   int width = 34;
   for (const auto& [tensor, array] : model.parameters()) width = std::max(width, static_cast<int>(tensor.size()));
-  std::printf("%-*s %-15s %-18s %12s\n", width, "tensor", "op", "shape", "parameters");
+  std::printf("%-*s %-15s %-5s %-18s %12s\n", width, "tensor", "op", "dtype", "shape", "parameters");
   for (const Node& node : model.graph().nodes)
     for (const auto& [role, tensor] : node.parameters) {
       const Array& array = model.parameters().at(tensor);
-      std::printf("%-*s %-15s %-18s %12lld\n", width, tensor.c_str(), node.op.c_str(), to_string(array.shape()).c_str(),
-                  static_cast<long long>(array.count()));
+      std::printf("%-*s %-15s %-5s %-18s %12lld\n", width, tensor.c_str(), node.op.c_str(), name(array.dtype()),
+                  to_string(array.shape()).c_str(), static_cast<long long>(array.count()));
     }
 }
 
@@ -100,15 +100,16 @@ int video_info(const InfoOptions& options, const Model& model, const FrameProfil
               model.skip_thresholds() ? "calibrated for --skip auto" : "not calibrated for --skip auto");
   print_parameters(model);
   const FrameNetwork network = about(options.model, [&] { return FrameNetwork(model.network(), frames); });
-  std::printf("\n%-28s %-26s %9s %5s %5s %10s %6s\n", "layer", "op", "out", "in", "out", "MMAC", "shift");
+  std::printf("\n%-28s %-26s %5s %9s %5s %5s %10s %6s\n", "layer", "op", "dtype", "out", "in", "out", "MMAC", "shift");
   for (const FrameLayer& layer : network.layers()) {
     const std::string out = std::to_string(layer.out.height) + "x" + std::to_string(layer.out.width);
-    std::printf("%-28s %-26s %9s %5lld %5lld %10.2f %6s\n", layer.name.c_str(), layer.kind.c_str(), out.c_str(),
-                static_cast<long long>(layer.in_channels), static_cast<long long>(layer.out_channels),
-                static_cast<double>(layer.macs) / 1e6, layer.shifted ? "yes" : "");
+    std::printf("%-28s %-26s %5s %9s %5lld %5lld %10.2f %6s\n", layer.name.c_str(), layer.kind.c_str(),
+                name(layer.dtype), out.c_str(), static_cast<long long>(layer.in_channels),
+                static_cast<long long>(layer.out_channels), static_cast<double>(layer.macs) / 1e6,
+                layer.shifted ? "yes" : "");
   }
-  std::printf("%-28s %-26s %9s %5s %5s %10.2f\n", "network",
-              network.bidirectional() ? "offline shift: whole clips" : "online shift: streams", "", "", "",
+  std::printf("%-28s %-26s %5s %9s %5s %5s %10.2f\n", "network",
+              network.bidirectional() ? "offline shift: whole clips" : "online shift: streams", "", "", "", "",
               static_cast<double>(network.dense_macs()) / 1e6);
   return 0;
 }

@@ -65,18 +65,19 @@ void print_scan(const ScanStats& stats) {
 void print_layers(const RunReport& report, double peak) {
   int width = 24;
   for (const LayerReport& layer : report.layers) width = std::max(width, static_cast<int>(layer.name.size()));
-  std::printf("  %-*s %-26s %8s %5s %5s %9s %10s %9s %7s\n", width, "layer", "op", "rows", "in", "out", "pairs", "MMAC",
-              "ms", "of peak");
+  std::printf("  %-*s %-26s %5s %8s %5s %5s %9s %10s %9s %11s\n", width, "layer", "op", "dtype", "rows", "in", "out",
+              "pairs", "MMAC", "ms", "of f32 peak");
   for (const LayerReport& layer : report.layers) {
     const double fraction = layer.seconds > 0 ? static_cast<double>(layer.macs) / layer.seconds / peak : 0;
-    std::printf("  %-*s %-26s %8lld %5lld %5lld %9lld %10.1f %9.2f %6.0f%%\n", width, layer.name.c_str(),
-                layer.kind.c_str(), static_cast<long long>(layer.rows), static_cast<long long>(layer.in_channels),
-                static_cast<long long>(layer.out_channels), static_cast<long long>(layer.pairs),
-                static_cast<double>(layer.macs) / 1e6, layer.seconds * kMilli, 100 * fraction);
+    std::printf("  %-*s %-26s %5s %8lld %5lld %5lld %9lld %10.1f %9.2f %10.0f%%\n", width, layer.name.c_str(),
+                layer.kind.c_str(), name(layer.dtype), static_cast<long long>(layer.rows),
+                static_cast<long long>(layer.in_channels), static_cast<long long>(layer.out_channels),
+                static_cast<long long>(layer.pairs), static_cast<double>(layer.macs) / 1e6, layer.seconds * kMilli,
+                100 * fraction);
   }
   const double total = static_cast<double>(report.macs);
-  std::printf("  %-*s %-26s %8s %5s %5s %9s %10.1f %9.2f %6.0f%%\n", width, "network", "", "", "", "", "", total / 1e6,
-              report.network_seconds * kMilli, 100 * total / report.network_seconds / peak);
+  std::printf("  %-*s %-26s %5s %8s %5s %5s %9s %10.1f %9.2f %10.0f%%\n", width, "network", "", "", "", "", "", "",
+              total / 1e6, report.network_seconds * kMilli, 100 * total / report.network_seconds / peak);
 }
 
 void write_stats(const std::filesystem::path& path, const std::vector<ScanStats>& scans, const Segmenter& segmenter) {
@@ -93,6 +94,7 @@ void write_run_stats(const std::filesystem::path& path, const Session& session) 
   for (const LayerReport& layer : run.layers)
     layers.push_back({{"name", layer.name},
                       {"kind", layer.kind},
+                      {"dtype", name(layer.dtype)},
                       {"rows", layer.rows},
                       {"in_channels", layer.in_channels},
                       {"out_channels", layer.out_channels},

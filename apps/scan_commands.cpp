@@ -50,7 +50,8 @@ void add_scan_run(CLI::App& command, ScanRunOptions& options, const std::string&
       ->type_name("LIST");
   command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
   add_scan_options(command, options);
-  command.add_flag("--layers", options.layers, "Print shape, pairs, MACs, time and fraction of peak of every layer");
+  command.add_flag("--layers", options.layers,
+                   "Print shape, pairs, MACs, time and fraction of the f32 peak of every layer");
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ Executor::Executor(std::shared_ptr<const Plan> plan, Device device, const Thread
       external_(plan_->buffers.size()) {
   for (const auto& step : plan_->steps) {
     const PlannedValue &in = plan_->value(step->input), &out = plan_->value(step->output);
-    report_.layers.push_back({step->name, step->kind(), 0, in.channels, out.channels, 0, 0, 0});
+    report_.layers.push_back({step->name, step->kind(), 0, in.channels, out.channels, 0, 0, 0, in.dtype});
   }
 }
 

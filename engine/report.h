@@ -1,6 +1,8 @@
 // Reports of a network's runs: rows, MACs and time of each step.
 #pragma once
 
+#include <voxshift/tensor/dtype.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -15,6 +17,7 @@ struct LayerReport {
   std::int64_t pairs = 0;  ///< of the kernel map; rows for linear
   std::int64_t macs = 0;
   double seconds = 0;
+  DType dtype = DType::kF32;  ///< of what it reads, and of its weights
 };
 
 /// Cost of the last run, or of several, whose rows, MACs and times add up.

@@ -14,8 +14,8 @@ FrameLayer layer_of(const FrameSteps& steps, std::size_t s) {
   const PlannedValue &in = plan.value(step.input), &out = plan.value(step.output);
   // What was pooled over an image is an image of one pixel.
   const Extent2d extent = plan.domains.is_images(out.domain) ? plan.domains[out.domain].extent : Extent2d{1, 1};
-  return {step.name,          step.kind(), extent, in.channels, out.channels, steps.macs(s, steps.all_of(s)),
-          steps.is_shifted(s)};
+  return {step.name,           step.kind(), extent, in.channels, out.channels, steps.macs(s, steps.all_of(s)),
+          steps.is_shifted(s), in.dtype};
 }
 
 }  // namespace

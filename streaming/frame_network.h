@@ -22,8 +22,9 @@ struct FrameLayer {
   std::string kind;  ///< "conv 3x3 / 2", "pointwise", "depthwise 3x3", "expand-depthwise-project", "mean" ..
   Extent2d out;
   std::int64_t in_channels = 0, out_channels = 0;
-  std::int64_t macs = 0;  ///< of a dense frame
-  bool shifted = false;   ///< the temporal shift comes before it
+  std::int64_t macs = 0;      ///< of a dense frame
+  bool shifted = false;       ///< the temporal shift comes before it
+  DType dtype = DType::kF32;  ///< of what it reads, and of its weights
 };
 
 /// Immutable; copies share the plan and the weights. Safe to use from many threads.

@@ -250,7 +250,7 @@ def close(labels, expected):
 def test_layers(model, tmp_path):
     scan = put(tmp_path / "a.bin", cloud(800))
     text = succeeds("segment", scan, "--model", model, "--out", tmp_path, "--write", "label", "--layers")
-    for word in ("stem.0", "up4.1.1.net.3", "classifier.0", "conv 3x3x3", "conv_transpose 2x2x2 / 2", "of peak"):
+    for word in ("stem.0", "up4.1.1.net.3", "classifier.0", "conv 3x3x3", "conv_transpose 2x2x2 / 2", "of f32 peak"):
         assert word in text
 
 

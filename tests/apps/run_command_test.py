@@ -62,7 +62,7 @@ def test_writes_every_output(network):
     stats = json.loads((folder / "stats.json").read_text())
     assert [layer["kind"] for layer in stats["layers"]] == ["conv 2x2x2 / 2", "linear", "l2_normalize"]
     assert stats["rows"] == len(x.coords) and stats["macs"] > 0
-    assert "conv 2x2x2 / 2" in result.stdout and "of peak" in result.stdout
+    assert "conv 2x2x2 / 2" in result.stdout and "of f32 peak" in result.stdout
     about = run("info", folder / "model.safetensors")
     assert about.returncode == 0 and "Outputs: heads/box unit" in about.stdout and "voxshift run" in about.stdout
     labels = run("segment", folder / "features.npy", "--model", folder / "model.safetensors", "--out", folder)
