@@ -13,6 +13,7 @@ from voxshift.torch.compat import compat
 from voxshift.torch import convolutions, elementwise, images, per_cloud, point_sets, selection  # noqa: F401  gradients
 from voxshift.torch.detection import anchor_targets, center_targets, detection_loss
 from voxshift.torch.export import export
+from voxshift.torch.fake_quantization import FakeQuantized, prepare_qat
 from voxshift.torch.functional import batch_norm, conv3d, linear
 from voxshift.torch.modules import BatchNorm, Conv3d, ConvTranspose3d, LeakyReLU, Linear, ReLU, SubMConv3d
 from voxshift.torch.network import SPVCNN, MinkUNet, Network, TSMMobileNetV2, load, save, to_model
@@ -38,6 +39,7 @@ __all__ = [
     "BatchNorm",
     "Conv3d",
     "ConvTranspose3d",
+    "FakeQuantized",
     "GlobalAvgPool",
     "GlobalMaxPool",
     "LeakyReLU",
@@ -69,6 +71,7 @@ __all__ = [
     "linear",
     "load",
     "max_pool",
+    "prepare_qat",
     "save",
     "sum_pool",
     "temporal_shift",

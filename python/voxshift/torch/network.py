@@ -23,7 +23,7 @@ Profile = Union[str, dict, None]
 _KINDS = {"voxels": SparseTensor, "images": Images, "points": Points}
 
 
-class _Step:
+class Step:
     """A node of the graph, and what was fused into it: batch_norm with a sum and an activation."""
 
     def __init__(self, node):
@@ -44,7 +44,7 @@ def _fuse(nodes, outputs):
     for node in nodes:
         if node["name"] in fused:
             continue
-        step = _Step(node)
+        step = Step(node)
         if node["op"] == "batch_norm":
             following = only_user.get(node["name"])
             if following and following["name"] in fused:  # the other term of a sum
@@ -192,9 +192,13 @@ class Network(nn.Module):
         norms = [step for step in self.steps if step.op == "batch_norm" and self.training]
         return {step.node["name"] for step in norms if self.tensor(step.parameters["weight"]).requires_grad}
 
+    def _tensors(self, step):
+        """What the step computes with, by role."""
+        return {role: self.tensor(name) for role, name in step.parameters.items()}
+
     def _run(self, step, inputs, library, given):
         """The value of a step; an input that later steps shall take instead is changed in the list."""
-        tensors = {role: self.tensor(name) for role, name in step.parameters.items()}
+        tensors = self._tensors(step)
         kind = _kind_of(inputs)
         found = gradient_of(step.op, kind)
         if found is None:
