@@ -39,6 +39,16 @@ Its value is known by its name. Attributes stand beside the rest; one that has a
 for all axes. Nodes come in any order. What does not fit, be it an unknown op or attribute, a value out of its limits, a tensor of
 another shape, or values whose rows never meet, is one error that names the node, before anything runs.
 
+A graph of an i8 network has `scales`, too:
+
+```
+"scales": {"conv0.relu": "name of a tensor f32 [1] or [channels]", ..}
+```
+
+A value with a scale is whole numbers n of -127..127 that stand for n times the scale. A product that reads one may have a weight of
+i8, and then names the tensor `weight_scale`, f32 [Cout]: with q the exact sum of whole inputs times whole weights, output o is
+q * weight_scale[o] + bias[o], so that it holds the scale of the input, too. Inputs and outputs of the network have no scale.
+
 ```python
 model = vs.Model.from_graph(graph, {"name of a tensor": weight}, profile=None, classes=0)
 model.save("net.safetensors")                 # `voxshift run net.safetensors --input .. --out ..` runs it, too

@@ -58,6 +58,7 @@ class _GraphOp(TypedDict):
     any_number_of_inputs: bool
     parameters: dict[str, _Parameter]
     attributes: dict[str, _Attribute]
+    narrow: bool
 
 class _Blocks(TypedDict):
     size: float

@@ -23,13 +23,14 @@ def test_the_page_of_ops_is_what_the_library_defines():
 
 def test_ops_say_what_they_take():
     ops = vs.graph_ops()
-    assert set(ops["conv"]["parameters"]) == {"weight", "bias"}
+    assert set(ops["conv"]["parameters"]) == {"weight", "bias", "weight_scale"}
     assert ops["conv"]["parameters"]["bias"] == {"shape": "[Cout]", "required": False}
     assert ops["conv"]["attributes"]["stride"]["default"] == 1
     assert ops["conv"]["attributes"]["semantics"]["default"] == "floor"
     assert "default" not in ops["max_pool2d"]["attributes"]["kernel_size"]
     assert ops["cat"]["any_number_of_inputs"] and not ops["add"]["any_number_of_inputs"]
     assert ops["add"]["inputs"] == ["a", "b"]
+    assert ops["conv"]["narrow"] and ops["temporal_shift"]["narrow"] and not ops["coordinates"]["narrow"]
     for name, op in ops.items():
         assert op["text"].endswith("."), name
 
