@@ -114,7 +114,7 @@ class FakeQuantized(Network):
 
     def __init__(self, network: Union[Network, vs.Model], keep: Sequence[str] = ()):
         super().__init__(network.to_model() if isinstance(network, Network) else network)
-        self._floats = list(self._places)
+        self._floats, self.kept = list(self._places), tuple(keep)
         self.choice = choose(self._graph, {name: tuple(self.tensor(name).shape) for name in self._floats}, keep)
         self.steps = [Step(node) for node in self.choice.nodes]
         self._find_last_uses()

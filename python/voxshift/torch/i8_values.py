@@ -4,14 +4,17 @@ from typing import NamedTuple, Optional, Sequence
 
 import voxshift as vs
 from voxshift.torch.functional import ACTIVATIONS
+from voxshift.torch.gradients import OPS
 
 # Where a product's weight [.., ..] has its output channels; its input channels lie on the other of the two.
 PRODUCTS = {"conv": -1, "conv_transpose": -1, "generative_conv_transpose": -1, "conv2d": 0, "linear": 0}
 FOLDS = {**PRODUCTS, "conv_transpose2d": 1}
 _TIES = ("temporal_shift", "max_pool2d")  # results have the scale of their input
-_GIVES = {*FOLDS, *ACTIVATIONS, *_TIES, "add", "batch_norm", "cat"}
-# Further ops whose result has the channels of their first input.
-_KEEPS = {"avg_pool", "avg_pool2d", "devoxelize", "max_pool", "pad", "pool", "prune", "sum_pool", "upsample", "voxelize"}
+_FEW_ROWS = ("avg_pool", "sum_pool")  # one of each cloud or frame: i8 saves nothing there
+# Ops whose result has the channels of their first input.
+_KEEPS = {*ACTIVATIONS, *_TIES, "add", "avg_pool", "avg_pool2d", "batch_norm", "devoxelize", "elu", "gelu", "hard_sigmoid"}
+_KEEPS |= {"hard_swish", "max_pool", "multiply", "pad", "pool", "prelu", "prune", "scale", "sigmoid", "silu", "subtract"}
+_KEEPS |= {"sum_pool", "tanh", "union_add", "upsample", "voxelize", "voxelize_points"}
 
 
 class Choice(NamedTuple):
@@ -109,7 +112,8 @@ def _wanted(graph, nodes, products, shapes):
         if node["name"] in hosts:  # a residual
             wanted.update(value for value in node["inputs"] if value != hosts[node["name"]])
     wanted -= set(graph["outputs"])
-    return {value for value in wanted if value in given_by and given_by[value]["op"] in _GIVES}
+    given_by = {value: node for value, node in given_by.items() if node["op"] not in _FEW_ROWS}
+    return {value for value in wanted if value in given_by and OPS[given_by[value]["op"]]["narrow"]}
 
 
 def _passed_on(nodes, wanted):
@@ -131,7 +135,11 @@ def _channels(graph, nodes, shapes):
             found[node["name"]] = shapes[node["parameters"]["weight"]][out_axis(node)]
         elif node["op"] == "cat" and None not in of:
             found[node["name"]] = sum(of)
-        elif node["op"] in _GIVES | _KEEPS and node["op"] not in ("cat", "conv_transpose2d") and of[0]:
+        elif node["op"] in FOLDS:
+            found[node["name"]] = shapes[node["parameters"]["weight"]][1] * node["groups"]
+        elif node["op"] == "bird_eye_view" and of[0]:
+            found[node["name"]] = of[0] * node["shape"][node["axis"]]
+        elif node["op"] in _KEEPS and of[0]:
             found[node["name"]] = of[0]
     return found
 
