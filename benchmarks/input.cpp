@@ -3,6 +3,7 @@
 
 #include <benchmark/benchmark.h>
 #include <voxshift/engine/evaluate.h>
+#include <voxshift/engine/network_dtype.h>
 #include <voxshift/sparse_conv/pool.h>
 #include <voxshift/synth/lidar.h>
 #include <voxshift/tensor/runtime.h>
@@ -39,7 +40,15 @@ Array read_points(const fs::path& path) {
   return points;
 }
 
-std::vector<double> doubles(const Array& array) { return {array.data<float>(), array.data<float>() + array.count()}; }
+double correlation_of(std::span<const float> a, std::span<const float> b) {
+  const auto n = static_cast<double>(a.size());
+  double sum_a = 0, sum_b = 0, aa = 0, bb = 0, ab = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double x = a[i], y = b[i];
+    sum_a += x, sum_b += y, aa += x * x, bb += y * y, ab += x * y;
+  }
+  return (n * ab - sum_a * sum_b) / std::sqrt((n * aa - sum_a * sum_a) * (n * bb - sum_b * sum_b));
+}
 
 }  // namespace
 
@@ -98,12 +107,23 @@ void check_close(const std::string& name, const std::vector<double>& found, cons
                tolerance * largest);
 }
 
-void check_logits(const Model& model, const SparseTensor& x, const Array& logits) {
-  check_close("network", doubles(logits), doubles(evaluate(model.graph(), model.parameters(), x)), 1e-4);
+void check_network(const std::string& name, std::span<const float> found, std::span<const float> expected,
+                   DType dtype) {
+  if (dtype == DType::kF32)
+    return check_close(name, {found.begin(), found.end()}, {expected.begin(), expected.end()}, 1e-4);
+  const double least = 0.8, correlation = correlation_of(found, expected);
+  check<Error>(correlation >= least, name, ": in ", voxshift::name(dtype),
+               " the logits correlate with those of f32 by ", correlation, ", expected at least ", least);
+}
+
+void check_logits(const Model& model, const SparseTensor& x, const Array& logits, DType dtype) {
+  const Array expected = evaluate(model.graph(), model.parameters(), x);
+  check_network("network", logits.values<float>(), expected.values<float>(), dtype);
 }
 
 void check_logits(const Model& model, const PointSet& x, const Array& logits) {
-  check_close("network", doubles(logits), doubles(evaluate(model.graph(), model.parameters(), x)), 1e-4);
+  const Array expected = evaluate(model.graph(), model.parameters(), x);
+  check_network("network", logits.values<float>(), expected.values<float>(), DType::kF32);
 }
 
 Options parse_options(int argc, char** argv) {
@@ -115,6 +135,8 @@ Options parse_options(int argc, char** argv) {
     };
     if (const std::string model = value_of("--model="); !model.empty()) {
       options.model = model;
+    } else if (const std::string dtype = value_of("--dtype="); !dtype.empty()) {
+      options.dtype = parse_network_dtype("--dtype", dtype);
     } else if (const std::string repeats = value_of("--repeats="); !repeats.empty()) {
       options.repeats = positive("--repeats", repeats);
     } else if (const std::string threads = value_of("--threads="); !threads.empty()) {
@@ -123,7 +145,7 @@ Options parse_options(int argc, char** argv) {
       for (std::string count; std::getline(list, count, ',');) options.threads.push_back(positive("--threads", count));
     } else {
       check(!argument.starts_with("--") && options.scan.empty(), "unknown argument ", argument,
-            ", expected [SCAN] [--model=FILE] [--repeats=N] [--threads=N,N] [--benchmark_...]");
+            ", expected [SCAN] [--model=FILE] [--dtype=NAME] [--repeats=N] [--threads=N,N] [--benchmark_...]");
       options.scan = argument;
     }
   }

@@ -6,16 +6,19 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
 namespace voxshift::bench {
 
-/// NAME [SCAN] [--model=FILE] [--repeats=N] [--threads=N,N...] [--benchmark_...]
+/// NAME [SCAN] [--model=FILE] [--dtype=f32|f16|bf16|i8] [--repeats=N] [--threads=N,N...] [--benchmark_...]
 struct Options {
-  std::filesystem::path scan;   ///< float32 [N, 4] without a header; see load_scan for what stands in
-  std::filesystem::path model;  ///< .safetensors; empty: MinkUNet 1.0 with random weights
+  std::filesystem::path scan;       ///< float32 [N, 4] without a header; see load_scan for what stands in
+  std::filesystem::path model;      ///< .safetensors; empty: MinkUNet 1.0 with random weights
+  std::optional<DType> dtype = {};  ///< of networks; none: as of the model
   int repeats = 9;
   std::vector<int> threads{1, 2};  ///< each benchmark runs with each of these
 };
@@ -40,9 +43,13 @@ Array random_array(Shape shape, float bound, std::mt19937& random);
 void check_close(const std::string& name, const std::vector<double>& found, const std::vector<double>& expected,
                  double tolerance);
 
-/// check_close for a network's logits against its graph run node by node, nothing folded or fused.
-void check_logits(const Model& model, const SparseTensor& x, const Array& logits);
+/// check_close for a network's logits against its graph run node by node in f32, nothing folded or fused. Of another
+/// dtype, which random weights forgive less than trained ones, their correlation has to be 0.8 at least.
+void check_logits(const Model& model, const SparseTensor& x, const Array& logits, DType dtype = DType::kF32);
 void check_logits(const Model& model, const PointSet& x, const Array& logits);
+
+/// The same for any vectors.
+void check_network(const std::string& name, std::span<const float> found, std::span<const float> expected, DType dtype);
 
 /// main() of a benchmark: reads the command line, lets `add` register, runs and reports. 1 on an error, said in one
 /// line.

@@ -15,12 +15,11 @@ struct Case {
 };
 
 void add_segment(const Options& options, const Case& input, int threads) {
-  add_benchmark("segment/threads:" + std::to_string(threads), [&input, repeats = options.repeats,
-                                                               threads](benchmark::State& state) {
-    Segmenter segmenter(input.model, Device::cpu(), threads);
+  add_benchmark("segment/threads:" + std::to_string(threads), [&input, options, threads](benchmark::State& state) {
+    Segmenter segmenter(input.model, Device::cpu(), threads, options.dtype);
     const SegmentReport& report = segmenter.report();
     const Measurement result = measure(
-        repeats, [&] { return fma_peak(threads); },
+        options.repeats, [&] { return fma_peak(threads); },
         [&] {
           const double total = seconds_of([&] { segmenter.segment(input.points); });
           return std::vector<double>{total, report.voxelize_seconds, report.maps_seconds, report.network_seconds};
@@ -38,18 +37,17 @@ void add_segment(const Options& options, const Case& input, int threads) {
 }
 
 void add_forward(const Options& options, const Case& input, int threads) {
-  add_benchmark("forward/threads:" + std::to_string(threads),
-                [&input, repeats = options.repeats, threads](benchmark::State& state) {
-                  Segmenter segmenter(input.model, Device::cpu(), threads);
-                  check_logits(input.model, input.x, segmenter.session().forward(input.x));
-                  const Measurement result = measure(
-                      repeats, [&] { return fma_peak(threads); },
-                      [&] { return std::vector<double>{seconds_of([&] { segmenter.session().forward(input.x); })}; });
-                  state.counters["on_threads"] = threads;
-                  report_time(state, "forward", result.timings[0]);
-                  report_fraction(state, result, result.timings[0], static_cast<double>(segmenter.report().macs));
-                  return result.timings[0].median;
-                });
+  add_benchmark("forward/threads:" + std::to_string(threads), [&input, options, threads](benchmark::State& state) {
+    Segmenter segmenter(input.model, Device::cpu(), threads, options.dtype);
+    check_logits(input.model, input.x, segmenter.session().forward(input.x), segmenter.session().dtype());
+    const Measurement result = measure(
+        options.repeats, [&] { return fma_peak(threads); },
+        [&] { return std::vector<double>{seconds_of([&] { segmenter.session().forward(input.x); })}; });
+    state.counters["on_threads"] = threads;
+    report_time(state, "forward", result.timings[0]);
+    report_fraction(state, result, result.timings[0], static_cast<double>(segmenter.report().macs));
+    return result.timings[0].median;
+  });
 }
 
 void add(const Options& options) {

@@ -2,6 +2,7 @@
 // turn, masked where a square of the frame changes, and a frame that is skipped whole.
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <sstream>
 #include <utility>
 
@@ -50,20 +51,20 @@ StreamOptions options_of(Skip skip, int threads) {
   return options;
 }
 
-// Dense frames with and without the shift in turn.
-void add_dense(const Options& options, const std::string& arch, double width, int threads) {
-  std::ostringstream name;
-  name << arch << "/width:" << width << threads_name(threads);
-  add_benchmark(name.str(), [arch, width, repeats = options.repeats, threads](benchmark::State& state) {
-    const Model model = video_model(arch, width);
-    const VideoNetwork shifted(model), plain(without_shift(model));
+// Dense frames with and without the shift in turn. `make` gives the model.
+void add_dense(const Options& options, const std::string& name, double width, int threads,
+               const std::function<Model()>& make) {
+  add_benchmark(name + threads_name(threads), [options, width, threads, make](benchmark::State& state) {
+    const Model model = make();
+    const VideoNetwork shifted(model, Device::cpu(), options.dtype),
+        plain(without_shift(model), Device::cpu(), options.dtype);
     const std::vector<Array> frames = synthetic_frames(model, kSeed, kFrames, true);
     check_first_frame(shifted, frames[0]);
     check_first_frame(plain, frames[0]);
     Loop with(shifted, options_of(Skip::kOff, threads), frames),
         without(plain, options_of(Skip::kOff, threads), frames);
     const Measurement result = measure(
-        repeats, [&] { return fma_peak(threads); },
+        options.repeats, [&] { return fma_peak(threads); },
         [&] {
           return std::vector<double>{with.run(), without.run()};
         });
@@ -140,9 +141,19 @@ void add_skipped(const Options& options, const Model& model, int threads) {
                 });
 }
 
+void add_dense(const Options& options, const std::string& arch, double width, int threads) {
+  std::ostringstream name;
+  name << arch << "/width:" << width;
+  add_dense(options, name.str(), width, threads, [arch, width] { return video_model(arch, width); });
+}
+
 void add(const Options& options) {
   static const Model model = video_model("tsm-mobilenetv2", 1);
   for (const int threads : options.threads) {
+    if (!options.model.empty()) {  // nothing but dense frames of that model
+      add_dense(options, "model", 0, threads, [path = options.model] { return Model::load(path); });
+      continue;
+    }
     for (const double width : {0.5, 1.0, 1.4}) add_dense(options, "tsm-mobilenetv2", width, threads);
     add_dense(options, "tsm-resnet50", 1, threads);
     for (const float threshold : {0.0f, 1.0f, 2.0f, 3.0f, 4.0f})

@@ -21,7 +21,7 @@ std::vector<Array> synthetic_frames(const Model& model, std::uint64_t seed, std:
 /// The frames of a clip [T, H, W, 3], on its memory.
 std::vector<Array> frames_of(const Array& clip);
 
-/// Throws Error where the first frame's logits of a new stream are not those of the graph run node by node.
+/// check_network for the first frame's logits of a new stream.
 void check_first_frame(const VideoNetwork& network, const Array& frame);
 
 }  // namespace voxshift::bench
