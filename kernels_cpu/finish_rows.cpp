@@ -1,6 +1,9 @@
 #include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/finish_rows.h>
 
+#include <algorithm>
+#include <type_traits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/finish_rows.cpp"
 #include <hwy/foreach_target.h>
@@ -11,55 +14,77 @@
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-/// One row of sums, as f32 with the bias.
+/// Sums as f32 with the bias, of channels [c, c + kLanes).
 struct F32Sums {
-  F32Sums(const FinishedRows& job, std::int64_t r) : row(static_cast<const float*>(job.sums) + r * job.sums_stride) {}
-  HWY_INLINE FloatVector operator()(std::int64_t c, std::int64_t) const { return hn::Load(Floats(), row + c); }
-
-  const float* row;
+  F32Sums(const FinishedRows&, std::int64_t, std::int64_t) {}
+  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::Load(Floats(), sums); }
 };
 
 struct I8Sums {
-  I8Sums(const FinishedRows& job, std::int64_t r)
-      : row(static_cast<const std::int32_t*>(job.sums) + r * job.sums_stride),
-        multiplier(job.multiplier),
-        bias(job.epilogue.bias) {}
-  HWY_INLINE FloatVector operator()(std::int64_t c, std::int64_t count) const {
-    const FloatVector q = hn::ConvertTo(Floats(), hn::Load(Ints(), row + c));
-    const FloatVector x = hn::Mul(q, hn::LoadU(Floats(), multiplier + c));
-    return bias != nullptr ? hn::Add(x, load_lanes(bias + c, count)) : x;
+  I8Sums(const FinishedRows& job, std::int64_t c, std::int64_t count)
+      : multiplier(hn::LoadU(Floats(), job.multiplier + c)),
+        bias(job.epilogue.bias != nullptr ? load_lanes(job.epilogue.bias + c, count) : hn::Zero(Floats())),
+        has_bias(job.epilogue.bias != nullptr) {}
+  HWY_INLINE FloatVector operator()(const float* sums) const {
+    const FloatVector q = hn::ConvertTo(Floats(), hn::Load(Ints(), reinterpret_cast<const std::int32_t*>(sums)));
+    const FloatVector x = hn::Mul(q, multiplier);
+    return has_bias ? hn::Add(x, bias) : x;
   }
 
-  const std::int32_t* row;
-  const float *multiplier, *bias;
+  FloatVector multiplier, bias;
+  bool has_bias;  // -0 + 0 is another number
 };
 
+/// A few rows at a time, which stay in L1, and of them a vector of channels at a time, whose scales stay in registers.
 template <class Sums, DType kOut>
 struct FinishAs {
+  static constexpr std::int64_t kRows = 16;
+  static constexpr std::int64_t kSize = kOut == DType::kI8 ? 1 : kOut == DType::kF32 ? 4 : 2;
+
   const FinishedRows& job;
 
   template <Activation::Kind kKind>
   HWY_INLINE void run() const {
+    for (std::int64_t r = 0; r < job.rows; r += kRows)
+      for (std::int64_t c = 0; c < job.out.channels; c += kLanes)
+        columns<kKind>(r, std::min(job.rows, r + kRows), c, std::min<std::int64_t>(kLanes, job.out.channels - c));
+  }
+
+  template <Activation::Kind kKind>
+  HWY_INLINE void columns(std::int64_t r, std::int64_t last, std::int64_t c, std::int64_t count) const {
+    const Sums sum(job, c, count);
     const FloatVector slope = hn::Set(Floats(), job.epilogue.activation.slope);
+    const Scales& scales = job.out.scales;
+    const FloatVector inverse = kOut == DType::kI8 ? load_lanes(scales.inverse + c, count) : hn::Zero(Floats());
+    const float* sums = static_cast<const float*>(job.sums) + r * job.sums_stride + c;
+    std::byte* to = static_cast<std::byte*>(job.out.base) + ((job.first + r) * job.out.row_stride + c) * kSize;
+    const std::int64_t step = job.out.row_stride * kSize;
     const ConstRowView& residual = job.epilogue.residual;
-    const bool add_first = residual.base != nullptr && !job.epilogue.residual_last;
-    const bool add_last = residual.base != nullptr && job.epilogue.residual_last;
-    RowView out = job.out;
-    out.dtype = kOut;  // known where this is compiled
-    for (std::int64_t r = 0; r < job.rows; ++r) {
-      const Sums sums(job, r);
-      const RowReader other(residual, job.first + r);
-      const NumberWriter write(out, job.first + r);
-      const auto finish = [&](std::int64_t c, std::int64_t count) HWY_ATTR {
-        FloatVector x = sums(c, count);
-        if (add_first) x = hn::Add(x, other(c, count));
-        x = activate<kKind>(x, slope);
-        if (add_last) x = hn::Add(x, other(c, count));
-        write(x, c, count);
-      };
-      std::int64_t c = 0;
-      for (; c + kLanes <= out.channels; c += kLanes) finish(c, kLanes);
-      if (c < out.channels) finish(c, out.channels - c);
+    if (residual.base == nullptr) {
+      for (; r < last; ++r, sums += job.sums_stride, to += step)
+        store(activate<kKind>(sum(sums), slope), to, inverse, count);
+      return;
+    }
+    for (; r < last; ++r, sums += job.sums_stride, to += step) {
+      const FloatVector other = RowReader(residual, job.first + r)(c, count);
+      const FloatVector x = sum(sums);
+      const FloatVector y = job.epilogue.residual_last ? hn::Add(activate<kKind>(x, slope), other)
+                                                       : activate<kKind>(hn::Add(x, other), slope);
+      store(y, to, inverse, count);
+    }
+  }
+
+  static HWY_INLINE void store(FloatVector x, std::byte* to, FloatVector inverse, std::int64_t count) {
+    if constexpr (kOut == DType::kF32) {
+      store_lanes(x, reinterpret_cast<float*>(to), count);
+    } else {
+      using Number = std::conditional_t<kOut == DType::kI8, std::int8_t, std::uint16_t>;
+      Number some[kLanes];
+      Number* const p = count == kLanes ? reinterpret_cast<Number*>(to) : some;
+      if constexpr (kOut == DType::kI8) store_bytes(to_range(x, inverse), p);
+      if constexpr (kOut == DType::kF16) to_halves(x, p);
+      if constexpr (kOut == DType::kBF16) to_bfloats(x, p);
+      if (count < kLanes) std::copy_n(some, count, reinterpret_cast<Number*>(to));
     }
   }
 };

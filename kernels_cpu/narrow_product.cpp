@@ -32,6 +32,8 @@ std::vector<Candidate> candidates() {
   all.push_back({&kAvx512Bf16, avx512 && __builtin_cpu_supports("avx512bf16"), "avx512"});
 #endif
   all.push_back({&kPortableI8, true, ""});
+  all.push_back({&bf16_in_f32(), true, ""});
+  all.push_back({&f16_in_f32(), true, ""});
   return all;
 }
 
@@ -43,25 +45,23 @@ bool allowed(const std::string& target, const std::string& chosen) {
   return target.empty() || target == chosen || (rank(target) > 0 && rank(target) <= rank(chosen));
 }
 
-const NarrowProduct* pick_product(DType dtype) {
+const NarrowProduct& pick_product(DType dtype) {
   const char* const wanted = std::getenv("VOXSHIFT_CPU");
   const bool forced = wanted != nullptr && *wanted != '\0';
   for (const Candidate& candidate : candidates())
     if (candidate.has && candidate.product->dtype == dtype && allowed(candidate.target, target_name()) &&
         (candidate.plain || !forced))
-      return candidate.product;
-  return nullptr;
+      return *candidate.product;
+  throw InvalidArgument(std::string("[cpu] products of narrow numbers expect i8, bf16 or f16, found ") + name(dtype));
 }
 
 }  // namespace
 
 const NarrowProduct& narrow_product(DType dtype) {
-  static const NarrowProduct* const i8 = pick_product(DType::kI8);
-  static const NarrowProduct* const bf16 = pick_product(DType::kBF16);
-  static const NarrowProduct* const f16 = pick_product(DType::kF16);
-  const NarrowProduct* const picked = dtype == DType::kI8 ? i8 : dtype == DType::kBF16 ? bf16 : f16;
-  if (picked == nullptr) throw BackendUnavailable(std::string("[cpu] there is no product of ") + name(dtype) + " yet");
-  return *picked;
+  static const NarrowProduct &i8 = pick_product(DType::kI8), &bf16 = pick_product(DType::kBF16),
+                             &f16 = pick_product(DType::kF16);
+  if (dtype == DType::kI8) return i8;
+  return dtype == DType::kBF16 ? bf16 : dtype == DType::kF16 ? f16 : pick_product(dtype);
 }
 
 std::span<const NarrowProduct* const> narrow_products() {

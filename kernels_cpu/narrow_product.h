@@ -43,6 +43,9 @@ struct NarrowTile {
   const std::int32_t* sum_rows = nullptr;
   std::int64_t first_sum_row = 0;
   void* scratch = nullptr;  ///< 64-byte aligned, scratch_bytes(channels)
+  /// Rows that are likely to be staged next, or null. Picked by index they are no pattern that hardware foresees, so
+  /// that they are asked for, a few with every tile.
+  const NarrowRows* next = nullptr;
 };
 
 /// How one instruction set multiplies numbers of one dtype.
@@ -66,6 +69,11 @@ struct NarrowProduct {
 
   std::int64_t scratch_channel_bytes = 0;  ///< of NarrowTile::scratch, for each channel
 
+  /// Where weights are widened before they are multiplied: how that is done in advance, for rows enough. A panel of
+  /// `channels` at `from` becomes one of widened->panel_bytes(channels) at `to`, which `widened` multiplies by.
+  const NarrowProduct* widened = nullptr;
+  void (*widen)(const std::byte* from, std::int64_t channels, std::byte* to) = nullptr;
+
   constexpr std::int64_t groups(std::int64_t channels) const { return (channels + group - 1) / group; }
   /// A multiple of 64.
   constexpr std::int64_t row_bytes(std::int64_t channels) const {
@@ -81,7 +89,7 @@ struct NarrowProduct {
 /// The fastest that this CPU has for the dtype (i8, bf16 or f16), or what VOXSHIFT_CPU allows of it; picked once.
 const NarrowProduct& narrow_product(DType dtype);
 
-/// All that this CPU has, the fastest of a dtype first, whatever VOXSHIFT_CPU says.
+/// All that this CPU has, the fastest of a dtype first, whatever VOXSHIFT_CPU says; but for those that compute in f32.
 std::span<const NarrowProduct* const> narrow_products();
 
 }  // namespace voxshift::cpu

@@ -17,8 +17,8 @@ std::int64_t NarrowScratch::bytes(const PackedNarrow& weights) {
 }
 
 void NarrowScratch::multiply(const ConstRowView& in, std::int64_t k, const std::int32_t* in_rows,
-                             const std::int32_t* out_rows, std::int64_t count, std::int64_t first_out,
-                             void* sums) const {
+                             const std::int32_t* out_rows, std::int64_t count, std::int64_t first_out, void* sums,
+                             const std::int32_t* next, std::int64_t next_count) const {
   const NarrowProduct& product = weights_.product;
   const auto size = static_cast<std::int64_t>(size_of(in.dtype));
   const std::int64_t row_bytes = product.row_bytes(in.channels), sums_stride = weights_.panels() * kPanel;
@@ -26,15 +26,26 @@ void NarrowScratch::multiply(const ConstRowView& in, std::int64_t k, const std::
       memory_,           row_bytes, 0,          product.groups(in.channels), weights_.offset(k), weights_.panel_bytes(),
       weights_.panels(), sums,      sums_stride};
   tile.scratch = memory_ + product.staged_rows * row_bytes;
-  const auto* const base = static_cast<const std::byte*>(in.base);
+  NarrowRows rows{
+      static_cast<const std::byte*>(in.base), in.row_stride * size, in_rows, 0, in.channels, memory_, row_bytes};
+  NarrowRows ahead = rows;
+  if (in_rows != nullptr) tile.next = &ahead;
   for (std::int64_t p = 0; p < count; p += tile.rows) {
-    tile.rows = std::min<std::int64_t>(product.staged_rows, count - p);
-    const std::byte* const from = in_rows != nullptr ? base : base + p * in.row_stride * size;
-    product.stage({from, in.row_stride * size, in_rows != nullptr ? in_rows + p : nullptr, tile.rows, in.channels,
-                   memory_, row_bytes});
-    tile.sum_rows = out_rows != nullptr ? out_rows + p : nullptr;
-    tile.first_sum_row = out_rows != nullptr ? first_out : 0;
-    if (out_rows == nullptr) tile.sums = static_cast<std::int32_t*>(sums) + p * sums_stride;
+    tile.rows = rows.count = std::min<std::int64_t>(product.staged_rows, count - p);
+    const std::int64_t left = count - p - rows.count;
+    if (in_rows != nullptr) {
+      rows.rows = in_rows + p;
+      ahead.rows = left > 0 ? in_rows + p + rows.count : next;
+      ahead.count = std::min<std::int64_t>(product.staged_rows, left > 0 ? left : next_count);
+    }
+    product.stage(rows);
+    if (in_rows == nullptr) rows.from += rows.count * rows.stride;
+    if (out_rows != nullptr) {
+      tile.sum_rows = out_rows + p;
+      tile.first_sum_row = first_out;
+    } else {
+      tile.sums = static_cast<std::int32_t*>(sums) + p * sums_stride;
+    }
     product.multiply(tile);
   }
 }

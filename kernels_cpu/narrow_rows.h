@@ -18,9 +18,11 @@ class NarrowScratch {
   NarrowScratch(const PackedNarrow& weights, std::byte* memory) : weights_(weights), memory_(memory) {}
 
   /// sums[out_rows[p] - first_out] += in[in_rows[p]] times the weights of offset k, for all p of [0, count); null lists
-  /// are 0, 1, ... Sums are int32 where features are i8, else f32; their rows are panels * 16 numbers.
+  /// are 0, 1, ... Sums are int32 where features are i8, else f32; their rows are panels * 16 numbers. The next call is
+  /// likely to read the rows next[0 .. next_count).
   void multiply(const ConstRowView& in, std::int64_t k, const std::int32_t* in_rows, const std::int32_t* out_rows,
-                std::int64_t count, std::int64_t first_out, void* sums) const;
+                std::int64_t count, std::int64_t first_out, void* sums, const std::int32_t* next = nullptr,
+                std::int64_t next_count = 0) const;
 
  private:
   const PackedNarrow& weights_;

@@ -10,4 +10,8 @@ extern const NarrowProduct kSse4I8, kAvx2I8, kAvx512I8, kAvxVnniI8, kAvx512VnniI
 #endif
 extern const NarrowProduct kPortableI8;
 
+/// Of the instruction set that kernels were chosen for.
+const NarrowProduct& f16_in_f32();
+const NarrowProduct& bf16_in_f32();
+
 }  // namespace voxshift::cpu

@@ -82,14 +82,27 @@ VOXSHIFT_INLINE void narrow_tail(const NarrowTile& t, std::int64_t panel, std::i
   }
 }
 
+template <class Set>
+VOXSHIFT_INLINE void narrow_prefetch(const NarrowRows& next, std::int64_t first, std::int64_t last) {
+  if (last > next.count) last = next.count;
+  for (std::int64_t i = first; i < last; ++i) {
+    const std::byte* const row = next.from + next.rows[i] * next.stride;
+    for (std::int64_t b = 0; b < next.channels * Set::kNumberBytes; b += 64) __builtin_prefetch(row + b);
+  }
+}
+
 /// All rows; the last ones in two tiles of about the same size rather than in a full and a small one, whose few sums
 /// would wait for each other.
 template <class Set, int kPanels>
 [[gnu::noinline]] void narrow_panels(const NarrowTile& t, std::int64_t panel) {
   constexpr int kRows = Set::rows(kPanels);
+  const NarrowRows* const next = panel == 0 ? t.next : nullptr;
   std::int64_t row = 0;
-  for (; t.rows - row >= 2 * kRows || t.rows - row == kRows; row += kRows)
+  for (; t.rows - row >= 2 * kRows || t.rows - row == kRows; row += kRows) {
+    if (next != nullptr) narrow_prefetch<Set>(*next, row, row + kRows);
     narrow_tile<Set, kRows, kPanels>(t, panel, row);
+  }
+  if (next != nullptr) narrow_prefetch<Set>(*next, row, next->count);
   while (row < t.rows) {
     const std::int64_t left = t.rows - row, now = left > kRows ? (left + 1) / 2 : left;
     narrow_tail<Set, kPanels, kRows>(t, panel, row, now);
@@ -123,18 +136,10 @@ void narrow_multiply(const NarrowTile& t) {
   }
 }
 
-/// Rows picked by index are no pattern that hardware foresees: a few rows ahead are asked for.
 template <class Set>
 void narrow_stage(const NarrowRows& r) {
-  constexpr std::int64_t kAhead = 8;
-  const std::int64_t row_bytes = r.channels * Set::kNumberBytes;
-  for (std::int64_t i = 0; i < r.count; ++i) {
-    if (r.rows != nullptr && i + kAhead < r.count) {
-      const std::byte* const next = r.from + r.rows[i + kAhead] * r.stride;
-      for (std::int64_t b = 0; b < row_bytes; b += 64) __builtin_prefetch(next + b);
-    }
+  for (std::int64_t i = 0; i < r.count; ++i)
     Set::copy(r.from + (r.rows != nullptr ? r.rows[i] : i) * r.stride, r.channels, r.to + i * r.to_stride);
-  }
 }
 
 }  // namespace voxshift::cpu

@@ -14,6 +14,7 @@
 #include <voxshift/tensor/row_view.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -74,18 +75,21 @@ HWY_INLINE FloatVector from_bytes(const std::int8_t* p) {
   return hn::ConvertTo(Floats(), hn::PromoteTo(Ints(), hn::LoadU(Bytes(), p)));
 }
 
-/// to_i8() of x * inverse as whole numbers of f32, lane by lane.
-HWY_INLINE FloatVector to_whole(FloatVector x, FloatVector inverse) {
+/// x * inverse, 0 where it is NaN, not beyond +-127: store_bytes() of it is to_i8(), lane by lane.
+HWY_INLINE FloatVector to_range(FloatVector x, FloatVector inverse) {
   const Floats d;
   FloatVector scaled = hn::Mul(x, inverse);
   scaled = hn::IfThenElseZero(hn::Eq(scaled, scaled), scaled);
-  scaled = at_most(hn::Set(d, kMostI8), at_least(hn::Set(d, -kMostI8), scaled));
-  return hn::Round(scaled);
+  return at_most(hn::Set(d, kMostI8), at_least(hn::Set(d, -kMostI8), scaled));
 }
 
-/// Whole numbers of -127..127 as i8.
-HWY_INLINE void store_bytes(FloatVector whole, std::int8_t* p) {
-  hn::StoreU(hn::DemoteTo(Bytes(), hn::ConvertTo(Ints(), whole)), Bytes(), p);
+/// Numbers of -127..127 as i8, to the nearest whole number, ties to even: 1.5 * 2^23 has an ulp of 1, so that the
+/// addition rounds.
+HWY_INLINE void store_bytes(FloatVector x, std::int8_t* p) {
+  constexpr float kOnes = 0x1.8p23f;
+  const auto bits = hn::BitCast(Ints(), hn::Add(x, hn::Set(Floats(), kOnes)));
+  const auto whole = hn::Sub(bits, hn::Set(Ints(), std::bit_cast<std::int32_t>(kOnes)));
+  hn::StoreU(hn::DemoteTo(Bytes(), whole), Bytes(), p);
 }
 
 /// One row that is read as f32.
@@ -133,10 +137,10 @@ class NumberWriter {
     if (dtype_ == DType::kF32) return store_lanes(x, reinterpret_cast<float*>(base_) + c, count);
     if (dtype_ == DType::kI8) {
       auto* p = reinterpret_cast<std::int8_t*>(base_) + c;
-      const FloatVector whole = to_whole(x, load_lanes(inverse_ + c, count));
-      if (count == kLanes) return store_bytes(whole, p);
+      const FloatVector scaled = to_range(x, load_lanes(inverse_ + c, count));
+      if (count == kLanes) return store_bytes(scaled, p);
       std::int8_t some[kLanes];
-      store_bytes(whole, some);
+      store_bytes(scaled, some);
       std::copy_n(some, count, p);
       return;
     }

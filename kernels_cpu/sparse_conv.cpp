@@ -72,22 +72,24 @@ namespace voxshift::cpu {
 HWY_EXPORT(sum_block);
 namespace {
 
-constexpr std::int64_t kBlockBytes = 512 * 1024;  // of accumulators: half of a desktop core's L2 cache
+// Of accumulators: half of a desktop core's L2 cache, or a quarter, beside rows and weights that are met the sooner
+// again.
+constexpr std::int64_t kBlockBytes = 512 * 1024, kNarrowBlockBytes = 256 * 1024;
 constexpr std::int64_t kMostBlockRows = 2048;
 constexpr std::int64_t kCellGrain = 4096;  // cells of a dense array in one task
 
-std::int64_t block_rows(std::int64_t acc_stride) {
+std::int64_t block_rows(std::int64_t block_bytes, std::int64_t acc_stride) {
   const std::int64_t row_bytes = acc_stride * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t rows = kBlockBytes / std::max<std::int64_t>(row_bytes, 1);  // weights may have no output channels
+  const std::int64_t rows = block_bytes / std::max<std::int64_t>(row_bytes, 1);  // weights may have no output channels
   return std::clamp(rows / kSplitRows * kSplitRows, kSplitRows, kMostBlockRows);
 }
 
 /// body(first, last, sums, scratch) for blocks of rows that cover [0, rows), with memory of the thread's own: sums of
-/// `stride` numbers a row, and as many bytes as asked for.
+/// `stride` numbers a row, and as many bytes as narrow products ask for.
 template <class Body>
 void for_blocks(const Context& context, std::int64_t count, std::int64_t stride, std::int64_t scratch_bytes,
                 const Body& body) {
-  const std::int64_t rows = block_rows(stride);
+  const std::int64_t rows = block_rows(scratch_bytes > 0 ? kNarrowBlockBytes : kBlockBytes, stride);
   const Arena::Mark mark = context.arena->mark();
   auto* const sums = context.arena->allocate<float>(rows * stride * context.threads);
   auto* const scratch = context.arena->allocate<std::byte>(scratch_bytes * context.threads);
@@ -108,7 +110,9 @@ void sum_narrow_block(const ConvBlock& conv, const PackedNarrow& weights, std::i
   const std::int32_t* end = lists.splits + (last + kSplitRows - 1) / kSplitRows * conv.map.volume;
   for (int k = 0; k < conv.map.volume; ++k) {
     const PairList& list = lists.pairs[k];
-    product.multiply(conv.in, k, list.in + begin[k], list.out + begin[k], end[k] - begin[k], first, sums);
+    const bool more = k + 1 < conv.map.volume;
+    product.multiply(conv.in, k, list.in + begin[k], list.out + begin[k], end[k] - begin[k], first, sums,
+                     more ? lists.pairs[k + 1].in + begin[k + 1] : nullptr, more ? end[k + 1] - begin[k + 1] : 0);
   }
 }
 

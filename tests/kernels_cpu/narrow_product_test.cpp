@@ -213,12 +213,12 @@ TEST(NarrowProduct, WeightsOfMoreProductsThanInt32SumsAreRefused) {
 TEST(NarrowProduct, PicksTheFirstThatIsAllowed) {
   const std::string wanted = wanted_cpu_target();
   if (!wanted.empty() && !cpu_has(wanted)) GTEST_SKIP() << "this CPU has no " << wanted;
-  for (const DType dtype : {DType::kI8}) {
+  for (const DType dtype : {DType::kI8, DType::kBF16, DType::kF16}) {
     const NarrowProduct& picked = narrow_product(dtype);
     EXPECT_EQ(picked.dtype, dtype);
     const std::string name = picked.name;
     if (wanted == "sse4" || wanted == "avx2") {
-      EXPECT_EQ(name, wanted == "sse4" ? "SSE4" : "AVX2");
+      EXPECT_EQ(name, dtype != DType::kI8 ? "f32" : wanted == "sse4" ? "SSE4" : "AVX2");
     }
     if (wanted.empty())
       for (const NarrowProduct* table : narrow_products())
