@@ -1,5 +1,6 @@
 // Dense 2-D convolution: the product of every output pixel's window, gathered by pointers, with the packed weights.
 #include <voxshift/kernels_cpu/elementwise.h>
+#include <voxshift/kernels_cpu/finish_sums.h>
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -24,11 +25,11 @@ struct Conv2dJob {
   const Conv2dLayer& layer;
   Extent2d in_extent, out_extent;
   const ImageView& in;
-  const ConstRowView& residual;
+  ConstRowView residual;
   Pixels pixels;
-  const RowView& out;
   const float* zeros;  ///< [in channels]: what lies outside the image
   int pieces;          ///< of the sum of one output
+  Activation activation;
   const PackedConv2d& weights = conv2d_weights("conv2d", layer);
 };
 
@@ -59,11 +60,12 @@ void pick_window(const Conv2dJob& job, std::int64_t pixel, const float** pointer
     }
 }
 
-/// Outputs [first, first + count) of the list for panels [panel, panel_last).
-void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, std::int64_t panel,
+/// Outputs of the list from entry `first` on, which are the rows of `rows_out`, for panels [panel, panel_last).
+void conv2d_block(const Conv2dJob& job, std::int64_t first, const RowView& rows_out, std::int64_t panel,
                   std::int64_t panel_last) {
   const PackedConv2d& weights = job.weights;
-  const Clamp clamp(job.layer.activation);
+  const std::int64_t count = rows_out.count;
+  const Clamp clamp(job.activation);
   const std::int32_t* const list = job.pixels.rows;
   const bool strided = list == nullptr && job.layer.window.pointwise();
   const ChannelRuns& runs = job.in.rows;
@@ -80,7 +82,7 @@ void conv2d_block(const Conv2dJob& job, std::int64_t first, std::int64_t count, 
       whole[r] = {run.row<float>(first), run.row_stride, run.channels};
     }
   for (; panel < panel_last; panel += kPixelPanels) {
-    TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
+    TileOut out = tile_out(rows_out, job.residual, job.pixels, first, panel);
     const Panels panels(weights, panel, panel_last);
     if (strided) {
       strided_tiles(count, whole, runs.count, panels, clamp, out);
@@ -116,20 +118,48 @@ void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent
   std::fill_n(zeros, layer.in_channels, 0.0f);
   const std::int64_t kernel = layer.window.kernel;
   const auto pieces = static_cast<int>(in.border > 0 ? kernel : kernel * kernel * in.rows.count);
-  const Conv2dJob job{layer, in_extent, layer.window.out(in_extent), in, residual, pixels, out, zeros, pieces};
+  // Narrow outputs are made of sums that wait in the cache, as is what is added to narrow residuals.
+  const bool narrow = out.dtype != DType::kF32 || (residual.base != nullptr && residual.dtype != DType::kF32);
+  const Conv2dJob job{layer,
+                      in_extent,
+                      layer.window.out(in_extent),
+                      in,
+                      narrow ? ConstRowView{} : residual,
+                      pixels,
+                      zeros,
+                      pieces,
+                      narrow ? Activation{} : layer.activation};
   const std::int64_t blocks = (pixels.count + kBlockPixels - 1) / kBlockPixels, panels = job.weights.panels();
+  const std::int64_t stride = panels * kPanel;
+  auto* const sums = narrow ? context.arena->allocate<float>(context.threads * kBlockPixels * stride) : nullptr;
   // Where there are blocks enough for the threads, a block's inputs are read once for all panels; else the pairs of
   // panels are tasks of their own, and every weight is read by one thread only.
   constexpr std::int64_t kLeastBlocks = 4;
   const std::int64_t width = blocks >= kLeastBlocks * context.threads ? panels : 2;
   const auto conv2d_block = HWY_DYNAMIC_DISPATCH(conv2d_block);
   parallel_for(for_work(context, pixels.count * layer.macs()), blocks * ((panels + width - 1) / width),
-               [&](std::int64_t task, int) {
+               [&](std::int64_t task, int thread) {
                  const std::int64_t first = task % blocks * kBlockPixels, panel = task / blocks * width;
                  const std::int64_t count = std::min(kBlockPixels, pixels.count - first);
                  const std::int64_t panel_last = std::min(panel + width, panels);
-                 conv2d_block(job, first, count, panel, panel_last);
-                 apply_function(layer.activation, panel_columns(out.rows(first, count), panel, panel_last));
+                 const RowView rows = out.rows(first, count);
+                 if (!narrow) {
+                   conv2d_block(job, first, rows, panel, panel_last);
+                   return apply_function(layer.activation, panel_columns(rows, panel, panel_last));
+                 }
+                 const RowView block{sums + thread * kBlockPixels * stride, stride, count, out.channels};
+                 conv2d_block(job, first, block, panel, panel_last);
+                 FinishSums end{static_cast<float*>(block.base) + panel * kPanel,
+                                stride,
+                                count,
+                                false,
+                                nullptr,
+                                nullptr,
+                                false,
+                                layer.activation};
+                 end.out = panel_columns(rows, panel, panel_last);
+                 add_residual(end, residual, pixels, first, panel * kPanel);
+                 finish_sums(end);
                });
   context.arena->rewind(mark);
 }

@@ -247,7 +247,7 @@ void project_pixels(const FusedJob& job, const float* filtered, std::int64_t fir
   const RowView finished = panel_columns(job.out.rows(first, count), panel, panel_last);
   for (; panel < panel_last; panel += kPixelPanels) {
     const StridedPiece piece{filtered, job.channels(), weights.in_channels};
-    const TileOut out = tile_out(job.out, job.residual, job.pixels, first, panel);
+    const TileOut out = tile_out(job.out.rows(first, count), job.residual, job.pixels, first, panel);
     strided_tiles(count, &piece, 1, Panels(weights, panel, panel_last), clamp, out);
   }
   apply_function(job.block.project.activation, finished);

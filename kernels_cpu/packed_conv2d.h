@@ -1,11 +1,14 @@
 // Weights of 2-D convolutions on the CPU.
 #pragma once
 
+#include <voxshift/kernels_cpu/packed_narrow.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/row_view.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
+#include <vector>
 
 namespace voxshift::cpu {
 
@@ -26,27 +29,75 @@ struct PackedConv2d final : PackedWeights {
   float* bias;
 };
 
+/// The same of narrow numbers: a matrix [depth, out].
+struct PackedNarrowConv2d final : PackedWeights {
+  /// weight f32 [out, in, k, k], which is rounded to `dtype`, f16 or bf16; bias [out] or null.
+  PackedNarrowConv2d(const Context& context, DType dtype, const float* weight, const float* bias, std::int64_t kernel,
+                     std::int64_t inputs, std::int64_t outputs);
+  /// Of i8.
+  PackedNarrowConv2d(const Context& context, const QuantizedWeights& weights, const float* bias, std::int64_t kernel,
+                     std::int64_t inputs, std::int64_t outputs);
+
+  std::size_t bytes() const override { return matrix.bytes() + bias.size() * sizeof(float); }
+  std::int64_t panels() const { return matrix.panels(); }
+  const NarrowProduct& product() const { return matrix.product; }
+  const std::byte* panel(std::int64_t p) const { return matrix.offset(0) + p * matrix.panel_bytes(); }
+
+  PackedNarrow matrix;
+  std::vector<float> bias;  ///< [panels * 16], 0 beyond the last channel
+  bool finite;              ///< what finite_epilogue() says; false where sums are f32
+};
+
 /// data[t * stride() + c] for tap t = i * kernel + j and channel c; row kernel^2 is the bias. 0 beyond the last
-/// channel.
+/// channel. Of i8 the weights are whole numbers, row kernel^2 is 0, and two more are the multiplier and the bias.
+/// Weights of f16 and bf16 are f32 that have been rounded to them.
 struct PackedDepthwise final : PackedWeights {
-  /// weight [channels, 1, k, k], bias [channels] or null.
-  PackedDepthwise(const float* weight, const float* bias, std::int64_t kernel, std::int64_t channels);
+  /// weight f32 [channels, 1, k, k], bias [channels] or null.
+  PackedDepthwise(const float* weight, const float* bias, std::int64_t kernel, std::int64_t channels,
+                  DType features = DType::kF32);
+  PackedDepthwise(const QuantizedWeights& weights, const float* bias, std::int64_t kernel, std::int64_t channels);
   ~PackedDepthwise() override;
 
   std::size_t bytes() const override;
   std::int64_t stride() const { return panels_of(out_channels) * kPanel; }
+  bool whole() const { return dtype == DType::kI8; }
+  const float* multiplier() const { return whole() ? data + (volume + 1) * stride() : nullptr; }
+  const float* bias() const { return data + (volume + (whole() ? 2 : 0)) * stride(); }
 
+  DType dtype;
   float* data;
+  bool finite = false;  ///< what finite_epilogue() says
 };
 
+/// The weights of a convolution, whose features the kernel has been given as f32, or as narrow numbers.
 inline const PackedConv2d& conv2d_weights(const char* op, const Conv2dLayer& layer) {
   const std::int64_t volume = layer.window.kernel * layer.window.kernel;
   return packed_as<PackedConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
 }
 
+inline const PackedNarrowConv2d& narrow_weights(const char* op, const Conv2dLayer& layer, DType features) {
+  const std::int64_t volume = layer.window.kernel * layer.window.kernel;
+  const auto& packed = packed_as<PackedNarrowConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
+  check(packed.product().dtype == features, "[", op, "] the weights were packed for ", name(packed.product().dtype),
+        ", found ", name(features));
+  return packed;
+}
+
+/// Whether the kernel takes features as f32.
+inline bool wide(const Conv2dLayer& layer) {
+  return dynamic_cast<const PackedNarrowConv2d*>(layer.weights.get()) == nullptr;
+}
+
 inline const PackedDepthwise& depthwise_weights(const char* op, const Conv2dLayer& layer) {
   const std::int64_t volume = layer.window.kernel * layer.window.kernel;
   return packed_as<PackedDepthwise>(op, *layer.weights, volume, 1, layer.out_channels);
+}
+
+inline const PackedDepthwise& depthwise_weights(const char* op, const Conv2dLayer& layer, DType features) {
+  const PackedDepthwise& packed = depthwise_weights(op, layer);
+  check(packed.dtype == features, "[", op, "] the weights were packed for ", name(packed.dtype), ", found ",
+        name(features));
+  return packed;
 }
 
 /// The columns of `rows` that panels [panel, last) give.

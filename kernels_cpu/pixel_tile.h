@@ -129,12 +129,11 @@ struct TileOut {
   }
 };
 
-/// Outputs from entry `first` of `pixels` on, and from panel `panel` on: `out` has a row for every entry, `residual`
-/// for every pixel of the image.
+/// Outputs from entry `first` of `pixels` on, and from panel `panel` on: `out` has a row for each of these entries,
+/// `residual` for every pixel of the image.
 HWY_INLINE TileOut tile_out(const RowView& out, const ConstRowView& residual, const Pixels& pixels, std::int64_t first,
                             std::int64_t panel) {
-  TileOut to{static_cast<float*>(out.base) + first * out.row_stride + panel * kPanel, out.row_stride, nullptr,
-             out.channels - panel * kPanel};
+  TileOut to{static_cast<float*>(out.base) + panel * kPanel, out.row_stride, nullptr, out.channels - panel * kPanel};
   if (residual.base == nullptr) return to;
   to.residual = static_cast<const float*>(residual.base) + panel * kPanel;
   to.residual_stride = residual.row_stride;

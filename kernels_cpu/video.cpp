@@ -7,38 +7,51 @@
 namespace voxshift::cpu {
 namespace {
 
+/// Throws BackendUnavailable where `dtype` is neither f16 nor bf16, or neither f32 nor narrow.
+void check_half(const char* op, DType dtype) {
+  check<BackendUnavailable>(dtype == DType::kF16 || dtype == DType::kBF16, "[", op, "] the CPU has no kernel for ",
+                            name(dtype));
+}
+void check_numbers(const char* op, DType dtype) {
+  if (dtype != DType::kF32 && dtype != DType::kI8) check_half(op, dtype);
+}
+
 class CpuVideoKernels final : public VideoKernels {
  public:
-  std::shared_ptr<const PackedWeights> pack_conv2d(const Context&, const float* weight, const float* bias,
+  std::shared_ptr<const PackedWeights> pack_conv2d(const Context& context, const float* weight, const float* bias,
                                                    std::int64_t kernel, std::int64_t in_channels,
                                                    std::int64_t out_channels, DType dtype) const override {
-    return with_type<float>("conv2d", dtype, [&](auto) {
+    if (dtype == DType::kF32)
       return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
-    });
+    check_half("conv2d", dtype);
+    return std::make_shared<const PackedNarrowConv2d>(context, dtype, weight, bias, kernel, in_channels, out_channels);
   }
   std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
                                                       std::int64_t kernel, std::int64_t channels,
                                                       DType dtype) const override {
-    return with_type<float>("depthwise", dtype, [&](auto) {
-      return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels);
-    });
+    if (dtype != DType::kF32) check_half("depthwise", dtype);
+    return std::make_shared<const PackedDepthwise>(weight, bias, kernel, channels, dtype);
   }
-  std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context&, const QuantizedWeights&, const float*,
-                                                      std::int64_t, std::int64_t, std::int64_t) const override {
-    throw BackendUnavailable("[conv2d] the CPU has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context& context, const QuantizedWeights& weights,
+                                                      const float* bias, std::int64_t kernel, std::int64_t in_channels,
+                                                      std::int64_t out_channels) const override {
+    return std::make_shared<const PackedNarrowConv2d>(context, weights, bias, kernel, in_channels, out_channels);
   }
-  std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context&, const QuantizedWeights&, const float*,
-                                                         std::int64_t, std::int64_t) const override {
-    throw BackendUnavailable("[depthwise] the CPU has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context&, const QuantizedWeights& weights,
+                                                         const float* bias, std::int64_t kernel,
+                                                         std::int64_t channels) const override {
+    return std::make_shared<const PackedDepthwise>(weights, bias, kernel, channels);
   }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
               const ConstRowView& residual, Pixels pixels, const RowView& out) const override {
-    with_type<float>("conv2d", in.rows.dtype,
-                     [&](auto) { cpu::conv2d(context, layer, in_extent, in, residual, pixels, out); });
+    check_numbers("conv2d", in.rows.dtype);
+    const auto run = in.rows.dtype == DType::kF32 ? cpu::conv2d : cpu::conv2d_narrow;
+    run(context, layer, in_extent, in, residual, pixels, out);
   }
   void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ConstRowView& in,
                  Pixels pixels, const RowView& out) const override {
-    with_type<float>("depthwise", in.dtype, [&](auto) { cpu::depthwise(context, layer, in_extent, in, pixels, out); });
+    check_numbers("depthwise", in.dtype);
+    cpu::depthwise(context, layer, in_extent, in, pixels, out);
   }
   void conv2d_input_gradient(const Context& context, const Window2d& window, Extent2d in_extent, std::int64_t images,
                              const ConstRowView& grad, const float* weight, const RowView& grad_in) const override {
@@ -59,8 +72,8 @@ class CpuVideoKernels final : public VideoKernels {
   }
   void fused_block(const Context& context, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,
                    const std::uint8_t* hidden, Pixels pixels, const RowView& out) const override {
-    with_type<float>("fused_block", in.rows.dtype,
-                     [&](auto) { cpu::fused_block(context, block, in, residual, hidden, pixels, out); });
+    check_numbers("fused_block", in.rows.dtype);
+    cpu::fused_block(context, block, in, residual, hidden, pixels, out);
   }
   void max_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
                 Pixels pixels, const RowView& out) const override {

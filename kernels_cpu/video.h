@@ -9,6 +9,10 @@ namespace voxshift::cpu {
 void conv2d(const Context&, const Conv2dLayer&, Extent2d in_extent, const ImageView& in, const ConstRowView& residual,
             Pixels pixels, const RowView& out);
 
+// narrow_conv2d.cpp: where features are i8, f16 or bf16
+void conv2d_narrow(const Context&, const Conv2dLayer&, Extent2d in_extent, const ImageView& in,
+                   const ConstRowView& residual, Pixels pixels, const RowView& out);
+
 // depthwise.cpp
 void depthwise(const Context&, const Conv2dLayer&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                const RowView& out);

@@ -83,7 +83,7 @@ std::map<std::string, std::function<void(DType)>> entries() {
 
 TEST(CpuTypes, EveryKernelNamesItselfAndTheType) {
   for (const auto& [op, entry] : entries()) {
-    for (const DType dtype : {DType::kF16, DType::kI32}) {
+    for (const DType dtype : {DType::kI64, DType::kI32}) {
       try {
         entry(dtype);
         ADD_FAILURE() << op << " took " << name(dtype);

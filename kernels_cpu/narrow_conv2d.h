@@ -1,0 +1,35 @@
+// Products of narrow numbers whose rows have all of their inputs: sums are started, summed and finished panel by panel.
+#pragma once
+
+#include <voxshift/kernels_cpu/finish_sums.h>
+#include <voxshift/kernels_cpu/packed_conv2d.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace voxshift::cpu {
+
+/// Rows and panels whose sums lie in L1 together.
+constexpr std::int64_t kSumRows = 48, kSumPanels = 4;
+
+/// Bytes of a thread's sums, and of what the instructions need beside them.
+std::int64_t sum_bytes(const PackedNarrowConv2d& weights);
+
+/// Staged rows of a product, the first one at `data`.
+struct StagedRows {
+  const std::byte* data;
+  std::int64_t stride, count;
+};
+
+/// Panels [first, last) of a product.
+struct PanelRange {
+  std::int64_t first, last;
+};
+
+/// Multiplies the rows by the panels and finishes them as `end` says, whose sums, multiplier and bias are this
+/// function's, and whose columns are those of the panels. `memory` has sum_bytes().
+void finish_product(const PackedNarrowConv2d& weights, const StagedRows& staged, PanelRange panels, std::byte* memory,
+                    const FinishSums& end);
+
+}  // namespace voxshift::cpu
