@@ -75,9 +75,13 @@ inline const PackedConv2d& conv2d_weights(const char* op, const Conv2dLayer& lay
   return packed_as<PackedConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
 }
 
-inline const PackedNarrowConv2d& narrow_weights(const char* op, const Conv2dLayer& layer, DType features) {
+inline const PackedNarrowConv2d& narrow_weights(const char* op, const Conv2dLayer& layer) {
   const std::int64_t volume = layer.window.kernel * layer.window.kernel;
-  const auto& packed = packed_as<PackedNarrowConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
+  return packed_as<PackedNarrowConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
+}
+
+inline const PackedNarrowConv2d& narrow_weights(const char* op, const Conv2dLayer& layer, DType features) {
+  const PackedNarrowConv2d& packed = narrow_weights(op, layer);
   check(packed.product().dtype == features, "[", op, "] the weights were packed for ", name(packed.product().dtype),
         ", found ", name(features));
   return packed;

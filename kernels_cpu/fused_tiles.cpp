@@ -1,0 +1,174 @@
+// The parts of fused_block that are compiled once per instruction set: products of f32, and the depthwise convolution.
+#include <voxshift/kernels_cpu/elementwise.h>
+#include <voxshift/kernels_cpu/fused_job.h>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/fused_tiles.cpp"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+#include <voxshift/kernels_cpu/depthwise_taps.h>
+#include <voxshift/kernels_cpu/pixel_tile.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace voxshift::cpu::HWY_NAMESPACE {
+
+/// The first convolution of one slab. Panels beyond the last give nothing: their channels have no weights either.
+class Expand {
+ public:
+  Expand(const FusedJob& job, std::int64_t slab)
+      : job_(job),
+        panel_(slab * kSlabPanels),
+        panels_(std::min(kSlabPanels, job.first->panels() - panel_)),
+        clamp_(job.block.first.activation) {}
+
+  /// Hidden pixels [p, p + count) of the image, or of one row where the window is larger than a pixel, to `ring`.
+  void range(std::int64_t p, std::int64_t count, float* ring) const {
+    StridedPiece pieces[kMostStridedPieces];
+    for (int i = 0; i < job_.pieces(); ++i) pieces[i] = {job_.start(i, p), job_.distance(i), job_.piece_channels(i)};
+    for_panels({ring, kSlab, nullptr, kSlab}, [&](const Panels& panels, const TileOut& out) {
+      strided_tiles(count, pieces, job_.pieces(), panels, clamp_, out);
+    });
+    apply_function(job_.block.first.activation, {ring, kSlab, count, panels_ * kPanel});
+  }
+
+  /// The listed hidden pixels of a group, to their slots of the ring.
+  void listed(const RowGroup& group, float* ring) const {
+    PickedPiece pieces[kMostStridedPieces];
+    for (std::int64_t first = 0, height = 0; first < group.hidden_count; first += height) {
+      height = next_tile(group.hidden_count - first);
+      for (int i = 0; i < job_.pieces(); ++i)
+        pieces[i] = {group.starts + i * group.hidden_count + first, job_.piece_channels(i)};
+      for_panels({ring, kSlab, group.slots + first, kSlab}, [&](const Panels& panels, const TileOut& out) {
+        picked_tile(height, pieces, job_.pieces(), panels, clamp_, out);
+      });
+    }
+    if (job_.block.first.activation.kind != Activation::Kind::kFunction) return;
+    for (std::int64_t i = 0; i < group.hidden_count; ++i)
+      apply_function(job_.block.first.activation, {ring + group.slots[i] * kSlab, kSlab, 1, panels_ * kPanel});
+  }
+
+ private:
+  // The slab's panels, as many at a time as a tile takes.
+  template <class Body>
+  HWY_INLINE void for_panels(TileOut out, const Body& body) const {
+    for (std::int64_t p = 0; p < panels_; p += kPixelPanels) {
+      body(Panels(*job_.first, panel_ + p, panel_ + panels_), out);
+      out.out += kPixelPanels * kPanel;
+      out.channels -= kPixelPanels * kPanel;
+    }
+  }
+
+  const FusedJob& job_;
+  std::int64_t panel_, panels_;
+  Clamp clamp_;
+};
+
+template <int kKernel, int kStride>
+HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
+                               const Clamp& clamp, float* filtered, std::int64_t out_stride) {
+  const Window2d& window = job.block.depthwise.window;
+  const Floats d;
+  const std::int64_t width = job.filtered.width;
+  const std::int64_t last_channel = std::min(kSlab, job.filter.stride() - slab * kSlab);
+  for (std::int64_t c = 0; c < last_channel; c += kLanes) {
+    Taps<kKernel> taps(job.filter, slab * kSlab + c, kSlab, job.hidden.width);
+    float* to = filtered + c;
+    std::int64_t i = group.first;
+    for (std::int64_t y = group.y_first; y < group.y_last; ++y) {
+      for (int k = 0; k < kKernel; ++k) {
+        const std::int64_t row = y * kStride - window.padding + k;
+        taps.rows[k] =
+            row < 0 || row >= job.hidden.height ? nullptr : ring + row % job.ring_rows * job.hidden.width * kSlab + c;
+      }
+      if (job.pixels.rows == nullptr) {
+        taps.template row<kStride>(width, window.padding, [&](std::int64_t x, FloatVector sum) {
+          hn::Store(clamp.bound(sum), d, to + x * out_stride);
+        });
+        to += width * out_stride;
+        continue;
+      }
+      const std::int32_t* const list = job.pixels.rows;
+      const std::int64_t row_end = (y + 1) * width;
+      while (i < group.last && list[i] < row_end) {
+        const std::int64_t left = (list[i] - y * width) * kStride - window.padding;
+        const bool together = i + kTogether <= group.last && list[i + kTogether - 1] == list[i] + kTogether - 1 &&
+                              list[i + kTogether - 1] < row_end;
+        if (together && taps.template inside<kTogether, kStride>(left)) {
+          FloatVector acc[kTogether];
+          taps.template sums<kTogether, kStride, true>(left, acc);
+#pragma GCC unroll 8
+          for (int n = 0; n < kTogether; ++n) hn::Store(clamp.bound(acc[n]), d, to + n * out_stride);
+          i += kTogether;
+          to += kTogether * out_stride;
+        } else {
+          hn::Store(clamp.bound(taps.template sum<kStride>(left)), d, to);
+          ++i;
+          to += out_stride;
+        }
+      }
+    }
+    if (!clamp.leaky()) continue;  // apart, so that the loops above are straight
+    float* const all = filtered + c;
+    for (float* p = all; p < to; p += out_stride) hn::Store(clamp(hn::Load(d, p)), d, p);
+  }
+}
+
+void fill_ring(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring) {
+  const Expand expand(job, slab);
+  if (group.slots != nullptr) return expand.listed(group, ring);
+  for_ring_ranges(job, group,
+                  [&](const RingRange& range) { expand.range(range.pixel, range.count, ring + range.slot * kSlab); });
+}
+
+void filter_any(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
+                const Activation& activation, float* to, std::int64_t stride) {
+  const Clamp clamp(activation);
+  const bool five = job.block.depthwise.window.kernel == 5, by_two = job.block.depthwise.window.stride == 2;
+  const auto filter =
+      five ? (by_two ? filter_group<5, 2> : filter_group<5, 1>) : (by_two ? filter_group<3, 2> : filter_group<3, 1>);
+  filter(job, group, slab, ring, clamp, to, stride);
+}
+
+void project_tiles(const FusedJob& job, const float* filtered, std::int64_t first, const RowView& columns,
+                   const ConstRowView& residual, const Activation& activation, std::int64_t panel,
+                   std::int64_t panel_last) {
+  const PackedConv2d& weights = *job.project;
+  const Clamp clamp(activation);
+  const ConstRowView added = residual.base != nullptr ? residual.columns(panel * kPanel, columns.channels) : residual;
+  for (const std::int64_t panel_first = panel; panel < panel_last; panel += kPixelPanels) {
+    const StridedPiece piece{filtered, job.channels(), weights.in_channels};
+    const TileOut to = tile_out(columns, added, job.pixels, first, panel - panel_first);
+    strided_tiles(columns.count, &piece, 1, Panels(weights, panel, panel_last), clamp, to);
+  }
+}
+
+}  // namespace voxshift::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace voxshift::cpu {
+HWY_EXPORT(fill_ring);
+HWY_EXPORT(filter_any);
+HWY_EXPORT(project_tiles);
+
+void fill_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring) {
+  HWY_DYNAMIC_DISPATCH(fill_ring)(job, group, slab, ring);
+}
+
+void filter_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, bool raw, float* to,
+                 std::int64_t stride) {
+  const Activation activation = raw ? Activation{} : job.block.depthwise.activation;
+  HWY_DYNAMIC_DISPATCH(filter_any)(job, group, slab, ring, activation, to, stride);
+  apply_function(activation,
+                 {to, stride, group.last - group.first, std::min(kSlab, job.filter.stride() - slab * kSlab)});
+}
+
+void project_pixels(const FusedJob& job, const float* filtered, std::int64_t first, const RowView& columns,
+                    const ConstRowView& residual, const Activation& activation, std::int64_t panel,
+                    std::int64_t panel_last) {
+  HWY_DYNAMIC_DISPATCH(project_tiles)(job, filtered, first, columns, residual, activation, panel, panel_last);
+  apply_function(activation, columns);
+}
+
+}  // namespace voxshift::cpu
+#endif
