@@ -17,142 +17,240 @@
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
+/// `count` of a vector's numbers: halves of vectors are common, 24 channels.
+template <class T>
+HWY_INLINE void copy_few(const T* from, std::int64_t count, T* to) {
+  if constexpr (kLanes > 8) {
+    if (count == 8) {
+      std::memcpy(to, from, 8 * sizeof(T));
+      return;
+    }
+  }
+  std::copy_n(from, count, to);
+}
+
 /// Vectors of f32 to numbers of one dtype at p: store(x, p, count).
 struct FloatStore {
+  static constexpr bool kQuantized = false;
   using Number = float;
-  HWY_INLINE void operator()(FloatVector x, float* p, std::int64_t count) const { store_lanes(x, p, count); }
+  static HWY_INLINE void store(FloatVector x, float* p, std::int64_t count) { store_lanes(x, p, count); }
 };
 struct HalfStore {
+  static constexpr bool kQuantized = false;
   using Number = std::uint16_t;
-  HWY_INLINE void operator()(FloatVector x, std::uint16_t* p, std::int64_t count) const {
+  static HWY_INLINE void store(FloatVector x, std::uint16_t* p, std::int64_t count) {
     if (count == kLanes) return to_halves(x, p);
     std::uint16_t some[kLanes];
     to_halves(x, some);
-    std::copy_n(some, count, p);
+    copy_few(some, count, p);
   }
 };
 struct BfloatStore {
+  static constexpr bool kQuantized = false;
   using Number = std::uint16_t;
-  HWY_INLINE void operator()(FloatVector x, std::uint16_t* p, std::int64_t count) const {
+  static HWY_INLINE void store(FloatVector x, std::uint16_t* p, std::int64_t count) {
     if (count == kLanes) return to_bfloats(x, p);
     std::uint16_t some[kLanes];
     to_bfloats(x, some);
-    std::copy_n(some, count, p);
+    copy_few(some, count, p);
   }
 };
-/// Numbers of -127..127.
+/// Of -127..127, to the nearest whole number: the last byte of x + 1.5 * 2^23.
 struct ByteStore {
+  static constexpr bool kQuantized = true;
   using Number = std::int8_t;
-  HWY_INLINE void operator()(FloatVector x, std::int8_t* p, std::int64_t count) const {
-    if (count == kLanes) return hn::StoreU(hn::DemoteTo(Bytes(), hn::NearestInt(x)), Bytes(), p);
+  static HWY_INLINE void store_all(FloatVector x, std::int8_t* p) {
+#if HWY_TARGET == HWY_AVX3
+    const auto bits = hn::BitCast(Words(), hn::Add(x, hn::Set(Floats(), 0x1.8p23f)));
+    const hn::Rebind<std::uint8_t, Floats> bytes;
+    hn::StoreU(hn::TruncateTo(bytes, bits), bytes, reinterpret_cast<std::uint8_t*>(p));
+#else
+    hn::StoreU(hn::DemoteTo(Bytes(), hn::NearestInt(x)), Bytes(), p);
+#endif
+  }
+  static HWY_INLINE void store(FloatVector x, std::int8_t* p, std::int64_t count) {
+    if (count == kLanes) return store_all(x, p);
     std::int8_t some[kLanes];
-    hn::StoreU(hn::DemoteTo(Bytes(), hn::NearestInt(x)), Bytes(), some);
-    if (count == 8) {
-      std::memcpy(p, some, 8);
-    } else {
-      std::copy_n(some, count, p);
-    }
+    store_all(x, some);
+    copy_few(some, count, p);
   }
 };
 /// The same as whole numbers of f32.
 struct WholeStore {
+  static constexpr bool kQuantized = true;
   using Number = float;
-  HWY_INLINE void operator()(FloatVector x, float* p, std::int64_t count) const { store_lanes(hn::Round(x), p, count); }
+  static HWY_INLINE void store(FloatVector x, float* p, std::int64_t count) { store_lanes(hn::Round(x), p, count); }
 };
 
-/// x as a number of -127..127 before it is rounded: to_i8() of clamp(x). Where x is finite and so is the inverse, one
-/// pair of bounds is enough: products are rounded monotonously, so bound(x) * inverse = bound(x * inverse) with bounds
-/// times inverse.
-class Quantizer {
- public:
-  HWY_INLINE Quantizer(const Clamp& clamp, const float* inverse, std::int64_t count, bool finite)
-      : inverse_(load_lanes(inverse, count)), clamp_(clamp) {
+/// A vector of sums with multiplier and bias.
+struct WholeSum {
+  HWY_INLINE FloatVector operator()(const float* sums) const {
+    const auto whole = hn::Load(Ints(), reinterpret_cast<const std::int32_t*>(sums));
+    return hn::Add(hn::Mul(hn::ConvertTo(Floats(), whole), multiplier), bias);
+  }
+  FloatVector multiplier, bias;
+};
+struct ScaledSum {
+  HWY_INLINE FloatVector operator()(const float* sums) const {
+    return hn::Add(hn::Mul(hn::Load(Floats(), sums), multiplier), bias);
+  }
+  FloatVector multiplier, bias;
+};
+struct BiasedSum {
+  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::Add(hn::Load(Floats(), sums), bias); }
+  FloatVector bias;
+};
+struct ReadySum {
+  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::Load(Floats(), sums); }
+};
+
+/// x plus what row r of the residual has: nothing, numbers of i8, or of any dtype.
+struct NoResidual {
+  HWY_INLINE FloatVector operator()(FloatVector x, std::int64_t) const { return x; }
+};
+struct ByteResidual {
+  ByteResidual(const ConstRowView& rows, std::int64_t c, std::int64_t channels)
+      : base(static_cast<const std::int8_t*>(rows.base) + c),
+        stride(rows.row_stride),
+        scale(load_lanes(rows.scales.scale + c, channels)),
+        count(channels) {}
+  HWY_INLINE FloatVector operator()(FloatVector x, std::int64_t r) const {
+    const std::int8_t* p = base + r * stride;
+    std::int8_t some[kLanes] = {};
+    if (count < kLanes) {
+      copy_few(p, count, some);
+      p = some;
+    }
+    return hn::Add(x, hn::Mul(from_bytes(p), scale));
+  }
+  const std::int8_t* base;
+  std::int64_t stride;
+  FloatVector scale;
+  std::int64_t count;
+};
+struct AnyResidual {
+  HWY_INLINE FloatVector operator()(FloatVector x, std::int64_t r) const {
+    return rows.base != nullptr ? hn::Add(x, RowReader(rows, r)(c, count)) : x;
+  }
+  const ConstRowView& rows;
+  std::int64_t c, count;
+};
+
+/// x as a number of -127..127 before it is rounded: to_i8() of clamp(x).
+struct AnyQuantizer {
+  HWY_INLINE FloatVector operator()(FloatVector x) const { return to_whole(clamp(x), inverse); }
+  FloatVector inverse;
+  const Clamp& clamp;
+};
+/// The same for x that is finite: products are rounded monotonously, so clamp(x) * inverse is x * inverse within the
+/// bounds times inverse, and one pair of bounds is enough.
+struct BoundQuantizer {
+  BoundQuantizer(const Clamp& clamp, FloatVector inv) : inverse(inv) {
     const Floats d;
     const auto most = hn::Set(d, kMostI8);
-    low_ = at_least(hn::Neg(most), hn::Mul(hn::Set(d, clamp.low), inverse_));
-    high_ = at_most(most, hn::Mul(hn::Set(d, clamp.high), inverse_));
-    const auto usual = hn::Lt(inverse_, hn::Set(d, std::numeric_limits<float>::infinity()));
-    simple_ = finite && !clamp.leaky() && hn::AllTrue(d, usual) && hn::AllTrue(d, hn::Gt(inverse_, hn::Zero(d)));
+    low = at_least(hn::Neg(most), hn::Mul(hn::Set(d, clamp.low), inverse));
+    high = at_most(most, hn::Mul(hn::Set(d, clamp.high), inverse));
   }
-
-  bool simple() const { return simple_; }
-  HWY_INLINE FloatVector fast(FloatVector x) const { return at_most(high_, at_least(low_, hn::Mul(x, inverse_))); }
-  HWY_INLINE FloatVector operator()(FloatVector x) const { return to_whole(clamp_(x), inverse_); }
-
- private:
-  FloatVector inverse_, low_, high_;
-  Clamp clamp_;
-  bool simple_;
+  HWY_INLINE FloatVector operator()(FloatVector x) const { return at_most(high, at_least(low, hn::Mul(x, inverse))); }
+  FloatVector inverse, low, high;
 };
 
-/// Channels [c, c + count) of all rows: make(x) is stored, where `make` includes the activation.
-template <bool kWhole, class Store, class Make>
-HWY_INLINE void finish_channels(const FinishSums& job, std::int64_t c, std::int64_t count, const Store& store,
-                                const Make& make) {
-  using Number = typename Store::Number;
-  const Floats d;
-  const FloatVector one = hn::Set(d, 1.0f);
-  const FloatVector multiplier = job.multiplier != nullptr ? hn::LoadU(d, job.multiplier + c) : one;
-  const FloatVector bias = job.bias != nullptr ? hn::LoadU(d, job.bias + c) : hn::Zero(d);
-  const bool scaled = job.multiplier != nullptr, biased = job.bias != nullptr;
-  auto* const out = static_cast<Number*>(job.out.base) + c;
+/// Channels [c, c + count) of all rows, store(make(add(sum))).
+template <class Store, class Sum, class Residual, class Make>
+HWY_INLINE void finish_channels(const FinishSums& job, std::int64_t c, std::int64_t count, const Sum sum,
+                                const Residual add, const Make make) {
+  auto* const out = static_cast<typename Store::Number*>(job.out.base) + c;
   const auto* sums = static_cast<const float*>(job.sums) + c;
-  for (std::int64_t r = 0; r < job.rows; ++r, sums += job.stride) {
-    FloatVector x;
-    if constexpr (kWhole) {
-      x = hn::ConvertTo(d, hn::Load(Ints(), reinterpret_cast<const std::int32_t*>(sums)));
-    } else {
-      x = hn::Load(d, sums);
-    }
-    if (kWhole || scaled) x = hn::Mul(x, multiplier);
-    if (kWhole || biased) x = hn::Add(x, bias);
-    if (job.residual.base != nullptr) {
-      const RowReader residual(job.residual, job.residual_rows != nullptr ? job.residual_rows[r] : r);
-      x = hn::Add(x, residual(c, count));
-    }
-    store(make(x), out + (job.out_rows != nullptr ? job.out_rows[r] : r) * job.out.row_stride, count);
+  const std::int64_t rows = job.rows, stride = job.stride, out_stride = job.out.row_stride;
+  const std::int32_t *const residual_rows = job.residual_rows, *const out_rows = job.out_rows;
+  if (count == kLanes && residual_rows == nullptr && out_rows == nullptr) {
+    auto* to = out;
+    for (std::int64_t r = 0; r < rows; ++r, sums += stride, to += out_stride)
+      Store::store(make(add(sum(sums), r)), to, kLanes);
+    return;
   }
+  for (std::int64_t r = 0; r < rows; ++r, sums += stride)
+    Store::store(make(add(sum(sums), residual_rows != nullptr ? residual_rows[r] : r)),
+                 out + (out_rows != nullptr ? out_rows[r] : r) * out_stride, count);
 }
 
-template <bool kWhole, class Store>
-HWY_NOINLINE void finish_plain(const FinishSums& job, const Clamp& clamp, const Store& store) {
-  for (std::int64_t c = 0; c < job.out.channels; c += kLanes)
-    finish_channels<kWhole>(job, c, std::min<std::int64_t>(kLanes, job.out.channels - c), store,
-                            [&](FloatVector x) HWY_ATTR { return clamp(x); });
+/// Whether numbers that are multiplied by these stay finite and keep their sign.
+HWY_INLINE bool usual(FloatVector scale) {
+  const Floats d;
+  return hn::AllTrue(d, hn::Lt(scale, hn::Set(d, 0x1p95f))) && hn::AllTrue(d, hn::Gt(scale, hn::Zero(d)));
 }
 
-template <bool kWhole, class Store>
-HWY_NOINLINE void finish_quantized(const FinishSums& job, const Clamp& clamp, const float* inverse,
-                                   const Store& store) {
-  const bool finite = job.finite && job.residual.base == nullptr;
+template <class Store, class Sum>
+HWY_INLINE void finish_bytes(const FinishSums& job, const Clamp& clamp, const float* inverse, std::int64_t c,
+                             std::int64_t count, const Sum& sum) {
+  const Floats d;
+  // Lanes beyond the channels are 1.
+  const auto present = hn::FirstN(d, static_cast<std::size_t>(count));
+  const FloatVector scale = hn::IfThenElse(present, load_lanes(inverse + c, count), hn::Set(d, 1.0f));
+  if (job.finite && !clamp.leaky() && usual(scale)) {
+    const BoundQuantizer make(clamp, scale);
+    if (job.residual.base == nullptr) return finish_channels<Store>(job, c, count, sum, NoResidual(), make);
+    if (job.residual.dtype == DType::kI8) {
+      const ByteResidual residual(job.residual, c, count);
+      if (usual(hn::IfThenElse(present, residual.scale, hn::Set(d, 1.0f))))
+        return finish_channels<Store>(job, c, count, sum, residual, make);
+    }
+  }
+  finish_channels<Store>(job, c, count, sum, AnyResidual{job.residual, c, count}, AnyQuantizer{scale, clamp});
+}
+
+template <class Store, class Sum>
+HWY_INLINE void finish_plain(const FinishSums& job, const Clamp& clamp, std::int64_t c, std::int64_t count,
+                             const Sum& sum) {
+  if (job.residual.base == nullptr && !clamp.leaky()) {
+    const Clamp bounds = clamp;
+    return finish_channels<Store>(job, c, count, sum, NoResidual(),
+                                  [bounds](FloatVector x) HWY_ATTR { return bounds.bound(x); });
+  }
+  finish_channels<Store>(job, c, count, sum, AnyResidual{job.residual, c, count},
+                         [&clamp](FloatVector x) HWY_ATTR { return clamp(x); });
+}
+
+/// All channels as `Store` has them; inverse: null but for those of whole numbers.
+template <class Store>
+HWY_NOINLINE void finish_as(const FinishSums& job, const float* inverse) {
+  const Floats d;
+  const Clamp clamp(job.activation);
   for (std::int64_t c = 0; c < job.out.channels; c += kLanes) {
     const std::int64_t count = std::min<std::int64_t>(kLanes, job.out.channels - c);
-    const Quantizer quantizer(clamp, inverse + c, count, finite);
-    if (quantizer.simple()) {
-      finish_channels<kWhole>(job, c, count, store, [&](FloatVector x) HWY_ATTR { return quantizer.fast(x); });
+    const auto finish = [&](const auto& sum) HWY_ATTR {
+      if constexpr (Store::kQuantized) {
+        finish_bytes<Store>(job, clamp, inverse, c, count, sum);
+      } else {
+        finish_plain<Store>(job, clamp, c, count, sum);
+      }
+    };
+    const FloatVector bias = job.bias != nullptr ? hn::LoadU(d, job.bias + c) : hn::Zero(d);
+    if (job.whole) {
+      finish(WholeSum{hn::LoadU(d, job.multiplier + c), bias});
+    } else if (job.multiplier != nullptr) {
+      finish(ScaledSum{hn::LoadU(d, job.multiplier + c), bias});
+    } else if (job.bias != nullptr) {
+      finish(BiasedSum{bias});
     } else {
-      finish_channels<kWhole>(job, c, count, store, [&](FloatVector x) HWY_ATTR { return quantizer(x); });
+      finish(ReadySum());
     }
   }
 }
 
-template <bool kWhole>
-void finish_all(const FinishSums& job) {
-  const Clamp clamp(job.activation);
-  if (job.inverse != nullptr) return finish_quantized<kWhole>(job, clamp, job.inverse, WholeStore());
+void finish_sums_vector(const FinishSums& job) {
+  if (job.inverse != nullptr) return finish_as<WholeStore>(job, job.inverse);
   switch (job.out.dtype) {
     case DType::kI8:
-      return finish_quantized<kWhole>(job, clamp, job.out.scales.inverse, ByteStore());
+      return finish_as<ByteStore>(job, job.out.scales.inverse);
     case DType::kF16:
-      return finish_plain<kWhole>(job, clamp, HalfStore());
+      return finish_as<HalfStore>(job, nullptr);
     case DType::kBF16:
-      return finish_plain<kWhole>(job, clamp, BfloatStore());
+      return finish_as<BfloatStore>(job, nullptr);
     default:
-      return finish_plain<kWhole>(job, clamp, FloatStore());
+      return finish_as<FloatStore>(job, nullptr);
   }
 }
-
-void finish_sums_vector(const FinishSums& job) { job.whole ? finish_all<true>(job) : finish_all<false>(job); }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
