@@ -7,6 +7,8 @@ namespace voxshift::cpu {
 
 #if defined(__x86_64__)
 extern const NarrowProduct kSse4I8, kAvx2I8, kAvx512I8, kAvxVnniI8, kAvx512VnniI8, kAvx512Bf16;
+#elif defined(__aarch64__)
+extern const NarrowProduct kNeonI8, kNeonDotI8, kNeonMatrixI8, kNeonDotBf16, kNeonMatrixBf16, kNeonF16;
 #endif
 extern const NarrowProduct kPortableI8;
 

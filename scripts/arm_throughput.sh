@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Predicts how fast the f32 tiles run on Arm, without a board: compiles the convolution for 64-bit Arm exactly as the
-# library is and lets llvm-mca simulate its inner loops on a Neoverse N1, the core of Cortex-A76. Fails when the main
-# tile does less than 85 % of two FMLA a cycle or a tile spills registers.
+# Predicts how fast tiles run on Arm, without a board: compiles the kernels for 64-bit Arm exactly as the library is and
+# lets llvm-mca simulate their inner loops: f32 and dot products of i8 on a Neoverse N1, the core of Cortex-A76, i8mm,
+# bf16 and f16 on a Neoverse N2 and V1. Fails when the main tile of f32 does less than 85 % of the FMLA that the core
+# can issue, one of narrow numbers less than 80 % of its instruction, or a tile spills registers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh

@@ -171,7 +171,7 @@ TEST(NarrowProduct, EveryTableIsEqualToPlainLoops) {
       if (table->dtype == DType::kI8) {
         check_i8(*table, c, false);
         check_i8(*table, c, true);
-      } else {
+      } else if (table->name != std::string("NEON f16")) {  // whose sums are f16: narrow_f16_test.cpp
         check_floats(*table, c);
       }
       if (HasFatalFailure()) return;

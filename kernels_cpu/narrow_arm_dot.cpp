@@ -1,0 +1,37 @@
+// Products of i8 by the dot products of Armv8.2: SDOT multiplies four numbers and adds them to a sum.
+#include <voxshift/kernels_cpu/narrow_arm_tile.h>
+#include <voxshift/kernels_cpu/narrow_sets.h>
+
+namespace voxshift::cpu {
+namespace {
+
+struct SignedDot {
+  using Sum = std::int32_t;
+  using Sums = int32x4_t;
+  using Numbers = int8x16_t;
+
+  VOXSHIFT_INLINE Numbers load(const std::byte* p) { return vld1q_s8(reinterpret_cast<const std::int8_t*>(p)); }
+  VOXSHIFT_INLINE Numbers load_group(const std::byte* p) { return vreinterpretq_s8_s32(vdupq_n_s32(narrow_word(p))); }
+  VOXSHIFT_INLINE Sums load_sums(const Sum* p) { return vld1q_s32(p); }
+  VOXSHIFT_INLINE void store_sums(Sums sums, Sum* p) { vst1q_s32(p, sums); }
+  template <int kLane>
+  VOXSHIFT_INLINE Sums add(Sums sums, Numbers weight, Numbers x) {
+    return vdotq_laneq_s32(sums, weight, x, kLane);
+  }
+};
+
+struct SignedDotStage : NarrowArmStage<1, 4> {};
+
+}  // namespace
+
+const NarrowProduct kNeonDotI8{"NEON dot product",
+                               DType::kI8,
+                               4,
+                               1,
+                               1,
+                               0,
+                               96,
+                               narrow_stage<SignedDotStage>,
+                               narrow_arm_multiply<NarrowArmDots<SignedDot>>};
+
+}  // namespace voxshift::cpu
