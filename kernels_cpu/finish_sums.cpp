@@ -138,7 +138,7 @@ struct AnyResidual {
 
 /// x as a number of -127..127 before it is rounded: to_i8() of clamp(x).
 struct AnyQuantizer {
-  HWY_INLINE FloatVector operator()(FloatVector x) const { return to_whole(clamp(x), inverse); }
+  HWY_INLINE FloatVector operator()(FloatVector x) const { return to_range(clamp(x), inverse); }
   FloatVector inverse;
   const Clamp& clamp;
 };
