@@ -35,6 +35,7 @@ struct Product {
   std::int64_t acc_stride;
   std::int64_t panels;
   std::int64_t first_out;
+  bool cached = false;  ///< input rows are in the cache: they need not be asked for
 };
 
 /// Widest tile in panels, and rows of a tile of P panels.

@@ -68,11 +68,12 @@ struct NarrowProduct {
   void (*multiply)(const NarrowTile& tile);
 
   std::int64_t scratch_channel_bytes = 0;  ///< of NarrowTile::scratch, for each channel
+  int head_bytes = kPanel * 4;             ///< or 0: panels have no head
 
-  /// Where weights are widened before they are multiplied: how that is done in advance, for rows enough. A panel of
-  /// `channels` at `from` becomes one of widened->panel_bytes(channels) at `to`, which `widened` multiplies by.
-  const NarrowProduct* widened = nullptr;
-  void (*widen)(const std::byte* from, std::int64_t channels, std::byte* to) = nullptr;
+  /// Where weights are widened before they are multiplied: how that is done in advance, for many rows. A panel becomes
+  /// one of the product `wide` at `to`.
+  const NarrowProduct* wide = nullptr;
+  void (*widen)(const std::byte* panel, std::int64_t channels, std::byte* to) = nullptr;
 
   constexpr std::int64_t groups(std::int64_t channels) const { return (channels + group - 1) / group; }
   /// A multiple of 64.
@@ -81,7 +82,7 @@ struct NarrowProduct {
   }
   /// A multiple of 64.
   constexpr std::int64_t panel_bytes(std::int64_t channels) const {
-    return kPanel * 4 + (groups(channels) * group * kPanel * weight_size + 63) / 64 * 64;
+    return head_bytes + (groups(channels) * group * kPanel * weight_size + 63) / 64 * 64;
   }
   constexpr std::int64_t scratch_bytes(std::int64_t channels) const { return channels * scratch_channel_bytes; }
 };

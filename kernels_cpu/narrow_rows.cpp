@@ -1,4 +1,5 @@
 #include <voxshift/kernels_cpu/narrow_rows.h>
+#include <voxshift/kernels_cpu/parallel.h>
 
 #include <algorithm>
 #include <cstring>
@@ -10,24 +11,36 @@ std::int64_t whole_lines(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
-std::int64_t NarrowScratch::bytes(const PackedNarrow& weights) {
-  const NarrowProduct& product = weights.product;
-  return product.staged_rows * product.row_bytes(weights.in_channels) +
-         whole_lines(product.scratch_bytes(weights.in_channels));
+NarrowWeights::NarrowWeights(const Context& context, const PackedNarrow& weights, bool many)
+    : product_(&weights.product), data_(weights.data), channels_(weights.in_channels), panels_(weights.panels()) {
+  if (!many || product_->wide == nullptr) return;
+  const NarrowProduct& narrow = *product_;
+  product_ = narrow.wide;
+  const std::int64_t bytes = product_->panel_bytes(channels_), count = weights.volume * panels_;
+  auto* const wide = context.arena->allocate<std::byte>(bytes * count);
+  parallel_for(context, count, [&](std::int64_t panel, int) {
+    narrow.widen(weights.data + panel * weights.panel_bytes(), channels_, wide + panel * bytes);
+  });
+  data_ = wide;
 }
 
-void NarrowScratch::multiply(const ConstRowView& in, std::int64_t k, const std::int32_t* in_rows,
+std::int64_t NarrowWeights::scratch_bytes() const {
+  return product_->staged_rows * product_->row_bytes(channels_) + whole_lines(product_->scratch_bytes(channels_));
+}
+
+void NarrowWeights::multiply(const ConstRowView& in, std::int64_t k, const std::int32_t* in_rows,
                              const std::int32_t* out_rows, std::int64_t count, std::int64_t first_out, void* sums,
-                             const std::int32_t* next, std::int64_t next_count) const {
-  const NarrowProduct& product = weights_.product;
+                             std::byte* scratch, const std::int32_t* next, std::int64_t next_count) const {
+  const NarrowProduct& product = *product_;
   const auto size = static_cast<std::int64_t>(size_of(in.dtype));
-  const std::int64_t row_bytes = product.row_bytes(in.channels), sums_stride = weights_.panels() * kPanel;
+  const std::int64_t row_bytes = product.row_bytes(channels_), panel_bytes = product.panel_bytes(channels_);
+  const std::int64_t sums_stride = panels_ * kPanel;
   NarrowTile tile{
-      memory_,           row_bytes, 0,          product.groups(in.channels), weights_.offset(k), weights_.panel_bytes(),
-      weights_.panels(), sums,      sums_stride};
-  tile.scratch = memory_ + product.staged_rows * row_bytes;
+      scratch, row_bytes, 0,          product.groups(channels_), data_ + k * panels_ * panel_bytes, panel_bytes,
+      panels_, sums,      sums_stride};
+  tile.scratch = scratch + product.staged_rows * row_bytes;
   NarrowRows rows{
-      static_cast<const std::byte*>(in.base), in.row_stride * size, in_rows, 0, in.channels, memory_, row_bytes};
+      static_cast<const std::byte*>(in.base), in.row_stride * size, in_rows, 0, channels_, scratch, row_bytes};
   NarrowRows ahead = rows;
   if (in_rows != nullptr) tile.next = &ahead;
   for (std::int64_t p = 0; p < count; p += tile.rows) {

@@ -9,6 +9,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/narrow_widened.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 #include <voxshift/kernels_cpu/matmul.h>
@@ -18,7 +19,7 @@
 #define VOXSHIFT_KERNELS_CPU_NARROW_WIDENED
 namespace voxshift::cpu {
 
-constexpr int kWidenedRows = 192;
+constexpr int kWidenedRows = 192, kWideRows = 48;
 
 /// The numbers 0 .. kWidenedRows - 1.
 inline const std::int32_t* staged_row_numbers() {
@@ -56,56 +57,99 @@ void stage_widened(const NarrowRows& r) {
   }
 }
 
+/// Numbers [0, 16 * channels) of a panel, as f32.
+template <DType kType>
+void widen_panel(const std::byte* panel, std::int64_t channels, std::byte* to) {
+  const auto* const from = reinterpret_cast<const std::uint16_t*>(panel + kPanel * 4);
+  auto* const wide = reinterpret_cast<float*>(to);
+  for (std::int64_t i = 0; i < channels * kPanel; i += kLanes) hn::Store(widened<kType>(from + i), Floats(), wide + i);
+}
+
+HWY_INLINE void prefetch(const NarrowRows& next) {
+  for (std::int64_t i = 0; i < next.count; ++i)
+    for (std::int64_t b = 0; b < next.channels * 2; b += 64) hwy::Prefetch(next.from + next.rows[i] * next.stride + b);
+}
+
+/// All rows by panels that are f32 already and lie one after the other.
+void multiply_wide(const NarrowTile& t) {
+  const std::int32_t* const to = t.sum_rows != nullptr ? t.sum_rows : staged_row_numbers();
+  const Product product{reinterpret_cast<const float*>(t.staged),
+                        t.staged_stride / 4,
+                        t.groups,
+                        reinterpret_cast<const float*>(t.panel),
+                        static_cast<float*>(t.sums),
+                        t.sums_stride,
+                        t.panels,
+                        t.sum_rows != nullptr ? t.first_sum_row : 0,
+                        true};
+  if (t.next != nullptr) prefetch(*t.next);
+  multiply(product, staged_row_numbers(), to, t.rows);
+}
+
 template <DType kType>
 void multiply_widened(const NarrowTile& t) {
-  Product product{reinterpret_cast<const float*>(t.staged),
-                  t.staged_stride / 4,
-                  t.groups,
-                  static_cast<const float*>(t.scratch),
-                  nullptr,
-                  t.sums_stride,
-                  0,
-                  t.sum_rows != nullptr ? t.first_sum_row : 0};
-  for (std::int64_t panel = 0; panel < t.panels; panel += product.panels) {
-    product.panels = std::min<std::int64_t>(kMostPanels, t.panels - panel);
-    product.acc = static_cast<float*>(t.sums) + panel * kPanel;
-    for (std::int64_t p = 0; p < product.panels; ++p) {
-      const std::byte* const head = t.panel + (panel + p) * t.panel_stride;
-      const auto* const from = reinterpret_cast<const std::uint16_t*>(head + kPanel * 4);
-      float* const to = static_cast<float*>(t.scratch) + p * t.groups * kPanel;
-      for (std::int64_t i = 0; i < t.groups * kPanel; i += kLanes)
-        hn::Store(widened<kType>(from + i), Floats(), to + i);
-    }
-    multiply(product, staged_row_numbers(), t.sum_rows != nullptr ? t.sum_rows : staged_row_numbers(), t.rows);
+  NarrowTile some = t;
+  some.panel = static_cast<const std::byte*>(t.scratch);
+  for (std::int64_t panel = 0; panel < t.panels; panel += some.panels) {
+    some.panels = std::min<std::int64_t>(kMostPanels, t.panels - panel);
+    some.sums = static_cast<float*>(t.sums) + panel * kPanel;
+    for (std::int64_t p = 0; p < some.panels; ++p)
+      widen_panel<kType>(t.panel + (panel + p) * t.panel_stride, t.groups,
+                         static_cast<std::byte*>(t.scratch) + p * t.groups * kPanel * 4);
+    some.next = panel == 0 ? t.next : nullptr;
+    multiply_wide(some);
   }
 }
 
 template <DType kType>
-NarrowProduct widened_product() {
-  const std::int64_t scratch = kMostPanels * kPanel * static_cast<std::int64_t>(sizeof(float));
-  return {"f32", kType, 1, 4, 2, 0, kWidenedRows, stage_widened<kType>, multiply_widened<kType>, scratch};
+NarrowProduct wide_product() {
+  return {"f32", kType, 1, 4, 4, 0, kWideRows, stage_widened<kType>, multiply_wide, 0, 0};
 }
 
-NarrowProduct widened_f16() { return widened_product<DType::kF16>(); }
-NarrowProduct widened_bf16() { return widened_product<DType::kBF16>(); }
+template <DType kType>
+NarrowProduct widened_product(const NarrowProduct& wide) {
+  const std::int64_t scratch = kMostPanels * kPanel * 4;
+  return {"f32",
+          kType,
+          1,
+          4,
+          2,
+          0,
+          kWidenedRows,
+          stage_widened<kType>,
+          multiply_widened<kType>,
+          scratch,
+          kPanel * 4,
+          &wide,
+          widen_panel<kType>};
+}
+
+NarrowProduct wide_f16() { return wide_product<DType::kF16>(); }
+NarrowProduct wide_bf16() { return wide_product<DType::kBF16>(); }
+NarrowProduct widened_f16(const NarrowProduct& wide) { return widened_product<DType::kF16>(wide); }
+NarrowProduct widened_bf16(const NarrowProduct& wide) { return widened_product<DType::kBF16>(wide); }
 
 }  // namespace voxshift::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace voxshift::cpu {
+HWY_EXPORT(wide_f16);
+HWY_EXPORT(wide_bf16);
 HWY_EXPORT(widened_f16);
 HWY_EXPORT(widened_bf16);
 
 const NarrowProduct& f16_in_f32() {
   choose_target();
-  static const NarrowProduct product = HWY_DYNAMIC_DISPATCH(widened_f16)();
+  static const NarrowProduct wide = HWY_DYNAMIC_DISPATCH(wide_f16)();
+  static const NarrowProduct product = HWY_DYNAMIC_DISPATCH(widened_f16)(wide);
   return product;
 }
 
 const NarrowProduct& bf16_in_f32() {
   choose_target();
-  static const NarrowProduct product = HWY_DYNAMIC_DISPATCH(widened_bf16)();
+  static const NarrowProduct wide = HWY_DYNAMIC_DISPATCH(wide_bf16)();
+  static const NarrowProduct product = HWY_DYNAMIC_DISPATCH(widened_bf16)(wide);
   return product;
 }
 

@@ -186,14 +186,17 @@ class CpuRowKernels final : public RowKernels {
       return;
     }
     const auto& panels = packed_for("linear", weights, in, 1, out.channels);
-    for_linear_blocks(
-        context, out.count, panels.panels() * kPanel, NarrowScratch::bytes(panels),
-        [&](std::int64_t first, std::int64_t last, float* sums, std::byte* scratch) {
-          start_narrow_sums(panels, epilogue.bias, last - first, sums);
-          NarrowScratch(panels, scratch)
-              .multiply(in.rows(first, last - first), 0, nullptr, nullptr, last - first, 0, sums);
-          finish_rows({epilogue, sums, panels.panels() * kPanel, first, last - first, out, panels.multiplier});
-        });
+    const std::int64_t stride = panels.panels() * kPanel;
+    const Arena::Mark mark = context.arena->mark();
+    const NarrowWeights ready(context, panels, out.count > kLinearRows);
+    for_linear_blocks(context, out.count, stride, ready.scratch_bytes(),
+                      [&](std::int64_t first, std::int64_t last, float* sums, std::byte* scratch) {
+                        start_narrow_sums(panels, epilogue.bias, last - first, sums);
+                        ready.multiply(in.rows(first, last - first), 0, nullptr, nullptr, last - first, 0, sums,
+                                       scratch);
+                        finish_rows({epilogue, sums, stride, first, last - first, out, panels.multiplier});
+                      });
+    context.arena->rewind(mark);
   }
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,

@@ -101,17 +101,15 @@ void for_blocks(const Context& context, std::int64_t count, std::int64_t stride,
 }
 
 // The same as sum_block() for narrow features.
-void sum_narrow_block(const ConvBlock& conv, const PackedNarrow& weights, std::int64_t first, std::int64_t last,
+void sum_narrow_block(const ConvBlock& conv, const NarrowWeights& weights, std::int64_t first, std::int64_t last,
                       void* sums, std::byte* scratch) {
-  start_narrow_sums(weights, conv.epilogue.bias, last - first, sums);
-  const NarrowScratch product(weights, scratch);
   const auto lists = conv.map.layout.as<PairLists>();
   const std::int32_t* begin = lists.splits + first / kSplitRows * conv.map.volume;
   const std::int32_t* end = lists.splits + (last + kSplitRows - 1) / kSplitRows * conv.map.volume;
   for (int k = 0; k < conv.map.volume; ++k) {
     const PairList& list = lists.pairs[k];
     const bool more = k + 1 < conv.map.volume;
-    product.multiply(conv.in, k, list.in + begin[k], list.out + begin[k], end[k] - begin[k], first, sums,
+    weights.multiply(conv.in, k, list.in + begin[k], list.out + begin[k], end[k] - begin[k], first, sums, scratch,
                      more ? lists.pairs[k + 1].in + begin[k + 1] : nullptr, more ? end[k + 1] - begin[k + 1] : 0);
   }
 }
@@ -151,11 +149,16 @@ class CpuSparseConvKernels final : public SparseConvKernels {
       return;
     }
     const auto& panels = packed_for("conv", weights, in, map.volume, out.channels);
-    for_blocks(context, out.count, panels.panels() * kPanel, NarrowScratch::bytes(panels),
+    const std::int64_t stride = panels.panels() * kPanel;
+    const Arena::Mark mark = context.arena->mark();
+    const NarrowWeights ready(context, panels, out.count > block_rows(kNarrowBlockBytes, stride));
+    for_blocks(context, out.count, stride, ready.scratch_bytes(),
                [&](std::int64_t first, std::int64_t last, float* sums, std::byte* scratch) {
-                 sum_narrow_block({in, map, epilogue, out}, panels, first, last, sums, scratch);
-                 finish_rows({epilogue, sums, panels.panels() * kPanel, first, last - first, out, panels.multiplier});
+                 start_narrow_sums(panels, epilogue.bias, last - first, sums);
+                 sum_narrow_block({in, map, epilogue, out}, ready, first, last, sums, scratch);
+                 finish_rows({epilogue, sums, stride, first, last - first, out, panels.multiplier});
                });
+    context.arena->rewind(mark);
   }
 
   void depthwise(const Context& context, const ConstRowView& in, const KernelMapView& map, const float* weight,
