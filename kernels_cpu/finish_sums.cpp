@@ -55,23 +55,14 @@ struct BfloatStore {
     copy_few(some, count, p);
   }
 };
-/// Of -127..127, to the nearest whole number: the last byte of x + 1.5 * 2^23.
+/// Of -127..127, to the nearest whole number.
 struct ByteStore {
   static constexpr bool kQuantized = true;
   using Number = std::int8_t;
-  static HWY_INLINE void store_all(FloatVector x, std::int8_t* p) {
-#if HWY_TARGET == HWY_AVX3
-    const auto bits = hn::BitCast(Words(), hn::Add(x, hn::Set(Floats(), 0x1.8p23f)));
-    const hn::Rebind<std::uint8_t, Floats> bytes;
-    hn::StoreU(hn::TruncateTo(bytes, bits), bytes, reinterpret_cast<std::uint8_t*>(p));
-#else
-    hn::StoreU(hn::DemoteTo(Bytes(), hn::NearestInt(x)), Bytes(), p);
-#endif
-  }
   static HWY_INLINE void store(FloatVector x, std::int8_t* p, std::int64_t count) {
-    if (count == kLanes) return store_all(x, p);
+    if (count == kLanes) return store_bytes(x, p);
     std::int8_t some[kLanes];
-    store_all(x, some);
+    store_bytes(x, some);
     copy_few(some, count, p);
   }
 };

@@ -18,6 +18,7 @@ struct Avx2Pairs {
 
   VOXSHIFT_INLINE Sum load(const std::byte* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
   VOXSHIFT_INLINE void store(Sum sum, std::byte* p) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), sum); }
+  VOXSHIFT_INLINE Sum zero() { return _mm256_setzero_si256(); }
   VOXSHIFT_INLINE Sum start(Sum sum, const std::byte*) { return sum; }
   VOXSHIFT_INLINE Weight weight(const std::byte* p) { return load(p); }
   VOXSHIFT_INLINE Word broadcast(const std::byte* p) { return _mm256_set1_epi32(narrow_word(p)); }
@@ -40,6 +41,7 @@ struct Avx2Pairs {
 
 }  // namespace
 
-const NarrowProduct kAvx2I8{"AVX2", DType::kI8, 2, 2, 2, 0, 96, narrow_stage<Avx2Pairs>, narrow_multiply<Avx2Pairs>};
+const NarrowProduct kAvx2I8{
+    "AVX2", DType::kI8, 2, 2, 2, 0, 96, narrow_stage<Avx2Pairs>, narrow_multiply<Avx2Pairs>, 0, nullptr, nullptr, true};
 
 }  // namespace voxshift::cpu

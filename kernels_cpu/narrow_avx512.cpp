@@ -17,6 +17,7 @@ struct Avx512Pairs {
 
   VOXSHIFT_INLINE Sum load(const std::byte* p) { return _mm512_load_si512(p); }
   VOXSHIFT_INLINE void store(Sum sum, std::byte* p) { _mm512_store_si512(p, sum); }
+  VOXSHIFT_INLINE Sum zero() { return _mm512_setzero_si512(); }
   VOXSHIFT_INLINE Sum start(Sum sum, const std::byte*) { return sum; }
   VOXSHIFT_INLINE Weight weight(const std::byte* p) { return load(p); }
   VOXSHIFT_INLINE Word broadcast(const std::byte* p) { return _mm512_set1_epi32(narrow_word(p)); }
@@ -37,6 +38,7 @@ struct Avx512Pairs {
 }  // namespace
 
 const NarrowProduct kAvx512I8{
-    "AVX-512BW", DType::kI8, 2, 2, 2, 0, 96, narrow_stage<Avx512Pairs>, narrow_multiply<Avx512Pairs>};
+    "AVX-512BW", DType::kI8, 2,       2,   2, 0, 96, narrow_stage<Avx512Pairs>, narrow_multiply<Avx512Pairs>,
+    0,           nullptr,    nullptr, true};
 
 }  // namespace voxshift::cpu

@@ -17,6 +17,7 @@ struct AvxVnni {
 
   VOXSHIFT_INLINE Sum load(const std::byte* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
   VOXSHIFT_INLINE void store(Sum sum, std::byte* p) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), sum); }
+  VOXSHIFT_INLINE Sum zero() { return _mm256_setzero_si256(); }
   VOXSHIFT_INLINE Sum start(Sum sum, const std::byte* head) { return _mm256_add_epi32(sum, load(head)); }
   VOXSHIFT_INLINE Weight weight(const std::byte* p) { return load(p); }
   VOXSHIFT_INLINE Word broadcast(const std::byte* p) { return _mm256_set1_epi32(narrow_word(p)); }
@@ -41,6 +42,7 @@ struct AvxVnni {
 }  // namespace
 
 const NarrowProduct kAvxVnniI8{
-    "AVX-VNNI", DType::kI8, 4, 1, 1, 128, 96, narrow_stage<AvxVnni>, narrow_multiply<AvxVnni>};
+    "AVX-VNNI", DType::kI8, 4,       1,   1, 128, 96, narrow_stage<AvxVnni>, narrow_multiply<AvxVnni>,
+    0,          nullptr,    nullptr, true};
 
 }  // namespace voxshift::cpu

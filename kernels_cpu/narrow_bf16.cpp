@@ -17,6 +17,7 @@ struct Avx512Bf16Pairs {
 
   VOXSHIFT_INLINE Sum load(const std::byte* p) { return _mm512_load_ps(p); }
   VOXSHIFT_INLINE void store(Sum sum, std::byte* p) { _mm512_store_ps(p, sum); }
+  VOXSHIFT_INLINE Sum zero() { return _mm512_setzero_ps(); }
   VOXSHIFT_INLINE Sum start(Sum sum, const std::byte*) { return sum; }
   VOXSHIFT_INLINE Weight weight(const std::byte* p) { return _mm512_load_si512(p); }
   VOXSHIFT_INLINE Word broadcast(const std::byte* p) { return _mm512_set1_epi32(narrow_word(p)); }
@@ -35,6 +36,7 @@ struct Avx512Bf16Pairs {
 }  // namespace
 
 const NarrowProduct kAvx512Bf16{
-    "AVX512-BF16", DType::kBF16, 2, 2, 2, 0, 96, narrow_stage<Avx512Bf16Pairs>, narrow_multiply<Avx512Bf16Pairs>};
+    "AVX512-BF16", DType::kBF16, 2,   2, 2, 0, 96, narrow_stage<Avx512Bf16Pairs>, narrow_multiply<Avx512Bf16Pairs>, 0,
+    nullptr,       nullptr,      true};
 
 }  // namespace voxshift::cpu

@@ -12,6 +12,12 @@ namespace {
 
 constexpr std::int64_t kSumBytes = kSumRows * kSumPanels * kPanel * 4;
 
+/// Rows of one part, at most `most`, where `count` are cut into as few about equal parts as possible; a multiple of 8.
+std::int64_t rows_together(std::int64_t count, std::int64_t most) {
+  const std::int64_t parts = (count + most - 1) / most;
+  return std::max<std::int64_t>((count + parts - 1) / parts + 7, 8) / 8 * 8;
+}
+
 /// What `end` says of some of its rows and of some of its columns.
 FinishSums part_of(const FinishSums& end, std::int64_t row, std::int64_t rows, std::int64_t column,
                    std::int64_t columns) {
@@ -45,14 +51,17 @@ void finish_product(const PackedNarrowConv2d& weights, const StagedRows& staged,
                     const FinishSums& end) {
   const NarrowProduct& product = weights.product();
   const std::int64_t groups = product.groups(weights.matrix.in_channels);
+  if (staged.count == 0) return;
   for (std::int64_t p = panels.first; p < panels.last; p += kSumPanels) {
     const std::int64_t width = std::min(kSumPanels, panels.last - p), stride = width * kPanel;
-    for (std::int64_t row = 0; row < staged.count; row += kSumRows) {
-      const std::int64_t rows = std::min(kSumRows, staged.count - row);
-      std::memset(memory, 0, static_cast<std::size_t>(rows * stride * 4));
+    const std::int64_t most = rows_together(staged.count, kSumRows * kSumPanels / width);
+    for (std::int64_t row = 0; row < staged.count; row += most) {
+      const std::int64_t rows = std::min(most, staged.count - row);
+      if (!product.fresh) std::memset(memory, 0, static_cast<std::size_t>(rows * stride * 4));
       NarrowTile tile{staged.data + row * staged.stride, staged.stride, rows,   groups, weights.panel(p),
                       weights.matrix.panel_bytes(),      width,         memory, stride};
       tile.scratch = memory + kSumBytes;
+      tile.fresh = true;
       product.multiply(tile);
       FinishSums part = part_of(end, row, rows, (p - panels.first) * kPanel, stride);
       part.sums = memory;

@@ -10,7 +10,7 @@
 
 namespace voxshift::cpu {
 
-/// Rows and panels whose sums lie in L1 together.
+/// Rows and panels whose sums lie in L1 together: of fewer panels there are more rows.
 constexpr std::int64_t kSumRows = 48, kSumPanels = 4;
 
 /// Bytes of a thread's sums, and of what the instructions need beside them.

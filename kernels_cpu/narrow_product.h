@@ -43,6 +43,7 @@ struct NarrowTile {
   const std::int32_t* sum_rows = nullptr;
   std::int64_t first_sum_row = 0;
   void* scratch = nullptr;  ///< 64-byte aligned, scratch_bytes(channels)
+  bool fresh = false;       ///< sums[r] = staged[r] W, where NarrowProduct::fresh says that multiply() can
   /// Rows that are likely to be staged next, or null. Picked by index they are no pattern that hardware foresees, so
   /// that they are asked for, a few with every tile.
   const NarrowRows* next = nullptr;
@@ -66,7 +67,6 @@ struct NarrowProduct {
   void (*stage)(const NarrowRows& rows);
 
   void (*multiply)(const NarrowTile& tile);
-
   std::int64_t scratch_channel_bytes = 0;  ///< of NarrowTile::scratch, for each channel
   int head_bytes = kPanel * 4;             ///< or 0: panels have no head
 
@@ -74,6 +74,8 @@ struct NarrowProduct {
   /// one of the product `wide` at `to`.
   const NarrowProduct* wide = nullptr;
   void (*widen)(const std::byte* panel, std::int64_t channels, std::byte* to) = nullptr;
+
+  bool fresh = false;  ///< multiply() knows NarrowTile::fresh
 
   constexpr std::int64_t groups(std::int64_t channels) const { return (channels + group - 1) / group; }
   /// A multiple of 64.

@@ -17,6 +17,7 @@ struct Sse4Pairs {
 
   VOXSHIFT_INLINE Sum load(const std::byte* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
   VOXSHIFT_INLINE void store(Sum sum, std::byte* p) { _mm_store_si128(reinterpret_cast<__m128i*>(p), sum); }
+  VOXSHIFT_INLINE Sum zero() { return _mm_setzero_si128(); }
   VOXSHIFT_INLINE Sum start(Sum sum, const std::byte*) { return sum; }
   VOXSHIFT_INLINE Weight weight(const std::byte* p) { return load(p); }
   VOXSHIFT_INLINE Word broadcast(const std::byte* p) { return _mm_set1_epi32(narrow_word(p)); }
@@ -39,6 +40,7 @@ struct Sse4Pairs {
 
 }  // namespace
 
-const NarrowProduct kSse4I8{"SSE4", DType::kI8, 2, 2, 2, 0, 96, narrow_stage<Sse4Pairs>, narrow_multiply<Sse4Pairs>};
+const NarrowProduct kSse4I8{
+    "SSE4", DType::kI8, 2, 2, 2, 0, 96, narrow_stage<Sse4Pairs>, narrow_multiply<Sse4Pairs>, 0, nullptr, nullptr, true};
 
 }  // namespace voxshift::cpu

@@ -11,6 +11,7 @@
 //     static constexpr int rows(int panels);  // of a tile
 //     Sum load(const std::byte*); void store(Sum, std::byte*);
 //     Sum start(Sum, const std::byte* head);   // + head
+//     Sum zero();
 //     Word broadcast(const std::byte*); Weight weight(const std::byte*);
 //     Sum multiply(Word, Weight, Sum);         // added to the sum
 //     void copy(const std::byte* from, std::int64_t channels, std::byte* to);  // stages a row
@@ -34,7 +35,8 @@ VOXSHIFT_INLINE std::int32_t narrow_word(const std::byte* p) {
   return word;
 }
 
-template <class Set, int kRows, int kPanels>
+/// kFresh: the sums begin here.
+template <class Set, int kRows, int kPanels, bool kFresh>
 VOXSHIFT_INLINE void narrow_tile(const NarrowTile& t, std::int64_t panel, std::int64_t row) {
   constexpr int kVectors = kPanels * Set::kPanelVectors;
   constexpr std::int64_t kVectorBytes = kPanelBytes / Set::kPanelVectors;
@@ -49,7 +51,7 @@ VOXSHIFT_INLINE void narrow_tile(const NarrowTile& t, std::int64_t panel, std::i
     sums[r] = static_cast<std::byte*>(t.sums) + to * t.sums_stride * 4 + panel * kPanelBytes;
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
-      acc[r][v] = Set::start(Set::load(sums[r] + v * kVectorBytes),
+      acc[r][v] = Set::start(kFresh ? Set::zero() : Set::load(sums[r] + v * kVectorBytes),
                              weight + v / Set::kPanelVectors * t.panel_stride + v % Set::kPanelVectors * kVectorBytes);
   }
   weight += kPanelBytes;
@@ -74,11 +76,11 @@ VOXSHIFT_INLINE void narrow_tile(const NarrowTile& t, std::int64_t panel, std::i
 }
 
 /// `rows` rows, at most kRows.
-template <class Set, int kPanels, int kRows>
+template <class Set, int kPanels, bool kFresh, int kRows>
 VOXSHIFT_INLINE void narrow_tail(const NarrowTile& t, std::int64_t panel, std::int64_t row, std::int64_t rows) {
   if constexpr (kRows > 0) {
-    if (rows == kRows) return narrow_tile<Set, kRows, kPanels>(t, panel, row);
-    narrow_tail<Set, kPanels, kRows - 1>(t, panel, row, rows);
+    if (rows == kRows) return narrow_tile<Set, kRows, kPanels, kFresh>(t, panel, row);
+    narrow_tail<Set, kPanels, kFresh, kRows - 1>(t, panel, row, rows);
   }
 }
 
@@ -93,46 +95,55 @@ VOXSHIFT_INLINE void narrow_prefetch(const NarrowRows& next, std::int64_t first,
 
 /// All rows; the last ones in two tiles of about the same size rather than in a full and a small one, whose few sums
 /// would wait for each other.
-template <class Set, int kPanels>
+template <class Set, int kPanels, bool kFresh>
 [[gnu::noinline]] void narrow_panels(const NarrowTile& t, std::int64_t panel) {
   constexpr int kRows = Set::rows(kPanels);
   const NarrowRows* const next = panel == 0 ? t.next : nullptr;
   std::int64_t row = 0;
   for (; t.rows - row >= 2 * kRows || t.rows - row == kRows; row += kRows) {
     if (next != nullptr) narrow_prefetch<Set>(*next, row, row + kRows);
-    narrow_tile<Set, kRows, kPanels>(t, panel, row);
+    narrow_tile<Set, kRows, kPanels, kFresh>(t, panel, row);
   }
   if (next != nullptr) narrow_prefetch<Set>(*next, row, next->count);
   while (row < t.rows) {
     const std::int64_t left = t.rows - row, now = left > kRows ? (left + 1) / 2 : left;
-    narrow_tail<Set, kPanels, kRows>(t, panel, row, now);
+    narrow_tail<Set, kPanels, kFresh, kRows>(t, panel, row, now);
     row += now;
+  }
+}
+
+template <class Set, bool kFresh>
+VOXSHIFT_INLINE void narrow_all_panels(const NarrowTile& t) {
+  for (std::int64_t panel = 0; panel < t.panels;) {
+    const std::int64_t left = t.panels - panel;
+    if constexpr (Set::kMostPanels == 4) {
+      if (left >= 4 && left != 5) {
+        narrow_panels<Set, 4, kFresh>(t, panel);
+        panel += 4;
+        continue;
+      }
+      if (left == 3 || left == 5) {
+        narrow_panels<Set, 3, kFresh>(t, panel);
+        panel += 3;
+        continue;
+      }
+      if (left == 2) {
+        narrow_panels<Set, 2, kFresh>(t, panel);
+        panel += 2;
+        continue;
+      }
+    }
+    narrow_panels<Set, 1, kFresh>(t, panel);
+    ++panel;
   }
 }
 
 template <class Set>
 void narrow_multiply(const NarrowTile& t) {
-  for (std::int64_t panel = 0; panel < t.panels;) {
-    const std::int64_t left = t.panels - panel;
-    if constexpr (Set::kMostPanels == 4) {
-      if (left >= 4 && left != 5) {
-        narrow_panels<Set, 4>(t, panel);
-        panel += 4;
-        continue;
-      }
-      if (left == 3 || left == 5) {
-        narrow_panels<Set, 3>(t, panel);
-        panel += 3;
-        continue;
-      }
-      if (left == 2) {
-        narrow_panels<Set, 2>(t, panel);
-        panel += 2;
-        continue;
-      }
-    }
-    narrow_panels<Set, 1>(t, panel);
-    ++panel;
+  if (t.fresh) {
+    narrow_all_panels<Set, true>(t);
+  } else {
+    narrow_all_panels<Set, false>(t);
   }
 }
 

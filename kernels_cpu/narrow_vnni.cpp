@@ -18,6 +18,7 @@ struct Avx512Vnni {
 
   VOXSHIFT_INLINE Sum load(const std::byte* p) { return _mm512_load_si512(p); }
   VOXSHIFT_INLINE void store(Sum sum, std::byte* p) { _mm512_store_si512(p, sum); }
+  VOXSHIFT_INLINE Sum zero() { return _mm512_setzero_si512(); }
   VOXSHIFT_INLINE Sum start(Sum sum, const std::byte* head) { return _mm512_add_epi32(sum, load(head)); }
   VOXSHIFT_INLINE Weight weight(const std::byte* p) { return load(p); }
   VOXSHIFT_INLINE Word broadcast(const std::byte* p) { return _mm512_set1_epi32(narrow_word(p)); }
@@ -38,6 +39,7 @@ struct Avx512Vnni {
 }  // namespace
 
 const NarrowProduct kAvx512VnniI8{
-    "AVX-512 VNNI", DType::kI8, 4, 1, 1, 128, 96, narrow_stage<Avx512Vnni>, narrow_multiply<Avx512Vnni>};
+    "AVX-512 VNNI", DType::kI8, 4,   1, 1, 128, 96, narrow_stage<Avx512Vnni>, narrow_multiply<Avx512Vnni>, 0,
+    nullptr,        nullptr,    true};
 
 }  // namespace voxshift::cpu

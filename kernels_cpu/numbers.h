@@ -87,9 +87,14 @@ HWY_INLINE FloatVector to_range(FloatVector x, FloatVector inverse) {
 /// addition rounds.
 HWY_INLINE void store_bytes(FloatVector x, std::int8_t* p) {
   constexpr float kOnes = 0x1.8p23f;
-  const auto bits = hn::BitCast(Ints(), hn::Add(x, hn::Set(Floats(), kOnes)));
-  const auto whole = hn::Sub(bits, hn::Set(Ints(), std::bit_cast<std::int32_t>(kOnes)));
+  const auto ones = hn::Add(x, hn::Set(Floats(), kOnes));
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
+  const hn::Rebind<std::uint8_t, Floats> last;  // byte of a word is the number's: one instruction
+  hn::StoreU(hn::TruncateTo(last, hn::BitCast(Words(), ones)), last, reinterpret_cast<std::uint8_t*>(p));
+#else
+  const auto whole = hn::Sub(hn::BitCast(Ints(), ones), hn::Set(Ints(), std::bit_cast<std::int32_t>(kOnes)));
   hn::StoreU(hn::DemoteTo(Bytes(), whole), Bytes(), p);
+#endif
 }
 
 /// One row that is read as f32.
