@@ -10,6 +10,7 @@ struct ArmBfloats {
   using Sum = float;
   using Sums = float32x4_t;
   using Numbers = bfloat16x8_t;
+  static constexpr int kNumberBytes = 2;
 
   VOXSHIFT_INLINE Numbers load(const std::byte* p) { return vld1q_bf16(reinterpret_cast<const bfloat16_t*>(p)); }
   VOXSHIFT_INLINE Sums load_sums(const Sum* p) { return vld1q_f32(p); }

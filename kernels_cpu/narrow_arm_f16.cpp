@@ -11,7 +11,7 @@ namespace {
 /// 16 sums of 8 outputs, 8 rows and 2 weights take 26 registers. FMLA picks lanes of the first 16 registers only.
 struct HalfProducts {
   using Sum = float;
-  static constexpr int kRows = 8, kRowStep = 1;
+  static constexpr int kNumberBytes = 2, kRows = 8, kRowStep = 1;
   static constexpr std::int64_t kStage = 64;
 
   template <int kHeight>

@@ -9,6 +9,7 @@ struct SignedMatrix {
   using Sum = std::int32_t;
   using Sums = int32x4_t;
   using Numbers = int8x16_t;
+  static constexpr int kNumberBytes = 1;
 
   VOXSHIFT_INLINE Numbers load(const std::byte* p) { return vld1q_s8(reinterpret_cast<const std::int8_t*>(p)); }
   VOXSHIFT_INLINE Numbers load(const std::byte* low, const std::byte* high) {

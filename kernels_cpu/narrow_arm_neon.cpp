@@ -9,7 +9,7 @@ namespace {
 /// 16 sums, 4 weights, two pairs of a row and 4 products take 26 registers.
 struct NeonPairs {
   using Sum = std::int32_t;
-  static constexpr int kRows = 4, kRowStep = 1;
+  static constexpr int kNumberBytes = 1, kRows = 4, kRowStep = 1;
 
   template <int kHeight>
   VOXSHIFT_INLINE void run(NarrowArmRows<Sum, kHeight>& rows, std::int64_t pairs) {

@@ -5,9 +5,10 @@
 // allow beside the operands: at these heights loads are a quarter to two thirds of the products, and as many loads as
 // products can be issued at a time.
 //   struct Tile {
-//     using Sum;                       // std::int32_t, float
-//     static constexpr int kRows;      // of a full tile
-//     static constexpr int kRowStep;   // a tile's rows are a multiple of
+//     using Sum;                          // std::int32_t, float
+//     static constexpr int kNumberBytes;  // of a row
+//     static constexpr int kRows;         // of a full tile
+//     static constexpr int kRowStep;      // a tile's rows are a multiple of
 //     static void run<R>(NarrowArmRows<Sum, R>&, std::int64_t groups);
 //   }
 #pragma once
@@ -66,12 +67,15 @@ VOXSHIFT_INLINE void narrow_arm_tail(const NarrowTile& t, std::int64_t panel, st
 template <class Tile>
 [[gnu::noinline]] void narrow_arm_panel(const NarrowTile& t, std::int64_t panel) {
   constexpr std::int64_t kRows = Tile::kRows, kStep = Tile::kRowStep;
+  const NarrowRows* const next = panel == 0 ? t.next : nullptr;
   for (std::int64_t row = 0; row < t.rows;) {
     const std::int64_t left = t.rows - row, half = (left + 2 * kStep - 1) / (2 * kStep) * kStep;
     const std::int64_t now = left >= 2 * kRows ? kRows : left > kRows ? half : left;
+    if (next != nullptr) narrow_prefetch<Tile>(*next, row, row + now);
     narrow_arm_tail<Tile>(t, panel, row, now);
     row += now;
   }
+  if (next != nullptr) narrow_prefetch<Tile>(*next, t.rows, next->count);
 }
 
 /// Panels outermost: one stays in the first cache.
@@ -103,7 +107,7 @@ struct NarrowArmStage {
 template <class Dot>
 struct NarrowArmDots {
   using Sum = typename Dot::Sum;
-  static constexpr int kRows = 5, kRowStep = 1;
+  static constexpr int kNumberBytes = Dot::kNumberBytes, kRows = 5, kRowStep = 1;
 
   template <int kHeight>
   VOXSHIFT_INLINE void run(NarrowArmRows<Sum, kHeight>& rows, std::int64_t groups) {
@@ -161,7 +165,7 @@ struct NarrowArmDots {
 template <class Matrix>
 struct NarrowArmMatrices {
   using Sum = typename Matrix::Sum;
-  static constexpr int kRows = 6, kRowStep = 2;
+  static constexpr int kNumberBytes = Matrix::kNumberBytes, kRows = 6, kRowStep = 2;
 
   template <int kHeight>
   VOXSHIFT_INLINE void run(NarrowArmRows<Sum, kHeight>& rows, std::int64_t groups) {

@@ -35,15 +35,13 @@ std::vector<Candidate> candidates() {
   all.push_back({&kSse4I8, __builtin_cpu_supports("sse4.1") != 0, "sse4"});
   all.push_back({&kAvx512Bf16, avx512 && __builtin_cpu_supports("avx512bf16"), "avx512"});
 #elif defined(__aarch64__)
-  // Bits of Linux's AT_HWCAP and AT_HWCAP2, by the names that the kernel gives them.
-  constexpr unsigned long kAsimdHp = 1UL << 10, kAsimdDp = 1UL << 20, kI8mm = 1UL << 13, kBf16 = 1UL << 14;
   const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
-  all.push_back({&kNeonMatrixI8, (second & kI8mm) != 0, "neon"});
-  all.push_back({&kNeonDotI8, (first & kAsimdDp) != 0, "neon"});
+  all.push_back({&kNeonMatrixI8, (second & HWCAP2_I8MM) != 0, "neon"});
+  all.push_back({&kNeonDotI8, (first & HWCAP_ASIMDDP) != 0, "neon"});
   all.push_back({&kNeonI8, true, "neon"});
-  all.push_back({&kNeonMatrixBf16, (second & kBf16) != 0, "neon"});
-  all.push_back({&kNeonDotBf16, (second & kBf16) != 0, "neon"});
-  all.push_back({&kNeonF16, (first & kAsimdHp) != 0, "neon"});
+  all.push_back({&kNeonMatrixBf16, (second & HWCAP2_BF16) != 0, "neon"});
+  all.push_back({&kNeonDotBf16, (second & HWCAP2_BF16) != 0, "neon"});
+  all.push_back({&kNeonF16, (first & HWCAP_ASIMDHP) != 0, "neon"});
 #endif
   all.push_back({&kPortableI8, true, ""});
   all.push_back({&bf16_in_f32(), true, ""});
