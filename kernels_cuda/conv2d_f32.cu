@@ -11,8 +11,8 @@ constexpr int kSide = 16, kThreads = kSide * kSide;
 constexpr int steps_ahead(int each) { return each == 4 ? 2 : 4; }
 
 // A tile of kSide * kEach pixels and as many output channels; every thread has kEach x kEach of them.
-template <int kEach>
-__global__ void __launch_bounds__(kThreads) conv2d_f32_kernel(Conv2dOperands<float> x) {
+template <int kEach, class Operands>
+__global__ void __launch_bounds__(kThreads) conv2d_f32_kernel(Operands x) {
   constexpr int kTile = kSide * kEach, kDepth = 64 / kEach, kPitch = kTile + kEach;
   constexpr int kCopies = kTile * kDepth / kThreads;  // of a thread, of inputs as of weights
   constexpr int kAhead = steps_ahead(kEach);
@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kThreads) conv2d_f32_kernel(Conv2dOperands<flo
   float sums[kEach][kEach];
 #pragma unroll
   for (int o = 0; o < kEach; ++o) {
-    const float start = x.bias != nullptr && channel + o < x.out_channels ? x.bias[channel + o] : 0.0f;
+    const float start = x.bias_of(channel + o);
 #pragma unroll
     for (int i = 0; i < kEach; ++i) sums[i][o] = start;
   }
@@ -101,27 +101,31 @@ __global__ void __launch_bounds__(kThreads) conv2d_f32_kernel(Conv2dOperands<flo
     for (int o = 0; o < kEach; ++o) {
       if (channel + o >= x.out_channels) continue;
       const float other = x.residual.base != nullptr ? x.residual.at(x.residual_row(i), channel + o) : 0.0f;
-      x.out.set(i, channel + o, x.finish(sums[e][o], other));
+      x.out.set(i, channel + o, x.finish(sums[e][o], channel + o, other));
     }
   }
 }
 
-template <int kEach>
-void launch_tiles(const Queue& queue, const Conv2dOperands<float>& x) {
+template <int kEach, class Operands>
+void launch_tiles(const Queue& queue, const Operands& x) {
   constexpr std::int64_t kTile = kSide * kEach;
-  launch(queue, conv2d_f32_kernel<kEach>,
+  launch(queue, conv2d_f32_kernel<kEach, Operands>,
          dim3(static_cast<unsigned>(ceil_div(x.out.count, kTile)),
               static_cast<unsigned>(ceil_div<std::int64_t>(x.out_channels, kTile))),
          dim3(kThreads), 0, x);
 }
 
-}  // namespace
-
-void conv2d_f32(const Queue& queue, const Conv2dOperands<float>& x) {
-  // The largest tiles that occupy the device.
+// The largest tiles that occupy the device.
+template <class Operands>
+void run_tiles(const Queue& queue, const Operands& x) {
   if (occupies(x.out.count, x.out_channels, 4 * kSide, 4 * kSide)) return launch_tiles<4>(queue, x);
   if (occupies(x.out.count, x.out_channels, 2 * kSide, 2 * kSide)) return launch_tiles<2>(queue, x);
   launch_tiles<1>(queue, x);
 }
+
+}  // namespace
+
+void run_conv2d(const Queue& queue, const PlainConv2d<float>& x) { run_tiles(queue, x); }
+void run_conv2d(const Queue& queue, const MixedConv2d<float>& x) { run_tiles(queue, x); }
 
 }  // namespace voxshift::cuda

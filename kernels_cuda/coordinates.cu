@@ -75,41 +75,42 @@ __device__ inline bool moved(const std::int32_t* c, const Window& window, Coordi
 constexpr int kSumThreads = 32;            // partial sums side by side, and channels of a block
 constexpr std::int64_t kPartialRows = 64;  // a sum is one of partial sums of so many rows, whichever kernel takes it
 
-template <class T>
-__device__ float partial_sum(const Rows<const T>& in, const std::int32_t* order, std::int64_t begin, std::int64_t end,
-                             std::int64_t channel) {
-  float sum = 0;
-  for (std::int64_t i = begin; i < end && i < begin + kPartialRows; ++i) sum += in.at(order[i], channel);
+template <class In>
+__device__ NumberSum<In> partial_sum(const In& in, const std::int32_t* order, std::int64_t begin, std::int64_t end,
+                                     std::int64_t channel) {
+  NumberSum<In> sum;
+  sum.begin();
+  for (std::int64_t i = begin; i < end && i < begin + kPartialRows && channel < in.channels; ++i)
+    sum.add(in, order[i], channel);
   return sum;
 }
 
 // One block per segment and 32 channels: 32 partial sums at a time, then these in order.
-template <class T>
-__global__ void sum_segments_kernel(Rows<const T> in, Segments segments, bool mean, Rows<T> out) {
-  __shared__ float sums[kSumThreads][kSumThreads + 1];
+template <class In, class Out>
+__global__ void sum_segments_kernel(In in, Segments segments, bool mean, Out out) {
+  __shared__ NumberSum<In> sums[kSumThreads][kSumThreads + 1];
   const std::int64_t s = blockIdx.x, channel = std::int64_t{blockIdx.y} * kSumThreads + threadIdx.x;
   const std::int64_t begin = segments.splits[s], end = segments.splits[s + 1];
-  float total = 0;
+  NumberSum<In> total;
+  total.begin();
   for (std::int64_t first = begin; first < end; first += kSumThreads * kPartialRows) {
-    sums[threadIdx.y][threadIdx.x] =
-        channel < in.channels ? partial_sum(in, segments.order, first + threadIdx.y * kPartialRows, end, channel)
-                              : 0.0f;
+    sums[threadIdx.y][threadIdx.x] = partial_sum(in, segments.order, first + threadIdx.y * kPartialRows, end, channel);
     __syncthreads();
     if (threadIdx.y == 0)
       for (int r = 0; r < kSumThreads; ++r)
-        if (first + r * kPartialRows < end) total += sums[r][threadIdx.x];
+        if (first + r * kPartialRows < end) total.add(sums[r][threadIdx.x]);
     __syncthreads();
   }
   if (threadIdx.y > 0 || channel >= in.channels) return;
-  if (mean && end > begin) total /= static_cast<float>(end - begin);
-  out.set(s, channel, total);
+  const float sum = total.value(in, channel);
+  out.set(s, channel, mean && end > begin ? sum / static_cast<float>(end - begin) : sum);
 }
 
-template <class T>
-void reduce_rows(const Queue& queue, Rows<const T> in, const Segments& segments, Reduce reduce, Rows<T> out) {
+template <class In, class Out>
+void reduce_rows(const Queue& queue, In in, const Segments& segments, Reduce reduce, Out out) {
   const bool sums = reduce == Reduce::kSum || reduce == Reduce::kMean;
   if (sums && in.count > kPartialRows * out.count) {
-    launch(queue, sum_segments_kernel<T>,
+    launch(queue, sum_segments_kernel<In, Out>,
            dim3(static_cast<unsigned>(out.count), static_cast<unsigned>(ceil_div<std::int64_t>(out.channels, 32))),
            dim3(kSumThreads, kSumThreads), 0, in, segments, reduce == Reduce::kMean, out);
     return;
@@ -118,7 +119,10 @@ void reduce_rows(const Queue& queue, Rows<const T> in, const Segments& segments,
     const std::int64_t begin = segments.splits[s], end = segments.splits[s + 1];
     float value = 0;
     if (sums) {
-      for (std::int64_t i = begin; i < end; i += kPartialRows) value += partial_sum(in, segments.order, i, end, c);
+      NumberSum<In> total;
+      total.begin();
+      for (std::int64_t i = begin; i < end; i += kPartialRows) total.add(partial_sum(in, segments.order, i, end, c));
+      value = total.value(in, c);
     } else if (begin < end) {
       value = in.at(segments.order[begin], c);
       for (std::int64_t i = begin + 1; i < end && reduce == Reduce::kMax; ++i) {
@@ -342,10 +346,8 @@ class CudaCoordinateKernels final : public CoordinateKernels {
     const Queue queue(context, "reduce");
     const Arena::Mark mark = queue.arena().mark();
     const Segments segments = by_segment(queue, segment, in.count, out.count);
-    with_type("reduce", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      reduce_rows<T>(queue, rows<T>(in), segments, reduce, rows<T>(out));
-    });
+    with_rows(
+        "reduce", [&](auto from, auto to) { reduce_rows(queue, from, segments, reduce, to); }, in, out);
     queue.arena().rewind(mark);
   }
 

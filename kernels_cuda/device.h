@@ -88,6 +88,13 @@ __device__ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], 
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// The same of i8, for a 16 x 32 and b 32 x 8; int32 accumulated.
+__device__ inline void mma_m16n8k32(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 // The same in TF32, for a 16 x 8 and b 8 x 8.
 __device__ inline void mma_m16n8k8(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
   asm volatile(
@@ -110,9 +117,9 @@ __device__ inline void mma_m16n8k8(float (&d)[4], const SplitFloat (&a)[4], cons
   mma_m16n8k8(d, high, {b[0].high, b[1].high});
 }
 
-// Four 8 x 8 matrices of halves, or 8 x 4 of floats, from shared memory: lane l gives the address of row l % 8 of
-// matrix l / 8. Lane l gets the elements (l / 4, 2 (l % 4)) and the one after of each, or with kTransposed those of the
-// transposed matrices.
+// Four 8 x 8 matrices of halves, or 8 x 4 of floats, or 8 x 16 of bytes, from shared memory: lane l gives the address
+// of row l % 8 of matrix l / 8. Lane l gets the elements (l / 4, 2 (l % 4)) and the one after of each, or with
+// kTransposed those of the transposed matrices.
 template <bool kTransposed>
 __device__ void load_matrices(std::uint32_t (&r)[4], const void* row) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(row));

@@ -4,27 +4,26 @@
 namespace voxshift::cuda {
 namespace {
 
-template <class T>
-void finish_rows(const Queue& queue, const Elementwise& f, Rows<const T> residual, Rows<T> rows) {
-  for_each_cell(queue, rows.count, rows.channels, [=] __device__(std::int64_t i, std::int64_t c) {
-    const float x = apply(f, rows.at(i, c));
-    rows.set(i, c, residual.base != nullptr ? x + residual.at(i, c) : x);
+template <class In, class Residual, class Out>
+void finish_rows(const Queue& queue, const Elementwise& f, In in, Residual residual, Out out) {
+  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
+    const float x = apply(f, in.at(i, c));
+    out.set(i, c, residual.base != nullptr ? x + residual.at(i, c) : x);
   });
 }
 
 }  // namespace
 
-void apply_function(const Queue& queue, const Activation& activation, const RowView& rows) {
-  finish_function(queue, {nullptr, {}, activation, false}, rows);
+void apply_function(const Queue& queue, const Activation& activation, const ConstRowView& rows, const RowView& out) {
+  finish_function(queue, {nullptr, {}, activation, false}, rows, out);
 }
 
-void finish_function(const Queue& queue, const Epilogue& epilogue, const RowView& out) {
+void finish_function(const Queue& queue, const Epilogue& epilogue, const ConstRowView& rows, const RowView& out) {
   if (epilogue.activation.kind != Activation::Kind::kFunction) return;
-  with_type("activation", out.dtype, [&](auto type) {
-    using T = decltype(type);
-    finish_rows<T>(queue, epilogue.activation.function,
-                   rows<T>(epilogue.residual_last ? epilogue.residual : ConstRowView()), rows<T>(out));
-  });
+  with_rows(
+      "activation",
+      [&](auto from, auto residual, auto to) { finish_rows(queue, epilogue.activation.function, from, residual, to); },
+      rows, epilogue.residual_last ? epilogue.residual : ConstRowView(), out);
 }
 
 }  // namespace voxshift::cuda

@@ -34,8 +34,8 @@ __device__ inline float apply(const Elementwise& f, float x) {
 }
 
 /// Row i of `out`, by one thread.
-template <class T>
-__device__ void apply(const RowFunction& f, Rows<const T> in, Rows<T> out, std::int64_t i) {
+template <class In, class Out>
+__device__ void apply(const RowFunction& f, In in, Out out, std::int64_t i) {
   const std::int64_t channels = in.channels;
   float offset = 0, scale = 1, sum = 0, squares = 0;
   if (f.kind == RowFunction::Kind::kPrelu) {
@@ -72,10 +72,33 @@ __device__ void apply(const RowFunction& f, Rows<const T> in, Rows<T> out, std::
   }
 }
 
-/// Applies the function of an activation that is one to `rows`, whose kernel has left them as they were.
-void apply_function(const Queue&, const Activation&, const RowView& rows);
+/// Rows that a kernel leaves for a function to finish: `out`, but f32 in the queue's arena where numbers of `out` are
+/// i8, which are rounded only once.
+class UnroundedRows {
+ public:
+  UnroundedRows(const Queue& queue, const Activation& activation, const RowView& out) : rows(out) {
+    if (activation.kind != Activation::Kind::kFunction || out.dtype != DType::kI8) return;
+    arena_ = &queue.arena();
+    mark_ = arena_->mark();
+    rows = {arena_->allocate<float>(out.count * out.channels), out.channels, out.count, out.channels};
+  }
+  ~UnroundedRows() {
+    if (arena_ != nullptr) arena_->rewind(mark_);
+  }
+  UnroundedRows(const UnroundedRows&) = delete;
+  UnroundedRows& operator=(const UnroundedRows&) = delete;
+
+  RowView rows;
+
+ private:
+  Arena* arena_ = nullptr;  // null: `out` itself
+  Arena::Mark mark_ = {};
+};
+
+/// out = the function of an activation that is one of `rows`, whose kernel has left it to this. `rows` may be out.
+void apply_function(const Queue&, const Activation&, const ConstRowView& rows, const RowView& out);
 
 /// The same for the rows of a product; then the residual that comes last.
-void finish_function(const Queue&, const Epilogue&, const RowView& out);
+void finish_function(const Queue&, const Epilogue&, const ConstRowView& rows, const RowView& out);
 
 }  // namespace voxshift::cuda

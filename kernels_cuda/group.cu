@@ -5,9 +5,9 @@
 namespace voxshift::cuda {
 namespace {
 
-template <class T>
+template <class Features, class Out>
 void group_rows(const Queue& queue, Rows<const float> points, Rows<const float> centers, const std::int32_t* indices,
-                std::int64_t count, Rows<const T> features, Rows<T> out) {
+                std::int64_t count, Features features, Out out) {
   for_each_cell(queue, centers.count * count, 3 + features.channels, [=] __device__(std::int64_t j, std::int64_t c) {
     const std::int32_t k = indices[j];
     float x = 0;
@@ -20,10 +20,12 @@ void group_rows(const Queue& queue, Rows<const float> points, Rows<const float> 
 
 void group(const Queue& queue, const ConstRowView& points, const ConstRowView& centers, const std::int32_t* indices,
            std::int64_t count, const ConstRowView& features, const RowView& out) {
-  with_type("group", out.dtype, [&](auto type) {
-    using T = decltype(type);
-    group_rows<T>(queue, rows<float>(points), rows<float>(centers), indices, count, rows<T>(features), rows<T>(out));
-  });
+  with_rows(
+      "group",
+      [&](auto from, auto to) {
+        group_rows(queue, rows<float>(points), rows<float>(centers), indices, count, from, to);
+      },
+      features, out);
 }
 
 }  // namespace voxshift::cuda

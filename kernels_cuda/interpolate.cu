@@ -73,37 +73,22 @@ __device__ inline void find_pair(const Level& level, const std::int64_t* c, std:
   if (layout.axes() == 4 && at < level.count && level.keys[at] == sought + 1) pair[1] = static_cast<std::int32_t>(at);
 }
 
-/// `kWidth` neighbouring elements of a row.
-template <class T, int kWidth>
-struct alignas(kWidth * sizeof(T)) Pack {
-  T values[kWidth];
-};
-
-template <class T, int kWidth>
-void mix_rows(const Queue& queue, Rows<const T> in, const std::int32_t* indices, const float* weights, int k,
-              Rows<T> out) {
-  using Elements = Pack<T, kWidth>;
-  for_each_cell(queue, out.count, out.channels / kWidth, [=] __device__(std::int64_t i, std::int64_t c) {
+template <int kWidth, class In, class Out>
+void mix_rows(const Queue& queue, In in, const std::int32_t* indices, const float* weights, int k, bool fused,
+              Out out) {
+  for_each_cell(queue, out.count, out.channels / kWidth, [=] __device__(std::int64_t i, std::int64_t pack) {
     float sums[kWidth] = {};
     for (int j = 0; j < k; ++j) {
       const std::int32_t row = indices[i * k + j];
       const float weight = weights[i * k + j];
       if (row < 0 || weight == 0) continue;
-      const Elements x = reinterpret_cast<const Elements*>(in.row(row))[c];
+      float x[kWidth];
+      read(in, row, pack * kWidth, x);
 #pragma unroll
-      for (int e = 0; e < kWidth; ++e) sums[e] = fmaf(weight, to_float(x.values[e]), sums[e]);
+      for (int e = 0; e < kWidth; ++e) sums[e] = add_product(weight, x[e], sums[e], fused);
     }
-    Elements mixed;
-#pragma unroll
-    for (int e = 0; e < kWidth; ++e) mixed.values[e] = from_float<T>(sums[e]);
-    reinterpret_cast<Elements*>(out.row(i))[c] = mixed;
+    write(out, i, pack * kWidth, sums);
   });
-}
-
-template <class View>
-bool holds_packs(const View& view, std::int64_t width) {
-  return reinterpret_cast<std::uintptr_t>(view.base) % 16 == 0 && view.row_stride % width == 0 &&
-         view.channels % width == 0;
 }
 
 void sum_entries(const Queue& queue, Rows<const float> grad, const Segments& entries, const float* weights,
@@ -157,12 +142,16 @@ void link(const Queue& queue, const Level& fine, const Level& coarse, const Wind
 
 void interpolate(const Queue& queue, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                  std::int64_t k, const RowView& out) {
-  with_type("interpolate", out.dtype, [&](auto type) {
-    using T = decltype(type);
-    constexpr int kWidth = 16 / sizeof(T);
-    const auto mix = holds_packs(in, kWidth) && holds_packs(out, kWidth) ? mix_rows<T, kWidth> : mix_rows<T, 1>;
-    mix(queue, rows<T>(in), indices, weights, static_cast<int>(k), rows<T>(out));
-  });
+  with_rows(
+      "interpolate",
+      [&](auto from, auto to) {
+        constexpr int kWidth = std::is_same_v<decltype(to), Rows<float>> ? 4 : 8;
+        const bool packs = holds_packs(in, kWidth) && holds_packs(out, kWidth), fused = are_fused(in, out);
+        const auto mix =
+            packs ? mix_rows<kWidth, decltype(from), decltype(to)> : mix_rows<1, decltype(from), decltype(to)>;
+        mix(queue, from, indices, weights, static_cast<int>(k), fused, to);
+      },
+      in, out);
 }
 
 void interpolate_backward(const Queue& queue, const ConstRowView& grad, const std::int32_t* indices,

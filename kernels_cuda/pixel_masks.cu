@@ -8,10 +8,23 @@ namespace {
 
 constexpr int kWarps = 8;  // of a block of commit, one per pixel
 
+/// Whether a value is so far from the kept one that it takes its place; of i8, whose kept ones have the same scale, as
+/// far as whole numbers are apart.
 template <class T>
-__global__ void __launch_bounds__(kWarps * 32)
-    commit_kernel(Rows<const T> values, const std::int32_t* rows, float threshold, Rows<T> kept, std::uint8_t* mask,
-                  unsigned long long* total) {
+__device__ bool is_far(const Rows<const T>& values, std::int64_t i, const Rows<T>& kept, std::int64_t p, std::int64_t c,
+                       float threshold) {
+  const float value = values.at(i, c), old = kept.at(p, c);
+  return !(fabsf(value - old) <= threshold) || (threshold == 0 && __float_as_uint(value) != __float_as_uint(old));
+}
+__device__ inline bool is_far(const AnyRows<const std::byte>& values, std::int64_t i, const AnyRows<std::byte>& kept,
+                              std::int64_t p, std::int64_t c, float threshold) {
+  const int apart = int{*values.address<std::int8_t>(i, c)} - int{*kept.address<std::int8_t>(p, c)};
+  return apart != 0 && !(fabsf(static_cast<float>(apart)) * kept.scale[c] <= threshold);
+}
+
+template <class Values, class Kept>
+__global__ void __launch_bounds__(kWarps * 32) commit_kernel(Values values, const std::int32_t* rows, float threshold,
+                                                             Kept kept, std::uint8_t* mask, unsigned long long* total) {
   __shared__ int sum;
   if (threadIdx.x == 0) sum = 0;
   __syncthreads();
@@ -22,9 +35,7 @@ __global__ void __launch_bounds__(kWarps * 32)
     bool stays = true;
     for (std::int64_t first = 0; first < kept.channels && stays; first += 32) {
       const std::int64_t c = first + lane;
-      const float value = c < kept.channels ? values.at(i, c) : 0, old = c < kept.channels ? kept.at(p, c) : 0;
-      const bool far =
-          !(fabsf(value - old) <= threshold) || (threshold == 0 && __float_as_uint(value) != __float_as_uint(old));
+      const bool far = c < kept.channels && is_far(values, i, kept, p, c, threshold);
       stays = __ballot_sync(0xffffffffu, far) == 0;
     }
     if (!stays)
@@ -72,13 +83,17 @@ std::int64_t commit(const Queue& queue, const ConstRowView& values, Pixels pixel
   auto* total = queue.arena().allocate<unsigned long long>(1);
   queue.fill(total, 0, sizeof(*total));
   if (pixels.count < kept.count) queue.fill(mask, 0, static_cast<std::size_t>(kept.count));
-  with_type("commit", kept.dtype, [&](auto type) {
-    using T = decltype(type);
-    Rows<const T> from = rows<T>(values);
-    from.count = pixels.count;
-    launch(queue, commit_kernel<T>, dim3(static_cast<unsigned>(ceil_div<std::int64_t>(pixels.count, kWarps))),
-           dim3(kWarps * 32), 0, from, pixels.rows, threshold, rows<T>(kept), mask, total);
-  });
+  check(values.dtype == kept.dtype, "[commit] expected values of ", name(kept.dtype), ", which is kept, found ",
+        name(values.dtype));
+  with_rows(
+      "commit",
+      [&](auto from, auto to) {
+        from.count = pixels.count;
+        launch(queue, commit_kernel<decltype(from), decltype(to)>,
+               dim3(static_cast<unsigned>(ceil_div<std::int64_t>(pixels.count, kWarps))), dim3(kWarps * 32), 0, from,
+               pixels.rows, threshold, to, mask, total);
+      },
+      values, kept);
   const auto active = static_cast<std::int64_t>(queue.read(total));
   queue.arena().rewind(before);
   return active;

@@ -1,4 +1,4 @@
-// The product on tensor cores, of f16 and f32 rows. A block owns a tile of output rows and
+// The product on tensor cores, of f16, f32 and i8 rows. A block owns a tile of output rows and
 // channels and goes through the offsets that any of its rows has, a few input channels at a time: rows are fetched by
 // cp.async into a ring of stages in shared memory while earlier stages are multiplied. Warps leave out 32 rows at a
 // time where none of them has the offset.
@@ -13,31 +13,42 @@ namespace {
 
 /// A multiprocessor shall have room for as many blocks as leave 128 registers a thread; f32 has more sums.
 template <class T>
-constexpr int kBlocks = T::kDepth > 32                     ? 1
-                        : sizeof(typename T::Element) == 2 ? 512 / T::kThreads
-                        : T::kWarpColumns > 32             ? 2
-                                                           : 3;
+constexpr int kBlocks = sizeof(typename T::Element) == 4               ? (T::kWarpColumns > 32 ? 2 : 3)
+                        : T::kDepth * sizeof(typename T::Element) > 64 ? 1
+                                                                       : 512 / T::kThreads;
 
-template <class Element>
+template <class Element_, class Residual, class Out>
 struct Operands {
+  using Element = Element_;
+
   Rows<const Element> in;
   RowTable map;
-  const Element* weight;  // [volume, padded_in, padded_out]
+  const Element* weight;    // [volume, padded_in, padded_out], of i8 [volume, padded_out, padded_in]
+  const float* multiplier;  // of i8
   int volume, padded_in, padded_out;
-  RowEpilogue<Element> epilogue;
-  Rows<Element> out;
+  RowEpilogue<Residual> epilogue;
+  Out out;
   bool vector_out;  // out and residual are taken a chunk at a time
+
+  template <class Sum>
+  __device__ float finish(Sum sum, int channel, float other) const {
+    if constexpr (std::is_same_v<Sum, std::int32_t>) {
+      return epilogue.finish_with(static_cast<float>(sum) * multiplier[channel], channel, other);
+    } else {
+      return epilogue.finish_with(sum, channel, other);
+    }
+  }
 };
 
 // kVector: rows of `in` are multiples of 16 bytes at such addresses. Addresses are kept, not computed: a step is 32
 // tensor instructions, and three times as many for its bookkeeping halved the speed.
-template <class T, bool kVector>
-__global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(Operands<typename T::Element> x) {
+template <class T, bool kVector, class X>
+__global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
   static_assert(T::kWarpRows == kPartRows);
   using Element = typename T::Element;
   constexpr int kChunk = cuda::kChunk<Element>;
   constexpr int kInChunks = T::kInChunks, kInRows = T::kInRows, kInCopies = T::kInCopies;
-  constexpr int kWeightChunks = T::kWeightChunks, kWeightCopies = T::kWeightCopies;
+  constexpr int kWeightCopies = T::kWeightCopies;
 
   auto* const stages = reinterpret_cast<Element*>(dynamic_shared());
   const TileMap tile(dynamic_shared() + T::kBytes, x.map, x.volume, T::kRows);
@@ -56,10 +67,10 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(Operan
   int weight_place[kWeightCopies], weight_offset[kWeightCopies];  // -1: beyond the last column
 #pragma unroll
   for (int c = 0; c < kWeightCopies; ++c) {
-    const int e = thread + c * T::kThreads, k = e / kWeightChunks, chunk = e % kWeightChunks;
-    weight_place[c] = T::kInElements + WarpProduct<T>::weight_place(k, chunk);
-    const int column = first_column + chunk * kChunk;
-    weight_offset[c] = column < x.padded_out ? k * x.padded_out + column : -1;
+    const WeightChunk chunk =
+        WarpProduct<T>::weight_chunk(thread + c * T::kThreads, first_column, x.padded_in, x.padded_out);
+    weight_place[c] = chunk.place;
+    weight_offset[c] = chunk.offset;
   }
 
   OffsetWalk fetched(tile);
@@ -88,14 +99,14 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(Operan
         } else {
 #pragma unroll
           for (int h = 0; h < kChunk; ++h)
-            to[h] = source[c] != nullptr && first + h < in_left ? source[c][first + h] : Element(0.0f);
+            to[h] = source[c] != nullptr && first + h < in_left ? source[c][first + h] : Element(0);
         }
       }
 #pragma unroll
       for (int c = 0; c < kWeightCopies; ++c)
         copy_async_16(fetch_stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
                       weight_offset[c] >= 0);
-      weight += T::kDepth * x.padded_out;
+      weight += WarpProduct<T>::weight_step(x.padded_out);
       if (++fetch_depth == depth_steps) fetch_depth = 0;
       ++fetch_step;
       fetch_stage += T::kStageElements;
@@ -126,30 +137,37 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(Operan
   // Sums leave by shared memory, so that a thread writes neighbouring channels.
   copies_wait<0>();
   __syncthreads();
-  mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const float* chunk) {
+  mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const typename T::Sum* chunk) {
     const int row = tile.rows[r], column = first_column + c;
     if (row < 0 || column >= x.out.channels) return;
-    write_chunk(x.out, row, column, x.epilogue.residual, row, x.vector_out, [&](int channel, float other) {
-      return x.epilogue.finish_with(chunk[channel], column + channel, other);
-    });
+    write_chunk<T::kOutChunk>(
+        x.out, row, column, x.epilogue.residual, row, x.vector_out,
+        [&](int channel, float other) { return x.finish(chunk[channel], column + channel, other); });
   });
 }
 
-template <class T, bool kVector>
-void run(const Queue& queue, const Operands<typename T::Element>& x) {
+template <class T, bool kVector, class X>
+void run(const Queue& queue, const X& x) {
   const std::size_t shared = T::kBytes + TileMap::bytes(x.map, x.volume, T::kRows);
   const std::int64_t blocks =
       ceil_div<std::int64_t>(x.out.count, T::kRows) * ceil_div<std::int64_t>(x.out.channels, T::kColumns);
-  allow_shared<product_kernel<T, kVector>>(shared);
-  launch(queue, product_kernel<T, kVector>, dim3(static_cast<unsigned>(blocks)), dim3(T::kThreads), shared, x);
+  allow_shared<product_kernel<T, kVector, X>>(shared);
+  launch(queue, product_kernel<T, kVector, X>, dim3(static_cast<unsigned>(blocks)), dim3(T::kThreads), shared, x);
+}
+
+/// One of the tiles of kDepth and kStages, by the output channels.
+template <int kDepth, int kStages, class X>
+void run_narrow(const Queue& queue, const X& x, bool vector) {
+  using Narrow = Tile<typename X::Element, 64, 32, 32, 16, kDepth, kStages>;
+  using Wide = Tile<typename X::Element, 64, 64, 32, 32, kDepth, kStages>;
+  if (x.out.channels <= 32) return vector ? run<Narrow, true>(queue, x) : run<Narrow, false>(queue, x);
+  vector ? run<Wide, true>(queue, x) : run<Wide, false>(queue, x);
 }
 
 // Tiles of 64 rows: taller ones read less, but share more offsets that few of their rows have.
-void run_any(const Queue& queue, const Operands<half_t>& x, bool vector) {
-  const auto either = [&]<class T>(T) { vector ? run<T, true>(queue, x) : run<T, false>(queue, x); };
+void run_any(const Queue& queue, const Operands<half_t, Rows<const half_t>, Rows<half_t>>& x, bool vector) {
   const std::int64_t columns = x.out.channels;
-  if (columns <= 32) return either(Tile<half_t, 64, 32, 32, 16, 32, 4>());
-  if (columns <= 64 || !vector) return either(Tile<half_t, 64, 64, 32, 32, 32, 4>());
+  if (columns <= 64 || !vector) return run_narrow<32, 4>(queue, x, vector);
   if (columns <= 96) return run<Tile<half_t, 64, 96, 32, 48, 32, 4>, true>(queue, x);
   const bool few =
       ceil_div<std::int64_t>(x.out.count, 64) * ceil_div<std::int64_t>(columns, 128) < 4 * multiprocessors();
@@ -158,12 +176,59 @@ void run_any(const Queue& queue, const Operands<half_t>& x, bool vector) {
   run<Tile<half_t, 64, 128, 32, 64, 32, 4>, true>(queue, x);
 }
 
-void run_any(const Queue& queue, const Operands<float>& x, bool vector) {
-  const auto either = [&]<class T>(T) { vector ? run<T, true>(queue, x) : run<T, false>(queue, x); };
+void run_any(const Queue& queue, const Operands<float, Rows<const float>, Rows<float>>& x, bool vector) {
   const std::int64_t columns = x.out.channels;
-  if (columns <= 32) return either(Tile<float, 64, 32, 32, 16, 32, 3>());
   if (columns > 64 && columns <= 96 && vector) return run<Tile<float, 64, 96, 32, 48, 32, 3>, true>(queue, x);
-  either(Tile<float, 64, 64, 32, 32, 32, 3>());
+  run_narrow<32, 3>(queue, x, vector);
+}
+
+// What comes out, or the residual, has another dtype than what goes in: first and last layers.
+template <class Element, class Residual, class Out>
+void run_any(const Queue& queue, const Operands<Element, Residual, Out>& x, bool vector) {
+  run_narrow<32, sizeof(Element) == 4 ? 3 : 4>(queue, x, vector);
+}
+
+template <class Residual, class Out>
+void run_any(const Queue& queue, const Operands<std::int8_t, Residual, Out>& x, bool vector) {
+  const std::int64_t columns = x.out.channels;
+  if (columns <= 64 || !vector) return run_narrow<64, 4>(queue, x, vector);
+  if (columns <= 96) return run<Tile<std::int8_t, 64, 96, 32, 48, 64, 4>, true>(queue, x);
+  run<Tile<std::int8_t, 64, 128, 32, 64, 64, 4>, true>(queue, x);
+}
+
+template <class Element, class Residual, class Out>
+void run_product(const Queue& queue, const Rows<const Element>& in, const RowTable& map, const DeviceWeights& weights,
+                 const RowEpilogue<Residual>& epilogue, const Out& out, bool vector_out) {
+  const Operands<Element, Residual, Out> x{in,
+                                           map,
+                                           static_cast<const Element*>(weights.data.memory()),
+                                           static_cast<const float*>(weights.multiplier.memory()),
+                                           static_cast<int>(weights.volume),
+                                           static_cast<int>(weights.padded_in),
+                                           static_cast<int>(weights.padded_out),
+                                           epilogue,
+                                           out,
+                                           vector_out};
+  run_any(queue, x, in_chunks(in));
+}
+
+template <class Element>
+void run_mixed(const Queue& queue, const Rows<const Element>& in, const RowTable& map, const DeviceWeights& weights,
+               const Epilogue& epilogue, const RowView& out) {
+  constexpr int kWidth = sizeof(Element) == 4 ? 4 : 8;
+  const ConstRowView residual = residual_of(epilogue);
+  check_numbers("product", residual);
+  check_numbers("product", out);
+  run_product(queue, in, map, weights, RowEpilogue(epilogue, any_rows(residual)), any_rows(out),
+              in_whole_chunks(out, residual, kWidth));
+}
+
+template <class Element>
+void run_plain(const Queue& queue, const Rows<const Element>& in, const RowTable& map, const DeviceWeights& weights,
+               const Epilogue& epilogue, const RowView& out) {
+  const ConstRowView residual = residual_of(epilogue);
+  run_product(queue, in, map, weights, RowEpilogue(epilogue, rows<Element>(residual)), rows<Element>(out),
+              in_whole_chunks(out, residual, kChunk<Element>));
 }
 
 }  // namespace
@@ -171,22 +236,19 @@ void run_any(const Queue& queue, const Operands<float>& x, bool vector) {
 void product(const Queue& queue, const ConstRowView& in, const RowTable& map, const DeviceWeights& weights,
              const Epilogue& epilogue, const RowView& out) {
   if (out.count == 0 || out.channels == 0) return;
-  with_type("product", in.dtype, [&](auto type) {
-    using Element = decltype(type);
-    const Rows<const Element> from = rows<Element>(in), residual = rows<Element>(epilogue.residual);
-    const Rows<Element> to = rows<Element>(out);
-    const Operands<Element> x{from,
-                              map,
-                              static_cast<const Element*>(weights.data.memory()),
-                              static_cast<int>(weights.volume),
-                              static_cast<int>(weights.padded_in),
-                              static_cast<int>(weights.padded_out),
-                              RowEpilogue<Element>(epilogue),
-                              to,
-                              in_chunks(to) && (residual.base == nullptr || in_chunks(residual))};
-    run_any(queue, x, in_chunks(from));
-  });
-  finish_function(queue, epilogue, out);
+  const UnroundedRows to(queue, epilogue.activation, out);
+  if (in.dtype == DType::kI8) {
+    run_mixed(queue, rows<std::int8_t>(in), map, weights, epilogue, to.rows);
+  } else {
+    const bool plain = all_of(in.dtype, residual_of(epilogue), to.rows);
+    with_type("product", in.dtype, [&](auto type) {
+      using Element = decltype(type);
+      const auto from = rows<Element>(in);
+      plain ? run_plain(queue, from, map, weights, epilogue, to.rows)
+            : run_mixed(queue, from, map, weights, epilogue, to.rows);
+    });
+  }
+  finish_function(queue, epilogue, to.rows, out);
 }
 
 }  // namespace voxshift::cuda

@@ -11,7 +11,8 @@
 namespace voxshift::cuda {
 
 /// out[o] = act(sum_k in[table[o, k]] W[k] + bias + residual[o]): one accumulator per output, offsets in order, then
-/// input channels, so that tiles do not change the bits. f16 is summed in f32; f32 is multiplied to its own precision.
+/// input channels, so that tiles do not change the bits. f16 is summed in f32; f32 is multiplied to its own precision;
+/// i8 as QuantizedWeights says.
 void product(const Queue& queue, const ConstRowView& in, const RowTable& table, const DeviceWeights& weights,
              const Epilogue& epilogue, const RowView& out);
 

@@ -67,8 +67,8 @@ struct Quantizer {
   }
 };
 
-template <class T>
-void cylindrical_rows(const Queue& queue, Rows<const T> in, Rows<T> out) {
+template <class In, class Out>
+void cylindrical_rows(const Queue& queue, In in, Out out) {
   for_each_cell(queue, out.count, 3, [=] __device__(std::int64_t i, std::int64_t axis) {
     out.set(i, axis, cylindrical(in.at(i, 0), in.at(i, 1), in.at(i, 2), static_cast<std::size_t>(axis)));
   });
@@ -77,10 +77,8 @@ void cylindrical_rows(const Queue& queue, Rows<const T> in, Rows<T> out) {
 }  // namespace
 
 void cylindrical(const Queue& queue, const ConstRowView& in, const RowView& out) {
-  with_type("cylindrical", out.dtype, [&](auto type) {
-    using T = decltype(type);
-    cylindrical_rows<T>(queue, rows<T>(in), rows<T>(out));
-  });
+  with_rows(
+      "cylindrical", [&](auto from, auto to) { cylindrical_rows(queue, from, to); }, in, out);
 }
 
 std::int64_t quantize(const Queue& queue, const Clouds& clouds, const CellGrid& grid, std::int32_t* coords,

@@ -11,13 +11,13 @@
 namespace voxshift::cuda {
 namespace {
 
-template <class In, class Out>
-void affine_rows(const Queue& queue, Rows<const In> in, const float* scale, const float* shift, Rows<const In> residual,
-                 Activation activation, Rows<Out> out) {
+template <class In, class Residual, class Out>
+void affine_rows(const Queue& queue, In in, const float* scale, const float* shift, Residual residual,
+                 Activation activation, bool fused, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
     float x = in.at(i, c);
     if (scale != nullptr && shift != nullptr) {
-      x = fmaf(x, scale[c], shift[c]);
+      x = add_product(x, scale[c], shift[c], fused);
     } else if (scale != nullptr) {
       x *= scale[c];
     } else if (shift != nullptr) {
@@ -28,36 +28,35 @@ void affine_rows(const Queue& queue, Rows<const In> in, const float* scale, cons
   });
 }
 
-template <class T>
-void apply_to_cells(const Queue& queue, const Elementwise& f, Rows<const T> in, Rows<T> out) {
+template <class In, class Out>
+void apply_to_cells(const Queue& queue, const Elementwise& f, In in, Out out) {
   for_each_cell(queue, out.count, out.channels,
                 [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, apply(f, in.at(i, c))); });
 }
 
-template <class T>
-void apply_to_rows(const Queue& queue, const RowFunction& f, Rows<const T> in, Rows<T> out) {
-  for_each(queue, out.count, [=] __device__(std::int64_t i) { apply<T>(f, in, out, i); });
+template <class In, class Out>
+void apply_to_rows(const Queue& queue, const RowFunction& f, In in, Out out) {
+  for_each(queue, out.count, [=] __device__(std::int64_t i) { apply(f, in, out, i); });
 }
 
-template <class T>
-void multiply_rows(const Queue& queue, Rows<const T> a, Rows<const T> b, Rows<T> out) {
+template <class A, class B, class Out>
+void multiply_rows(const Queue& queue, A a, B b, Out out) {
   for_each_cell(queue, out.count, out.channels,
                 [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, a.at(i, c) * b.at(i, c)); });
 }
 
-template <class T>
-void matmul_rows(const Queue& queue, Rows<const T> in, Rows<const T> matrices, const std::int32_t* picked,
-                 Rows<T> out) {
+template <class In, class Matrices, class Out>
+void matmul_rows(const Queue& queue, In in, Matrices matrices, const std::int32_t* picked, bool fused, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t d) {
     float sum = 0;
     for (std::int64_t c = 0; picked[i] >= 0 && c < in.channels; ++c)
-      sum = fmaf(in.at(i, c), matrices.at(picked[i], c * out.channels + d), sum);
+      sum = add_product(in.at(i, c), matrices.at(picked[i], c * out.channels + d), sum, fused);
     out.set(i, d, sum);
   });
 }
 
-template <class T>
-void argmax_rows(const Queue& queue, Rows<const T> in, std::uint8_t* labels) {
+template <class In>
+void argmax_rows(const Queue& queue, In in, std::uint8_t* labels) {
   for_each(queue, in.count, [=] __device__(std::int64_t i) {
     int best = 0;
     for (int c = 1; c < in.channels; ++c)
@@ -66,8 +65,8 @@ void argmax_rows(const Queue& queue, Rows<const T> in, std::uint8_t* labels) {
   });
 }
 
-template <class T>
-void gather_rows(const Queue& queue, Rows<const T> in, const std::int32_t* rows, Rows<T> out) {
+template <class In, class Out>
+void gather_rows(const Queue& queue, In in, const std::int32_t* rows, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
     out.set(i, c, rows[i] < 0 ? 0.0f : in.at(rows[i], c));
   });
@@ -123,8 +122,8 @@ void spread_bytes(const Queue& queue, const std::uint8_t* labels, const std::int
   for_each(queue, n, [=] __device__(std::int64_t i) { out[places[i]] = labels[picked != nullptr ? picked[i] : i]; });
 }
 
-template <class T>
-void spread_softmax(const Queue& queue, Rows<const T> logits, const std::int32_t* picked, const std::int32_t* places,
+template <class In>
+void spread_softmax(const Queue& queue, In logits, const std::int32_t* picked, const std::int32_t* places,
                     std::int64_t n, float* out) {
   for_each(queue, n, [=] __device__(std::int64_t i) {
     const std::int64_t row = picked != nullptr ? picked[i] : i;
@@ -145,9 +144,10 @@ class CudaRowKernels final : public RowKernels {
                                                  WeightOrder::kInOut);
   }
 
-  std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights&, std::int64_t,
-                                               std::int64_t) const override {
-    throw BackendUnavailable("[linear] CUDA has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_i8(const Context& context, const QuantizedWeights& weights,
+                                               std::int64_t in_channels, std::int64_t out_channels) const override {
+    return std::make_shared<const DeviceWeights>(context, weights, nullptr, 1, in_channels, out_channels,
+                                                 WeightOrder::kInOut);
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
@@ -160,72 +160,63 @@ class CudaRowKernels final : public RowKernels {
   void linear(const Context& context, const ConstRowView& in, const PackedWeights& weights, const Epilogue& epilogue,
               const RowView& out) const override {
     product(Queue(context, "linear"), in, {},
-            device_weights("linear", weights, 1, in.channels, out.channels, in.dtype, context.device, false), epilogue,
-            out);
+            device_weights("linear", weights, 1, in.channels, out.channels, in.dtype, context.device, WeightUse::kRows),
+            epilogue, out);
   }
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,
               const ConstRowView& residual, Activation activation, const RowView& out) const override {
     const Queue queue(context, "affine");
-    with_type("affine", in.dtype, [&](auto from) {
-      with_type("affine", out.dtype, [&](auto to) {
-        using In = decltype(from);
-        using Out = decltype(to);
-        affine_rows<In, Out>(queue, rows<In>(in), scale, shift, rows<In>(residual), activation, rows<Out>(out));
-      });
-    });
-    apply_function(queue, activation, out);
+    const bool fused = are_fused(in, residual, out);
+    const UnroundedRows to(queue, activation, out);
+    with_rows(
+        "affine",
+        [&](auto from, auto other, auto unrounded) {
+          affine_rows(queue, from, scale, shift, other, activation, fused, unrounded);
+        },
+        in, residual, to.rows);
+    apply_function(queue, activation, to.rows, out);
   }
 
   void apply(const Context& context, const Elementwise& f, const ConstRowView& in, const RowView& out) const override {
     const Queue queue(context, "apply");
-    with_type("apply", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      apply_to_cells<T>(queue, f, rows<T>(in), rows<T>(out));
-    });
+    with_rows(
+        "apply", [&](auto from, auto to) { apply_to_cells(queue, f, from, to); }, in, out);
   }
 
   void apply(const Context& context, const RowFunction& f, const ConstRowView& in, const RowView& out) const override {
     const Queue queue(context, "apply");
-    with_type("apply", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      apply_to_rows<T>(queue, f, rows<T>(in), rows<T>(out));
-    });
+    with_rows(
+        "apply", [&](auto from, auto to) { apply_to_rows(queue, f, from, to); }, in, out);
   }
 
   void multiply(const Context& context, const ConstRowView& a, const ConstRowView& b,
                 const RowView& out) const override {
     const Queue queue(context, "multiply");
-    with_type("multiply", a.dtype, [&](auto type) {
-      using T = decltype(type);
-      multiply_rows<T>(queue, rows<T>(a), rows<T>(b), rows<T>(out));
-    });
+    with_rows(
+        "multiply", [&](auto x, auto y, auto to) { multiply_rows(queue, x, y, to); }, a, b, out);
   }
 
   void matmul_picked(const Context& context, const ConstRowView& in, const ConstRowView& matrices,
                      const std::int32_t* picked, const RowView& out) const override {
     const Queue queue(context, "matmul");
-    with_type("matmul", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      matmul_rows<T>(queue, rows<T>(in), rows<T>(matrices), picked, rows<T>(out));
-    });
+    const bool fused = are_fused(in, matrices, out);
+    with_rows(
+        "matmul", [&](auto from, auto factors, auto to) { matmul_rows(queue, from, factors, picked, fused, to); }, in,
+        matrices, out);
   }
 
   void argmax(const Context& context, const ConstRowView& in, std::uint8_t* labels) const override {
     const Queue queue(context, "argmax");
-    with_type("argmax", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      argmax_rows<T>(queue, rows<T>(in), labels);
-    });
+    with_rows(
+        "argmax", [&](auto from) { argmax_rows(queue, from, labels); }, in);
   }
 
   void gather(const Context& context, const ConstRowView& in, const std::int32_t* picked,
               const RowView& out) const override {
     const Queue queue(context, "gather");
-    with_type("gather", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      gather_rows<T>(queue, rows<T>(in), picked, rows<T>(out));
-    });
+    with_rows(
+        "gather", [&](auto from, auto to) { gather_rows(queue, from, picked, to); }, in, out);
   }
 
   void pick(const Context& context, const std::int32_t* values, std::int64_t width, const std::int32_t* picked,
@@ -274,10 +265,8 @@ class CudaRowKernels final : public RowKernels {
   void spread_scores(const Context& context, const ConstRowView& logits, const std::int32_t* picked,
                      const std::int32_t* places, std::int64_t n, float* out) const override {
     const Queue queue(context, "scores");
-    with_type("scores", logits.dtype, [&](auto type) {
-      using T = decltype(type);
-      spread_softmax<T>(queue, rows<T>(logits), picked, places, n, out);
-    });
+    with_rows(
+        "scores", [&](auto from) { spread_softmax(queue, from, picked, places, n, out); }, logits);
   }
 
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,

@@ -3,11 +3,23 @@
 
 #include <voxshift/kernels_cuda/queue.h>
 #include <voxshift/tensor/epilogue.h>
+#include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/row_view.h>
+
+#include <cstddef>
+#include <type_traits>
 
 namespace voxshift::cuda {
 
-/// Rows of T, float or half_t, as a kernel sees them; conversions to and from float at each access.
+/// to_i8() of tensor/narrow.h.
+__device__ inline std::int8_t to_byte(float x, float inverse) {
+  const float scaled = x * inverse, most = kMostI8;
+  if (scaled != scaled) return 0;
+  return static_cast<std::int8_t>(scaled >= most ? most : scaled <= -most ? -most : rintf(scaled));
+}
+
+/// Rows of T, float or half_t (of bytes for those who multiply them), as a kernel sees them; conversions to and from
+/// float at each access.
 template <class T>
 struct Rows {
   T* base = nullptr;
@@ -16,6 +28,78 @@ struct Rows {
   __device__ T* row(std::int64_t i) const { return base + i * stride; }
   __device__ float at(std::int64_t i, std::int64_t c) const { return to_float(base[i * stride + c]); }
   __device__ void set(std::int64_t i, std::int64_t c, float x) const { base[i * stride + c] = from_float<T>(x); }
+};
+
+/// Rows of f32, f16 or i8, whatever the view has; conversions at each access. Byte: std::byte, const where rows are
+/// read.
+template <class Byte>
+struct AnyRows {
+  Byte* base = nullptr;
+  std::int64_t stride = 0, count = 0, channels = 0;
+  DType dtype = DType::kF32;
+  const float *scale = nullptr, *inverse = nullptr;  // [channels] of i8
+
+  template <class T>
+  __device__ auto* address(std::int64_t i, std::int64_t c) const {
+    return reinterpret_cast<std::conditional_t<std::is_const_v<Byte>, const T, T>*>(base) + i * stride + c;
+  }
+  __device__ float at(std::int64_t i, std::int64_t c) const {
+    if (dtype == DType::kI8) return static_cast<float>(*address<std::int8_t>(i, c)) * scale[c];
+    return dtype == DType::kF16 ? to_float(*address<half_t>(i, c)) : *address<float>(i, c);
+  }
+  __device__ void set(std::int64_t i, std::int64_t c, float x) const {
+    if (dtype == DType::kI8) {
+      *address<std::int8_t>(i, c) = to_byte(x, inverse[c]);
+    } else if (dtype == DType::kF16) {
+      *address<half_t>(i, c) = from_float<half_t>(x);
+    } else {
+      *address<float>(i, c) = x;
+    }
+  }
+};
+
+/// x * y + sum.
+__device__ inline float add_product(float x, float y, float sum, bool fused) {
+  return fused ? fmaf(x, y, sum) : sum + x * y;
+}
+
+/// A sum of numbers of one channel of `In`.
+template <class In>
+struct NumberSum {
+  float sum;
+
+  __device__ void begin(float at = 0) { sum = at; }
+  __device__ void add(const In& in, std::int64_t i, std::int64_t c) { sum += in.at(i, c); }
+  __device__ void add(const NumberSum& other) { sum += other.sum; }
+  __device__ float value(const In&, std::int64_t) const { return sum; }
+};
+
+/// i8 is summed in whole numbers, exactly; the scale multiplies once.
+template <>
+struct NumberSum<AnyRows<const std::byte>> {
+  using In = AnyRows<const std::byte>;
+
+  float sum;
+  std::int64_t whole;
+
+  __device__ void begin(float at = 0) {
+    sum = at;
+    whole = 0;
+  }
+  __device__ void add(const In& in, std::int64_t i, std::int64_t c) {
+    if (in.dtype == DType::kI8) {
+      whole += *in.address<std::int8_t>(i, c);
+    } else {
+      sum += in.at(i, c);
+    }
+  }
+  __device__ void add(const NumberSum& other) {
+    sum += other.sum;
+    whole += other.whole;
+  }
+  __device__ float value(const In& in, std::int64_t c) const {
+    return in.dtype == DType::kI8 ? static_cast<float>(whole) * in.scale[c] : sum;
+  }
 };
 
 template <class T>
@@ -44,6 +128,60 @@ bool in_chunks(const Rows<T>& rows) {
          rows.channels % kChunk<T> == 0;
 }
 
+/// kWidth neighbouring numbers of a row.
+template <class T, int kWidth>
+struct alignas(kWidth * sizeof(T) < 16 ? kWidth * sizeof(T) : 16) Pack {
+  T values[kWidth];
+};
+
+/// Whether every pack of `width` numbers of the rows stands at such an address.
+inline bool holds_packs(const ConstRowView& view, int width) {
+  const std::size_t bytes = static_cast<std::size_t>(width) * size_of(view.dtype);
+  return reinterpret_cast<std::uintptr_t>(view.base) % (bytes < 16 ? bytes : 16) == 0 && view.row_stride % width == 0 &&
+         view.channels % width == 0;
+}
+
+template <int kWidth, class T>
+__device__ void load_pack(const T* from, float (&x)[kWidth]) {
+  const auto pack = *reinterpret_cast<const Pack<T, kWidth>*>(from);
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) x[e] = to_float(pack.values[e]);
+}
+template <int kWidth, class T>
+__device__ void store_pack(const float (&x)[kWidth], T* to) {
+  Pack<T, kWidth> pack;
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) pack.values[e] = from_float<T>(x[e]);
+  *reinterpret_cast<Pack<T, kWidth>*>(to) = pack;
+}
+
+/// The numbers [c, c + kWidth) of row i, a pack.
+template <int kWidth, class T>
+__device__ void read(const Rows<const T>& rows, std::int64_t i, std::int64_t c, float (&x)[kWidth]) {
+  load_pack(rows.row(i) + c, x);
+}
+template <int kWidth>
+__device__ void read(const AnyRows<const std::byte>& rows, std::int64_t i, std::int64_t c, float (&x)[kWidth]) {
+  if (rows.dtype == DType::kF32) return load_pack(rows.template address<float>(i, c), x);
+  if (rows.dtype == DType::kF16) return load_pack(rows.template address<half_t>(i, c), x);
+  const auto pack = *reinterpret_cast<const Pack<std::int8_t, kWidth>*>(rows.template address<std::int8_t>(i, c));
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) x[e] = static_cast<float>(pack.values[e]) * rows.scale[c + e];
+}
+template <int kWidth, class T>
+__device__ void write(const Rows<T>& rows, std::int64_t i, std::int64_t c, const float (&x)[kWidth]) {
+  store_pack(x, rows.row(i) + c);
+}
+template <int kWidth>
+__device__ void write(const AnyRows<std::byte>& rows, std::int64_t i, std::int64_t c, const float (&x)[kWidth]) {
+  if (rows.dtype == DType::kF32) return store_pack(x, rows.template address<float>(i, c));
+  if (rows.dtype == DType::kF16) return store_pack(x, rows.template address<half_t>(i, c));
+  Pack<std::int8_t, kWidth> pack;
+#pragma unroll
+  for (int e = 0; e < kWidth; ++e) pack.values[e] = to_byte(x[e], rows.inverse[c + e]);
+  *reinterpret_cast<Pack<std::int8_t, kWidth>*>(rows.template address<std::int8_t>(i, c)) = pack;
+}
+
 /// call(T()) with T the element type of `dtype`: f32 or f16.
 template <class Call>
 void with_type(const char* op, DType dtype, const Call& call) {
@@ -54,6 +192,54 @@ void with_type(const char* op, DType dtype, const Call& call) {
   } else {
     call(float());
   }
+}
+
+inline AnyRows<std::byte> any_rows(const RowView& view) {
+  return {static_cast<std::byte*>(view.base),
+          view.row_stride,
+          view.count,
+          view.channels,
+          view.dtype,
+          view.scales.scale,
+          view.scales.inverse};
+}
+inline AnyRows<const std::byte> any_rows(const ConstRowView& view) {
+  return {static_cast<const std::byte*>(view.base),
+          view.row_stride,
+          view.count,
+          view.channels,
+          view.dtype,
+          view.scales.scale,
+          view.scales.inverse};
+}
+
+/// Whether all views are of one dtype; those without rows are of any.
+template <class... Views>
+bool all_of(DType dtype, const Views&... views) {
+  return ((views.base == nullptr || views.dtype == dtype) && ...);
+}
+
+/// Whether products and sums are one operation with one rounding: where a view is i8 every operation is rounded, so
+/// that all devices give the same bits.
+template <class... Views>
+bool are_fused(const Views&... views) {
+  return !((views.base != nullptr && views.dtype == DType::kI8) || ...);
+}
+
+/// Throws InvalidArgument for what no kernel reads.
+template <class View>
+void check_numbers(const char* op, const View& view) {
+  check(view.dtype == DType::kF32 || view.dtype == DType::kF16 || view.dtype == DType::kI8, "[", op,
+        "] features on cuda are f32, f16 or i8, found ", name(view.dtype));
+}
+
+/// call(rows of each view): Rows where all are f32 or all are f16, else AnyRows.
+template <class Call, class... Views>
+void with_rows(const char* op, const Call& call, const Views&... views) {
+  if (all_of(DType::kF32, views...)) return call(rows<float>(views)...);
+  if (all_of(DType::kF16, views...)) return call(rows<half_t>(views)...);
+  (check_numbers(op, views), ...);
+  call(any_rows(views)...);
 }
 
 /// f(row, channel) for all rows and channels, neighbouring threads on neighbouring channels.
@@ -85,19 +271,24 @@ __device__ inline float activate(float x, Activation::Kind kind, float slope) {
   }
 }
 
-/// An epilogue whose residual has elements of T, without what finish_function() (elementwise.h) does after it.
-template <class T>
+/// What an epilogue adds before the activation, or after one that is no function: the rest is done after the kernel, by
+/// finish_function() (elementwise.h).
+inline ConstRowView residual_of(const Epilogue& e) {
+  return e.residual_last && e.activation.kind == Activation::Kind::kFunction ? ConstRowView() : e.residual;
+}
+
+/// An epilogue, but for what finish_function() does, whose residual is residual_of().
+template <class Residual>
 struct RowEpilogue {
   const float* bias;
-  Rows<const T> residual;  // a null base: none
+  Residual residual;  // a null base: none
   Activation::Kind kind;
   float slope;
   bool residual_last;
 
-  RowEpilogue(const Epilogue& e)
+  RowEpilogue(const Epilogue& e, const Residual& other)
       : bias(e.bias),
-        residual(
-            rows<T>(e.residual_last && e.activation.kind == Activation::Kind::kFunction ? ConstRowView() : e.residual)),
+        residual(other),
         kind(e.activation.kind),
         slope(e.activation.slope),
         residual_last(e.residual_last) {}

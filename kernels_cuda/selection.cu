@@ -18,16 +18,15 @@ __device__ inline std::int64_t descending(float x) {
   return static_cast<std::int64_t>(~ascending);
 }
 
-template <class T>
-void mark_above(const Queue& queue, Rows<const T> in, float threshold, std::uint8_t* mask) {
+template <class In>
+void mark_above(const Queue& queue, In in, float threshold, std::uint8_t* mask) {
   for_each(queue, in.count, [=] __device__(std::int64_t i) { mask[i] = in.at(i, 0) > threshold ? 1 : 0; });
 }
 
 // Sorted by number, then, stably, by segment, rows stand in their segment's place: the one `count` places before
 // another is of the same segment unless that is among the first `count`.
-template <class T>
-void mark_top(const Queue& queue, Rows<const T> in, const std::int32_t* segment, std::int64_t count,
-              std::uint8_t* mask) {
+template <class In>
+void mark_top(const Queue& queue, In in, const std::int32_t* segment, std::int64_t count, std::uint8_t* mask) {
   const std::int64_t n = in.count;
   if (n == 0) return;
   Arena& arena = queue.arena();
@@ -52,18 +51,14 @@ void mark_top(const Queue& queue, Rows<const T> in, const std::int32_t* segment,
 }  // namespace
 
 void above(const Queue& queue, const ConstRowView& in, float threshold, std::uint8_t* mask) {
-  with_type("prune", in.dtype, [&](auto type) {
-    using T = decltype(type);
-    mark_above<T>(queue, rows<T>(in), threshold, mask);
-  });
+  with_rows(
+      "prune", [&](auto from) { mark_above(queue, from, threshold, mask); }, in);
 }
 
 void top(const Queue& queue, const ConstRowView& in, const std::int32_t* segment, std::int64_t count,
          std::uint8_t* mask) {
-  with_type("top_k", in.dtype, [&](auto type) {
-    using T = decltype(type);
-    mark_top<T>(queue, rows<T>(in), segment, count, mask);
-  });
+  with_rows(
+      "top_k", [&](auto from) { mark_top(queue, from, segment, count, mask); }, in);
 }
 
 }  // namespace voxshift::cuda

@@ -24,17 +24,24 @@ struct Pairs {
   }
 };
 
-template <class T>
-void pool_rows(const Queue& queue, Rows<const T> in, const Pairs& pairs, Pooling pooling, Rows<T> out) {
+template <class In, class Out>
+void pool_rows(const Queue& queue, In in, const Pairs& pairs, Pooling pooling, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t o, std::int64_t c) {
+    NumberSum<In> sum;
+    sum.begin(-0.0f);  // of one number: that number
     float value = 0;
     int present = 0;
     for (int k = 0; k < pairs.volume; ++k) {
       const std::int32_t i = pairs.at(o, k);
       if (i < 0) continue;
-      const float x = in.at(i, c);
-      value = present++ == 0 ? x : pooling == Pooling::kMax ? (exceeds(x, value) ? x : value) : value + x;
+      if (pooling != Pooling::kMax) {
+        sum.add(in, i, c);
+      } else if (const float x = in.at(i, c); present == 0 || exceeds(x, value)) {
+        value = x;
+      }
+      ++present;
     }
+    if (pooling != Pooling::kMax && present > 0) value = sum.value(in, c);
     if (pooling == Pooling::kAverage && present > 1) value /= static_cast<float>(present);
     out.set(o, c, value);
   });
@@ -56,14 +63,14 @@ __device__ inline int winner(const Rows<const float>& in, const Pairs& forward, 
   return best;
 }
 
-template <class T>
-void depthwise_rows(const Queue& queue, Rows<const T> in, const Pairs& pairs, const float* weight,
-                    const RowEpilogue<T>& epilogue, Rows<T> out) {
+template <class In, class Residual, class Out>
+void depthwise_rows(const Queue& queue, In in, const Pairs& pairs, const float* weight, bool fused,
+                    const RowEpilogue<Residual>& epilogue, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t o, std::int64_t c) {
     float sum = 0;
     for (int k = 0; k < pairs.volume; ++k) {
       const std::int32_t i = pairs.at(o, k);
-      if (i >= 0) sum = fmaf(in.at(i, c), weight[k * out.channels + c], sum);
+      if (i >= 0) sum = add_product(in.at(i, c), weight[k * out.channels + c], sum, fused);
     }
     out.set(o, c, epilogue.finish(sum, o, c));
   });
@@ -90,8 +97,8 @@ void share_gradient(const Queue& queue, Rows<const float> in, Rows<const float> 
 }
 
 // Neighbouring threads on neighbouring cells, which channels lie far apart for.
-template <class T>
-void scatter_pixels(const Queue& queue, Rows<const T> in, const Level& level, const BirdEyeView& view, Rows<T> out) {
+template <class In, class Out>
+void scatter_pixels(const Queue& queue, In in, const Level& level, const BirdEyeView& view, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t p, std::int64_t c) { out.set(p, c, 0); });
   for_each_cell(queue, in.count, in.channels, [=] __device__(std::int64_t i, std::int64_t c) {
     std::int32_t coordinate[kMaxAxes];
@@ -145,9 +152,11 @@ class CudaSparseConvKernels final : public SparseConvKernels {
                                                  WeightOrder::kInOut);
   }
 
-  std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights&, std::int64_t, std::int64_t,
-                                               std::int64_t) const override {
-    throw BackendUnavailable("[conv] CUDA has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_i8(const Context& context, const QuantizedWeights& weights,
+                                               std::int64_t volume, std::int64_t in_channels,
+                                               std::int64_t out_channels) const override {
+    return std::make_shared<const DeviceWeights>(context, weights, nullptr, volume, in_channels, out_channels,
+                                                 WeightOrder::kInOut);
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
@@ -160,17 +169,22 @@ class CudaSparseConvKernels final : public SparseConvKernels {
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
             const Epilogue& epilogue, const RowView& out) const override {
     product(Queue(context, "conv"), in, map.layout.as<RowTable>(),
-            device_weights("conv", weights, map.volume, in.channels, out.channels, in.dtype, context.device, false),
+            device_weights("conv", weights, map.volume, in.channels, out.channels, in.dtype, context.device,
+                           WeightUse::kRows),
             epilogue, out);
   }
 
   void depthwise(const Context& context, const ConstRowView& in, const KernelMapView& map, const float* weight,
                  const Epilogue& epilogue, const RowView& out) const override {
     const Queue queue(context, "conv");
-    with_type("conv", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      depthwise_rows<T>(queue, rows<T>(in), Pairs(map), weight, RowEpilogue<T>(epilogue), rows<T>(out));
-    });
+    const ConstRowView other = residual_of(epilogue);
+    const bool fused = are_fused(in, other, out);
+    with_rows(
+        "conv",
+        [&](auto from, auto residual, auto to) {
+          depthwise_rows(queue, from, Pairs(map), weight, fused, RowEpilogue(epilogue, residual), to);
+        },
+        in, other, out);
   }
 
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
@@ -185,10 +199,8 @@ class CudaSparseConvKernels final : public SparseConvKernels {
   void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,
             const RowView& out) const override {
     const Queue queue(context, "pool");
-    with_type("pool", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      pool_rows<T>(queue, rows<T>(in), Pairs(map), pooling, rows<T>(out));
-    });
+    with_rows(
+        "pool", [&](auto from, auto to) { pool_rows(queue, from, Pairs(map), pooling, to); }, in, out);
   }
 
   void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
@@ -200,10 +212,8 @@ class CudaSparseConvKernels final : public SparseConvKernels {
   void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,
                      const RowView& out) const override {
     const Queue queue(context, "bird_eye_view");
-    with_type("bird_eye_view", in.dtype, [&](auto type) {
-      using T = decltype(type);
-      scatter_pixels<T>(queue, rows<T>(in), level, view, rows<T>(out));
-    });
+    with_rows(
+        "bird_eye_view", [&](auto from, auto to) { scatter_pixels(queue, from, level, view, to); }, in, out);
   }
 
   void pixels(const Context& context, const Level& level, const BirdEyeView& view,

@@ -5,6 +5,16 @@
 namespace voxshift::cuda {
 namespace {
 
+// Numbers of one type keep their bits.
+template <class T>
+__device__ void copy_number(const Rows<const T>& from, const Rows<T>& to, std::int64_t i, std::int64_t c) {
+  to.row(i)[c] = from.row(i)[c];
+}
+__device__ inline void copy_number(const AnyRows<const std::byte>& from, const AnyRows<std::byte>& to, std::int64_t i,
+                                   std::int64_t c) {
+  to.set(i, c, from.at(i, c));
+}
+
 template <class T>
 void gather_rows(const Queue& queue, const ChannelRuns& in, Rows<T> out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
@@ -20,13 +30,12 @@ void gather_rows(const Queue& queue, const ChannelRuns& in, Rows<T> out) {
   });
 }
 
-template <class T>
-void remember_rows(const Queue& queue, Rows<const T> in, const std::int32_t* picked, std::int64_t count,
-                   Rows<T> cache) {
+template <class In, class Cache>
+void remember_rows(const Queue& queue, In in, const std::int32_t* picked, std::int64_t count, Cache cache) {
   for_each_cell(queue, picked != nullptr ? count : cache.count, cache.channels,
                 [=] __device__(std::int64_t i, std::int64_t c) {
                   const std::int64_t row = picked != nullptr ? picked[i] : i;
-                  cache.row(row)[c] = in.row(row)[c];
+                  copy_number(in, cache, row, c);
                 });
 }
 
@@ -34,16 +43,15 @@ class CudaTemporalShiftKernels final : public TemporalShiftKernels {
  public:
   void gather_runs(const Context& context, const ChannelRuns& in, const RowView& out) const override {
     const Queue queue(context, "temporal_shift");
+    if (out.dtype == DType::kI8) return gather_rows(queue, in, rows<std::int8_t>(out));
     with_type("temporal_shift", out.dtype, [&](auto type) { gather_rows(queue, in, rows<decltype(type)>(out)); });
   }
 
   void remember(const Context& context, const ConstRowView& in, const std::int32_t* picked, std::int64_t count,
                 const RowView& cache) const override {
     const Queue queue(context, "temporal_shift");
-    with_type("temporal_shift", cache.dtype, [&](auto type) {
-      using T = decltype(type);
-      remember_rows(queue, rows<T>(in), picked, count, rows<T>(cache));
-    });
+    with_rows(
+        "temporal_shift", [&](auto from, auto to) { remember_rows(queue, from, picked, count, to); }, in, cache);
   }
 };
 

@@ -1,5 +1,5 @@
-// Tiles of products on tensor cores: how a stage of f16 or f32 operands lies in shared memory, how a warp multiplies
-// it, and how the sums leave.
+// Tiles of products on tensor cores: how a stage of f16, f32 or i8 operands lies in shared memory, how a warp
+// multiplies it, and how the sums leave.
 #pragma once
 
 #include <voxshift/kernels_cuda/rows.h>
@@ -9,7 +9,7 @@
 namespace voxshift::cuda {
 
 /// A tile of kRows x kColumns, kWarpRows x kWarpColumns a warp. A stage holds kRows rows of kDepth inputs, then kDepth
-/// rows of kColumns weights.
+/// rows of kColumns weights, of i8 kColumns rows of kDepth weights.
 template <class Element_, int kRows_, int kColumns_, int kWarpRows_, int kWarpColumns_, int kDepth_, int kStages_>
 struct Tile {
   using Element = Element_;
@@ -23,13 +23,15 @@ struct Tile {
   static constexpr int kInCopies = kRows / kInRows;     // of a thread
   static constexpr int kWeightCopies = kDepth * kWeightChunks / kThreads;
   static constexpr int kInElements = kRows * kDepth, kStageElements = kInElements + kDepth * kColumns;
-  static constexpr int kSumPitch = kWarpColumns + 4;  // floats of a row of sums on its way out
+  static constexpr int kSumPitch = kWarpColumns + 4;              // numbers of a row of sums on its way out
+  static constexpr int kOutChunk = sizeof(Element) == 4 ? 4 : 8;  // numbers that a thread writes at once
   static constexpr std::size_t kRingBytes = sizeof(Element) * kStageElements * kStages;
   static constexpr std::size_t kSumBytes = sizeof(float) * (kThreads / 32) * 16 * kSumPitch;
   static constexpr std::size_t kBytes = kRingBytes > kSumBytes ? kRingBytes : kSumBytes;
   static_assert(kRows % kInRows == 0 && kInRows % 8 == 0 && kDepth * kWeightChunks % kThreads == 0);
 
-  using Sums = float[kTiles][kPanels][4];
+  using Sum = std::conditional_t<std::is_same_v<Element, std::int8_t>, std::int32_t, float>;
+  using Sums = Sum[kTiles][kPanels][4];
 };
 
 /// Places of 16-byte chunks in rows of kChunks of them, permuted so that the eight rows of a matrix lie in different
@@ -41,10 +43,27 @@ __device__ int place(int row, int chunk) {
   return (row * kChunks + (chunk ^ phase)) * kChunk<Element>;
 }
 
+/// A chunk of the weights of a stage: its place there, the first of the stage's inputs that it is for, and where it
+/// comes from, `offset` elements after the first weights that a stage of the tile's kind holds; -1: beyond the last
+/// column.
+struct WeightChunk {
+  int place, input, offset;
+};
+
 /// How a warp multiplies the stages of tile T: sums[m][n][e] of lane l is row 16 m + l / 4 + 8 (e / 2), column
-/// 8 n + 2 (l % 4) + e % 2 of those of the warp.
+/// 8 n + 2 (l % 4) + e % 2 of those of the warp. weight_chunk(e, first column of the tile, padded_in, padded_out) is
+/// chunk e of the weights, whose rows lie as in DeviceWeights, weight_step(padded_out) elements from stage to stage.
 template <class T, class Element = typename T::Element>
 class WarpProduct;
+
+// A chunk of the columns of a row of the stage.
+template <class T, class Product>
+__device__ WeightChunk row_of_outputs(int e, int first_column, int padded_out) {
+  const int row = e / T::kWeightChunks, chunk = e % T::kWeightChunks;
+  const int column = first_column + chunk * kChunk<typename T::Element>;
+  return {T::kInElements + Product::weight_place(row, chunk), row,
+          column < padded_out ? row * padded_out + column : -1};
+}
 
 template <class T>
 class WarpProduct<T, half_t> {
@@ -58,6 +77,10 @@ class WarpProduct<T, half_t> {
   }
 
   static __device__ int weight_place(int k, int chunk) { return place<half_t, T::kWeightChunks>(k, chunk); }
+  static __device__ WeightChunk weight_chunk(int e, int first_column, int, int padded_out) {
+    return row_of_outputs<T, WarpProduct>(e, first_column, padded_out);
+  }
+  static __device__ int weight_step(int padded_out) { return T::kDepth * padded_out; }
 
   /// sums += inputs * weights of a stage, depth in ascending 16s.
   __device__ void multiply(const half_t* stage, typename T::Sums& sums) const {
@@ -115,6 +138,10 @@ class WarpProduct<T, float> {
 
   // Lanes read eight neighbouring columns of four rows.
   static __device__ int weight_place(int k, int chunk) { return k * T::kColumns + (chunk ^ (k & 3) * 2) * 4; }
+  static __device__ WeightChunk weight_chunk(int e, int first_column, int, int padded_out) {
+    return row_of_outputs<T, WarpProduct>(e, first_column, padded_out);
+  }
+  static __device__ int weight_step(int padded_out) { return T::kDepth * padded_out; }
 
   __device__ void multiply(const float* stage, typename T::Sums& sums) const {
     typename T::Sums of_stage = {};
@@ -150,6 +177,58 @@ class WarpProduct<T, float> {
   int in_matrix_, weight_[T::kPanels];
 };
 
+/// i8. Weights stand like inputs, a row of kDepth for each column.
+template <class T>
+class WarpProduct<T, std::int8_t> {
+ public:
+  __device__ WarpProduct(int lane, int row, int column) : in_matrix_(at(row + lane % 16, lane / 16)) {
+#pragma unroll
+    for (int n = 0; n < kMatrices; ++n)
+      weight_matrix_[n] = T::kInElements + (kPair ? at(column + lane % 8, lane / 8)
+                                                  : at(column + n * 16 + lane / 16 * 8 + lane % 8, lane / 8 % 2));
+  }
+
+  static __device__ WeightChunk weight_chunk(int e, int first_column, int padded_in, int padded_out) {
+    const int row = e / T::kInChunks, chunk = e % T::kInChunks, column = first_column + row;
+    return {T::kInElements + at(row, chunk), chunk * kChunk<std::int8_t>,
+            column < padded_out ? column * padded_in + chunk * kChunk<std::int8_t> : -1};
+  }
+  static __device__ int weight_step(int) { return T::kDepth; }
+
+  __device__ void multiply(const std::int8_t* stage, typename T::Sums& sums) const {
+#pragma unroll
+    for (int step = 0; step < T::kDepth / kStep; ++step) {
+      std::uint32_t b[kMatrices][4];
+#pragma unroll
+      for (int n = 0; n < kMatrices; ++n) load_matrices<false>(b[n], stage + (weight_matrix_[n] ^ step * kStep));
+#pragma unroll
+      for (int half = 0; half < kStep / 32; ++half)
+#pragma unroll
+        for (int m = 0; m < T::kTiles; ++m) {
+          std::uint32_t a[4];
+          load_matrices<false>(a, stage + (in_matrix_ ^ (step * kStep + half * 32)) + m * 16 * T::kDepth);
+          if constexpr (kPair) {
+            mma_m16n8k32(sums[m][0], a, {b[0][2 * half], b[0][2 * half + 1]});
+          } else {
+#pragma unroll
+            for (int n = 0; n < kMatrices; ++n) {
+              mma_m16n8k32(sums[m][2 * n], a, {b[n][0], b[n][1]});
+              mma_m16n8k32(sums[m][2 * n + 1], a, {b[n][2], b[n][3]});
+            }
+          }
+        }
+    }
+  }
+
+ private:
+  static __device__ int at(int row, int chunk) { return place<std::int8_t, T::kInChunks>(row, chunk); }
+
+  static constexpr bool kPair = T::kPanels == 1;  // a single panel is read two depths of 32 at a time
+  static constexpr int kMatrices = kPair ? 1 : T::kPanels / 2, kStep = kPair ? 64 : 32;
+  static_assert((kPair || T::kPanels % 2 == 0) && T::kDepth % kStep == 0 && T::kInElements % T::kDepth == 0);
+  int in_matrix_, weight_matrix_[kMatrices];
+};
+
 /// One warp's part of a tile.
 template <class T>
 struct WarpTile {
@@ -166,8 +245,9 @@ struct WarpTile {
   /// room for T::kSumBytes, nothing in it is read any more.
   template <class Finish>
   __device__ void leave(const typename T::Sums& sums, unsigned char* shared, int warp, const Finish& finish) const {
-    float* const stage = reinterpret_cast<float*>(shared) + warp * 16 * T::kSumPitch;
-    constexpr int kChunk = cuda::kChunk<typename T::Element>, kOutChunks = T::kWarpColumns / kChunk;
+    using Sum = typename T::Sum;
+    Sum* const stage = reinterpret_cast<Sum*>(shared) + warp * 16 * T::kSumPitch;
+    constexpr int kChunk = T::kOutChunk, kOutChunks = T::kWarpColumns / kChunk;
 #pragma unroll
     for (int m = 0; m < T::kTiles; ++m) {
 #pragma unroll
@@ -185,25 +265,28 @@ struct WarpTile {
   }
 };
 
-/// Up to a chunk of channels of a row of `out`: f(c, other) for channel column + c, `other` that of the residual's row,
-/// 0 without one. `whole`: both are in chunks.
-template <class Element, class F>
-__device__ void write_chunk(const Rows<Element>& out, std::int64_t row, int column, const Rows<const Element>& residual,
+/// Up to kWidth channels of a row of `out`, kOutChunk of its tile: f(c, other) for channel column + c, `other` that of
+/// the residual's row, 0 without one. `whole`: both are in packs of so many.
+template <int kWidth, class Out, class Residual, class F>
+__device__ void write_chunk(const Out& out, std::int64_t row, int column, const Residual& residual,
                             std::int64_t residual_row, bool whole, const F& f) {
-  constexpr int kChunk = cuda::kChunk<Element>;
   const bool add = residual.base != nullptr;
   if (whole) {
-    Chunk<Element> other{}, result;
-    if (add) other.bits = *reinterpret_cast<const uint4*>(residual.row(residual_row) + column);
+    float numbers[kWidth] = {};
+    if (add) read(residual, residual_row, column, numbers);
 #pragma unroll
-    for (int c = 0; c < kChunk; ++c)
-      result.values[c] = from_float<Element>(f(c, add ? to_float(other.values[c]) : 0.0f));
-    *reinterpret_cast<uint4*>(out.row(row) + column) = result.bits;
+    for (int c = 0; c < kWidth; ++c) numbers[c] = f(c, numbers[c]);
+    write(out, row, column, numbers);
     return;
   }
 #pragma unroll 1
-  for (int c = 0; c < kChunk; ++c)
+  for (int c = 0; c < kWidth; ++c)
     if (column + c < out.channels) out.set(row, column + c, f(c, add ? residual.at(residual_row, column + c) : 0.0f));
+}
+
+/// Whether write_chunk() takes `width` channels at once.
+inline bool in_whole_chunks(const RowView& out, const ConstRowView& residual, int width) {
+  return holds_packs(out, width) && (residual.base == nullptr || holds_packs(residual, width));
 }
 
 }  // namespace voxshift::cuda

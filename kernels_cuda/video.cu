@@ -17,15 +17,19 @@ class CudaVideoKernels final : public VideoKernels {
                                                       std::int64_t kernel, std::int64_t channels,
                                                       DType dtype) const override {
     return std::make_shared<const DeviceWeights>(context, weight, bias, kernel * kernel, 1, channels, dtype,
+                                                 WeightOrder::kChannelVolume);
+  }
+  std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context& context, const QuantizedWeights& weights,
+                                                      const float* bias, std::int64_t kernel, std::int64_t in_channels,
+                                                      std::int64_t out_channels) const override {
+    return std::make_shared<const DeviceWeights>(context, weights, bias, kernel * kernel, in_channels, out_channels,
                                                  WeightOrder::kOutInVolume);
   }
-  std::shared_ptr<const PackedWeights> pack_conv2d_i8(const Context&, const QuantizedWeights&, const float*,
-                                                      std::int64_t, std::int64_t, std::int64_t) const override {
-    throw BackendUnavailable("[conv2d] CUDA has no product of i8 yet");
-  }
-  std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context&, const QuantizedWeights&, const float*,
-                                                         std::int64_t, std::int64_t) const override {
-    throw BackendUnavailable("[depthwise] CUDA has no product of i8 yet");
+  std::shared_ptr<const PackedWeights> pack_depthwise_i8(const Context& context, const QuantizedWeights& weights,
+                                                         const float* bias, std::int64_t kernel,
+                                                         std::int64_t channels) const override {
+    return std::make_shared<const DeviceWeights>(context, weights, bias, kernel * kernel, 1, channels,
+                                                 WeightOrder::kChannelVolume);
   }
   void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
               const ConstRowView& residual, Pixels pixels, const RowView& out) const override {

@@ -14,6 +14,8 @@ double element(std::uint32_t word, std::size_t e) {
     _Float16 value;
     std::memcpy(&value, &bits, 2);
     return static_cast<float>(value);
+  } else if constexpr (kPerWord == 4) {
+    return static_cast<std::int8_t>(word >> 8 * e);
   } else {
     const std::uint32_t bits = word & 0xffffe000u;
     float value;
@@ -45,6 +47,12 @@ Product product_of(const Words& lanes, std::size_t a, std::size_t b) {
 
 Product product_of_halves(const Words& lanes, std::size_t a, std::size_t b) { return product_of<2>(lanes, a, b); }
 Product product_of_floats(const Words& lanes, std::size_t a, std::size_t b) { return product_of<1>(lanes, a, b); }
+Product product_of_bytes(const Words& lanes, std::size_t a, std::size_t b) { return product_of<4>(lanes, a, b); }
+
+void add(std::int32_t (&d)[4], const Product& product, std::size_t lane) {
+  for (std::size_t i = 0; i < 4; ++i)
+    d[i] += static_cast<std::int32_t>(product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2]);
+}
 
 void add(float (&d)[4], const Product& product, std::size_t lane) {
   for (std::size_t i = 0; i < 4; ++i) {

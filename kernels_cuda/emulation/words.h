@@ -77,6 +77,12 @@ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::
   emulated::add(d, x.products[0], emulated::thread->linear % 32);
 }
 
+inline void mma_m16n8k32(std::int32_t (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  emulated::Exchange& x = emulated::show<6>("mma", {a[0], a[1], a[2], a[3], b[0], b[1]});
+  if (x.products.empty()) x.products = {emulated::product_of_bytes(x.lanes, 0, 4)};
+  emulated::add(d, x.products[0], emulated::thread->linear % 32);
+}
+
 struct SplitFloat {
   std::uint32_t high, low;
 };

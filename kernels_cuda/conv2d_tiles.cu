@@ -1,13 +1,11 @@
-// 2-D convolution of f16 images on tensor cores. A block owns a tile of output pixels and channels and goes through the
-// numbers of their sums in order: inputs and weights are fetched by cp.async into a ring of stages in shared memory
-// while earlier stages are multiplied.
+// 2-D convolution of f16 and i8 images on tensor cores. A block owns a tile of output pixels and channels and goes
+// through the numbers of their sums in order: inputs and weights are fetched by cp.async into a ring of stages in
+// shared memory while earlier stages are multiplied.
 #include <voxshift/kernels_cuda/conv2d.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
 
 namespace voxshift::cuda {
 namespace {
-
-constexpr int kChunk = cuda::kChunk<half_t>;
 
 // What is copied 16 bytes at a time: of the input the chunks inside one of these runs.
 struct Chunks {
@@ -30,38 +28,40 @@ struct Number {
   }
 };
 
-template <class T>
-__global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<half_t> x, Chunks chunks) {
+template <class T, class Operands>
+__global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Operands x, Chunks chunks) {
+  using Element = typename T::Element;
+  constexpr int kChunk = cuda::kChunk<Element>;
   constexpr int kInRows = T::kInRows, kInCopies = T::kInCopies, kWeightCopies = T::kWeightCopies;
   const std::int64_t first_pixel = std::int64_t{blockIdx.x} * T::kRows;
   const int first_column = static_cast<int>(blockIdx.y) * T::kColumns;
   if (x.mask != nullptr && !any_active<T::kRows>(x, first_pixel)) return;
 
-  auto* const stages = reinterpret_cast<half_t*>(dynamic_shared());
+  auto* const stages = reinterpret_cast<Element*>(dynamic_shared());
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
   const int depth = x.depth(), steps = (depth + T::kDepth - 1) / T::kDepth;
 
   // What this thread copies: a chunk of kInCopies pixels, whose places are kInRows apart, and kWeightCopies of weights.
-  const int in_row = thread / T::kInChunks, in_place = place<half_t, T::kInChunks>(in_row, thread % T::kInChunks);
+  const int in_row = thread / T::kInChunks, in_place = place<Element, T::kInChunks>(in_row, thread % T::kInChunks);
   int top[kInCopies], left[kInCopies];
 #pragma unroll
   for (int c = 0; c < kInCopies; ++c) x.start(first_pixel + in_row + c * kInRows, top[c], left[c]);
   Number number{0};
   number.advance(thread % T::kInChunks * kChunk, x.kernel, x.in_channels);
   const bool channels_in_chunks = x.in_channels % kChunk == 0;
-  int weight_place[kWeightCopies], weight_row[kWeightCopies], weight_offset[kWeightCopies];
+  int weight_place[kWeightCopies], weight_input[kWeightCopies], weight_offset[kWeightCopies];
 #pragma unroll
   for (int c = 0; c < kWeightCopies; ++c) {
-    const int e = thread + c * T::kThreads, k = e / T::kWeightChunks, chunk = e % T::kWeightChunks;
-    const int column = first_column + chunk * kChunk;
-    weight_place[c] = T::kInElements + WarpProduct<T>::weight_place(k, chunk);
-    weight_row[c] = column < x.padded_out ? k : depth;  // beyond the last column: as beyond the last row
-    weight_offset[c] = k * x.padded_out + column;
+    const WeightChunk chunk =
+        WarpProduct<T>::weight_chunk(thread + c * T::kThreads, first_column, x.padded_in, x.padded_out);
+    weight_place[c] = chunk.place;
+    weight_input[c] = chunk.offset >= 0 ? chunk.input : depth;  // beyond the last column: as beyond the last input
+    weight_offset[c] = chunk.offset;
   }
 
   int fetched = 0;  // numbers of the sums
-  const half_t* weight = x.weight;
-  half_t* fetch_stage = stages;
+  const Element* weight = x.weight;
+  Element* fetch_stage = stages;
   const auto fetch = [&] {
     if (fetched < depth) {
       const auto run = x.run_of(number.channel);
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
                         present ? run.pixel(row, column) + number.channel : x.weight, present);
         }
       } else {
-        Chunk<half_t> values[kInCopies];
+        Chunk<Element> values[kInCopies];
         Number each = number;
 #pragma unroll
         for (int h = 0; h < kChunk; ++h) {
@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
           for (int c = 0; c < kInCopies; ++c) {
             const int row = top[c] + each.down, column = left[c] + each.right;
             const bool present = each.down < x.kernel && x.inside(row, column);
-            values[c].values[h] = present ? own.pixel(row, column)[each.channel] : half_t(0.0f);
+            values[c].values[h] = present ? own.pixel(row, column)[each.channel] : Element(0);
           }
           each.advance(1, x.kernel, x.in_channels);
         }
@@ -96,11 +96,11 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
       }
 #pragma unroll
       for (int c = 0; c < kWeightCopies; ++c) {
-        const bool present = fetched + weight_row[c] < depth;
+        const bool present = fetched + weight_input[c] < depth;
         copy_async_16(fetch_stage + weight_place[c], present ? weight + weight_offset[c] : x.weight, present);
       }
       number.advance(T::kDepth, x.kernel, x.in_channels);
-      weight += T::kDepth * x.padded_out;
+      weight += WarpProduct<T>::weight_step(x.padded_out);
       fetched += T::kDepth;
       fetch_stage += T::kStageElements;
       if (fetch_stage == stages + T::kStages * T::kStageElements) fetch_stage = stages;
@@ -108,8 +108,8 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
     copies_commit();
   };
 
-  // Sums begin with the bias, made +0 where it is -0: then a step of nothing but zeros, of which some tiles have more
-  // than others, changes no bit.
+  // Sums of floats begin with the bias, made +0 where it is -0: then a step of nothing but zeros, of which some tiles
+  // have more than others, changes no bit.
   const WarpTile<T> mine(warp, thread % 32);
   typename T::Sums sums;
 #pragma unroll
@@ -117,14 +117,15 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const int column = first_column + mine.column + n * 8 + mine.lane % 4 * 2 + e % 2;
-      const float start = (x.bias != nullptr && column < x.out_channels ? x.bias[column] : 0.0f) + 0.0f;
+      typename T::Sum start = 0;
+      if constexpr (std::is_same_v<typename T::Sum, float>) start = x.bias_of(column) + 0.0f;
 #pragma unroll
       for (int m = 0; m < T::kTiles; ++m) sums[m][n][e] = start;
     }
   const bool wanted = first_pixel + mine.row < x.out.count && first_column + mine.column < x.out_channels;
 
   // The first fetches are ahead of the first step.
-  const half_t* stage = stages;
+  const Element* stage = stages;
   for (int step = 1 - T::kStages; step < steps; ++step) {
     if (step >= 0) {
       copies_wait<T::kStages - 2>();
@@ -140,36 +141,47 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_f16_kernel(Conv2dOperands<
   // Sums leave by shared memory, so that a thread writes eight neighbouring channels.
   copies_wait<0>();
   __syncthreads();
-  mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const float* eight) {
+  mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const typename T::Sum* eight) {
     const std::int64_t i = first_pixel + r;
     if (i >= x.out.count || first_column + c >= x.out_channels) return;
-    write_chunk(x.out, i, first_column + c, x.residual, x.residual_row(i), chunks.out,
-                [&](int channel, float other) { return x.finish(eight[channel], other); });
+    write_chunk<T::kOutChunk>(
+        x.out, i, first_column + c, x.residual, x.residual_row(i), chunks.out,
+        [&](int channel, float other) { return x.finish(eight[channel], first_column + c + channel, other); });
   });
 }
 
-template <class T>
-void run(const Queue& queue, const Conv2dOperands<half_t>& x, const Chunks& chunks) {
-  allow_shared<conv2d_f16_kernel<T>>(T::kBytes);
-  launch(queue, conv2d_f16_kernel<T>,
+template <class T, class Operands>
+void run(const Queue& queue, const Operands& x, const Chunks& chunks) {
+  allow_shared<conv2d_kernel<T, Operands>>(T::kBytes);
+  launch(queue, conv2d_kernel<T, Operands>,
          dim3(static_cast<unsigned>(ceil_div<std::int64_t>(x.out.count, T::kRows)),
               static_cast<unsigned>(ceil_div(x.out_channels, T::kColumns))),
          dim3(T::kThreads), T::kBytes, x, chunks);
 }
 
-bool pixels_in_chunks(const Conv2dRun<half_t>& run) {
-  return in_chunks(Rows<const half_t>{run.base, run.row_stride}) && run.pitch % kChunk == 0;
+template <class T>
+bool pixels_in_chunks(const Conv2dRun<T>& run) {
+  return in_chunks(Rows<const T>{run.base, run.row_stride}) && run.pitch % kChunk<T> == 0;
+}
+
+// Tiles whose stages have 64 bytes of a row, or 128. The largest that occupy the device: where tiles are few, it is the
+// stages on their way that fill it.
+template <class Operands>
+void run_tiles(const Queue& queue, const Operands& x, bool whole) {
+  using Element = typename Operands::Element;
+  constexpr int kShort = 64 / sizeof(Element), kLong = 128 / sizeof(Element);
+  const Chunks chunks{{pixels_in_chunks(x.runs[0]), pixels_in_chunks(x.runs[1]), pixels_in_chunks(x.runs[2])}, whole};
+  if (occupies(x.out.count, x.out_channels, 64, 64))
+    return run<Tile<Element, 64, 64, 32, 32, kShort, 4>>(queue, x, chunks);
+  if (occupies(x.out.count, x.out_channels, 32, 32))
+    return run<Tile<Element, 32, 32, 16, 16, kLong, 4>>(queue, x, chunks);
+  run<Tile<Element, 16, 32, 16, 8, kLong, 8>>(queue, x, chunks);
 }
 
 }  // namespace
 
-void conv2d_f16(const Queue& queue, const Conv2dOperands<half_t>& x) {
-  const Chunks chunks{{pixels_in_chunks(x.runs[0]), pixels_in_chunks(x.runs[1]), pixels_in_chunks(x.runs[2])},
-                      in_chunks(x.out) && (x.residual.base == nullptr || in_chunks(x.residual))};
-  // The largest tiles that occupy the device. Where they are few, it is the stages on their way that fill it.
-  if (occupies(x.out.count, x.out_channels, 64, 64)) return run<Tile<half_t, 64, 64, 32, 32, 32, 4>>(queue, x, chunks);
-  if (occupies(x.out.count, x.out_channels, 32, 32)) return run<Tile<half_t, 32, 32, 16, 16, 64, 4>>(queue, x, chunks);
-  run<Tile<half_t, 16, 32, 16, 8, 64, 8>>(queue, x, chunks);
-}
+void run_conv2d(const Queue& queue, const PlainConv2d<half_t>& x, bool whole) { run_tiles(queue, x, whole); }
+void run_conv2d(const Queue& queue, const MixedConv2d<half_t>& x, bool whole) { run_tiles(queue, x, whole); }
+void run_conv2d(const Queue& queue, const MixedConv2d<std::int8_t>& x, bool whole) { run_tiles(queue, x, whole); }
 
 }  // namespace voxshift::cuda
