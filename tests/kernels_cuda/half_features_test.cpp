@@ -170,11 +170,5 @@ TEST_P(HalfFeaturesTest, NetworkAgreesWithFloat) {
   }
 }
 
-TEST_P(HalfFeaturesTest, TheCpuHasNoHalves) {
-  const Model model = Model::create({"minkunet", 0.25, 19, 3});
-  expect_throw<BackendUnavailable>([&] { Session(model.network(), Device::cpu(), 1, DType::kF16); },
-                                   {"cpu", "f32", "f16"});
-}
-
 }  // namespace
 }  // namespace voxshift
