@@ -330,7 +330,7 @@ MINKOWSKI = {
 
 class Library(NamedTuple):
     """names: the module that has the layers. tensor: its sparse tensor of features and coords. bases: classes of that module
-    that others are made of and that are no layers by themselves.
+    that others are made of, or that are made of others, and that are no layers by themselves.
     """
 
     names: object
@@ -340,7 +340,7 @@ class Library(NamedTuple):
 
 
 LIBRARIES = {
-    "voxshift.torch": Library(vst, own_tensor, OWN),
+    "voxshift.torch": Library(vst, own_tensor, OWN, ("FakeQuantized",)),
     "voxshift.torch.spconv": Library(spconv, spconv_tensor, SPCONV, ("SparseModule",)),
     "voxshift.torch.spconv.v1": Library(v1, partial(spconv_tensor, kind=v1.SparseConvTensor), V1, ("SparseModule",)),
     "voxshift.torch.torchsparse.nn": Library(spnn, torchsparse.SparseTensor, TORCHSPARSE),

@@ -210,6 +210,28 @@ def test_a_video_network_computes_what_its_i8_model_does(tsm):
     assert np.abs(logits - network.eval()(frames, 3).detach().numpy()).max() > bound.max()
 
 
+def test_the_runtime_gives_the_bits_of_the_forward_pass_on_voxels(unet, tmp_path):
+    quantized, x, _ = unet
+    expected, given = quantized(x).detach().numpy(), vs.SparseTensor(x.coordinates, x.feats.numpy())
+    vst.save(quantized, tmp_path / "i8.safetensors")
+    for threads in (1, 2):
+        model = vs.Model.load(tmp_path / "i8.safetensors", threads=threads)
+        assert model.dtype == "i8"
+        np.testing.assert_array_equal(model.forward(given), expected)
+    np.testing.assert_array_equal(quantized.to_model().forward(given), expected)
+
+
+def test_the_runtime_gives_the_forward_pass_on_frames(tsm):
+    """The same whole numbers; the mean of pixels and the classifier are float32, summed in other orders."""
+    quantized, frames, _ = tsm
+    found = quantized.to_model().forward(frames.numpy())
+    expected = quantized(torch.cat([frames, frames.flip(0)]), 3)[:3].detach().numpy()
+    weight, bias = (quantized.tensor(f"classifier.{role}").detach().numpy() for role in ("weight", "bias"))
+    most = 127 * quantized.scale("features.18.2").item()
+    bound = (4 + weight.shape[1]) * 2.0**-23 * (most * np.abs(weight).sum(axis=1) + np.abs(bias))
+    assert (np.abs(found - expected) <= bound).all()
+
+
 @pytest.mark.parametrize("arch", ["unet", "tsm"])
 def test_gradients_without_rounding_are_those_of_the_network(request, monkeypatch, arch):
     quantized, x, network = request.getfixturevalue(arch)

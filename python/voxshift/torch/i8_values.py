@@ -113,7 +113,16 @@ def _wanted(graph, nodes, products, shapes):
             wanted.update(value for value in node["inputs"] if value != hosts[node["name"]])
     wanted -= set(graph["outputs"])
     given_by = {value: node for value, node in given_by.items() if node["op"] not in _FEW_ROWS}
-    return {value for value in wanted if value in given_by and OPS[given_by[value]["op"]]["narrow"]}
+    return {value for value in wanted if value in given_by and _is_narrow(value, given_by, _users(nodes))}
+
+
+def _is_narrow(value, given_by, users):
+    """Whether the value may be i8 where the library joins its node with those before it, too."""
+    node = given_by.get(value)
+    if node is None or not OPS[node["op"]]["narrow"]:
+        return node is None
+    joins = node["op"] in (*ACTIVATIONS, "batch_norm", "add")
+    return all(_is_narrow(x, given_by, users) for x in node["inputs"] if len(users[x]) == 1) if joins else True
 
 
 def _passed_on(nodes, wanted):

@@ -98,6 +98,11 @@ class Network(nn.Module):
         super().__init__()
         self.model = model
         self._graph = graph = model.graph
+        whole = [name for name, values in model.parameters().items() if values.dtype != np.float32]
+        if whole:
+            raise vs.InvalidArgument(
+                f"[Network] expects weights of f32, found weights of i8, such as {whole[0]}: start from the model that was quantised"
+            )
         inputs = graph.get("inputs", [{"name": "input", "kind": graph.get("input")}])
         if len(inputs) > 1:
             names = [given["name"] for given in inputs]

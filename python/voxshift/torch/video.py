@@ -14,24 +14,27 @@ from voxshift.torch.images import torch_conv2d
 
 class _Conv2d(Function):
     @staticmethod
-    def forward(ctx, x, weight, options):
+    def forward(ctx, x, weight, bias, options):
         ctx.save_for_backward(x, weight)
         ctx.options = options
-        return tensor_of(vs.conv2d(array("conv2d", "x", x), array("conv2d", "weight", weight), **options))
+        x, weight, bias = (array("conv2d", name, given) for name, given in (("x", x), ("weight", weight), ("bias", bias)))
+        return tensor_of(vs.conv2d(x, weight, bias=bias, **options))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
         x, weight = (array("conv2d", "x", t) for t in ctx.saved_tensors)
+        gradient = array("conv2d", "grad", grad)
+        of_bias = vs.sum_rows(gradient.reshape(-1, gradient.shape[-1])) if ctx.needs_input_grad[2] else None
         gradients = vs.conv2d_backward(
             x,
             weight,
-            array("conv2d", "grad", grad),
+            gradient,
             input_gradient=ctx.needs_input_grad[0],
             weight_gradient=ctx.needs_input_grad[1],
             **ctx.options,
         )
-        return (*map(tensor_of, gradients), None)
+        return (*map(tensor_of, gradients), tensor_of(of_bias), None)
 
 
 def conv2d(
@@ -48,9 +51,8 @@ def conv2d(
     """
     if weight.shape[2:] == (1, 1) and stride == 1 and padding == 0 and groups == 1:
         out = linear(x.reshape(-1, x.shape[-1]), weight.flatten(1)).reshape(*x.shape[:-1], -1)
-    else:
-        out = _Conv2d.apply(x, weight, {"stride": stride, "padding": padding, "groups": groups})
-    return out if bias is None else out + bias
+        return out if bias is None else out + bias
+    return _Conv2d.apply(x, weight, bias, {"stride": stride, "padding": padding, "groups": groups})
 
 
 class _TemporalShift(Function):

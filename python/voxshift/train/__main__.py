@@ -5,7 +5,7 @@ import sys
 import warnings
 
 import voxshift as vs
-from voxshift.train import detect, lidar, video
+from voxshift.train import detect, lidar, loop, video
 from voxshift.train.loop import Failure
 
 PROGRAMS = {"lidar": lidar, "detect": detect, "video": video}
@@ -20,6 +20,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     try:
         with warnings.catch_warnings():
+            loop.complete(options)
             warnings.showwarning = lambda message, *_: print(f"voxshift.train: warning: {message}", file=sys.stderr)
             PROGRAMS[options.program].run(options)
     except (Failure, vs.Error) as failure:

@@ -103,7 +103,7 @@ def evaluation(scenes, model, reach=40.0):
     truths = [{"boxes": s.boxes, "classes": [names[c] for c in s.classes], "points": s.counts()} for s in scenes]
 
     def evaluate(network):
-        detector = vs.Detector(model.with_parameters({n: network.tensor(n).detach().numpy().copy() for n in model.parameters()}))
+        detector = vs.Detector(trained_model(model, network))
         found = [detector.detect(scene.points) for scene in scenes]
         scores = vs.evaluate_detections(found, truths, max_distance=reach, class_names=names)["classes"]
         metrics = {name: scores[name.capitalize()]["bev"]["hard"] if name.capitalize() in scores else float("nan") for name in names}
@@ -122,13 +122,26 @@ def network_of(model, crop):
         return vst.Network(model), 0
     # A window is moved to the origin: the network must not know where it was.
     network = vst.Network(with_range(model, [-crop / 2] * 2, [crop / 2] * 2))
-    weight = network.tensor(name)
     with torch.no_grad():
-        weight[:, :2] = 0
+        network.tensor(name)[:, :2] = 0
+    return network, crop
+
+
+def hold_positions(network, name):
+    """The weights of x and y stay 0."""
+    weight = network.tensor(name)
     mask = torch.ones_like(weight)
     mask[:, :2] = 0
     weight.register_hook(lambda grad: grad * mask)
-    return network, crop
+
+
+def trained_model(model, network):
+    """The model, of another range, with the network's weights; of i8 where that computes so."""
+    if not isinstance(network, vst.FakeQuantized):
+        return model.with_parameters({n: network.tensor(n).detach().numpy().copy() for n in model.parameters()})
+    whole = vst.prepare_qat(model, network.kept)
+    whole.load_state_dict(network.state_dict())
+    return whole.to_model()
 
 
 def settle(network, batches):
@@ -179,6 +192,9 @@ def run(options):
     wanted = [0 if options.no_paste else PASTED.get(name, 5) for name in names]
     pasted = round(options.steps * (1 - options.fade)) * options.batch_size
     dataset = boxes.Examples(source, options.seed, options.reuse, model.profile, whole, side, wanted, pasted)
+    network = loop.for_i8(network, options, dataset, boxes.collate, lambda net, batch: net(batch[0], row_splits=batch[1]))
+    if side:
+        hold_positions(network, name)
     detection = network.model.detection
     spread = {"spread": 1} if all("heatmap" in head for head in detection["heads"]) else {}
 
@@ -196,8 +212,7 @@ def run(options):
     evaluate = evaluation([held[i] for i in range(count)], model)
 
     def export(net, path):
-        trained = model.with_parameters({n: net.tensor(n).detach().numpy().copy() for n in model.parameters()})
-        trained.save(path, half=not options.float32)
+        trained_model(model, net).save(path, half=not options.float32 and not options.quantize)
 
     def evaluate_and_parts(net):
         return {**evaluate(net), **{f"loss {key}": round(value, 4) for key, value in loss.parts.items()}}
@@ -207,7 +222,9 @@ def run(options):
         indices = [range(first + size * b, first + size * (b + 1)) for b in range(min(SETTLING, options.steps))]
         settle(net, (boxes.collate([dataset[i] for i in batch]) for batch in indices))
 
-    rows = loop.train(loop.Task(network, dataset, boxes.collate, loss, evaluate_and_parts, export, "ap", finish), options)
+    task = loop.Task(network, dataset, boxes.collate, loss, evaluate_and_parts, export, "ap",
+                     None if options.quantize else finish)
+    rows = loop.train(task, options)
     if rows:
         loop.write_atomically(options.out / "metrics.json",
                               lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n"))

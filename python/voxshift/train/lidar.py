@@ -16,6 +16,7 @@ SUMMARY = "train a network that labels LiDAR scans"
 
 def add_arguments(parser):
     loop.add_arguments(parser, steps=11000, lr=2e-3, batch_size=2)
+    loop.add_distillation(parser)
     add = parser.add_argument
     add("--arch", choices=["minkunet", "spvcnn"], default="minkunet", help="(default %(default)s)")
     add("--width", type=float, default=0.25, help="factor of all channel counts (default %(default)s)")
@@ -38,12 +39,16 @@ def new_network(options):
 
 
 def choose_trainable(network, options):
-    """requires_grad as --trainable and --freeze-norm say; batch norm without gradient also keeps its statistics."""
+    """requires_grad as --trainable and --freeze-norm say; batch norm without gradient also keeps its statistics.
+
+    Scales of values are always trained.
+    """
     head = network.steps[-1].parameters.values()
-    norms = {name for step in network.steps if step.op == "batch_norm" for name in step.parameters.values()}
+    nodes = network.model.graph["nodes"]
+    norms = {name for node in nodes if node["op"] == "batch_norm" for name in node["parameters"].values()}
     wanted = options.trainable.split("+")
     for name, p in network.named_parameters():
-        chosen = "all" in wanted or ("bias" in wanted and name.endswith(".bias")) or ("head" in wanted and name in head)
+        chosen = "all" in wanted or name.endswith(".log_scale") or ("bias" in wanted and name.endswith(".bias")) or ("head" in wanted and name in head)
         p.requires_grad_(chosen and not (options.freeze_norm and name in norms))
 
 
@@ -86,7 +91,6 @@ def run(options):
     profile = network.model.profile or {}
     if "voxel_size" not in profile or len(profile["scale"]) != 4 or not profile["scale"][3]:
         raise loop.Failure(f"{options.init}: a network on voxels with x, y, z and remission is wanted")
-    choose_trainable(network, options)
     classes = network.model.classes
     source = (scans.FolderScans(options.data, classes) if options.data
               else scans.SimulatedScans(options.seed << 24, classes))
@@ -95,6 +99,10 @@ def run(options):
     count = min(options.val_scans, len(validation)) if options.val_data else options.val_scans
     weights = class_weights(source, len(classes))
     dataset = scans.Examples(source, options.seed, 1 if options.data else options.reuse, options.sector, profile)
+    network = loop.for_i8(network, options, dataset, scans.collate,
+                          lambda net, batch: net(vst.SparseTensor(batch[1], batch[0])))
+    choose_trainable(network, options)
+    distillation = loop.Distillation(network, options)
     cross_entropy = torch.nn.CrossEntropyLoss(weights, ignore_index=scans.IGNORED)
 
     is_first = True
@@ -107,12 +115,12 @@ def run(options):
         is_first = False
         x = vst.SparseTensor(feats, coords)
         logits = net(x)
-        return cross_entropy(logits, labels) + lovasz_softmax(logits, labels, scans.IGNORED)
+        return cross_entropy(logits, labels) + lovasz_softmax(logits, labels, scans.IGNORED) + distillation(logits, x)
 
     held = [validation[i] for i in range(count)]
     rows = loop.train(
         loop.Task(network, dataset, scans.collate, loss, evaluation(held, count, classes),
-                  lambda net, path: vst.save(net, path, half=not options.float32), "miou"),
+                  lambda net, path: loop.save(net, path, options), "miou"),
         options,
     )
     if rows:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
+import voxshift.torch as vst
 
 
 class Failure(Exception):
@@ -55,13 +56,17 @@ class Task:
     finish: Optional[Callable] = None
 
 
+QUANTIZED_STEPS, QUANTIZED_LR = 1000, 2e-4  # a network that is trained already only moves its weights by a few roundings
+
+
 def add_arguments(parser, steps, lr, batch_size):
-    """The options that all programs share."""
+    """The options that all programs share. What --quantize sets otherwise, `complete` fills in."""
     add = parser.add_argument
+    parser.set_defaults(usual={"steps": steps, "lr": lr})
     add("--out", type=Path, required=True, metavar="DIR", help="where the model, checkpoints and metrics go")
-    add("--steps", type=positive, default=steps, help="optimiser steps (default %(default)s)")
+    add("--steps", type=positive, help=f"optimiser steps (default {steps}, with --quantize {QUANTIZED_STEPS})")
     add("--batch-size", type=positive, default=batch_size, help="examples per step (default %(default)s)")
-    add("--lr", type=float, default=lr, help="highest learning rate (default %(default)s)")
+    add("--lr", type=float, help=f"highest learning rate (default {lr:g}, with --quantize {QUANTIZED_LR:g})")
     add("--weight-decay", type=float, default=0.01, help="of AdamW (default %(default)s)")
     add("--warmup", type=float, default=0.05, help="share of the steps until --lr (default %(default)s)")
     add("--ema", type=float, default=0.998, help="decay of the averaged weights, 0 for none (default %(default)s)")
@@ -72,6 +77,54 @@ def add_arguments(parser, steps, lr, batch_size):
     add("--eval-every", type=positive, default=1000, metavar="STEPS", help="(default %(default)s)")
     add("--checkpoint-every", type=positive, default=500, metavar="STEPS", help="(default %(default)s)")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt, to the bit as if never interrupted")
+    add("--quantize", choices=["i8"],
+        help="fine-tune --init's network as it computes in i8, and write an i8 model; batch norm keeps its statistics")
+    add("--keep", action="append", metavar="NAME", help="with --quantize: a product that stays in float32; repeatable")
+    add("--calibration", type=positive, default=32, metavar="N",
+        help="with --quantize: examples whose values the scales start from (default %(default)s)")
+
+
+def add_distillation(parser):
+    """The option of programs whose networks give classes."""
+    parser.add_argument("--distill", type=float, metavar="WEIGHT",
+        help="with --quantize: weight of how far the classes are from the float32 network's, beside that of the labels (default 1)")
+
+
+def complete(options):
+    """Fills in what the other options decide. Raises Failure for options that do not go together."""
+    quantized = options.quantize is not None
+    for name in ("keep", "distill"):
+        if getattr(options, name, None) is not None and not quantized:
+            raise Failure(f"--{name} belongs to --quantize")
+    if quantized and not options.init:
+        raise Failure("--quantize fine-tunes a trained network: --init names its model")
+    usual = {"steps": QUANTIZED_STEPS, "lr": QUANTIZED_LR, "distill": 1.0} if quantized else {**options.usual, "distill": 0.0}
+    for name, value in usual.items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
+
+
+def for_i8(network, options, dataset, collate, run):
+    """The network as --quantize wants it: as it is without; else its FakeQuantized, with scales for examples of the dataset.
+
+    They are those after the last ones that training takes. run: (network, batch) -> anything, a forward pass.
+    """
+    if not options.quantize:
+        return network
+    quantized = vst.prepare_qat(network, options.keep or ())
+    if options.resume:  # the checkpoint has the scales
+        return quantized
+    first, size = options.steps * options.batch_size, options.batch_size
+    with quantized.calibrate():
+        for start in range(0, options.calibration, size):
+            count = min(size, options.calibration - start)
+            run(quantized, collate([dataset[first + start + i] for i in range(count)]))
+    return quantized
+
+
+def save(network, path, options):
+    """The model file of --out: float16 unless --float32 or --quantize say otherwise."""
+    vst.save(network, path, half=not options.float32 and not options.quantize)
 
 
 def positive(text):
@@ -168,8 +221,29 @@ def adamw(parameters, **options):
     return torch.optim.AdamW(parameters, **options, **({"fused": True} if fused else {}))
 
 
+class Distillation:
+    """How far classes are from those of the network in float32: --distill times the Kullback-Leibler divergence (Hinton et al.
+    2015), 0 where that is 0.
+    """
+
+    def __init__(self, network, options):
+        self.weight = options.distill
+        self.teacher = vst.Network(network.model).eval() if self.weight else None
+
+    def __call__(self, logits, *given, **options):
+        if not self.teacher:
+            return 0.0
+        with torch.no_grad():
+            wanted = self.teacher(*given, **options).log_softmax(1)
+        divergence = torch.nn.functional.kl_div(logits.log_softmax(1), wanted, reduction="batchmean", log_target=True)
+        return self.weight * divergence
+
+
 def train(task, options):
-    """Trains to the last step and writes model.safetensors, checkpoint.pt, metrics.csv and metrics.png in options.out."""
+    """Trains to the last step and writes model.safetensors, checkpoint.pt, metrics.csv and metrics.png in options.out.
+
+    With --quantize also says what the network scores before, in float32 and with the scales that were found.
+    """
     torch.set_num_threads(1)  # torch's sums depend on its threads; voxshift's operators have their own
     vs.set_num_threads(options.threads)
     vs.set_memory_cache(1 << 30)
@@ -197,6 +271,10 @@ def train(task, options):
     began = time.monotonic() - seconds
     smooth = None
     bar = _bar(first, options.steps)
+    if options.quantize and not options.resume:
+        for what, scored in (("float32", vst.Network(network.model)), ("i8 before training", network)):
+            bar.write(f"{what}: {task.score} {100 * task.evaluate(scored.eval())[task.score]:.1f} %")
+        network.train()
     for step, batch in enumerate(_batches(loader), first):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, options)

@@ -1,6 +1,7 @@
 """Trains TSM-MobileNetV2 to tell the motions of simulated clips apart, frame by frame as a stream sees them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,9 @@ PROFILE = "motions"
 
 def add_arguments(parser):
     loop.add_arguments(parser, steps=6000, lr=2e-3, batch_size=10)
+    loop.add_distillation(parser)
     add = parser.add_argument
+    add("--init", type=Path, metavar="MODEL", help="start from this model file, or shipped model, instead of random weights")
     add("--width", type=float, default=0.5, help="factor of all channel counts (default %(default)s)")
     add("--shift-div", type=loop.positive, default=4, help="one in so many channels is shifted (default %(default)s)")
     add("--frames", type=loop.positive, default=10, help="of a training clip (default %(default)s)")
@@ -32,18 +35,18 @@ class Clips(torch.utils.data.Dataset):
 
     Training begins with fast motion, up to PACE times that of the simulator, without noise: slow motion moves features by
     less than one of their cells, and from random weights nothing is learnt of it. Slower clips, noise, panning and brightness
-    come in step by step.
+    come in step by step. is_trained: of a network that knows motion, all clips are as hard as the last ones.
     """
 
     PACE = 4.0
     SLOWEST = 0.8
 
-    def __init__(self, seed, count, frames, size):
-        self.seed, self.count, self.frames, self.size = seed, count, frames, size
+    def __init__(self, seed, count, frames, size, is_trained=False):
+        self.seed, self.count, self.frames, self.size, self.is_trained = seed, count, frames, size, is_trained
 
     def __getitem__(self, i):
         random = np.random.default_rng([self.seed, i])
-        hard = float(np.clip((i / self.count - 0.15) / 0.35, 0, 1))
+        hard = 1.0 if self.is_trained else float(np.clip((i / self.count - 0.15) / 0.35, 0, 1))
         slowest = 3 * (self.SLOWEST / 3) ** hard
         pace = np.exp(random.uniform(np.log(slowest), np.log(self.PACE - (self.PACE - 2) * hard)))
         clip, label = vs.synth_video(
@@ -85,26 +88,43 @@ def accuracy(model, clips, frames=32):
     return {"accuracy": right / clips, "frame_accuracy": right_frames / seen}
 
 
+def new_network(options):
+    names = vs.synth_video_classes()
+    if options.init:
+        model = loop.initial_model(options.init)
+        if model.graph.get("input") != "frames" or [c.name for c in model.classes] != names:
+            raise loop.Failure(f"{options.init}: a network that tells the motions of synth_video apart is wanted")
+        return vst.Network(model)
+    motions = [(name, i, (0, 0, 0)) for i, name in enumerate(names)]
+    shift = None if options.no_shift else "online"
+    return vst.TSMMobileNetV2(options.width, motions, options.seed, shift, PROFILE, options.shift_div)
+
+
 def run(options):
     torch.manual_seed(options.seed)
-    motions = [(name, i, (0, 0, 0)) for i, name in enumerate(vs.synth_video_classes())]
-    shift = None if options.no_shift else "online"
-    network = vst.TSMMobileNetV2(options.width, motions, options.seed, shift, PROFILE, options.shift_div)
+    network = new_network(options)
     profile = network.model.profile["frames"]
+    count = options.steps * options.batch_size
+    clips = Clips(options.seed + 1, count, options.frames, profile["height"], options.init is not None)
+    distillation = loop.Distillation(network, options)
+    network = loop.for_i8(network, options, clips, collate,
+                          lambda net, batch: net(normalized(batch[0], profile), n_segment=options.frames))
 
     def loss(net, batch):
         frames, labels = batch
-        logits = net(normalized(frames, profile), n_segment=options.frames)
+        given = normalized(frames, profile)
+        logits = net(given, n_segment=options.frames)
         late = logits.reshape(len(labels), options.frames, -1)[:, options.warm_up_frames :]
-        return torch.nn.functional.cross_entropy(late.flatten(0, 1), labels.repeat_interleave(late.shape[1]))
+        right = torch.nn.functional.cross_entropy(late.flatten(0, 1), labels.repeat_interleave(late.shape[1]))
+        return right + distillation(logits, given, n_segment=options.frames)
 
     task = loop.Task(
         network,
-        Clips(options.seed + 1, options.steps * options.batch_size, options.frames, profile["height"]),
+        clips,
         collate,
         loss,
         lambda net: accuracy(net.to_model(), options.val_clips),
-        lambda net, path: vst.save(net, path, half=not options.float32),
+        lambda net, path: loop.save(net, path, options),
         "accuracy",
     )
     rows = loop.train(task, options)
