@@ -1,6 +1,7 @@
 // Sparse convolution and pooling on the CPU. Output rows go in blocks whose accumulators stay in the L2 cache while all
 // offsets pass over them; the product reads input rows in place, so nothing is gathered, scattered or multiplied by
 // zero. A block belongs to one thread and takes its offsets in order: the same bits for any number of threads.
+#include <voxshift/kernels_cpu/cache_size.h>
 #include <voxshift/kernels_cpu/finish_rows.h>
 #include <voxshift/kernels_cpu/narrow_rows.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
@@ -72,15 +73,12 @@ namespace voxshift::cpu {
 HWY_EXPORT(sum_block);
 namespace {
 
-// Of accumulators: half of a desktop core's L2 cache, or a quarter, beside rows and weights that are met the sooner
-// again.
-constexpr std::int64_t kBlockBytes = 512 * 1024, kNarrowBlockBytes = 256 * 1024;
 constexpr std::int64_t kMostBlockRows = 2048;
 constexpr std::int64_t kCellGrain = 4096;  // cells of a dense array in one task
 
-std::int64_t block_rows(std::int64_t block_bytes, std::int64_t acc_stride) {
+std::int64_t block_rows(std::int64_t acc_stride) {
   const std::int64_t row_bytes = acc_stride * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t rows = block_bytes / std::max<std::int64_t>(row_bytes, 1);  // weights may have no output channels
+  const std::int64_t rows = block_bytes() / std::max<std::int64_t>(row_bytes, 1);  // weights may have no outputs
   return std::clamp(rows / kSplitRows * kSplitRows, kSplitRows, kMostBlockRows);
 }
 
@@ -89,7 +87,7 @@ std::int64_t block_rows(std::int64_t block_bytes, std::int64_t acc_stride) {
 template <class Body>
 void for_blocks(const Context& context, std::int64_t count, std::int64_t stride, std::int64_t scratch_bytes,
                 const Body& body) {
-  const std::int64_t rows = block_rows(scratch_bytes > 0 ? kNarrowBlockBytes : kBlockBytes, stride);
+  const std::int64_t rows = block_rows(stride);
   const Arena::Mark mark = context.arena->mark();
   auto* const sums = context.arena->allocate<float>(rows * stride * context.threads);
   auto* const scratch = context.arena->allocate<std::byte>(scratch_bytes * context.threads);
