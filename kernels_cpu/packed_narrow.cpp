@@ -102,6 +102,8 @@ std::shared_ptr<const PackedWeights> pack_weights(const char* op, const Context&
 
 const PackedNarrow& packed_for(const char* op, const PackedWeights& weights, const ConstRowView& in,
                                std::int64_t volume, std::int64_t outputs) {
+  check<BackendUnavailable>(in.dtype == DType::kI8 || in.dtype == DType::kBF16 || in.dtype == DType::kF16, "[", op,
+                            "] the CPU has no kernel for ", name(in.dtype));
   const auto& packed = packed_as<PackedNarrow>(op, weights, volume, in.channels, outputs);
   check(packed.product.dtype == in.dtype, "[", op, "] the weights were packed for ", name(packed.product.dtype),
         ", found features of ", name(in.dtype));

@@ -40,7 +40,8 @@ std::shared_ptr<const PackedWeights> pack_weights(const char* op, const Context&
                                                   std::int64_t offsets, std::int64_t inputs, std::int64_t outputs,
                                                   DType dtype);
 
-/// The weights as they were packed for narrow features `in`.
+/// The weights as they were packed for narrow features `in`. Throws BackendUnavailable for features of a dtype without
+/// products.
 const PackedNarrow& packed_for(const char* op, const PackedWeights& weights, const ConstRowView& in,
                                std::int64_t volume, std::int64_t outputs);
 
