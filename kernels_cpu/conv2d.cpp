@@ -1,6 +1,6 @@
 // Dense 2-D convolution: the product of every output pixel's window, gathered by pointers, with the packed weights.
 #include <voxshift/kernels_cpu/elementwise.h>
-#include <voxshift/kernels_cpu/finish_sums.h>
+#include <voxshift/kernels_cpu/narrow_conv2d.h>
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -97,12 +97,25 @@ void conv2d_block(const Conv2dJob& job, std::int64_t first, const RowView& rows_
   }
 }
 
+void wide_tiles(const PackedConv2d& weights, const StagedRows& rows, PanelRange panels, const Activation& activation,
+                const WideRows& to) {
+  const Clamp clamp(activation);
+  const StridedPiece piece{reinterpret_cast<const float*>(rows.data), rows.stride / std::int64_t{sizeof(float)},
+                           weights.depth()};
+  for (std::int64_t p = panels.first; p < panels.last; p += kPixelPanels) {
+    const std::int64_t column = (p - panels.first) * kPanel;
+    strided_tiles(rows.count, &piece, 1, Panels(weights, p, panels.last), clamp,
+                  {to.base + column, to.stride, to.picked, to.channels - column});
+  }
+}
+
 }  // namespace voxshift::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace voxshift::cpu {
 HWY_EXPORT(conv2d_block);
+HWY_EXPORT(wide_tiles);
 namespace {
 
 // Pixels of one task: their inputs stay in L2 while the panels go by.
@@ -110,9 +123,15 @@ constexpr std::int64_t kBlockPixels = 196;
 
 }  // namespace
 
+void multiply_wide(const PackedConv2d& weights, const StagedRows& rows, PanelRange panels, const Activation& activation,
+                   const WideRows& to) {
+  HWY_DYNAMIC_DISPATCH(wide_tiles)(weights, rows, panels, activation, to);
+}
+
 void conv2d(const Context& context, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
             const ConstRowView& residual, Pixels pixels, const RowView& out) {
   if (pixels.count == 0) return;
+  check_features("conv2d", conv2d_weights("conv2d", layer).dtype, DType::kF32);
   const Arena::Mark mark = context.arena->mark();
   auto* const zeros = context.arena->allocate<float>(layer.in_channels);
   std::fill_n(zeros, layer.in_channels, 0.0f);

@@ -174,7 +174,8 @@ void narrow_depthwise(const Context& context, const Conv2dLayer& layer, Extent2d
                       Pixels pixels, const RowView& out) {
   constexpr std::int64_t kSumBytes = 32 << 10, kLeastPixels = 8, kMostPixels = 64;
   const auto sums_of = HWY_DYNAMIC_DISPATCH(depthwise_sums);
-  const auto& packed = depthwise_weights("depthwise", layer, in.dtype);
+  const auto& packed = depthwise_weights("depthwise", layer);
+  check_features("depthwise", packed.dtype, in.dtype);
   const std::int64_t width = layer.window.out(in_extent).width, stride = packed.stride();
   const std::int64_t most = std::clamp(kSumBytes / (stride * std::int64_t{sizeof(float)}), kLeastPixels, kMostPixels);
   const Arena::Mark mark = context.arena->mark();
@@ -207,7 +208,8 @@ void depthwise(const Context& context, const Conv2dLayer& layer, Extent2d in_ext
   if (in.dtype != DType::kF32 || out.dtype != DType::kF32)
     return narrow_depthwise(context, layer, in_extent, in, pixels, out);
   const auto depthwise_run = HWY_DYNAMIC_DISPATCH(depthwise_run);
-  const auto& packed = depthwise_weights("depthwise", layer, in.dtype);
+  const auto& packed = depthwise_weights("depthwise", layer);
+  check_features("depthwise", packed.dtype, in.dtype);
   const std::int64_t width = layer.window.out(in_extent).width;
   parallel_ranges(context, pixels.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, width, first, last, [&](const PixelRun& run) {

@@ -9,6 +9,7 @@
 // Where a convolution reads narrow numbers, its rows are staged and multiplied by narrow products. The ring holds f32
 // whatever the dtype: of i8 the whole numbers, whose sums with whole weights are exact, so that nothing is converted
 // between the two convolutions; f16 and bf16 are not rounded there.
+#include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/fused_job.h>
 #include <voxshift/kernels_cpu/narrow_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
@@ -64,7 +65,7 @@ void list_hidden(const FusedJob& job, RowGroup& group, const Lists& lists) {
     }
   }
   const float** start = lists.starts;
-  for (int i = 0; i < job.pieces() && job.first != nullptr; ++i)
+  for (int i = 0; i < job.pieces() && job.in.rows.dtype == DType::kF32; ++i)
     for (std::int64_t p = 0; p < n; ++p) *start++ = job.start(i, lists.rows[p]);
   group.hidden_count = n;
   group.rows = lists.rows;
@@ -94,8 +95,9 @@ std::int64_t whole_lines(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 class FusedParts {
  public:
   explicit FusedParts(const FusedJob& job, const std::byte* zeros) : job_(job) {
-    if (job.narrow_first != nullptr)
-      stage_.emplace(job.narrow_first->product(), job.block.first.window, job.block.in, job.hidden, job.in, zeros);
+    if (job.in.rows.dtype != DType::kF32)
+      stage_.emplace(narrow_product(job.in.rows.dtype), job.block.first.window, job.block.in, job.hidden, job.in,
+                     zeros);
   }
 
   std::int64_t ring_bytes() const { return job_.ring_floats() * std::int64_t{sizeof(float)}; }
@@ -126,7 +128,11 @@ class FusedParts {
     if (job_.narrow_first != nullptr) {
       fill_narrow(group, slab, staged, ring, memory);
     } else {
-      fill_slab(job_, group, slab, ring);
+      if (stage_) {
+        fill_staged(group, slab, staged, ring);
+      } else {
+        fill_slab(job_, group, slab, ring);
+      }
       if (job_.filter.whole()) make_whole(group, slab, ring);
     }
     filter(group, slab, ring, filtered, memory);
@@ -161,6 +167,9 @@ class FusedParts {
     return job_.out.dtype == DType::kF32 && (job_.residual.base == nullptr || job_.residual.dtype == DType::kF32);
   }
 
+  PanelRange slab_panels(std::int64_t slab) const {
+    return {slab * kSlabPanels, std::min((slab + 1) * kSlabPanels, panels_of(job_.block.first.out_channels))};
+  }
   /// Hidden channels of a slab.
   std::int64_t slab_channels(std::int64_t slab) const {
     return std::min(kSlab, job_.block.first.out_channels - slab * kSlab);
@@ -169,21 +178,38 @@ class FusedParts {
     return job_.filter.whole() ? job_.block.hidden_scales.inverse + slab * kSlab : nullptr;
   }
 
+  /// Calls body(staged rows, where they lie in the ring) for the hidden pixels that the group adds to it; listed ones
+  /// lie at their slots.
+  template <class Body>
+  void for_staged(const RowGroup& group, const std::byte* staged, const Body& body) const {
+    const std::int64_t stride = stage_->stride();
+    if (group.slots != nullptr) return body(StagedRows{staged, stride, group.hidden_count}, 0);
+    for_ring_ranges(job_, group, [&](const RingRange& range) {
+      const std::int64_t before = range.pixel - group.ready * job_.hidden.width;
+      body(StagedRows{staged + before * stride, stride, range.count}, range.slot);
+    });
+  }
+
   void fill_narrow(const RowGroup& group, std::int64_t slab, const std::byte* staged, float* ring,
                    std::byte* memory) const {
     const PackedNarrowConv2d& weights = *job_.narrow_first;
-    const PanelRange panels{slab * kSlabPanels, std::min((slab + 1) * kSlabPanels, weights.panels())};
     FinishSums end{nullptr, 0, 0, false, nullptr, nullptr, false, job_.block.first.activation};
     end.inverse = hidden_inverse(slab);
-    end.out = {ring, kSlab, 0, slab_channels(slab)};
-    if (group.slots != nullptr) {
-      end.out_rows = group.slots;
-      return finish_product(weights, {staged, stage_->stride(), group.hidden_count}, panels, memory, end);
-    }
-    for_ring_ranges(job_, group, [&](const RingRange& range) {
-      end.out.base = ring + range.slot * kSlab;
-      const std::int64_t before = range.pixel - group.ready * job_.hidden.width;
-      finish_product(weights, {staged + before * stage_->stride(), stage_->stride(), range.count}, panels, memory, end);
+    end.out_rows = group.slots;
+    for_staged(group, staged, [&](const StagedRows& rows, std::int64_t slot) {
+      end.out = {ring + slot * kSlab, kSlab, rows.count, slab_channels(slab)};
+      finish_product(weights, rows, slab_panels(slab), memory, end);
+    });
+  }
+
+  void fill_staged(const RowGroup& group, std::int64_t slab, const std::byte* staged, float* ring) const {
+    const Activation& activation = job_.block.first.activation;
+    for_staged(group, staged, [&](const StagedRows& rows, std::int64_t slot) {
+      float* const to = ring + slot * kSlab;
+      multiply_wide(*job_.first, rows, slab_panels(slab), activation, {to, kSlab, kSlab, group.slots});
+      for (std::int64_t i = 0; i < rows.count && activation.kind == Activation::Kind::kFunction; ++i)
+        apply_function(activation,
+                       {to + (group.slots != nullptr ? group.slots[i] : i) * kSlab, kSlab, 1, slab_channels(slab)});
     });
   }
 
@@ -333,12 +359,13 @@ void fused_block(const Context& context, const FusedBlock& block, const ImageVie
                  const std::uint8_t* hidden, Pixels pixels, const RowView& out) {
   if (pixels.count == 0) return;
   FusedJob job{block, in, residual, hidden, pixels, out};
-  if (in.rows.dtype == DType::kF32) {
+  check_features("fused_block", features_of("fused_block", block.first), in.rows.dtype);
+  if (computed_in_f32(in.rows.dtype)) {
     job.first = &conv2d_weights("fused_block", block.first);
   } else {
-    job.narrow_first = &narrow_weights("fused_block", block.first, in.rows.dtype);
+    job.narrow_first = &narrow_weights("fused_block", block.first);
   }
-  if (wide(block.project)) {
+  if (computed_in_f32(features_of("fused_block", block.project))) {
     job.project = &conv2d_weights("fused_block", block.project);
   } else {
     job.narrow_project = &narrow_weights("fused_block", block.project);

@@ -34,15 +34,16 @@ std::vector<float> in_panels(const float* bias, std::int64_t channels) {
 }  // namespace
 
 PackedConv2d::PackedConv2d(const float* weight, const float* given_bias, std::int64_t kernel, std::int64_t inputs,
-                           std::int64_t outputs)
+                           std::int64_t outputs, DType features)
     : PackedWeights(kernel * kernel, inputs, outputs),
+      dtype(features),
       data(static_cast<float*>(runtime().allocate(Device::cpu(), bytes()))),
       bias(data + panels() * depth() * kPanel) {
   std::fill_n(data, bytes() / sizeof(float), 0.0f);
   for (std::int64_t o = 0; o < outputs; ++o)
     for (std::int64_t c = 0; c < inputs; ++c)
       for (std::int64_t t = 0; t < volume; ++t)
-        data[(o / kPanel * depth() + t * inputs + c) * kPanel + o % kPanel] = *weight++;
+        data[(o / kPanel * depth() + t * inputs + c) * kPanel + o % kPanel] = rounded_to(dtype, *weight++);
   if (given_bias != nullptr) std::copy_n(given_bias, outputs, bias);
 }
 

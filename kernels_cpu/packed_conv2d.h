@@ -15,8 +15,10 @@ namespace voxshift::cpu {
 /// A dense convolution as one product: input number (i * kernel + j) * in_channels + c of a row of the panels is tap
 /// (i, j), channel c. `bias` [panels * 16] is 0 beyond the last channel.
 struct PackedConv2d final : PackedWeights {
-  /// weight [out, in, k, k], bias [out] or null.
-  PackedConv2d(const float* weight, const float* bias, std::int64_t kernel, std::int64_t inputs, std::int64_t outputs);
+  /// weight [out, in, k, k], bias [out] or null. Weights for features of f16 or bf16 are f32 that have been rounded to
+  /// the dtype: what the CPU computes in f32.
+  PackedConv2d(const float* weight, const float* bias, std::int64_t kernel, std::int64_t inputs, std::int64_t outputs,
+               DType features = DType::kF32);
   ~PackedConv2d() override;
 
   std::size_t bytes() const override;
@@ -25,6 +27,7 @@ struct PackedConv2d final : PackedWeights {
 
   const float* panel(std::int64_t p) const { return data + p * depth() * kPanel; }
 
+  DType dtype;  ///< of the features
   float* data;
   float* bias;
 };
@@ -69,7 +72,12 @@ struct PackedDepthwise final : PackedWeights {
   bool finite = false;  ///< what finite_epilogue() says
 };
 
-/// The weights of a convolution, whose features the kernel has been given as f32, or as narrow numbers.
+/// Whether features of the dtype become f32 before they are multiplied: the CPU has no instruction for them.
+inline bool computed_in_f32(DType dtype) {
+  return dtype == DType::kF32 || (dtype != DType::kI8 && narrow_product(dtype).staged_size == sizeof(float));
+}
+
+/// The weights of a convolution of f32, or of narrow numbers.
 inline const PackedConv2d& conv2d_weights(const char* op, const Conv2dLayer& layer) {
   const std::int64_t volume = layer.window.kernel * layer.window.kernel;
   return packed_as<PackedConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
@@ -80,28 +88,20 @@ inline const PackedNarrowConv2d& narrow_weights(const char* op, const Conv2dLaye
   return packed_as<PackedNarrowConv2d>(op, *layer.weights, volume, layer.in_channels, layer.out_channels);
 }
 
-inline const PackedNarrowConv2d& narrow_weights(const char* op, const Conv2dLayer& layer, DType features) {
-  const PackedNarrowConv2d& packed = narrow_weights(op, layer);
-  check(packed.product().dtype == features, "[", op, "] the weights were packed for ", name(packed.product().dtype),
-        ", found ", name(features));
-  return packed;
+/// Throws InvalidArgument where weights for features of `packed` are given others.
+inline void check_features(const char* op, DType packed, DType features) {
+  check(packed == features, "[", op, "] the weights were packed for ", name(packed), ", found ", name(features));
 }
 
-/// Whether the kernel takes features as f32.
-inline bool wide(const Conv2dLayer& layer) {
-  return dynamic_cast<const PackedNarrowConv2d*>(layer.weights.get()) == nullptr;
+/// The dtype of the features that a dense convolution was packed for.
+inline DType features_of(const char* op, const Conv2dLayer& layer) {
+  if (const auto* const wide = dynamic_cast<const PackedConv2d*>(layer.weights.get())) return wide->dtype;
+  return narrow_weights(op, layer).product().dtype;
 }
 
 inline const PackedDepthwise& depthwise_weights(const char* op, const Conv2dLayer& layer) {
   const std::int64_t volume = layer.window.kernel * layer.window.kernel;
   return packed_as<PackedDepthwise>(op, *layer.weights, volume, 1, layer.out_channels);
-}
-
-inline const PackedDepthwise& depthwise_weights(const char* op, const Conv2dLayer& layer, DType features) {
-  const PackedDepthwise& packed = depthwise_weights(op, layer);
-  check(packed.dtype == features, "[", op, "] the weights were packed for ", name(packed.dtype), ", found ",
-        name(features));
-  return packed;
 }
 
 /// The columns of `rows` that panels [panel, last) give.

@@ -21,9 +21,9 @@ class CpuVideoKernels final : public VideoKernels {
   std::shared_ptr<const PackedWeights> pack_conv2d(const Context& context, const float* weight, const float* bias,
                                                    std::int64_t kernel, std::int64_t in_channels,
                                                    std::int64_t out_channels, DType dtype) const override {
-    if (dtype == DType::kF32)
-      return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels);
-    check_half("conv2d", dtype);
+    if (dtype != DType::kF32) check_half("conv2d", dtype);
+    if (computed_in_f32(dtype))
+      return std::make_shared<const PackedConv2d>(weight, bias, kernel, in_channels, out_channels, dtype);
     return std::make_shared<const PackedNarrowConv2d>(context, dtype, weight, bias, kernel, in_channels, out_channels);
   }
   std::shared_ptr<const PackedWeights> pack_depthwise(const Context&, const float* weight, const float* bias,
