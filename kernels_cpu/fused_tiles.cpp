@@ -65,7 +65,8 @@ class Expand {
 
 template <int kKernel, int kStride>
 HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
-                               const Clamp& clamp, float* filtered, std::int64_t out_stride) {
+                               const Activation& activation, float* filtered, std::int64_t out_stride) {
+  const Clamp clamp(activation);  // of this function's own: stores leave its registers as they are
   const Window2d& window = job.block.depthwise.window;
   const Floats d;
   const std::int64_t width = job.filtered.width;
@@ -122,11 +123,10 @@ void fill_ring(const FusedJob& job, const RowGroup& group, std::int64_t slab, fl
 
 void filter_any(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
                 const Activation& activation, float* to, std::int64_t stride) {
-  const Clamp clamp(activation);
   const bool five = job.block.depthwise.window.kernel == 5, by_two = job.block.depthwise.window.stride == 2;
   const auto filter =
       five ? (by_two ? filter_group<5, 2> : filter_group<5, 1>) : (by_two ? filter_group<3, 2> : filter_group<3, 1>);
-  filter(job, group, slab, ring, clamp, to, stride);
+  filter(job, group, slab, ring, activation, to, stride);
 }
 
 void project_tiles(const FusedJob& job, const float* filtered, std::int64_t first, const RowView& columns,
