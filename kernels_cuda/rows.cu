@@ -29,6 +29,12 @@ void affine_rows(const Queue& queue, In in, const float* scale, const float* shi
 }
 
 template <class In, class Out>
+void copy_rows(const Queue& queue, In in, Out out) {
+  for_each_cell(queue, out.count, out.channels,
+                [=] __device__(std::int64_t i, std::int64_t c) { copy_number(in, i, c, out, i, c); });
+}
+
+template <class In, class Out>
 void apply_to_cells(const Queue& queue, const Elementwise& f, In in, Out out) {
   for_each_cell(queue, out.count, out.channels,
                 [=] __device__(std::int64_t i, std::int64_t c) { out.set(i, c, apply(f, in.at(i, c))); });
@@ -68,7 +74,11 @@ void argmax_rows(const Queue& queue, In in, std::uint8_t* labels) {
 template <class In, class Out>
 void gather_rows(const Queue& queue, In in, const std::int32_t* rows, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
-    out.set(i, c, rows[i] < 0 ? 0.0f : in.at(rows[i], c));
+    if (rows[i] >= 0) {
+      copy_number(in, rows[i], c, out, i, c);
+    } else {
+      out.set(i, c, 0);
+    }
   });
 }
 
@@ -168,6 +178,9 @@ class CudaRowKernels final : public RowKernels {
               const ConstRowView& residual, Activation activation, const RowView& out) const override {
     const Queue queue(context, "affine");
     const bool fused = are_fused(in, residual, out);
+    if (scale == nullptr && shift == nullptr && residual.base == nullptr && activation.kind == Activation::Kind::kNone)
+      return with_copies(
+          "affine", [&](auto from, auto to) { copy_rows(queue, from, to); }, in, out);
     const UnroundedRows to(queue, activation, out);
     with_rows(
         "affine",
@@ -215,7 +228,7 @@ class CudaRowKernels final : public RowKernels {
   void gather(const Context& context, const ConstRowView& in, const std::int32_t* picked,
               const RowView& out) const override {
     const Queue queue(context, "gather");
-    with_rows(
+    with_copies(
         "gather", [&](auto from, auto to) { gather_rows(queue, from, picked, to); }, in, out);
   }
 

@@ -242,6 +242,26 @@ void with_rows(const char* op, const Call& call, const Views&... views) {
   call(any_rows(views)...);
 }
 
+/// The same for a call that copies numbers by copy_number(), where i8 of the same scales, or without any, are Rows of
+/// bytes.
+template <class Call>
+void with_copies(const char* op, const Call& call, const ConstRowView& in, const RowView& out) {
+  if (all_of(DType::kI8, in, out) && in.scales.scale == out.scales.scale)
+    return call(rows<std::int8_t>(in), rows<std::int8_t>(out));
+  with_rows(op, call, in, out);
+}
+
+/// to[o, d] = from[i, c]
+template <class T>
+__device__ void copy_number(const Rows<const T>& from, std::int64_t i, std::int64_t c, const Rows<T>& to,
+                            std::int64_t o, std::int64_t d) {
+  to.row(o)[d] = from.row(i)[c];
+}
+__device__ inline void copy_number(const AnyRows<const std::byte>& from, std::int64_t i, std::int64_t c,
+                                   const AnyRows<std::byte>& to, std::int64_t o, std::int64_t d) {
+  to.set(o, d, from.at(i, c));
+}
+
 /// f(row, channel) for all rows and channels, neighbouring threads on neighbouring channels.
 template <class F>
 void for_each_cell(const Queue& queue, std::int64_t count, std::int64_t channels, const F& f) {

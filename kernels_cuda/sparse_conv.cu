@@ -1,4 +1,5 @@
 // Sparse convolution and pooling on CUDA, by output rows: nobody else writes a row, so the sums have one order.
+#include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/weight_gradient.h>
@@ -63,11 +64,14 @@ __device__ inline int winner(const Rows<const float>& in, const Pairs& forward, 
   return best;
 }
 
+// Where nothing is fused, sums begin with the bias, as on the CPU.
 template <class In, class Residual, class Out>
 void depthwise_rows(const Queue& queue, In in, const Pairs& pairs, const float* weight, bool fused,
-                    const RowEpilogue<Residual>& epilogue, Out out) {
+                    RowEpilogue<Residual> epilogue, Out out) {
+  const float* const first = fused ? nullptr : epilogue.bias;
+  if (!fused) epilogue.bias = nullptr;
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t o, std::int64_t c) {
-    float sum = 0;
+    float sum = first != nullptr ? first[c] : 0.0f;
     for (int k = 0; k < pairs.volume; ++k) {
       const std::int32_t i = pairs.at(o, k);
       if (i >= 0) sum = add_product(in.at(i, c), weight[k * out.channels + c], sum, fused);
@@ -105,7 +109,7 @@ void scatter_pixels(const Queue& queue, In in, const Level& level, const BirdEye
     level.layout.unpack(level.keys[i], coordinate);
     std::int64_t z = 0;
     const std::int64_t pixel = view.pixel(coordinate, z);
-    if (pixel >= 0) out.set(pixel, c * view.depth + z, in.at(i, c));
+    if (pixel >= 0) copy_number(in, i, c, out, pixel, c * view.depth + z);
   });
 }
 
@@ -179,12 +183,14 @@ class CudaSparseConvKernels final : public SparseConvKernels {
     const Queue queue(context, "conv");
     const ConstRowView other = residual_of(epilogue);
     const bool fused = are_fused(in, other, out);
+    const UnroundedRows to(queue, epilogue.activation, out);
     with_rows(
         "conv",
-        [&](auto from, auto residual, auto to) {
-          depthwise_rows(queue, from, Pairs(map), weight, fused, RowEpilogue(epilogue, residual), to);
+        [&](auto from, auto residual, auto unrounded) {
+          depthwise_rows(queue, from, Pairs(map), weight, fused, RowEpilogue(epilogue, residual), unrounded);
         },
-        in, other, out);
+        in, other, to.rows);
+    finish_function(queue, epilogue, to.rows, out);
   }
 
   void weight_gradient(const Context& context, const ConstRowView& in, const ConstRowView& grad,
@@ -212,7 +218,7 @@ class CudaSparseConvKernels final : public SparseConvKernels {
   void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,
                      const RowView& out) const override {
     const Queue queue(context, "bird_eye_view");
-    with_rows(
+    with_copies(
         "bird_eye_view", [&](auto from, auto to) { scatter_pixels(queue, from, level, view, to); }, in, out);
   }
 

@@ -9,14 +9,14 @@ template <class In, class Out>
 void spread(const Queue& queue, In in, std::int64_t width, std::int64_t k, Out out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t p, std::int64_t c) {
     const std::int64_t row = p / (width * k), x = p % (width * k);
-    out.set(p, c, in.at(row / k * width + x / k, (row % k * k + x % k) * out.channels + c));
+    copy_number(in, row / k * width + x / k, (row % k * k + x % k) * out.channels + c, out, p, c);
   });
 }
 
 }  // namespace
 
 void spread_pixels(const Queue& queue, const ConstRowView& in, Extent2d in_extent, std::int64_t k, const RowView& out) {
-  with_rows(
+  with_copies(
       "spread_pixels", [&](auto from, auto to) { spread(queue, from, in_extent.width, k, to); }, in, out);
 }
 

@@ -5,16 +5,6 @@
 namespace voxshift::cuda {
 namespace {
 
-// Numbers of one type keep their bits.
-template <class T>
-__device__ void copy_number(const Rows<const T>& from, const Rows<T>& to, std::int64_t i, std::int64_t c) {
-  to.row(i)[c] = from.row(i)[c];
-}
-__device__ inline void copy_number(const AnyRows<const std::byte>& from, const AnyRows<std::byte>& to, std::int64_t i,
-                                   std::int64_t c) {
-  to.set(i, c, from.at(i, c));
-}
-
 template <class T>
 void gather_rows(const Queue& queue, const ChannelRuns& in, Rows<T> out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
@@ -35,7 +25,7 @@ void remember_rows(const Queue& queue, In in, const std::int32_t* picked, std::i
   for_each_cell(queue, picked != nullptr ? count : cache.count, cache.channels,
                 [=] __device__(std::int64_t i, std::int64_t c) {
                   const std::int64_t row = picked != nullptr ? picked[i] : i;
-                  copy_number(in, cache, row, c);
+                  copy_number(in, row, c, cache, row, c);
                 });
 }
 
@@ -50,7 +40,7 @@ class CudaTemporalShiftKernels final : public TemporalShiftKernels {
   void remember(const Context& context, const ConstRowView& in, const std::int32_t* picked, std::int64_t count,
                 const RowView& cache) const override {
     const Queue queue(context, "temporal_shift");
-    with_rows(
+    with_copies(
         "temporal_shift", [&](auto from, auto to) { remember_rows(queue, from, picked, count, to); }, in, cache);
   }
 };

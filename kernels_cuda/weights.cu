@@ -29,6 +29,15 @@ struct GivenWeights {
   }
 };
 
+template <class T>
+__device__ T packed_number(float weight) {
+  return from_float<T>(weight);
+}
+template <class T>
+__device__ T packed_number(std::int8_t weight) {
+  return weight;
+}
+
 template <class T, class From>
 void pack_outputs_last(const Queue& queue, const From* weight, const GivenWeights& given, const DeviceWeights& packed,
                        T* data) {
@@ -37,11 +46,7 @@ void pack_outputs_last(const Queue& queue, const From* weight, const GivenWeight
     const std::int64_t o = e % padded_out, i = e / padded_out % padded_in, k = e / padded_out / padded_in;
     From value = 0;
     if (o < given.out && i < given.in) value = weight[given.place(k, i, o)];
-    if constexpr (sizeof(T) == 1) {
-      data[e] = value;
-    } else {
-      data[e] = from_float<T>(value);
-    }
+    data[e] = packed_number<T>(value);
   });
 }
 
