@@ -21,6 +21,9 @@
 #include <voxshift/tasks/recognizer.h>
 #include <voxshift/tasks/video_network.h>
 
+// From f32 to i8.
+#include <voxshift/quantize/quantize.h>
+
 // Any network: a graph of ops with named tensors, and what runs it, input by input or frame after frame.
 #include <voxshift/engine/session.h>
 #include <voxshift/graph/network.h>

@@ -10,7 +10,7 @@ SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
-ROOMS = "graph|engine|streaming|networks|tasks"
+ROOMS = "graph|engine|streaming|networks|tasks|quantize"
 LIBRARY = rf"(tensor|rows|synth|files|checkpoints|onnx|convert|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
@@ -27,6 +27,7 @@ OURS = {
     "streaming": rf"(engine|graph|tensor|rows|{FAMILIES})/.*",
     "networks": rf"(graph|tensor|files|{FAMILIES})/.*",
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
+    "quantize": rf"(tasks|networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
     "onnx": r"(graph|files|video|tensor)/.*",
