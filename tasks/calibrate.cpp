@@ -53,8 +53,8 @@ PointSet fullest_blocks(const Array& points, const Profile& profile) {
 
 }  // namespace
 
-Array simulated_points(const Profile& profile, std::uint64_t seed) {
-  const SynthScan scan = synth_lidar(seed);
+Array simulated_points(const Profile& profile, std::uint64_t seed, bool vary_sensor) {
+  const SynthScan scan = synth_lidar(seed, {vary_sensor});
   const auto n = static_cast<std::int64_t>(scan.labels.size());
   const std::int64_t columns = profile.columns();
   Array points({n, columns}, DType::kF32);

@@ -9,8 +9,8 @@
 namespace voxshift {
 
 /// A synthetic scan with the columns that a profile uses, f32 [N, profile.columns()]: x y z remission; columns that the
-/// simulator has not, colours and the like, repeat the remission.
-Array simulated_points(const Profile& profile, std::uint64_t seed);
+/// simulator has not, colours and the like, repeat the remission. vary_sensor: as SynthLidarOptions.
+Array simulated_points(const Profile& profile, std::uint64_t seed, bool vary_sensor = false);
 
 /// Frames of synthetic clips as a network's input, normalised, of the profile's size: f32 [T, height, width, 3].
 Array simulated_frames(const FrameProfile& frames, std::uint64_t seed);
