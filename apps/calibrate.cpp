@@ -14,21 +14,6 @@
 namespace voxshift {
 namespace {
 
-Array read_clip(const std::string& source, const FrameSourceOptions& options, std::int64_t max_frames) {
-  const std::unique_ptr<FrameReader> reader = open_frames(source, options);
-  check<IoError>(!reader->live(), source, ": a camera has no end; expected videos and folders of images");
-  std::vector<std::uint8_t> pixels;
-  std::int64_t count = 0;
-  for (; count < max_frames; ++count) {
-    const std::optional<SourceFrame> frame = reader->next();
-    if (!frame) break;
-    const auto values = frame->pixels.values<std::uint8_t>();
-    pixels.insert(pixels.end(), values.begin(), values.end());
-  }
-  warn_of_missing(source, reader->missing_frames());
-  return Array::from(pixels, {count, options.size.height, options.size.width, 3});
-}
-
 /// Every second one is filmed by a panning camera.
 Array synthetic_clip(int index, Extent2d extent, std::int64_t max_frames) {
   SynthVideoOptions options;
@@ -61,6 +46,21 @@ DType stored_as(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+Array read_clip(const std::string& source, const FrameSourceOptions& options, std::int64_t max_frames) {
+  const std::unique_ptr<FrameReader> reader = open_frames(source, options);
+  check<IoError>(!reader->live(), source, ": a camera has no end; expected videos and folders of images");
+  std::vector<std::uint8_t> pixels;
+  std::int64_t count = 0;
+  for (; count < max_frames; ++count) {
+    const std::optional<SourceFrame> frame = reader->next();
+    if (!frame) break;
+    const auto values = frame->pixels.values<std::uint8_t>();
+    pixels.insert(pixels.end(), values.begin(), values.end());
+  }
+  warn_of_missing(source, reader->missing_frames());
+  return Array::from(pixels, {count, options.size.height, options.size.width, 3});
+}
 
 int calibrate_thresholds(const CalibrateOptions& options) {
   const VideoNetwork network = load_video_network(options.model, "cpu", "auto");

@@ -140,6 +140,19 @@ struct CalibrateOptions {
   int threads = 0;
 };
 
+struct QuantizeCommand : ScanOptions {
+  std::filesystem::path model, out;
+  std::vector<std::string> data;  ///< scans, clips or folders, as the model takes them
+  int synthetic = 0;              ///< number of synthetic scans or clips
+  std::string dtype = "i8";       ///< i8, f16, bf16 or auto
+  std::vector<std::string> keep;
+  std::optional<double> max_loss;  ///< points
+  std::filesystem::path report;    ///< JSON file; empty: none
+  std::filesystem::path picture;   ///< PNG file; empty: none
+  std::int64_t max_frames = 32;    ///< of each clip
+  int threads = 0;                 ///< 0: all processors
+};
+
 /// Each returns the exit status: 0 done, 1 where some scan or frame failed and was reported. What stops the whole
 /// command is thrown.
 int segment(const SegmentOptions& options);
@@ -155,6 +168,7 @@ int synth_lidar_scans(const SynthOptions& options);
 int synth_videos(const SynthVideoCommand& options);
 int recognize(const RecognizeOptions& options);
 int calibrate_thresholds(const CalibrateOptions& options);
+int quantize_model(const QuantizeCommand& options);
 
 /// What `convert --from` names beside auto; none in a build without the converter.
 std::vector<std::string> convertible_sources();
@@ -167,6 +181,10 @@ StreamOptions parse_skip(const std::string& skip);
 /// not take frames.
 VideoNetwork load_video_network(const std::filesystem::path& model, const std::string& device,
                                 const std::string& dtype);
+
+/// At most so many frames of a video or a folder of images, u8 [T, height, width, 3]. Throws IoError, also for a
+/// camera.
+Array read_clip(const std::string& source, const FrameSourceOptions& options, std::int64_t max_frames);
 
 /// How the frames of a source become the model's input.
 FrameSourceOptions source_options(const VideoNetwork& network);

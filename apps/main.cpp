@@ -267,6 +267,7 @@ int run(int argc, char** argv) {
   RecognizeOptions recognize_options;
   ConvertCommand convert_options;
   CalibrateOptions calibrate_options;
+  QuantizeCommand quantize_options;
   add_segment(app, segment_options);
   add_detect(app, detect_options);
   add_run(app, run_options);
@@ -277,6 +278,7 @@ int run(int argc, char** argv) {
   add_new(app, new_options);
   add_convert(app, convert_options);
   add_calibrate(app, calibrate_options);
+  add_quantize(app, quantize_options);
   add_synth(app, synth_options, synth_video_options);
   try {
     app.parse(argc, argv);
@@ -294,6 +296,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("convert")) return convert_checkpoint(convert_options);
   if (app.got_subcommand("recognize")) return recognize(recognize_options);
   if (app.got_subcommand("calibrate")) return calibrate_thresholds(calibrate_options);
+  if (app.got_subcommand("quantize")) return quantize_model(quantize_options);
   if (app.get_subcommand("synth")->got_subcommand("video")) return synth_videos(synth_video_options);
   return synth_lidar_scans(synth_options);
 }

@@ -91,6 +91,13 @@ std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture) {
   return png;
 }
 
+std::vector<std::uint8_t> draw_sensitivity(const SensitivityPicture& picture) {
+  std::vector<std::uint8_t> png;
+  module_function<decltype(voxshift_opencv_draw_sensitivity)>(opencv_module(), "voxshift_opencv_draw_sensitivity",
+                                                              "[draw_sensitivity] .png needs OpenCV")(picture, png);
+  return png;
+}
+
 std::unique_ptr<FrameReader> open_frames(const std::string& source, const FrameSourceOptions& options) {
   std::unique_ptr<FrameReader> reader;
   module_function<decltype(voxshift_video_open)>(video_module(), "voxshift_video_open",

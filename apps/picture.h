@@ -49,6 +49,25 @@ std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture);
 /// where boxes are. Throws BackendUnavailable where this build has no OpenCV.
 std::vector<std::uint8_t> draw_detections(const DetectedScan& detected);
 
+/// A layer in a picture of what i8 costs and gains.
+struct LayerMark {
+  std::string name;
+  double snr = 0;      ///< dB, of the network's outputs where it alone is narrow
+  double saved = 0;    ///< milliseconds
+  bool narrow = true;  ///< whether it is in the result
+};
+
+/// What such a picture shows.
+struct SensitivityPicture {
+  std::vector<LayerMark> layers;
+  std::string title, text;  ///< text: a line below the title
+};
+
+/// Draws a mark per layer, the time that it saves to the right and the signal to noise upwards, filled where the layer
+/// is narrow, with the names of those that stand out below; returns the bytes of a PNG. Layers whose numbers are not
+/// finite are left out. Throws BackendUnavailable where this build has no OpenCV.
+std::vector<std::uint8_t> draw_sensitivity(const SensitivityPicture& picture);
+
 }  // namespace voxshift
 
 /// What libvoxshift_opencv exports.
@@ -56,3 +75,5 @@ extern "C" void voxshift_opencv_draw(const voxshift::LabelledScan& labelled, std
 extern "C" void voxshift_opencv_draw_confusion(const voxshift::ConfusionPicture& picture,
                                                std::vector<std::uint8_t>& png);
 extern "C" void voxshift_opencv_draw_detections(const voxshift::DetectedScan& detected, std::vector<std::uint8_t>& png);
+extern "C" void voxshift_opencv_draw_sensitivity(const voxshift::SensitivityPicture& picture,
+                                                 std::vector<std::uint8_t>& png);

@@ -85,6 +85,46 @@ void add_detect(CLI::App& app, DetectOptions& options) {
       ->check(CLI::Range(0.0, 0.999999));
 }
 
+void add_quantize(CLI::App& app, QuantizeCommand& options) {
+  CLI::App& command = *app.add_subcommand(
+      "quantize", "Make a model compute in i8 (or store it in f16 or bf16), by the data it will see");
+  command.add_option("model", options.model, "Model file in f32 or f16 (.safetensors)")->required()->type_name("MODEL");
+  command
+      .add_option("--data", options.data,
+                  "What to calibrate with: scans (.bin .npy .ply .pcd) or folders of scans; of networks on video clips "
+                  "or folders of images")
+      ->type_name("PATH");
+  command.add_option("--synthetic", options.synthetic, "Also take so many simulated scans or clips")
+      ->check(CLI::Range(1, 1000));
+  command
+      .add_option("--dtype", options.dtype,
+                  "i8, f16 or bf16; auto: i8 where that loses at most --max-loss, usually 0.5, and the rest in f16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"i8", "f16", "bf16", "auto"}));
+  command.add_option("--keep", options.keep, "Layers that stay in f32, as the table names them")->type_name("NAME");
+  command
+      .add_option(
+          "--max-loss", options.max_loss,
+          "Keep the layers in f32 that cost most per millisecond they save, until at most so many of 100 labels "
+          "(of boxes, of detectors) are others than in f32")
+      ->check(CLI::Range(0.0, 100.0));
+  command
+      .add_option("--report", options.report, "Write the table as JSON, or where the name ends in .png as a picture")
+      ->type_name("FILE");
+  command.add_option("--picture", options.picture, "Draw the layers' noise against the time they save (.png)")
+      ->type_name("FILE");
+  command.add_option("--max-frames", options.max_frames, "Take at most the first so many frames of every clip")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
+  add_scan_options(command, options);
+  command.add_option("--threads", options.threads, "Threads; default all processors")->check(CLI::Range(1, 1024));
+  command.add_option("-o,--out", options.out, "Model file to write (.safetensors)")->required()->type_name("FILE");
+  command.callback([&options] {
+    if (options.data.empty() && options.synthetic == 0 && options.dtype != "f16" && options.dtype != "bf16")
+      throw CLI::RequiredError("--data or --synthetic");
+  });
+}
+
 void add_view(CLI::App& app, ViewOptions& options) {
   CLI::App& command = *app.add_subcommand("view", "Look at scans in a window: one, or a folder as a film");
   command.footer(

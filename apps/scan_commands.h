@@ -12,8 +12,9 @@ template <class Options>
 void add_device(CLI::App& command, Options& options) {
   command.add_option("--device", options.device, "cpu or cuda")->capture_default_str();
   command
-      .add_option("--dtype", options.dtype,
-                  "Features and weights: auto (i8 of a quantized model, else f32 on cpu, f16 on cuda), f32, f16, bf16 or i8")
+      .add_option(
+          "--dtype", options.dtype,
+          "Features and weights: auto (i8 of a quantized model, else f32 on cpu, f16 on cuda), f32, f16, bf16 or i8")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "i8"}));
 }
@@ -21,5 +22,6 @@ void add_device(CLI::App& command, Options& options) {
 void add_segment(CLI::App& app, SegmentOptions& options);
 void add_detect(CLI::App& app, DetectOptions& options);
 void add_view(CLI::App& app, ViewOptions& options);
+void add_quantize(CLI::App& app, QuantizeCommand& options);
 
 }  // namespace voxshift
