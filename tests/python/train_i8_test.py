@@ -135,7 +135,8 @@ def test_detect(tmp_path):
         model.graph, model.parameters(), model.profile, names, model.arch, detection=model.detection
     )
     model.save(tmp_path / "init.safetensors")
-    options = ["--batch-size", "1", "--workers", "0", "--val-scans", "1", "--crop", "10.24", "--reuse", "1"]
+    options = ["--batch-size", "1", "--workers", "0", "--val-scans", "1", "--crop", "10.24", "--no-paste"]
+    options += ["--steps", "1", "--calibration", "1"]
     assert main(["detect", "--out", str(tmp_path), "--init", str(tmp_path / "init.safetensors"), *QUICK, *options]) == 0
     found = vs.Model.load(tmp_path / "model.safetensors")
     assert found.dtype == "i8" and found.detection == model.detection
