@@ -149,7 +149,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
     const auto& panels = packed_for("conv", weights, in, map.volume, out.channels);
     const std::int64_t stride = panels.panels() * kPanel;
     const Arena::Mark mark = context.arena->mark();
-    const NarrowWeights ready(context, panels, out.count > block_rows(kNarrowBlockBytes, stride));
+    const NarrowWeights ready(context, panels, out.count > block_rows(stride));
     for_blocks(context, out.count, stride, ready.scratch_bytes(),
                [&](std::int64_t first, std::int64_t last, float* sums, std::byte* scratch) {
                  start_narrow_sums(panels, epilogue.bias, last - first, sums);
