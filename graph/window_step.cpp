@@ -46,7 +46,7 @@ std::string WindowStep::text(const Window2d& window) {
 
 ConstRowView WindowStep::plain_rows(const ImageView& image) const {
   const ChannelRun& run = image.rows.runs[0];
-  return {run.base, run.row_stride, in_.pixels(), run.channels, image.rows.dtype};
+  return {run.base, run.row_stride, in_.pixels(), run.channels, image.rows.dtype, image.rows.scales};
 }
 
 }  // namespace voxshift

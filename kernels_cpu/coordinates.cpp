@@ -4,8 +4,8 @@
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/radix_sort.h>
-#include <voxshift/kernels_cpu/segments.h>
-#include <voxshift/kernels_cpu/with_type.h>
+#include <voxshift/kernels_cpu/reduce.h>
+#include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/tensor/kernels.h>
 
 #include <algorithm>
@@ -125,78 +125,6 @@ std::int64_t sort_unique_as(const Context& context, const Form& form, std::int64
   });
   arena.rewind(mark);
   return unique;
-}
-
-constexpr std::int64_t kPartialRows = 256;
-
-// The sum of items begin .. end - 1 of `rows`, by partial sums of kPartialRows rows: the rounding error of a sum over a
-// whole cloud stays that of some hundred additions.
-void sum_many(const ConstRowView& in, const std::int32_t* rows, std::int64_t begin, std::int64_t end, float* out) {
-  constexpr std::int64_t kStrip = 16;  // channels, whose sums stay in registers
-  for (std::int64_t channel = 0; channel < in.channels; channel += kStrip) {
-    const std::int64_t width = std::min(kStrip, in.channels - channel);
-    std::array<float, kStrip> total{};
-    for (std::int64_t block = begin; block < end; block += kPartialRows) {
-      std::array<float, kStrip> partial{};
-      for (std::int64_t i = block; i < std::min(end, block + kPartialRows); ++i) {
-        const float* const x = static_cast<const float*>(in.base) + rows[i] * in.row_stride + channel;
-        for (std::int64_t c = 0; c < width; ++c) partial[static_cast<std::size_t>(c)] += x[c];
-      }
-      for (std::size_t c = 0; c < kStrip; ++c) total[c] += partial[c];
-    }
-    std::copy_n(total.begin(), width, out + channel);
-  }
-}
-
-// Reduces the rows of the segments [first, last).
-template <Reduce kReduce>
-void reduce_segments(const ConstRowView& in, const SegmentedItems<std::int32_t>& rows, std::int64_t first,
-                     std::int64_t last, const RowView& out) {
-  constexpr std::int64_t kAhead = 4;  // rows, which lie anywhere: asked for before they are needed
-  constexpr std::int64_t kLine = 64 / sizeof(float);
-  const auto row = [base = static_cast<const float*>(in.base), stride = in.row_stride](std::int64_t i) {
-    return base + i * stride;
-  };
-  const std::int64_t channels = in.channels;
-  const std::int32_t* const order = rows.items;
-  const std::int64_t all = rows.splits[last];
-  for (std::int64_t s = first; s < last; ++s) {
-    float* const to = static_cast<float*>(out.base) + s * out.row_stride;
-    const std::int64_t begin = rows.splits[s], end = rows.splits[s + 1];
-    const bool many = (kReduce == Reduce::kSum || kReduce == Reduce::kMean) && end - begin > kPartialRows;
-    if (begin == end) std::fill_n(to, channels, 0.0f);
-    if (many) sum_many(in, order, begin, end, to);
-    for (std::int64_t next = begin; next < end && !many; ++next) {
-      if (next + kAhead < all)
-        for (std::int64_t c = 0; c < channels; c += kLine) __builtin_prefetch(row(order[next + kAhead]) + c);
-      const float* const x = row(order[next]);
-      if (next == begin) {
-        std::copy_n(x, channels, to);
-        continue;
-      }
-      if constexpr (kReduce == Reduce::kMax)
-        for (std::int64_t c = 0; c < channels; ++c) to[c] = exceeds(x[c], to[c]) ? x[c] : to[c];
-      if constexpr (kReduce == Reduce::kSum || kReduce == Reduce::kMean)
-        for (std::int64_t c = 0; c < channels; ++c) to[c] += x[c];
-    }
-    if (kReduce == Reduce::kMean && end > begin + 1)
-      for (std::int64_t c = 0; c < channels; ++c) to[c] /= static_cast<float>(end - begin);
-  }
-}
-
-auto segment_reducer(Reduce reduce) {
-  switch (reduce) {
-    case Reduce::kSum:
-      return reduce_segments<Reduce::kSum>;
-    case Reduce::kMean:
-      return reduce_segments<Reduce::kMean>;
-    case Reduce::kMax:
-      return reduce_segments<Reduce::kMax>;
-    case Reduce::kFirst:
-    case Reduce::kNone:
-      break;
-  }
-  return reduce_segments<Reduce::kFirst>;
 }
 
 class CpuCoordinateKernels final : public CoordinateKernels {
@@ -361,17 +289,7 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 
   void reduce(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,
               const RowView& out) const override {
-    with_type<float>("reduce", in.dtype, [&](auto) {
-      const Arena::Mark mark = context.arena->mark();
-      const auto rows = by_segment(
-          context, in.count, out.count, [=](std::int64_t i) { return segment[i]; },
-          [](std::int64_t i) { return static_cast<std::int32_t>(i); });
-      const auto reduce_segments = segment_reducer(reduce);
-      parallel_ranges(context, out.count, 1024, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-        reduce_segments(in, rows, first, last, out);
-      });
-      context.arena->rewind(mark);
-    });
+    cpu::reduce(context, in, segment, reduce, out);
   }
 
   void reduce_backward(const Context& context, const ConstRowView& in, const std::int32_t* segment, Reduce reduce,
@@ -383,6 +301,7 @@ class CpuCoordinateKernels final : public CoordinateKernels {
 }  // namespace
 
 const CoordinateKernels& coordinate_kernels() {
+  choose_target();
   static const CpuCoordinateKernels kernels;
   return kernels;
 }

@@ -12,6 +12,7 @@
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/frame_change.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <voxshift/kernels_cpu/numbers.h>
 
 #ifndef VOXSHIFT_KERNELS_CPU_FRAME_CHANGE
 #define VOXSHIFT_KERNELS_CPU_FRAME_CHANGE
@@ -31,14 +32,14 @@ struct Strip {
 
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-/// out[i] = in[i] * scale[i % 3] + shift[i % 3], the same bits in a vector as alone.
-void normalize_bytes(const std::uint8_t* in, std::int64_t n, const float* scale, const float* shift, float* out) {
-  const hn::CappedTag<float, 16> d;
-  const hn::Rebind<std::int32_t, decltype(d)> ints;
-  const hn::Rebind<std::uint8_t, decltype(d)> bytes;
-  constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(hn::CappedTag<float, 16>()));
+/// out[i] = in[i] * scale[i % 3] + shift[i % 3], the same bits in a vector as alone. `out`: a row of n numbers.
+void normalize_bytes(const std::uint8_t* in, std::int64_t n, const float* scale, const float* shift,
+                     const RowView& out) {
+  const Floats d;
+  const Ints ints;
+  const hn::Rebind<std::uint8_t, Floats> bytes;
+  const NumberWriter write(out, 0);
   std::int64_t i = 0;
   if (n >= kChannels * kLanes) {
     HWY_ALIGN float scales[kChannels * kLanes], shifts[kChannels * kLanes];
@@ -49,13 +50,12 @@ void normalize_bytes(const std::uint8_t* in, std::int64_t n, const float* scale,
     for (; i + kChannels * kLanes <= n; i += kChannels * kLanes)
       for (std::int64_t k = 0; k < kChannels * kLanes; k += kLanes) {
         const auto x = hn::ConvertTo(d, hn::PromoteTo(ints, hn::LoadU(bytes, in + i + k)));
-        hn::StoreU(hn::MulAdd(x, hn::Load(d, scales + k), hn::Load(d, shifts + k)), d, out + i + k);
+        write(hn::MulAdd(x, hn::Load(d, scales + k), hn::Load(d, shifts + k)), i + k);
       }
   }
-  const hn::CappedTag<float, 1> one;
   for (; i < n; ++i) {
-    const auto x = hn::Set(one, static_cast<float>(in[i]));
-    out[i] = hn::GetLane(hn::MulAdd(x, hn::Set(one, scale[i % kChannels]), hn::Set(one, shift[i % kChannels])));
+    const FloatVector x = hn::Set(d, static_cast<float>(in[i]));
+    write(hn::MulAdd(x, hn::Set(d, scale[i % kChannels]), hn::Set(d, shift[i % kChannels])), i, 1);
   }
 }
 
@@ -100,8 +100,8 @@ std::int64_t changed_bytes(const std::uint8_t* frame, std::uint8_t* kept, std::i
 void sum_strip(const std::uint8_t* a, const std::uint8_t* b, std::int64_t pitch, std::int64_t rows, Strip& strip) {
   const hn::CappedTag<std::int16_t, 32> d;
   const hn::Rebind<std::uint8_t, decltype(d)> bytes;
-  constexpr std::int64_t kLanes = static_cast<std::int64_t>(hn::MaxLanes(hn::CappedTag<std::int16_t, 32>()));
-  for (std::int64_t i = 0; i < kStripBytes; i += kLanes) {
+  constexpr std::int64_t kSums = static_cast<std::int64_t>(hn::MaxLanes(hn::CappedTag<std::int16_t, 32>()));
+  for (std::int64_t i = 0; i < kStripBytes; i += kSums) {
     auto difference = hn::Zero(d), distance = hn::Zero(d);
     for (std::int64_t r = 0; r < rows; ++r) {
       const auto x = hn::PromoteTo(d, hn::LoadU(bytes, a + r * pitch + i));
@@ -151,13 +151,15 @@ std::int64_t largest_sum(const std::int16_t* difference, std::int64_t columns) {
 }  // namespace
 
 void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
-               const float* shift, Pixels pixels, float* out, std::int64_t pitch) {
+               const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) {
   const auto normalize_bytes = HWY_DYNAMIC_DISPATCH(normalize_bytes);
   const std::int64_t piece = (pixels.count + context.threads - 1) / context.threads;
   parallel_ranges(context, pixels.count, piece, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for_pixel_runs(pixels, extent.width, first, last, [&](const PixelRun& run) {
-      normalize_bytes(frame + (run.y * extent.width + run.x) * kChannels, run.count * kChannels, scale, shift,
-                      out + run.y * pitch + run.x * kChannels);
+      const std::int64_t n = run.count * kChannels;
+      const RowView image{out, pitch, run.y + 1, pitch, dtype};
+      normalize_bytes(frame + (run.y * extent.width + run.x) * kChannels, n, scale, shift,
+                      image.rows(run.y, 1).columns(run.x * kChannels, n));
     });
   });
 }

@@ -1,5 +1,7 @@
 // Trilinear corners and their weights, by hash for any points and by cursors between levels, and the mixture of rows.
 #include <voxshift/kernels_cpu/hash_table.h>
+#include <voxshift/kernels_cpu/narrow_mix.h>
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/point_voxel.h>
 #include <voxshift/kernels_cpu/targets.h>
@@ -267,6 +269,12 @@ void link(const Context& context, const Level& fine, const Level& coarse, const 
 void interpolate(const Context& context, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                  std::int64_t k, const RowView& out) {
   choose_target();
+  if (!all_are(DType::kF32, in, out)) {
+    const NarrowMixture op{in, indices, weights, k, out, !any_is(DType::kI8, in, out)};
+    return parallel_ranges(context, out.count, kGrain / 4, [&](std::int64_t first, std::int64_t last, std::int64_t) {
+      mix_narrow_rows(op, first, last);
+    });
+  }
   const auto mix_rows = HWY_DYNAMIC_DISPATCH(mix_rows);
   const Interpolated op{in, indices, weights, k, out, writes_past_caches(out)};
   parallel_ranges(context, out.count, kGrain / 4,

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/pixel_masks.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <voxshift/kernels_cpu/numbers.h>
 #include <voxshift/kernels_cpu/pixel_tile.h>
 
 #ifndef VOXSHIFT_KERNELS_CPU_PIXEL_MASKS
@@ -22,32 +23,73 @@ constexpr std::int64_t kMaskSlack = 64;
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
 
-/// Whether |a[c] - b[c]| <= threshold for all channels, at threshold 0 with the same signs of zeros; false for a NaN.
-HWY_INLINE bool within(const float* a, const float* b, std::int64_t channels, float threshold) {
+/// Whether row i of `values` lies within the threshold of row p of `kept` in all channels, at threshold 0 has its bits;
+/// false for a NaN.
+template <DType kType>
+HWY_INLINE bool within(const ConstRowView& values, std::int64_t i, const RowView& kept, std::int64_t p,
+                       float threshold) {
   const Floats d;
-  const hn::RebindToSigned<Floats> bits;
   const FloatVector most = hn::Set(d, threshold);
-  const auto near = [&](FloatVector x, FloatVector y) {
+  const hn::RebindToSigned<Floats> bits;
+  const TypedRow<kType> a(values, i), b(kept, p);
+  for (std::int64_t c = 0; c < kept.channels; c += kLanes) {
+    const std::int64_t n = std::min<std::int64_t>(kLanes, kept.channels - c);
+    const FloatVector x = a(c, n), y = b(c, n);
     if (!hn::AllTrue(d, hn::Le(hn::Abs(hn::Sub(x, y)), most))) return false;
-    return threshold > 0 || hn::AllTrue(bits, hn::Eq(hn::BitCast(bits, x), hn::BitCast(bits, y)));
-  };
-  std::int64_t c = 0;
-  for (; c + kLanes <= channels; c += kLanes)
-    if (!near(hn::LoadU(d, a + c), hn::LoadU(d, b + c))) return false;
-  return c == channels || near(load_some(a + c, channels - c), load_some(b + c, channels - c));
+    if (threshold > 0) continue;
+    if (!hn::AllTrue(bits, hn::Eq(hn::BitCast(bits, x), hn::BitCast(bits, y)))) return false;
+  }
+  return true;
 }
+
+/// The same for i8: |n - kept n| * scale <= threshold.
+HWY_INLINE bool within_bytes(const std::int8_t* a, const std::int8_t* b, const float* scale, std::int64_t channels,
+                             float threshold) {
+  if (!(threshold > 0)) return std::memcmp(a, b, static_cast<std::size_t>(channels)) == 0;
+  const Floats d;
+  const FloatVector most = hn::Set(d, threshold);
+  for (std::int64_t c = 0; c < channels; c += kLanes) {
+    const std::int64_t n = std::min<std::int64_t>(kLanes, channels - c);
+    const auto load = [&](const std::int8_t* p) HWY_ATTR {
+      return n == kLanes ? from_bytes(p + c) : from_bytes(SomeNumbers<std::int8_t>(p + c, n).data());
+    };
+    const FloatVector apart = hn::Mul(hn::Abs(hn::Sub(load(a), load(b))), load_lanes(scale + c, n));
+    if (!hn::AllTrue(d, hn::Le(apart, most))) return false;
+  }
+  return true;
+}
+
+template <>
+HWY_INLINE bool within<DType::kI8>(const ConstRowView& values, std::int64_t i, const RowView& kept, std::int64_t p,
+                                   float threshold) {
+  return within_bytes(row_bytes<const std::int8_t>(values, i), row_bytes<const std::int8_t>(kept, p), kept.scales.scale,
+                      kept.channels, threshold);
+}
+
+struct CommitRows {
+  const ConstRowView& values;
+  const std::int32_t* rows;
+  std::int64_t first, last;
+  float threshold;
+  const RowView& kept;
+  std::uint8_t* mask;
+
+  template <DType kType>
+  HWY_INLINE void run() const {
+    const std::size_t bytes = static_cast<std::size_t>(kept.channels) * size_of(kType);
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t p = rows ? rows[i] : i;
+      if (within<kType>(values, i, kept, p, threshold)) continue;
+      std::memcpy(row_bytes<std::byte>(kept, p), row_bytes<const std::byte>(values, i), bytes);
+      mask[p] = 1;
+    }
+  }
+};
 
 /// VideoKernels::commit for rows [first, last) of `values`, after the mask was cleared.
 void commit_rows(const ConstRowView& values, const std::int32_t* rows, std::int64_t first, std::int64_t last,
                  float threshold, const RowView& kept, std::uint8_t* mask) {
-  for (std::int64_t i = first; i < last; ++i) {
-    const std::int64_t p = rows ? rows[i] : i;
-    const float* value = static_cast<const float*>(values.base) + i * values.row_stride;
-    float* to = static_cast<float*>(kept.base) + p * kept.row_stride;
-    if (within(value, to, kept.channels, threshold)) continue;
-    std::copy_n(value, kept.channels, to);
-    mask[p] = 1;
-  }
+  with_numbers(values.dtype, CommitRows{values, rows, first, last, threshold, kept, mask});
 }
 
 /// any[x] = whether the kernel x kernel bytes from `from` + x on hold an active one, for x of [0, n). Reads and writes

@@ -1,6 +1,7 @@
 // The contract of points and voxels on the CPU: every method stands in a file of its own.
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/point_voxel.h>
-#include <voxshift/kernels_cpu/with_type.h>
+#include <voxshift/kernels_cpu/targets.h>
 
 namespace voxshift::cpu {
 namespace {
@@ -12,6 +13,7 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
     return cpu::quantize(context, points, grid, coords, kept);
   }
   void cylindrical(const Context& context, const ConstRowView& in, const RowView& out) const override {
+    check_numbers("cylindrical", in, out);
     cpu::cylindrical(context, in, out);
   }
   void cell_centers(const Context& context, const Level& level, const CellGrid& grid, float* centers) const override {
@@ -36,8 +38,8 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
   void group(const Context& context, const ConstRowView& points, const ConstRowView& centers,
              const std::int32_t* indices, std::int64_t count, const ConstRowView& features,
              const RowView& out) const override {
-    with_type<float>("group", out.dtype,
-                     [&](auto) { cpu::group(context, points, centers, indices, count, features, out); });
+    check_numbers("group", features, out);
+    cpu::group(context, points, centers, indices, count, features, out);
   }
   void three_nearest(const Context& context, const Clouds& points, const Clouds& centers, std::int32_t* indices,
                      float* weights) const override {
@@ -66,7 +68,8 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
   }
   void interpolate(const Context& context, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                    std::int64_t k, const RowView& out) const override {
-    with_type<float>("interpolate", in.dtype, [&](auto) { cpu::interpolate(context, in, indices, weights, k, out); });
+    check_numbers("interpolate", in, out);
+    cpu::interpolate(context, in, indices, weights, k, out);
   }
   void interpolate_backward(const Context& context, const ConstRowView& grad, const std::int32_t* indices,
                             const float* weights, std::int64_t k, const RowView& out) const override {
@@ -77,6 +80,7 @@ class CpuPointVoxelKernels final : public PointVoxelKernels {
 }  // namespace
 
 const PointVoxelKernels& point_voxel_kernels() {
+  choose_target();
   static const CpuPointVoxelKernels kernels;
   return kernels;
 }

@@ -1,4 +1,6 @@
 // 2-D pooling on the CPU.
+#include <voxshift/kernels_cpu/narrow_pool2d.h>
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pixel_runs.h>
 #include <voxshift/kernels_cpu/video.h>
@@ -97,15 +99,23 @@ void pool(const Context& context, const Window2d& window, Extent2d in_extent, co
 
 void max_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
               const RowView& out) {
-  pool(context, window, in_extent, in, pixels, out, HWY_DYNAMIC_DISPATCH(max_pool_run));
+  pool(context, window, in_extent, in, pixels, out,
+       all_are(DType::kF32, in, out) ? HWY_DYNAMIC_DISPATCH(max_pool_run) : max_pool_narrow_run);
 }
 
 void avg_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
               const RowView& out) {
-  pool(context, window, in_extent, in, pixels, out, HWY_DYNAMIC_DISPATCH(avg_pool_run));
+  pool(context, window, in_extent, in, pixels, out,
+       all_are(DType::kF32, in, out) ? HWY_DYNAMIC_DISPATCH(avg_pool_run) : avg_pool_narrow_run);
 }
 
-void mean_rows(const Context&, const ConstRowView& in, float* out) { HWY_DYNAMIC_DISPATCH(mean_of_rows)(in, out); }
+void mean_rows(const Context&, const ConstRowView& in, const RowView& out) {
+  if (all_are(DType::kF32, in, out)) {
+    HWY_DYNAMIC_DISPATCH(mean_of_rows)(in, static_cast<float*>(out.base));
+  } else {
+    mean_narrow_rows(in, out);
+  }
+}
 
 }  // namespace voxshift::cpu
 #endif

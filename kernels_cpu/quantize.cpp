@@ -1,4 +1,5 @@
 // Points to cells, and cells to points.
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/point_voxel.h>
 
@@ -128,8 +129,9 @@ void cell_centers(const Context& context, const Level& level, const CellGrid& gr
 void cylindrical(const Context& context, const ConstRowView& in, const RowView& out) {
   parallel_ranges(context, out.count, kGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
     for (std::int64_t i = first; i < last; ++i) {
-      const std::array<float, 3> at = cylindrical(static_cast<const float*>(in.base) + i * in.row_stride);
-      std::copy(at.begin(), at.end(), static_cast<float*>(out.base) + i * out.row_stride);
+      const float p[3] = {number_at(in, i, 0), number_at(in, i, 1), number_at(in, i, 2)};
+      const std::array<float, 3> at = cylindrical(p);
+      for (std::size_t axis = 0; axis < 3; ++axis) set_number(out, i, static_cast<std::int64_t>(axis), at[axis]);
     }
   });
 }

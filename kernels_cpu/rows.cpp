@@ -3,6 +3,7 @@
 #include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/finish_rows.h>
 #include <voxshift/kernels_cpu/narrow_rows.h>
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/selection.h>
@@ -201,39 +202,42 @@ class CpuRowKernels final : public RowKernels {
 
   void affine(const Context& context, const ConstRowView& in, const float* scale, const float* shift,
               const ConstRowView& residual, Activation activation, const RowView& out) const override {
-    with_type<float>("affine", out.dtype, [&](auto) {
-      const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
-      for_rows(context, out.count, [&](std::int64_t i) {
-        elementwise_row(row(in, i), scale, shift, residual.base ? row(residual, i) : nullptr, out.channels, activation,
-                        row(out, i));
-        if (activation.kind == Activation::Kind::kFunction) apply_function(activation, out.rows(i, 1));
-      });
+    check_numbers("affine", in, residual, out);
+    if (!all_are(DType::kF32, in, residual, out))
+      return affine_numbers(context, {in, scale, shift, residual, activation, out});
+    const auto elementwise_row = HWY_DYNAMIC_DISPATCH(elementwise_row);
+    for_rows(context, out.count, [&](std::int64_t i) {
+      elementwise_row(row(in, i), scale, shift, residual.base ? row(residual, i) : nullptr, out.channels, activation,
+                      row(out, i));
+      if (activation.kind == Activation::Kind::kFunction) apply_function(activation, out.rows(i, 1));
     });
   }
 
   void apply(const Context& context, const Elementwise& f, const ConstRowView& in, const RowView& out) const override {
-    with_type<float>("apply", in.dtype, [&](auto) {
-      for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
-    });
+    check_numbers("apply", in, out);
+    if (!all_are(DType::kF32, in, out)) return apply_numbers(context, f, in, out);
+    for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
   }
 
   void apply(const Context& context, const RowFunction& f, const ConstRowView& in, const RowView& out) const override {
-    with_type<float>("apply", in.dtype, [&](auto) {
-      for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
-    });
+    check_numbers("apply", in, out);
+    if (!all_are(DType::kF32, in, out)) return apply_numbers(context, f, in, out);
+    for_rows(context, out.count, [&](std::int64_t i) { cpu::apply(f, row(in, i), out.channels, row(out, i)); });
   }
 
   void multiply(const Context& context, const ConstRowView& a, const ConstRowView& b,
                 const RowView& out) const override {
-    with_type<float>("multiply", out.dtype, [&](auto) {
-      for_rows(context, out.count, [&](std::int64_t i) {
-        std::transform(row(a, i), row(a, i) + out.channels, row(b, i), row(out, i), std::multiplies<>());
-      });
+    check_numbers("multiply", a, b, out);
+    if (!all_are(DType::kF32, a, b, out)) return multiply_numbers(context, a, b, out);
+    for_rows(context, out.count, [&](std::int64_t i) {
+      std::transform(row(a, i), row(a, i) + out.channels, row(b, i), row(out, i), std::multiplies<>());
     });
   }
 
   void matmul_picked(const Context& context, const ConstRowView& in, const ConstRowView& matrices,
                      const std::int32_t* picked, const RowView& out) const override {
+    check_numbers("matmul", in, matrices, out);
+    if (!all_are(DType::kF32, in, matrices, out)) return matmul_numbers(context, in, matrices, picked, out);
     const auto row_times_matrix = HWY_DYNAMIC_DISPATCH(row_times_matrix);
     for_rows(context, out.count, [&](std::int64_t i) {
       if (picked[i] < 0) {
@@ -245,26 +249,23 @@ class CpuRowKernels final : public RowKernels {
   }
 
   void argmax(const Context& context, const ConstRowView& in, std::uint8_t* labels) const override {
-    with_type<float>("argmax", in.dtype, [&](auto) {
-      for_rows(context, in.count, [&](std::int64_t i) {
-        labels[i] = static_cast<std::uint8_t>(std::max_element(row(in, i), row(in, i) + in.channels) - row(in, i));
+    check_numbers("argmax", in);
+    const auto highest = [&](const float* x) {
+      return static_cast<std::uint8_t>(std::max_element(x, x + in.channels) - x);
+    };
+    if (in.dtype != DType::kF32)
+      return for_rows_with(context, in.count, in.channels, [&](std::int64_t i, float* floats) {
+        read_row(in, i, floats);
+        labels[i] = highest(floats);
       });
-    });
+    for_rows(context, in.count, [&](std::int64_t i) { labels[i] = highest(row(in, i)); });
   }
 
   void gather(const Context& context, const ConstRowView& in, const std::int32_t* rows,
               const RowView& out) const override {
-    with_type<float>("gather", in.dtype, [&](auto) {
-      for_rows(context, out.count, [&](std::int64_t i) {
-        float* to = row(out, i);
-        if (rows[i] < 0) [[unlikely]] {
-          std::fill_n(to, out.channels, 0.0f);
-          return;
-        }
-        const float* from = row(in, rows[i]);
-        for (std::int64_t c = 0; c < out.channels; ++c) to[c] = from[c];
-      });
-    });
+    check_numbers("gather", in, out);
+    const RowCopy copy(in, out);
+    for_rows(context, out.count, [&](std::int64_t i) { copy(rows[i], i); });
   }
 
   void pick(const Context& context, const std::int32_t* values, std::int64_t width, const std::int32_t* picked,
@@ -318,12 +319,14 @@ class CpuRowKernels final : public RowKernels {
 
   void spread_scores(const Context& context, const ConstRowView& logits, const std::int32_t* picked,
                      const std::int32_t* places, std::int64_t n, float* out) const override {
-    with_type<float>("spread_scores", logits.dtype, [&](auto) {
-      const auto channels = static_cast<std::size_t>(logits.channels);
-      for_rows(context, n, [&](std::int64_t i) {
-        softmax({row(logits, picked != nullptr ? picked[i] : i), channels},
-                {out + places[i] * logits.channels, channels});
-      });
+    check_numbers("spread_scores", logits);
+    const auto channels = static_cast<std::size_t>(logits.channels);
+    for_rows(context, n, [&](std::int64_t i) {
+      const std::int64_t from = picked != nullptr ? picked[i] : i;
+      float* const scores = out + places[i] * logits.channels;
+      if (logits.dtype == DType::kF32) return softmax({row(logits, from), channels}, {scores, channels});
+      read_row(logits, from, scores);
+      softmax({scores, channels}, {scores, channels});
     });
   }
 

@@ -9,11 +9,11 @@
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/pool_backward.h>
 #include <voxshift/kernels_cpu/sparse_depthwise.h>
+#include <voxshift/kernels_cpu/sparse_pool.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/weight_gradient.h>
 #include <voxshift/kernels_cpu/with_type.h>
 #include <voxshift/sparse_conv/kernels.h>
-#include <voxshift/tensor/reduce.h>
 
 #include <algorithm>
 #include <limits>
@@ -171,32 +171,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void pool(const Context& context, const ConstRowView& in, const KernelMapView& map, Pooling pooling,
             const RowView& out) const override {
-    with_type<float>("pool", in.dtype, [&](auto) {
-      const auto lists = map.layout.as<PairLists>();
-      const std::int64_t blocks = (out.count + kSplitRows - 1) / kSplitRows;
-      const Arena::Mark mark = context.arena->mark();
-      auto* present = context.arena->allocate<std::int32_t>(out.count);
-      parallel_for(context, blocks, [&](std::int64_t block, int) {
-        const std::int64_t first = block * kSplitRows, last = std::min(out.count, first + kSplitRows);
-        std::fill(present + first, present + last, 0);
-        for (std::int64_t o = first; o < last; ++o) std::fill_n(row(out, o), out.channels, 0.0f);
-        const std::int32_t* begin = lists.splits + block * map.volume;
-        const std::int32_t* end = begin + map.volume;
-        for (int k = 0; k < map.volume; ++k) {
-          const PairList list = lists.pairs[k];
-          for (std::int64_t p = begin[k]; p < end[k]; ++p) {
-            const std::int32_t o = list.out[p];
-            add_row(pooling, present[o]++ == 0, static_cast<const float*>(in.base) + list.in[p] * in.row_stride,
-                    out.channels, row(out, o));
-          }
-        }
-        if (pooling != Pooling::kAverage) return;
-        for (std::int64_t o = first; o < last; ++o)
-          if (present[o] > 1)
-            for (std::int64_t c = 0; c < out.channels; ++c) row(out, o)[c] /= static_cast<float>(present[o]);
-      });
-      context.arena->rewind(mark);
-    });
+    cpu::pool(context, in, map, pooling, out);
   }
 
   void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
@@ -206,24 +181,7 @@ class CpuSparseConvKernels final : public SparseConvKernels {
 
   void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,
                      const RowView& out) const override {
-    with_type<float>("bird_eye_view", in.dtype, [&](auto) {
-      auto* const pixels = static_cast<float*>(out.base);
-      parallel_ranges(context, out.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-        for (std::int64_t p = first; p < last; ++p) std::fill_n(pixels + p * out.row_stride, out.channels, 0.0f);
-      });
-      parallel_ranges(context, in.count, kCellGrain, [&](std::int64_t first, std::int64_t last, std::int64_t) {
-        std::int32_t coordinate[kMaxAxes];
-        for (std::int64_t i = first; i < last; ++i) {
-          level.layout.unpack(level.keys[i], coordinate);
-          std::int64_t z = 0;
-          const std::int64_t pixel = view.pixel(coordinate, z);
-          if (pixel < 0) continue;
-          const float* from = static_cast<const float*>(in.base) + i * in.row_stride;
-          float* to = pixels + pixel * out.row_stride + z;
-          for (std::int64_t c = 0; c < in.channels; ++c) to[c * view.depth] = from[c];
-        }
-      });
-    });
+    cpu::bird_eye_view(context, in, level, view, out);
   }
 
   void pixels(const Context& context, const Level& level, const BirdEyeView& view,
@@ -277,16 +235,6 @@ class CpuSparseConvKernels final : public SparseConvKernels {
  private:
   static float* row(const RowView& view, std::int64_t i) {
     return static_cast<float*>(view.base) + i * view.row_stride;
-  }
-
-  static void add_row(Pooling pooling, bool is_first, const float* in, std::int64_t channels, float* out) {
-    if (is_first) {
-      std::copy_n(in, channels, out);
-    } else if (pooling == Pooling::kMax) {
-      for (std::int64_t c = 0; c < channels; ++c) out[c] = exceeds(in[c], out[c]) ? in[c] : out[c];
-    } else {
-      for (std::int64_t c = 0; c < channels; ++c) out[c] += in[c];
-    }
   }
 };
 

@@ -1,19 +1,16 @@
 // The contract of video on the CPU: every method stands in a file of its own.
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/packed_conv2d.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/kernels_cpu/video.h>
-#include <voxshift/kernels_cpu/with_type.h>
 
 namespace voxshift::cpu {
 namespace {
 
-/// Throws BackendUnavailable where `dtype` is neither f16 nor bf16, or neither f32 nor narrow.
+/// Throws BackendUnavailable where `dtype` is neither f16 nor bf16.
 void check_half(const char* op, DType dtype) {
   check<BackendUnavailable>(dtype == DType::kF16 || dtype == DType::kBF16, "[", op, "] the CPU has no kernel for ",
                             name(dtype));
-}
-void check_numbers(const char* op, DType dtype) {
-  if (dtype != DType::kF32 && dtype != DType::kI8) check_half(op, dtype);
 }
 
 class CpuVideoKernels final : public VideoKernels {
@@ -77,18 +74,22 @@ class CpuVideoKernels final : public VideoKernels {
   }
   void max_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
                 Pixels pixels, const RowView& out) const override {
-    with_type<float>("max_pool", in.dtype, [&](auto) { cpu::max_pool(context, window, in_extent, in, pixels, out); });
+    check_numbers("max_pool", in, out);
+    cpu::max_pool(context, window, in_extent, in, pixels, out);
   }
   void avg_pool(const Context& context, const Window2d& window, Extent2d in_extent, const ConstRowView& in,
                 Pixels pixels, const RowView& out) const override {
-    with_type<float>("avg_pool", in.dtype, [&](auto) { cpu::avg_pool(context, window, in_extent, in, pixels, out); });
+    check_numbers("avg_pool", in, out);
+    cpu::avg_pool(context, window, in_extent, in, pixels, out);
   }
   void mean_rows(const Context& context, const ConstRowView& in, const RowView& out) const override {
-    with_type<float>("mean_rows", in.dtype, [&](auto) { cpu::mean_rows(context, in, static_cast<float*>(out.base)); });
+    check_numbers("mean_rows", in, out);
+    cpu::mean_rows(context, in, out);
   }
   void spread_pixels(const Context& context, const ConstRowView& in, Extent2d in_extent, std::int64_t k,
                      const RowView& out) const override {
-    with_type<float>("spread_pixels", in.dtype, [&](auto) { cpu::spread_pixels(context, in, in_extent, k, out); });
+    check_numbers("spread_pixels", in, out);
+    cpu::spread_pixels(context, in, in_extent, k, out);
   }
   void resample(const Context& context, const Resampling& resampling, std::int64_t images, std::int32_t* indices,
                 float* weights) const override {
@@ -96,9 +97,9 @@ class CpuVideoKernels final : public VideoKernels {
   }
   void normalize(const Context& context, const std::uint8_t* frame, Extent2d extent, const float* scale,
                  const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const override {
-    with_type<float>("normalize", dtype, [&](auto) {
-      cpu::normalize(context, frame, extent, scale, shift, pixels, static_cast<float*>(out), pitch);
-    });
+    check<BackendUnavailable>(is_number(dtype) && dtype != DType::kI8, "[normalize] the CPU has no kernel for ",
+                              name(dtype));
+    cpu::normalize(context, frame, extent, scale, shift, pixels, out, dtype, pitch);
   }
   std::int64_t changed_pixels(const Context& context, const std::uint8_t* frame, std::uint8_t* kept,
                               std::int64_t pixels, const float* threshold, std::uint8_t* mask) const override {
@@ -122,8 +123,8 @@ class CpuVideoKernels final : public VideoKernels {
   }
   std::int64_t commit(const Context& context, const ConstRowView& values, Pixels pixels, float threshold,
                       const RowView& kept, std::uint8_t* mask) const override {
-    return with_type<float>("commit", values.dtype,
-                            [&](auto) { return cpu::commit(context, values, pixels, threshold, kept, mask); });
+    check_numbers("commit", values);
+    return cpu::commit(context, values, pixels, threshold, kept, mask);
   }
 };
 

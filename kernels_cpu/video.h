@@ -38,7 +38,7 @@ void max_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRo
               const RowView& out);
 void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
               const RowView& out);
-void mean_rows(const Context&, const ConstRowView& in, float* out);
+void mean_rows(const Context&, const ConstRowView& in, const RowView& out);
 
 // spread_pixels.cpp
 void spread_pixels(const Context&, const ConstRowView& in, Extent2d in_extent, std::int64_t k, const RowView& out);
@@ -48,7 +48,7 @@ void resample(const Context&, const Resampling&, std::int64_t images, std::int32
 
 // frame_change.cpp
 void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale, const float* shift,
-               Pixels pixels, float* out, std::int64_t pitch);
+               Pixels pixels, void* out, DType dtype, std::int64_t pitch);
 std::int64_t changed_pixels(const Context&, const std::uint8_t* frame, std::uint8_t* kept, std::int64_t pixels,
                             const float* threshold, std::uint8_t* mask);
 FrameDifference frame_difference(const Context&, const std::uint8_t* a, const std::uint8_t* b, Extent2d extent);

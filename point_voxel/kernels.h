@@ -19,15 +19,16 @@ struct RaggedView {
   const float* distances;
 };
 
-/// Kernels on points. Views are f32. Squared distances are fma(dz, dz, fma(dy, dy, dx * dx)); indices are rows of the
-/// whole point set. Points and queries that are not finite take part in nothing; searches return how many there were.
-/// Scratch comes from context.arena and is given back. Same results on every run and for any number of threads.
+/// Kernels on points. Views are f32; cylindrical(), the features and the result of group(), and interpolate() take f16,
+/// bf16 (not on CUDA) and i8, too, each view of a dtype of its own, as RowKernels does. Squared distances are fma(dz,
+/// dz, fma(dy, dy, dx * dx)); indices are rows of the whole point set. Points and queries that are not finite take part
+/// in nothing; searches return how many there were. Scratch comes from context.arena and is given back. Same results on
+/// every run and for any number of threads.
 class PointVoxelKernels {
  public:
   virtual ~PointVoxelKernels() = default;
 
-  /// Columns 0 to 2 of `out` are sqrt(x^2 + y^2), atan2(y, x) and z of columns 0 to 2 of `in`. Views are f32, on CUDA
-  /// also f16.
+  /// Columns 0 to 2 of `out` are sqrt(x^2 + y^2), atan2(y, x) and z of columns 0 to 2 of `in`.
   virtual void cylindrical(const Context&, const ConstRowView& in, const RowView& out) const = 0;
 
   /// coords[j] = (b, the grid's cell of x, y, z) and kept[j] = i for every point i of cloud b whose channels are all
@@ -94,7 +95,7 @@ class PointVoxelKernels {
                              float* weights) const = 0;
 
   /// out[i] = sum_j weights[i, j] * in[indices[i, j]] over j = 0 .. k - 1 in order, k <= 8; an index -1 and a weight
-  /// 0 add nothing. indices, weights [out.count, k].
+  /// 0 add nothing. indices, weights [out.count, k]. Where a view is i8, every product and sum is rounded.
   virtual void interpolate(const Context&, const ConstRowView& in, const std::int32_t* indices, const float* weights,
                            std::int64_t k, const RowView& out) const = 0;
 

@@ -89,7 +89,7 @@ class SparseConvKernels {
                     const RowView& out) const = 0;
 
   /// out[o, c] = act(sum_k sum_{(i, o) in map_k} in[i, c] weight[k, c] + bias[c] + residual[o, c]), weight f32 [volume,
-  /// channels] in device memory. One accumulator per output element, offsets in order.
+  /// channels] in device memory for features of any dtype. One accumulator per output element, f32, offsets in order.
   virtual void depthwise(const Context&, const ConstRowView& in, const KernelMapView&, const float* weight,
                          const Epilogue&, const RowView& out) const = 0;
 
@@ -99,7 +99,7 @@ class SparseConvKernels {
                                float* out) const = 0;
 
   /// out[o] = max, sum or mean of in[i] over all pairs (i, o), offsets in order; the mean divides by the pairs present.
-  /// An output row without pairs is 0.
+  /// An output row without pairs is 0. Sums are f32; of i8, float(sum of whole numbers, exact) * scale.
   virtual void pool(const Context&, const ConstRowView& in, const KernelMapView&, Pooling,
                     const RowView& out) const = 0;
 

@@ -71,6 +71,7 @@ ChannelRuns shifted_runs(const TemporalShift& shift, const ConstRowView& frame, 
   const std::int64_t fold = shift.fold(frame.channels), moved = shift.bidirectional ? 2 * fold : fold;
   ChannelRuns runs;
   runs.dtype = frame.dtype;
+  runs.scales = frame.scales;
   if (shift.bidirectional) runs.add(run_of(next, 0, fold, zeros));
   runs.add(run_of(previous, moved - fold, fold, zeros));
   runs.add(run_of(frame, moved, frame.channels - moved, zeros));

@@ -27,13 +27,26 @@ struct ChannelRuns {
   std::array<ChannelRun, 3> runs;
   int count = 0;
   DType dtype = DType::kF32;  ///< of all runs
+  Scales scales = {};         ///< of i8: of the channels of all runs, one run after the other
 
   ChannelRuns() = default;
-  ChannelRuns(const ConstRowView& rows) : dtype(rows.dtype) { add({rows.base, rows.row_stride, rows.channels}); }
+  ChannelRuns(const ConstRowView& rows) : dtype(rows.dtype), scales(rows.scales) {
+    add({rows.base, rows.row_stride, rows.channels});
+  }
 
   /// Runs without channels are left out.
   void add(const ChannelRun& run) {
     if (run.channels > 0) runs[static_cast<std::size_t>(count++)] = run;
+  }
+
+  /// Run r as `number` rows.
+  ConstRowView rows(std::size_t r, std::int64_t number) const {
+    const ChannelRun& run = runs[r];
+    ConstRowView view{run.base, run.row_stride, number, run.channels, dtype};
+    std::int64_t before = 0;
+    for (std::size_t other = 0; other < r; ++other) before += runs[other].channels;
+    if (scales.scale != nullptr) view.scales = {scales.scale + before, scales.inverse + before};
+    return view;
   }
 
   std::int64_t channels() const {

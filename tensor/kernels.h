@@ -86,7 +86,9 @@ class CoordinateKernels {
                        const std::int32_t* coords, std::int64_t n, std::int32_t* rows) const = 0;
 
   /// out[s] = reduction of the rows in[i] with segment[i] == s, taken in ascending i; 0 where there are none. segment
-  /// [in.count] holds values below out.count; negative ones take no part. Features are f32; kNone is not taken.
+  /// [in.count] holds values below out.count; negative ones take no part; kNone is not taken. Features are f32, f16,
+  /// bf16 (not on CUDA) or i8, each view of a dtype of its own. Sums of many rows are those of partial sums. That of up
+  /// to 2^24 rows of i8 is float(sum of whole numbers, exact) * scale.
   virtual void reduce(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
                       const RowView& out) const = 0;
 

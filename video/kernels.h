@@ -61,13 +61,15 @@ class VideoKernels {
   virtual void fused_block(const Context&, const FusedBlock&, const ImageView& in, const ConstRowView& residual,
                            const std::uint8_t* hidden, Pixels pixels, const RowView& out) const = 0;
 
-  /// out[i, c] = the maximum, or the mean, over the window's pixels inside the image; NaN where one of them is.
+  /// out[i, c] = the maximum, or the mean, over the window's pixels inside the image; NaN where one of them is. A mean
+  /// is the sum over the number of pixels, that of i8 float(sum of whole numbers, exact) * scale.
   virtual void max_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                         const RowView& out) const = 0;
   virtual void avg_pool(const Context&, const Window2d&, Extent2d in_extent, const ConstRowView& in, Pixels pixels,
                         const RowView& out) const = 0;
 
-  /// The one row of `out` = the mean over all rows of in, summed in order of the rows.
+  /// The one row of `out` = the mean over all rows of in, summed in order of the rows; that of up to 2^24 rows of i8 is
+  /// float(sum of whole numbers, exact) * scale / count.
   virtual void mean_rows(const Context&, const ConstRowView& in, const RowView& out) const = 0;
 
   /// out[(y k + i) (width k) + x k + j] = columns [(i k + j) C, (i k + j + 1) C) of in[y width + x] for i, j of [0, k)
@@ -81,7 +83,8 @@ class VideoKernels {
                         float* weights) const = 0;
 
   /// Pixel (y, x), channel c of `out`, whose pixels start y * pitch + x * 3 elements of `dtype` after it, is
-  /// frame[y, x, c] * scale[c] + shift[c] for `pixels` of the frame. scale and shift lie in the host's memory.
+  /// frame[y, x, c] * scale[c] + shift[c] for `pixels` of the frame. scale and shift lie in the host's memory. dtype:
+  /// f32, f16 or bf16 (not on CUDA).
   virtual void normalize(const Context&, const std::uint8_t* frame, Extent2d extent, const float* scale,
                          const float* shift, Pixels pixels, void* out, DType dtype, std::int64_t pitch) const = 0;
 
@@ -109,7 +112,8 @@ class VideoKernels {
   /// Row i of `values` is the new value of pixel p = rows[i]. Where it lies within `threshold` of kept[p] in every
   /// channel, |values[i, c] - kept[p, c]| <= threshold, kept[p] stays and mask[p] = 0; elsewhere (also where a value is
   /// NaN) kept[p] = values[i] and mask[p] = 1. mask is 0 at all other pixels of `kept`. Returns the number of active
-  /// pixels. At threshold 0 zeros of other signs differ, too: every kept value has the bits of the new one.
+  /// pixels. At threshold 0 zeros of other signs differ, too: every kept value has the bits of the new one. Both views
+  /// are of one dtype and one scale; of i8 |n - kept n| * scale <= threshold in f32 is what counts.
   virtual std::int64_t commit(const Context&, const ConstRowView& values, Pixels pixels, float threshold,
                               const RowView& kept, std::uint8_t* mask) const = 0;
 

@@ -17,10 +17,9 @@ class ShiftStep final : public WindowStep {
     const ChannelRuns& runs = run.in.rows;
     if (run.pixels.rows == nullptr) return temporal_shift_kernels(context.device).gather_runs(context, runs, run.out);
     std::int64_t column = 0;
-    for (int r = 0; r < runs.count; ++r) {
-      const ChannelRun& part = runs.runs[static_cast<std::size_t>(r)];
-      const ConstRowView rows{part.base, part.row_stride, in().pixels(), part.channels, runs.dtype};
-      row_kernels(context.device).gather(context, rows, run.pixels.rows, run.out.columns(column, part.channels));
+    for (std::size_t r = 0; r < static_cast<std::size_t>(runs.count); ++r) {
+      const ConstRowView part = runs.rows(r, in().pixels());
+      row_kernels(context.device).gather(context, part, run.pixels.rows, run.out.columns(column, part.channels));
       column += part.channels;
     }
   }
