@@ -38,7 +38,7 @@ struct Avx512Pairs {
 }  // namespace
 
 const NarrowProduct kAvx512I8{
-    "AVX-512BW", DType::kI8, 2,       2,   2, 0, 96, narrow_stage<Avx512Pairs>, narrow_multiply<Avx512Pairs>,
-    0,           nullptr,    nullptr, true};
+    "AVX-512BW", DType::kI8, 2,       2,       2,   0, 96, narrow_stage<Avx512Pairs>, narrow_multiply<Avx512Pairs>,
+    0,           kPanel * 4, nullptr, nullptr, true};
 
 }  // namespace voxshift::cpu

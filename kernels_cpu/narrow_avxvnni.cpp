@@ -42,7 +42,7 @@ struct AvxVnni {
 }  // namespace
 
 const NarrowProduct kAvxVnniI8{
-    "AVX-VNNI", DType::kI8, 4,       1,   1, 128, 96, narrow_stage<AvxVnni>, narrow_multiply<AvxVnni>,
-    0,          nullptr,    nullptr, true};
+    "AVX-VNNI", DType::kI8, 4,       1,       1,   128, 96, narrow_stage<AvxVnni>, narrow_multiply<AvxVnni>,
+    0,          kPanel * 4, nullptr, nullptr, true};
 
 }  // namespace voxshift::cpu

@@ -41,6 +41,7 @@ struct Sse4Pairs {
 }  // namespace
 
 const NarrowProduct kSse4I8{
-    "SSE4", DType::kI8, 2, 2, 2, 0, 96, narrow_stage<Sse4Pairs>, narrow_multiply<Sse4Pairs>, 0, nullptr, nullptr, true};
+    "SSE4", DType::kI8, 2,       2,       2,   0, 96, narrow_stage<Sse4Pairs>, narrow_multiply<Sse4Pairs>,
+    0,      kPanel * 4, nullptr, nullptr, true};
 
 }  // namespace voxshift::cpu

@@ -39,7 +39,7 @@ struct Avx512Vnni {
 }  // namespace
 
 const NarrowProduct kAvx512VnniI8{
-    "AVX-512 VNNI", DType::kI8, 4,   1, 1, 128, 96, narrow_stage<Avx512Vnni>, narrow_multiply<Avx512Vnni>, 0,
-    nullptr,        nullptr,    true};
+    "AVX-512 VNNI", DType::kI8, 4,       1,   1, 128, 96, narrow_stage<Avx512Vnni>, narrow_multiply<Avx512Vnni>, 0,
+    kPanel * 4,     nullptr,    nullptr, true};
 
 }  // namespace voxshift::cpu
