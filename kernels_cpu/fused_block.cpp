@@ -10,7 +10,7 @@
 // whatever the dtype: of i8 the whole numbers, whose sums with whole weights are exact, so that nothing is converted
 // between the two convolutions; f16 and bf16 are not rounded there.
 #include <voxshift/kernels_cpu/elementwise.h>
-#include <voxshift/kernels_cpu/fused_job.h>
+#include <voxshift/kernels_cpu/fused_quads.h>
 #include <voxshift/kernels_cpu/narrow_conv2d.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/video.h>
@@ -27,7 +27,7 @@ namespace {
 constexpr std::int64_t kRingBytes = 24 << 10, kMaskedRingBytes = 96 << 10;
 
 /// As many output rows per group as a ring of `bytes` has room for, at most `rows`.
-void choose_group(FusedJob& job, std::int64_t bytes, std::int64_t rows) {
+void choose_rows(FusedJob& job, std::int64_t bytes, std::int64_t rows) {
   const Window2d& window = job.block.depthwise.window;
   const std::int64_t row_bytes = job.hidden.width * kSlab * static_cast<std::int64_t>(sizeof(float));
   job.group_rows = std::clamp<std::int64_t>((bytes / row_bytes - window.kernel) / window.stride + 1, 1, rows);
@@ -98,13 +98,33 @@ class FusedParts {
     if (job.in.rows.dtype != DType::kF32)
       stage_.emplace(narrow_product(job.in.rows.dtype), job.block.first.window, job.block.in, job.hidden, job.in,
                      zeros);
+    if (FusedQuads::possible(job)) quads_.emplace(job);
   }
 
-  std::int64_t ring_bytes() const { return job_.ring_floats() * std::int64_t{sizeof(float)}; }
-  std::int64_t filtered_bytes() const {
-    return whole_lines(job_.group_pixels() * job_.channels() *
-                       static_cast<std::int64_t>(size_of(job_.filtered_dtype())));
+  /// As many output rows per group as are worth while in the cache, at most `rows`.
+  void choose_group(FusedJob& job, std::int64_t rows) const {
+    if (!quads_) return choose_rows(job, job.hidden_mask != nullptr ? kMaskedRingBytes : kRingBytes, rows);
+    // The ring is small whatever there is: staged and filtered rows are to be in L1, or near.
+    constexpr std::int64_t kGroupBytes = 48 << 10;
+    const std::int64_t stride = job.block.depthwise.window.stride;
+    const std::int64_t row_bytes =
+        job.filtered.width * quads_->pixel_bytes() + (stage_ ? stride * job.hidden.width * stage_->stride() : 0);
+    job.group_rows = std::clamp<std::int64_t>(kGroupBytes / row_bytes, 1, rows);
+    job.ring_rows = (job.group_rows - 1) * stride + job.block.depthwise.window.kernel;
   }
+  /// The largest groups that choose_group() gives, whatever the mask.
+  void choose_largest_group(FusedJob& job, std::int64_t rows) const {
+    quads_ ? choose_group(job, rows) : choose_rows(job, kMaskedRingBytes, rows);
+  }
+
+  std::int64_t ring_bytes() const {
+    return quads_ ? quads_->ring_bytes() : job_.ring_floats() * std::int64_t{sizeof(float)};
+  }
+  /// Bytes from filtered pixel to filtered pixel.
+  std::int64_t pixel_bytes() const {
+    return quads_ ? quads_->pixel_bytes() : job_.channels() * static_cast<std::int64_t>(size_of(job_.filtered_dtype()));
+  }
+  std::int64_t filtered_bytes() const { return whole_lines(job_.group_pixels() * pixel_bytes()); }
   std::int64_t staged_bytes() const {
     return stage_ ? stage_->bytes(job_.ring_rows * job_.hidden.width) + 64 + picks_bytes() : 0;
   }
@@ -112,6 +132,11 @@ class FusedParts {
     std::int64_t bytes = job_.plain_filter() ? 0 : job_.group_pixels() * kSlab * std::int64_t{sizeof(float)};
     if (job_.narrow_project != nullptr) bytes += kProjectRows * project_row_bytes();
     return bytes + sums_bytes();
+  }
+
+  /// Before the first row of a ring.
+  void start(std::byte* ring) const {
+    if (quads_) quads_->start(ring);
   }
 
   void stage(const RowGroup& group, std::byte* staged) const {
@@ -124,6 +149,9 @@ class FusedParts {
 
   void fill_and_filter(const RowGroup& group, std::int64_t slab, const std::byte* staged, std::byte* ring_memory,
                        std::byte* filtered, std::byte* memory) const {
+    if (quads_)
+      return quads_->fill_and_filter(group, slab, {staged, stage_ ? stage_->stride() : 0, 0}, ring_memory, filtered,
+                                     memory);
     auto* const ring = reinterpret_cast<float*>(ring_memory);
     if (job_.narrow_first != nullptr) {
       fill_narrow(group, slab, staged, ring, memory);
@@ -255,12 +283,14 @@ class FusedParts {
   void project_narrow(const std::byte* filtered, std::int64_t first, std::int64_t count, std::int64_t panel,
                       std::int64_t panel_last, std::byte* memory) const {
     const PackedNarrowConv2d& weights = *job_.narrow_project;
-    const auto pixel_bytes = job_.channels() * static_cast<std::int64_t>(size_of(job_.filtered_dtype()));
+    if (quads_)
+      return finish_product(weights, {filtered, pixel_bytes(), count}, {panel, panel_last}, memory,
+                            project_end(first, count, panel, panel_last));
     std::byte* const staged = memory + thread_bytes() - kProjectRows * project_row_bytes();
     for (std::int64_t i = 0; i < count; i += kProjectRows) {
       const std::int64_t rows = std::min(kProjectRows, count - i);
-      weights.product().stage(
-          {filtered + i * pixel_bytes, pixel_bytes, nullptr, rows, weights.in_channels, staged, project_row_bytes()});
+      weights.product().stage({filtered + i * pixel_bytes(), pixel_bytes(), nullptr, rows, weights.in_channels, staged,
+                               project_row_bytes()});
       finish_product(weights, {staged, project_row_bytes(), rows}, {panel, panel_last}, memory,
                      project_end(first + i, rows, panel, panel_last));
     }
@@ -284,6 +314,7 @@ class FusedParts {
 
   const FusedJob& job_;
   std::optional<WindowStage> stage_;
+  std::optional<FusedQuads> quads_;
 };
 
 /// Memory of some strips or threads, each of `bytes`.
@@ -300,15 +331,16 @@ struct Pieces {
 void run_strips(const Context& context, FusedJob& job, const FusedParts& parts, std::int64_t strips) {
   const std::int64_t height = job.filtered.height;
   // Room for lists whether there are any or not: a frame of all pixels is to leave as much memory as any other needs.
-  choose_group(job, kMaskedRingBytes, (height + strips - 1) / strips);
+  parts.choose_largest_group(job, (height + strips - 1) / strips);
   const Pieces rings(*context.arena, strips, job.slabs * parts.ring_bytes());
   const Pieces filtered(*context.arena, strips, parts.filtered_bytes());
   const Pieces staged(*context.arena, strips, parts.staged_bytes());
   const Pieces memory(*context.arena, strips, parts.thread_bytes());
   auto* const lists = context.arena->allocate<Lists>(strips);
   for (std::int64_t strip = 0; strip < strips; ++strip) new (lists + strip) Lists(job, *context.arena);
-  if (job.hidden_mask == nullptr) choose_group(job, kRingBytes, (height + strips - 1) / strips);
+  parts.choose_group(job, (height + strips - 1) / strips);
   parallel_for(for_work(context, job.macs()), strips, [&](std::int64_t strip, int) {
+    for (std::int64_t slab = 0; slab < job.slabs; ++slab) parts.start(rings[strip] + slab * parts.ring_bytes());
     std::int64_t ready = 0;
     const std::int64_t y_last = job.first_row(strip + 1, strips);
     for (std::int64_t y = job.first_row(strip, strips); y < y_last; y += job.group_rows) {
@@ -340,15 +372,15 @@ void run_slabs(const Context& context, FusedJob& job, const FusedParts& parts) {
   parts.stage(group, staged[0]);
   const Context shared = for_work(context, job.macs());
   parallel_for(shared, job.slabs, [&](std::int64_t slab, int thread) {
+    parts.start(rings[thread]);
     parts.fill_and_filter(group, slab, staged[0], rings[thread], filtered[0], memory[thread]);
   });
   constexpr std::int64_t kPixels = 28;
   const std::int64_t panels = panels_of(job.block.project.out_channels), pairs = (panels + 1) / 2;
   const std::int64_t pieces = (job.pixels.count + kPixels - 1) / kPixels;
-  const auto pixel_bytes = job.channels() * static_cast<std::int64_t>(size_of(job.filtered_dtype()));
   parallel_for(shared, pieces * pairs, [&](std::int64_t task, int thread) {
     const std::int64_t first = task % pieces * kPixels, panel = task / pieces * 2;
-    parts.project(filtered[0] + first * pixel_bytes, first, std::min(kPixels, job.pixels.count - first), panel,
+    parts.project(filtered[0] + first * parts.pixel_bytes(), first, std::min(kPixels, job.pixels.count - first), panel,
                   std::min(panel + 2, panels), memory[thread]);
   });
 }

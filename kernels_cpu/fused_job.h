@@ -124,6 +124,12 @@ void for_ring_ranges(const FusedJob& job, const RowGroup& group, const Body& bod
 /// weights either.
 void fill_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring);
 
+/// The same to rows of kSlab numbers: of hidden pixels [pixel, pixel + count), in one row where the window is larger
+/// than a pixel, and of entries [first, first + count) of a group's list.
+void expand_range(const FusedJob& job, std::int64_t slab, std::int64_t pixel, std::int64_t count, float* to);
+void expand_listed(const FusedJob& job, const RowGroup& group, std::int64_t slab, std::int64_t first,
+                   std::int64_t count, float* to);
+
 /// The depthwise convolution of one slab for a group: channels [0, kSlab) of pixel i of the group go to to + i *
 /// stride, with `raw` as sums, else through the activation.
 void filter_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, bool raw, float* to,

@@ -31,20 +31,26 @@ class Expand {
     apply_function(job_.block.first.activation, {ring, kSlab, count, panels_ * kPanel});
   }
 
-  /// The listed hidden pixels of a group, to their slots of the ring.
-  void listed(const RowGroup& group, float* ring) const {
+  /// Entries [first, first + count) of the listed hidden pixels of a group, to rows `slots` of `to`, or to the first
+  /// ones.
+  void listed(const RowGroup& group, std::int64_t first, std::int64_t count, const std::int32_t* slots,
+              float* to) const {
     PickedPiece pieces[kMostStridedPieces];
-    for (std::int64_t first = 0, height = 0; first < group.hidden_count; first += height) {
-      height = next_tile(group.hidden_count - first);
+    for (std::int64_t row = 0, height = 0; row < count; row += height) {
+      height = next_tile(count - row);
       for (int i = 0; i < job_.pieces(); ++i)
-        pieces[i] = {group.starts + i * group.hidden_count + first, job_.piece_channels(i)};
-      for_panels({ring, kSlab, group.slots + first, kSlab}, [&](const Panels& panels, const TileOut& out) {
-        picked_tile(height, pieces, job_.pieces(), panels, clamp_, out);
+        pieces[i] = {group.starts + i * group.hidden_count + first + row, job_.piece_channels(i)};
+      TileOut out{to, kSlab, nullptr, kSlab};
+      if (slots != nullptr) out.picked = slots;
+      out.advance(row);
+      for_panels(out, [&](const Panels& panels, const TileOut& tile) {
+        picked_tile(height, pieces, job_.pieces(), panels, clamp_, tile);
       });
     }
     if (job_.block.first.activation.kind != Activation::Kind::kFunction) return;
-    for (std::int64_t i = 0; i < group.hidden_count; ++i)
-      apply_function(job_.block.first.activation, {ring + group.slots[i] * kSlab, kSlab, 1, panels_ * kPanel});
+    for (std::int64_t i = 0; i < count; ++i)
+      apply_function(job_.block.first.activation,
+                     {to + (slots != nullptr ? slots[i] : i) * kSlab, kSlab, 1, panels_ * kPanel});
   }
 
  private:
@@ -116,9 +122,18 @@ HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::
 
 void fill_ring(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring) {
   const Expand expand(job, slab);
-  if (group.slots != nullptr) return expand.listed(group, ring);
+  if (group.slots != nullptr) return expand.listed(group, 0, group.hidden_count, group.slots, ring);
   for_ring_ranges(job, group,
                   [&](const RingRange& range) { expand.range(range.pixel, range.count, ring + range.slot * kSlab); });
+}
+
+void range_of(const FusedJob& job, std::int64_t slab, std::int64_t pixel, std::int64_t count, float* to) {
+  Expand(job, slab).range(pixel, count, to);
+}
+
+void listed_of(const FusedJob& job, const RowGroup& group, std::int64_t slab, std::int64_t first, std::int64_t count,
+               float* to) {
+  Expand(job, slab).listed(group, first, count, nullptr, to);
 }
 
 void filter_any(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
@@ -148,11 +163,22 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace voxshift::cpu {
 HWY_EXPORT(fill_ring);
+HWY_EXPORT(range_of);
+HWY_EXPORT(listed_of);
 HWY_EXPORT(filter_any);
 HWY_EXPORT(project_tiles);
 
 void fill_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring) {
   HWY_DYNAMIC_DISPATCH(fill_ring)(job, group, slab, ring);
+}
+
+void expand_range(const FusedJob& job, std::int64_t slab, std::int64_t pixel, std::int64_t count, float* to) {
+  HWY_DYNAMIC_DISPATCH(range_of)(job, slab, pixel, count, to);
+}
+
+void expand_listed(const FusedJob& job, const RowGroup& group, std::int64_t slab, std::int64_t first,
+                   std::int64_t count, float* to) {
+  HWY_DYNAMIC_DISPATCH(listed_of)(job, group, slab, first, count, to);
 }
 
 void filter_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, bool raw, float* to,

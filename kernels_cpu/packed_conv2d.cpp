@@ -91,6 +91,12 @@ PackedDepthwise::PackedDepthwise(const QuantizedWeights& weights, const float* g
   const std::int8_t* weight = weights.weight;
   for (std::int64_t c = 0; c < channels; ++c)
     for (std::int64_t t = 0; t < volume; ++t) data[t * stride() + c] = *weight++;
+  if (quads(0) != nullptr) {
+    auto* const bytes = reinterpret_cast<std::int8_t*>(data + (volume + 3) * stride());
+    for (std::int64_t c = 0; c < channels; ++c)
+      for (std::int64_t t = 0; t < volume; ++t)  // tap t = 3 i + j
+        bytes[c / kPanel * kQuadPanelBytes + t % 3 * 64 + c % kPanel * 4 + t / 3] = weights.weight[c * volume + t];
+  }
   std::copy_n(weights.multiplier, channels, data + (volume + 1) * stride());
   if (given_bias != nullptr) std::copy_n(given_bias, channels, data + (volume + 2) * stride());
   finite = finite_epilogue(multiplier(), bias(), channels);
@@ -99,7 +105,9 @@ PackedDepthwise::PackedDepthwise(const QuantizedWeights& weights, const float* g
 PackedDepthwise::~PackedDepthwise() { runtime().free(Device::cpu(), data, bytes()); }
 
 std::size_t PackedDepthwise::bytes() const {
-  return static_cast<std::size_t>((volume + (whole() ? 3 : 1)) * stride()) * sizeof(float);
+  const std::int64_t quad_bytes = whole() && volume == 9 ? stride() / kPanel * kQuadPanelBytes : 0;
+  return static_cast<std::size_t>((volume + (whole() ? 3 : 1)) * stride()) * sizeof(float) +
+         static_cast<std::size_t>(quad_bytes);
 }
 
 }  // namespace voxshift::cpu

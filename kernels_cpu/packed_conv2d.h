@@ -3,6 +3,7 @@
 
 #include <voxshift/kernels_cpu/packed_narrow.h>
 #include <voxshift/kernels_cpu/packed_panels.h>
+#include <voxshift/kernels_cpu/row_quads.h>
 #include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/row_view.h>
 #include <voxshift/video/kernels.h>
@@ -66,6 +67,12 @@ struct PackedDepthwise final : PackedWeights {
   bool whole() const { return dtype == DType::kI8; }
   const float* multiplier() const { return whole() ? data + (volume + 1) * stride() : nullptr; }
   const float* bias() const { return data + (volume + (whole() ? 2 : 0)) * stride(); }
+  /// Null where there are none.
+  const std::byte* quads(std::int64_t panel) const {
+    return whole() && volume == 9
+               ? reinterpret_cast<const std::byte*>(data + (volume + 3) * stride()) + panel * kQuadPanelBytes
+               : nullptr;
+  }
 
   DType dtype;
   float* data;
