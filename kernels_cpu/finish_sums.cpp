@@ -76,23 +76,23 @@ struct WholeStore {
 /// A vector of sums with multiplier and bias.
 struct WholeSum {
   HWY_INLINE FloatVector operator()(const float* sums) const {
-    const auto whole = hn::Load(Ints(), reinterpret_cast<const std::int32_t*>(sums));
+    const auto whole = hn::LoadU(Ints(), reinterpret_cast<const std::int32_t*>(sums));
     return hn::Add(hn::Mul(hn::ConvertTo(Floats(), whole), multiplier), bias);
   }
   FloatVector multiplier, bias;
 };
 struct ScaledSum {
   HWY_INLINE FloatVector operator()(const float* sums) const {
-    return hn::Add(hn::Mul(hn::Load(Floats(), sums), multiplier), bias);
+    return hn::Add(hn::Mul(hn::LoadU(Floats(), sums), multiplier), bias);
   }
   FloatVector multiplier, bias;
 };
 struct BiasedSum {
-  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::Add(hn::Load(Floats(), sums), bias); }
+  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::Add(hn::LoadU(Floats(), sums), bias); }
   FloatVector bias;
 };
 struct ReadySum {
-  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::Load(Floats(), sums); }
+  HWY_INLINE FloatVector operator()(const float* sums) const { return hn::LoadU(Floats(), sums); }
 };
 
 /// x plus what row r of the residual has: nothing, numbers of i8, or of any dtype.
@@ -207,7 +207,10 @@ template <class Store>
 HWY_NOINLINE void finish_as(const FinishSums& job, const float* inverse) {
   const Floats d;
   const Clamp clamp(job.activation);
-  for (std::int64_t c = 0; c < job.out.channels; c += kLanes) {
+  // Where nothing is read that has been written, the last vector is a whole one, and some channels are finished twice.
+  const bool apart = job.out.channels >= kLanes && job.out.base != job.sums && job.out.base != job.residual.base;
+  for (std::int64_t next = 0; next < job.out.channels; next += kLanes) {
+    const std::int64_t c = apart ? std::min(next, job.out.channels - kLanes) : next;
     const std::int64_t count = std::min<std::int64_t>(kLanes, job.out.channels - c);
     const auto finish = [&](const auto& sum) HWY_ATTR {
       if constexpr (Store::kQuantized) {

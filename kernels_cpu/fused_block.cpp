@@ -105,7 +105,7 @@ class FusedParts {
   void choose_group(FusedJob& job, std::int64_t rows) const {
     if (!quads_) return choose_rows(job, job.hidden_mask != nullptr ? kMaskedRingBytes : kRingBytes, rows);
     // The ring is small whatever there is: staged and filtered rows are to be in L1, or near.
-    constexpr std::int64_t kGroupBytes = 48 << 10;
+    constexpr std::int64_t kGroupBytes = 96 << 10;
     const std::int64_t stride = job.block.depthwise.window.stride;
     const std::int64_t row_bytes =
         job.filtered.width * quads_->pixel_bytes() + (stage_ ? stride * job.hidden.width * stage_->stride() : 0);

@@ -74,7 +74,7 @@ void fill_rows(const QuadRing& ring, const QuadFill& fill) {
         const __m512i sum = _mm512_loadu_si512(from);
         const __m512i number = kValues ? end.of_value(_mm512_castsi512_ps(sum)) : end(sum);
         const __m512i moved = _mm512_sll_epi32(number, shift);
-        _mm512_storeu_si512(to, _mm512_mask_blend_epi8(bytes, _mm512_loadu_si512(to), moved));
+        _mm512_mask_storeu_epi8(to, bytes, moved);
       }
     });
   }
