@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/tensor/arena.h>
+#include <voxshift/tensor/runtime.h>
 
 #include <string>
 
@@ -14,8 +15,8 @@ using narrow_images::Rows;
 
 constexpr DType kNumberTypes[] = {DType::kI8, DType::kF16, DType::kBF16, DType::kF32};
 
-/// float(a * b) and float(a + b), rounded each, whatever the compiler fuses: products of f32 are exact in double, and so
-/// is what decides how their sum is rounded.
+/// float(a * b) and float(a + b), rounded each, whatever the compiler fuses: products of f32 are exact in double, and
+/// so is what decides how their sum is rounded.
 inline float times(float a, float b) { return static_cast<float>(static_cast<double>(a) * static_cast<double>(b)); }
 inline float plus(float a, float b) { return static_cast<float>(static_cast<double>(a) + static_cast<double>(b)); }
 inline float over(float a, float b) { return static_cast<float>(static_cast<double>(a) / static_cast<double>(b)); }

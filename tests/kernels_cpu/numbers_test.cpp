@@ -74,8 +74,8 @@ TEST_F(NumbersTest, EveryPatternIsReadExactly) {
   }
 }
 
-// Every number, the middle to the next one, and the f32 just below and above it: ties go to the even pattern. Beyond the
-// largest number the next one would be is infinity.
+// Every number, the middle to the next one, and the f32 just below and above it: ties go to the even pattern. Beyond
+// the largest number the next one would be is infinity.
 TEST_F(NumbersTest, FloatsAreRoundedToTheNearest) {
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
     const bool half = dtype == DType::kF16;
@@ -90,8 +90,8 @@ TEST_F(NumbersTest, FloatsAreRoundedToTheNearest) {
       const double middle = (value(p) + value(p + 1)) / 2;
       const auto tie = static_cast<float>(middle);
       ASSERT_EQ(static_cast<double>(tie), middle);
-      numbers.insert(numbers.end(), {static_cast<float>(value(p)), std::nextafter(tie, 0.0f), tie,
-                                     std::nextafter(tie, kInfinity)});
+      numbers.insert(numbers.end(),
+                     {static_cast<float>(value(p)), std::nextafter(tie, 0.0f), tie, std::nextafter(tie, kInfinity)});
       expected.insert(expected.end(), {p, p, p + p % 2, p + 1});
     }
     for (const float sign : {1.0f, -1.0f}) {
