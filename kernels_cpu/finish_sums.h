@@ -2,7 +2,6 @@
 #pragma once
 
 #include <voxshift/tensor/epilogue.h>
-#include <voxshift/video/layers.h>
 
 #include <cstdint>
 

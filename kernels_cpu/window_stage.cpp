@@ -1,11 +1,12 @@
 #include <voxshift/kernels_cpu/window_stage.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace voxshift::cpu {
 
-// A piece of a row that is staged ends in zeros up to a multiple of 64 bytes: where it is not the first one of its row,
-// they may reach beyond the row's end.
+// A piece of a row that is staged may end in zeros up to a multiple of 64 bytes: where it is not the first one of its
+// row, they may reach beyond the row's end.
 WindowStage::WindowStage(const NarrowProduct& product, const Window2d& window, Extent2d in, Extent2d out,
                          const ImageView& image, const std::byte* zeros)
     : product_(product), window_(window), in_(in), out_(out), image_(image), zeros_(zeros) {
@@ -25,6 +26,14 @@ void WindowStage::stage_zeros(std::int64_t channels, std::byte* to) const {
   product_.stage({zeros_, 0, nullptr, 1, channels, to, stride_});
 }
 
+// Of the last group of a row, what its last piece has not written.
+void WindowStage::stage_end(std::int64_t count, std::byte* at) const {
+  const std::int64_t channels = window_.kernel * window_.kernel * image_.rows.channels();
+  const std::int64_t left = product_.groups(channels) * product_.group - channels;
+  for (std::int64_t n = 0; left > 0 && n < count; ++n)
+    std::memset(at + n * stride_, 0, static_cast<std::size_t>(left * product_.staged_size));
+}
+
 void WindowStage::stage(const std::int32_t* pixels, std::int64_t first, std::int64_t count, std::int32_t* picks,
                         std::byte* to) const {
   const ChannelRuns& runs = image_.rows;
@@ -35,7 +44,7 @@ void WindowStage::stage(const std::int32_t* pixels, std::int64_t first, std::int
       stage_run(run, pixels != nullptr ? pixels + first : nullptr, pixels != nullptr ? 0 : first, count, at);
       at += run.channels * product_.staged_size;
     }
-    return;
+    return stage_end(count, at);
   }
   const auto row_of = [&](std::int64_t pixel, std::int64_t i, std::int64_t j, bool& inside) {
     const std::int64_t y = pixel / out_.width * window_.stride - window_.padding + i;
@@ -58,6 +67,7 @@ void WindowStage::stage(const std::int32_t* pixels, std::int64_t first, std::int
         at += run.channels * product_.staged_size;
       }
     }
+  stage_end(count, at);
 }
 
 }  // namespace voxshift::cpu

@@ -29,6 +29,7 @@ class WindowStage {
   void stage_run(const ChannelRun& run, const std::int32_t* rows, std::int64_t first, std::int64_t count,
                  std::byte* to) const;
   void stage_zeros(std::int64_t channels, std::byte* to) const;
+  void stage_end(std::int64_t count, std::byte* at) const;
 
   const NarrowProduct& product_;
   Window2d window_;

@@ -60,7 +60,7 @@ THEIRS = {
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"fuzzer/.*": r"tests/fuzz/.*",
     r"benchmark/.*": r"benchmarks/.*",
-    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(thread_pool|cache_size)\.cpp",
+    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(thread_pool|cache_size|narrow_product)\.cpp",
 }
 
 

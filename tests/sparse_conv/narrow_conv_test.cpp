@@ -11,6 +11,7 @@
 
 #include "device_fixture.h"
 #include "narrow_images.h"
+#include "narrow_sums.h"
 #include "test_data.h"
 
 namespace voxshift {
@@ -182,7 +183,7 @@ class NarrowConvTest : public ::testing::Test {
           continue;
         }
         const double terms = static_cast<double>(l.volume) * static_cast<double>(c.inputs) + 2;
-        const double bound = terms * 0x1p-24 * (sums.magnitude[i] + 16);
+        const double bound = rounding_of_sums(c.in, terms) * (sums.magnitude[i] + 16);
         ASSERT_LE(std::abs(out.number(r, o) - y), bound +
                                                       std::abs(y) * (c.out == DType::kF32   ? 0x1p-24
                                                                      : c.out == DType::kF16 ? 0x1p-11

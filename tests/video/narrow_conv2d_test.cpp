@@ -8,6 +8,7 @@
 
 #include "cpu_targets.h"
 #include "narrow_images.h"
+#include "narrow_sums.h"
 #include "sanitized.h"
 
 namespace voxshift {
@@ -249,7 +250,8 @@ TEST_F(NarrowConv2dTest, RealNumbersWithinTheRoundings) {
               narrow_images::sum_at(weights, extent, p / extent.width, p % extent.width, o,
                                     [&](auto y, auto x, auto k) { return in.number(y * extent.width + x, k); });
           const double bias = weights.bias[static_cast<std::size_t>(o)], terms = depthwise ? 9 : 360;
-          ASSERT_NEAR(out.number(p, o), sum.value + bias, (terms + 1) * 0x1p-24 * (sum.magnitude + std::abs(bias)));
+          const double rounding = rounding_of_sums(depthwise ? DType::kF32 : dtype, terms + 1);
+          ASSERT_NEAR(out.number(p, o), sum.value + bias, rounding * (sum.magnitude + std::abs(bias)));
           ASSERT_EQ(narrow.number(p, o), narrow_images::as(dtype, out.number(p, o)));
         }
     }
