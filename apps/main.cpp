@@ -27,8 +27,11 @@ constexpr int kBadInput = 1, kUsage = 2;
 std::string version_line() {
   const auto on_off = [](bool on) { return on ? "on" : "off"; };
   const Device cuda = Device::cuda();
-  return std::string("voxshift ") + version() + " (" + runtime(Device::cpu()).target(Device::cpu()) + ", CUDA " +
-         on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ", Open3D " +
+  std::string products;
+  for (const DType dtype : {DType::kI8, DType::kBF16, DType::kF16})
+    products += std::string(", ") + name(dtype) + " by " + cpu::product_instructions(dtype);
+  return std::string("voxshift ") + version() + " (" + runtime(Device::cpu()).target(Device::cpu()) + products +
+         ", CUDA " + on_off(runtime(cuda).available(cuda)) + ", OpenCV " + on_off(has_opencv()) + ", Open3D " +
          on_off(has_open3d()) + ")";
 }
 

@@ -1,5 +1,6 @@
 // Memory of the CPU.
 #include <voxshift/kernels_cpu/memory_cache.h>
+#include <voxshift/kernels_cpu/narrow_product.h>
 #include <voxshift/kernels_cpu/peak.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/tensor/runtime.h>
@@ -114,6 +115,8 @@ void MemoryCache::set_limit(std::size_t bytes) {
     blocks_.erase(blocks_.begin());
   }
 }
+
+std::string product_instructions(DType dtype) { return narrow_product(dtype).name; }
 
 const Runtime& runtime() {
   static const CpuRuntime& runtime = *new CpuRuntime;  // outlives arrays of static lifetime

@@ -215,12 +215,13 @@ thread to run several at once. Any number of Recognizers share one model. Make o
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
-back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share. dtype of features and weights: "auto" (f32 on the
-CPU, f16 summed in f32 on CUDA), "f32" or "f16".
+back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share. 
+dtype of features and weights: "auto" (i8 of an i8 file; else f32 on the CPU, f16 summed in f32 on CUDA), "f32", "f16", "bf16"
+(on the CPU) or "i8" (of an i8 file). Sums are f32, of i8 int32; an i8 file gives the same bits on every device.
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 
 Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not or that
-has not the dtype, and ValueError for an unknown profile.)";
+has not the dtype, and ValueError for an unknown profile, an unknown dtype, and for i8 of a file that is not.)";
 
 constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them, or with given ones.
 
@@ -237,7 +238,7 @@ ValueError for others, OSError for a bad file, RuntimeError as load.)";
 constexpr const char* kFromGraphDoc = R"(A network from a graph like Model.graph and the tensors it names.
 
 graph: dict {input, dims, in_channels, nodes, outputs}, or with inputs, a list of dicts, in place of input and
-in_channels: docs/graph.md. parameters: {name: float32 array}. profile:
+in_channels: docs/graph.md. parameters: {name: float32 array, of weights with a weight_scale int8}. profile:
 preprocessing, a known name, the path of a JSON file or a dict like Model.profile; None for a network that only forward and
 run are given, and whose file has none. classes: their number, or a list of names, of (name, raw_id, (r, g, b)) or of
 ClassInfo in the order of the logits; 0 for a network that gives no logits, which Model.run runs.
@@ -334,7 +335,7 @@ void bind_properties(py::class_<LoadedModel>& model) {
           "Threads of the CPU that a run uses.")
       .def_property_readonly(
           "dtype", [](const LoadedModel& model) { return name(model.dtype()); },
-          "Of features and weights: \"f32\" or \"f16\".");
+          "Of features and weights: \"f32\", \"f16\", \"bf16\" or \"i8\".");
 }
 
 }  // namespace
@@ -366,7 +367,8 @@ void bind_models(py::module_& m) {
             model.model().save(path, half ? DType::kF16 : DType::kF32);
           },
           "path"_a, "half"_a = false, WithoutGil(),
-          "Writes a .safetensors file whole or not at all; half: its tensors rounded to float16. Raises OSError, and\n"
+          "Writes a .safetensors file whole or not at all; half: its float tensors rounded to float16. Raises OSError, "
+          "and\n"
           "ValueError for a number beyond float16's range.")
       .def("parameters", &parameters, "The tensors of the file by name, on the model's memory, read-only.")
       .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)

@@ -12,14 +12,18 @@ namespace {
 
 py::dict build_info() {
   const Device gpu = Device::cuda();
+  py::dict products;
+  for (const DType dtype : {DType::kI8, DType::kBF16, DType::kF16})
+    products[name(dtype)] = cpu::product_instructions(dtype);
   return py::dict("version"_a = version(), "instruction_set"_a = runtime(Device::cpu()).target(Device::cpu()),
-                  "cuda"_a = runtime(gpu).available(gpu), "opencv"_a = false);
+                  "products"_a = products, "cuda"_a = runtime(gpu).available(gpu), "opencv"_a = false);
 }
 
 constexpr const char* kBuildInfoDoc = R"(What this build has and what it runs on.
 
-{version, instruction_set: "avx512", "avx2", "sse4" or "neon", cuda, opencv}. The last serves the command `voxshift`
-(pictures, videos); the Python package is built without it.)";
+{version, instruction_set: "avx512", "avx2", "sse4" or "neon", products: {"i8", "bf16", "f16"}, cuda, opencv}. products
+names what multiplies numbers of each dtype, such as "AVX-512 VNNI" or "NEON BFMMLA"; "f32" where they are made f32 first.
+opencv serves the command `voxshift` (pictures, videos); the Python package is built without it.)";
 
 }  // namespace
 }  // namespace voxshift::python

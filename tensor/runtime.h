@@ -3,6 +3,7 @@
 
 #include <voxshift/tensor/arena.h>
 #include <voxshift/tensor/device.h>
+#include <voxshift/tensor/dtype.h>
 #include <voxshift/tensor/thread_pool.h>
 
 #include <cstddef>
@@ -76,7 +77,11 @@ class Runtime {
 
 namespace cpu {
 const Runtime& runtime();
-}
+
+/// What multiplies numbers of i8, bf16 or f16: "AVX-512 VNNI", "NEON BFMMLA" ..; "f32" where they are made f32 first.
+/// Throws InvalidArgument for other dtypes.
+std::string product_instructions(DType dtype);
+}  // namespace cpu
 namespace cuda {
 const Runtime& runtime();
 }

@@ -37,6 +37,7 @@ _OnCoordinates = Union[Coordinates, SparseTensor]
 class _BuildInfo(TypedDict):
     version: str
     instruction_set: str
+    products: dict[str, str]
     cuda: bool
     opencv: bool
 

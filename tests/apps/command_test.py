@@ -349,7 +349,7 @@ def test_synth_lidar_boxes(tmp_path, vary):
 
 def test_version_and_help():
     version = succeeds("--version")
-    for word in ("voxshift ", "CUDA", "OpenCV"):
+    for word in ("voxshift ", ", i8 by ", ", bf16 by ", ", f16 by ", "CUDA", "OpenCV"):
         assert word in version
     assert all(word in succeeds("--help") for word in ("segment", "eval", "info", "new", "synth"))
     options = succeeds("segment", "--help")

@@ -111,4 +111,6 @@ def test_version_and_build_info():
     assert info["version"] == vs.__version__ == _voxshift.__version__
     assert vs.__version__.replace(".", "").isdigit()
     assert info["instruction_set"] in {"avx512", "avx2", "sse4", "neon"}
+    assert set(info["products"]) == {"i8", "bf16", "f16"}
+    assert all(name.startswith(("AVX", "SSE4", "NEON", "f32")) for name in info["products"].values())
     assert isinstance(info["cuda"], bool)
