@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/tensor/epilogue.h>
+#include <voxshift/video/kernels.h>
 
 #include <cstdint>
 
