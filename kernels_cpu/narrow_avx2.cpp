@@ -41,8 +41,6 @@ struct Avx2Pairs {
 
 }  // namespace
 
-const NarrowProduct kAvx2I8{
-    "AVX2", DType::kI8, 2,       2,       2,   0, 96, narrow_stage<Avx2Pairs>, narrow_multiply<Avx2Pairs>,
-    0,      kPanel * 4, nullptr, nullptr, true};
+const NarrowProduct kAvx2I8 = narrow_table<Avx2Pairs>("AVX2", DType::kI8, 2, 2, 2, 0, 96);
 
 }  // namespace voxshift::cpu

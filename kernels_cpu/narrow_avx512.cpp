@@ -37,8 +37,6 @@ struct Avx512Pairs {
 
 }  // namespace
 
-const NarrowProduct kAvx512I8{
-    "AVX-512BW", DType::kI8, 2,       2,       2,   0, 96, narrow_stage<Avx512Pairs>, narrow_multiply<Avx512Pairs>,
-    0,           kPanel * 4, nullptr, nullptr, true};
+const NarrowProduct kAvx512I8 = narrow_table<Avx512Pairs>("AVX-512BW", DType::kI8, 2, 2, 2, 0, 96);
 
 }  // namespace voxshift::cpu

@@ -41,8 +41,6 @@ struct AvxVnni {
 
 }  // namespace
 
-const NarrowProduct kAvxVnniI8{
-    "AVX-VNNI", DType::kI8, 4,       1,       1,   128, 96, narrow_stage<AvxVnni>, narrow_multiply<AvxVnni>,
-    0,          kPanel * 4, nullptr, nullptr, true};
+const NarrowProduct kAvxVnniI8 = narrow_table<AvxVnni>("AVX-VNNI", DType::kI8, 4, 1, 1, 128, 96);
 
 }  // namespace voxshift::cpu

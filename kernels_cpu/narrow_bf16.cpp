@@ -35,19 +35,6 @@ struct Avx512Bf16Pairs {
 
 }  // namespace
 
-const NarrowProduct kAvx512Bf16{"AVX512-BF16",
-                                DType::kBF16,
-                                2,
-                                2,
-                                2,
-                                0,
-                                96,
-                                narrow_stage<Avx512Bf16Pairs>,
-                                narrow_multiply<Avx512Bf16Pairs>,
-                                0,
-                                kPanel * 4,
-                                nullptr,
-                                nullptr,
-                                true};
+const NarrowProduct kAvx512Bf16 = narrow_table<Avx512Bf16Pairs>("AVX512-BF16", DType::kBF16, 2, 2, 2, 0, 96);
 
 }  // namespace voxshift::cpu

@@ -68,14 +68,14 @@ struct NarrowProduct {
 
   void (*multiply)(const NarrowTile& tile);
   std::int64_t scratch_channel_bytes = 0;  ///< of NarrowTile::scratch, for each channel
-  int head_bytes = kPanel * 4;             ///< or 0: panels have no head
 
   /// Where weights are widened before they are multiplied: how that is done in advance, for many rows. A panel becomes
   /// one of the product `wide` at `to`.
   const NarrowProduct* wide = nullptr;
   void (*widen)(const std::byte* panel, std::int64_t channels, std::byte* to) = nullptr;
 
-  bool fresh = false;  ///< multiply() knows NarrowTile::fresh
+  bool fresh = false;           ///< multiply() knows NarrowTile::fresh
+  int head_bytes = kPanel * 4;  ///< or 0: panels have no head
 
   constexpr std::int64_t groups(std::int64_t channels) const { return (channels + group - 1) / group; }
   /// A multiple of 64.

@@ -40,8 +40,6 @@ struct Sse4Pairs {
 
 }  // namespace
 
-const NarrowProduct kSse4I8{
-    "SSE4", DType::kI8, 2,       2,       2,   0, 96, narrow_stage<Sse4Pairs>, narrow_multiply<Sse4Pairs>,
-    0,      kPanel * 4, nullptr, nullptr, true};
+const NarrowProduct kSse4I8 = narrow_table<Sse4Pairs>("SSE4", DType::kI8, 2, 2, 2, 0, 96);
 
 }  // namespace voxshift::cpu

@@ -153,4 +153,13 @@ void narrow_stage(const NarrowRows& r) {
     Set::copy(r.from + (r.rows != nullptr ? r.rows[i] : i) * r.stride, r.channels, r.to + i * r.to_stride);
 }
 
+template <class Set>
+constexpr NarrowProduct narrow_table(const char* name, DType dtype, int group, int staged_size, int weight_size,
+                                     int zero, int staged_rows) {
+  NarrowProduct product{
+      name, dtype, group, staged_size, weight_size, zero, staged_rows, narrow_stage<Set>, narrow_multiply<Set>};
+  product.fresh = true;
+  return product;
+}
+
 }  // namespace voxshift::cpu

@@ -38,8 +38,6 @@ struct Avx512Vnni {
 
 }  // namespace
 
-const NarrowProduct kAvx512VnniI8{
-    "AVX-512 VNNI", DType::kI8, 4,       1,   1, 128, 96, narrow_stage<Avx512Vnni>, narrow_multiply<Avx512Vnni>, 0,
-    kPanel * 4,     nullptr,    nullptr, true};
+const NarrowProduct kAvx512VnniI8 = narrow_table<Avx512Vnni>("AVX-512 VNNI", DType::kI8, 4, 1, 1, 128, 96);
 
 }  // namespace voxshift::cpu

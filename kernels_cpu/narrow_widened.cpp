@@ -103,25 +103,18 @@ void multiply_widened(const NarrowTile& t) {
 
 template <DType kType>
 NarrowProduct wide_product() {
-  return {"f32", kType, 1, 4, 4, 0, kWideRows, stage_widened<kType>, multiply_wide, 0, 0};
+  NarrowProduct product{"f32", kType, 1, 4, 4, 0, kWideRows, stage_widened<kType>, multiply_wide};
+  product.head_bytes = 0;
+  return product;
 }
 
 template <DType kType>
 NarrowProduct widened_product(const NarrowProduct& wide) {
-  const std::int64_t scratch = kMostPanels * kPanel * 4;
-  return {"f32",
-          kType,
-          1,
-          4,
-          2,
-          0,
-          kWidenedRows,
-          stage_widened<kType>,
-          multiply_widened<kType>,
-          scratch,
-          kPanel * 4,
-          &wide,
-          widen_panel<kType>};
+  NarrowProduct product{"f32", kType, 1, 4, 2, 0, kWidenedRows, stage_widened<kType>, multiply_widened<kType>};
+  product.scratch_channel_bytes = kMostPanels * kPanel * 4;
+  product.wide = &wide;
+  product.widen = widen_panel<kType>;
+  return product;
 }
 
 NarrowProduct wide_f16() { return wide_product<DType::kF16>(); }
