@@ -61,7 +61,9 @@ class NarrowTest : public ::testing::Test {
       for (std::int64_t c = 0; c < rows.channels(); ++c) {
         const double exact = x(i, c), slack = terms * 0x1p-24 * size(i, c);
         const int bits = rows.dtype() == DType::kF16 ? 11 : rows.dtype() == DType::kBF16 ? 8 : 24;
-        const double unit = exact == 0 ? 0 : std::ldexp(1.0, std::ilogb(std::abs(exact) + slack) - bits + 1);
+        const double least = rows.dtype() == DType::kF16 ? 0x1p-24 : 0;  // subnormal ones are multiples of it
+        const double unit =
+            exact == 0 ? 0 : std::max(least, std::ldexp(1.0, std::ilogb(std::abs(exact) + slack) - bits + 1));
         ASSERT_NEAR(rows.number(i, c), exact, unit / 2 + slack) << "row " << i << ", channel " << c;
       }
     expect_gaps(rows);
