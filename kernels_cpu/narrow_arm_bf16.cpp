@@ -13,6 +13,7 @@ struct ArmBfloats {
   static constexpr int kNumberBytes = 2;
 
   VOXSHIFT_INLINE Numbers load(const std::byte* p) { return vld1q_bf16(reinterpret_cast<const bfloat16_t*>(p)); }
+  VOXSHIFT_INLINE Sums zero() { return vdupq_n_f32(0); }
   VOXSHIFT_INLINE Sums load_sums(const Sum* p) { return vld1q_f32(p); }
   VOXSHIFT_INLINE void store_sums(Sums sums, Sum* p) { vst1q_f32(p, sums); }
 };
@@ -41,23 +42,25 @@ struct ArmBfloatMatrixStage : NarrowArmStage<2, 8> {};
 
 }  // namespace
 
-const NarrowProduct kNeonDotBf16{"NEON BFDOT",
-                                 DType::kBF16,
-                                 2,
-                                 2,
-                                 2,
-                                 0,
-                                 96,
-                                 narrow_stage<ArmBfloatDotStage>,
-                                 narrow_arm_multiply<NarrowArmDots<ArmBfloatDot>>};
-const NarrowProduct kNeonMatrixBf16{"NEON BFMMLA",
-                                    DType::kBF16,
-                                    4,
-                                    2,
-                                    2,
-                                    0,
-                                    96,
-                                    narrow_stage<ArmBfloatMatrixStage>,
-                                    narrow_arm_multiply<NarrowArmMatrices<ArmBfloatMatrix>>};
+const NarrowProduct kNeonDotBf16{.name = "NEON BFDOT",
+                                 .dtype = DType::kBF16,
+                                 .group = 2,
+                                 .staged_size = 2,
+                                 .weight_size = 2,
+                                 .zero = 0,
+                                 .staged_rows = 96,
+                                 .stage = narrow_stage<ArmBfloatDotStage>,
+                                 .multiply = narrow_arm_multiply<NarrowArmDots<ArmBfloatDot>>,
+                                 .fresh = true};
+const NarrowProduct kNeonMatrixBf16{.name = "NEON BFMMLA",
+                                    .dtype = DType::kBF16,
+                                    .group = 4,
+                                    .staged_size = 2,
+                                    .weight_size = 2,
+                                    .zero = 0,
+                                    .staged_rows = 96,
+                                    .stage = narrow_stage<ArmBfloatMatrixStage>,
+                                    .multiply = narrow_arm_multiply<NarrowArmMatrices<ArmBfloatMatrix>>,
+                                    .fresh = true};
 
 }  // namespace voxshift::cpu

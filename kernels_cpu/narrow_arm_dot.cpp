@@ -13,6 +13,7 @@ struct SignedDot {
 
   VOXSHIFT_INLINE Numbers load(const std::byte* p) { return vld1q_s8(reinterpret_cast<const std::int8_t*>(p)); }
   VOXSHIFT_INLINE Numbers load_group(const std::byte* p) { return vreinterpretq_s8_s32(vdupq_n_s32(narrow_word(p))); }
+  VOXSHIFT_INLINE Sums zero() { return vdupq_n_s32(0); }
   VOXSHIFT_INLINE Sums load_sums(const Sum* p) { return vld1q_s32(p); }
   VOXSHIFT_INLINE void store_sums(Sums sums, Sum* p) { vst1q_s32(p, sums); }
   template <int kLane>
@@ -25,14 +26,15 @@ struct SignedDotStage : NarrowArmStage<1, 4> {};
 
 }  // namespace
 
-const NarrowProduct kNeonDotI8{"NEON dot product",
-                               DType::kI8,
-                               4,
-                               1,
-                               1,
-                               0,
-                               96,
-                               narrow_stage<SignedDotStage>,
-                               narrow_arm_multiply<NarrowArmDots<SignedDot>>};
+const NarrowProduct kNeonDotI8{.name = "NEON dot product",
+                               .dtype = DType::kI8,
+                               .group = 4,
+                               .staged_size = 1,
+                               .weight_size = 1,
+                               .zero = 0,
+                               .staged_rows = 96,
+                               .stage = narrow_stage<SignedDotStage>,
+                               .multiply = narrow_arm_multiply<NarrowArmDots<SignedDot>>,
+                               .fresh = true};
 
 }  // namespace voxshift::cpu

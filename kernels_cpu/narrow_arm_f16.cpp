@@ -53,9 +53,12 @@ struct HalfProducts {
 #pragma GCC unroll 16
       for (int v = 0; v < 2; ++v) {
         float* const to = rows.sums[r] + 8 * v;
-        vst1q_f32(to, vaddq_f32(vld1q_f32(to), vcvt_f32_f16(vget_low_f16(sums[r][v]))));
-        vst1q_f32(to + 4, vaddq_f32(vld1q_f32(to + 4), vcvt_high_f32_f16(sums[r][v])));
+        const float32x4_t low = rows.fresh ? vdupq_n_f32(0) : vld1q_f32(to);
+        const float32x4_t high = rows.fresh ? vdupq_n_f32(0) : vld1q_f32(to + 4);
+        vst1q_f32(to, vaddq_f32(low, vcvt_f32_f16(vget_low_f16(sums[r][v]))));
+        vst1q_f32(to + 4, vaddq_f32(high, vcvt_high_f32_f16(sums[r][v])));
       }
+    rows.fresh = false;
   }
 
   template <int kHeight, int... kLanes>
@@ -88,7 +91,15 @@ struct HalfStage : NarrowArmStage<2, 2> {};
 
 }  // namespace
 
-const NarrowProduct kNeonF16{
-    "NEON f16", DType::kF16, 1, 2, 2, 0, 96, narrow_stage<HalfStage>, narrow_arm_multiply<HalfProducts>};
+const NarrowProduct kNeonF16{.name = "NEON f16",
+                             .dtype = DType::kF16,
+                             .group = 1,
+                             .staged_size = 2,
+                             .weight_size = 2,
+                             .zero = 0,
+                             .staged_rows = 96,
+                             .stage = narrow_stage<HalfStage>,
+                             .multiply = narrow_arm_multiply<HalfProducts>,
+                             .fresh = true};
 
 }  // namespace voxshift::cpu

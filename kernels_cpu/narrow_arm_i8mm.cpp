@@ -16,6 +16,7 @@ struct SignedMatrix {
     return vcombine_s8(vld1_s8(reinterpret_cast<const std::int8_t*>(low)),
                        vld1_s8(reinterpret_cast<const std::int8_t*>(high)));
   }
+  VOXSHIFT_INLINE Sums zero() { return vdupq_n_s32(0); }
   VOXSHIFT_INLINE Sums load_sums(const Sum* p) { return vld1q_s32(p); }
   VOXSHIFT_INLINE void store_sums(Sums sums, Sum* p) { vst1q_s32(p, sums); }
   VOXSHIFT_INLINE Sums low_halves(Sums a, Sums b) { return vcombine_s32(vget_low_s32(a), vget_low_s32(b)); }
@@ -27,14 +28,15 @@ struct SignedMatrixStage : NarrowArmStage<1, 8> {};
 
 }  // namespace
 
-const NarrowProduct kNeonMatrixI8{"NEON i8mm",
-                                  DType::kI8,
-                                  8,
-                                  1,
-                                  1,
-                                  0,
-                                  96,
-                                  narrow_stage<SignedMatrixStage>,
-                                  narrow_arm_multiply<NarrowArmMatrices<SignedMatrix>>};
+const NarrowProduct kNeonMatrixI8{.name = "NEON i8mm",
+                                  .dtype = DType::kI8,
+                                  .group = 8,
+                                  .staged_size = 1,
+                                  .weight_size = 1,
+                                  .zero = 0,
+                                  .staged_rows = 96,
+                                  .stage = narrow_stage<SignedMatrixStage>,
+                                  .multiply = narrow_arm_multiply<NarrowArmMatrices<SignedMatrix>>,
+                                  .fresh = true};
 
 }  // namespace voxshift::cpu

@@ -17,7 +17,7 @@ struct NeonPairs {
 #pragma GCC unroll 16
     for (int r = 0; r < kHeight; ++r)
 #pragma GCC unroll 16
-      for (int v = 0; v < 4; ++v) sums[r][v] = vld1q_s32(rows.sums[r] + 4 * v);
+      for (int v = 0; v < 4; ++v) sums[r][v] = rows.fresh ? vdupq_n_s32(0) : vld1q_s32(rows.sums[r] + 4 * v);
     for (; pairs >= 2; pairs -= 2) {
       int8x16_t w[4];
 #pragma GCC unroll 16
@@ -68,7 +68,15 @@ struct NeonPairsStage : NarrowArmStage<1, 2> {};
 
 }  // namespace
 
-const NarrowProduct kNeonI8{
-    "NEON", DType::kI8, 2, 1, 1, 0, 96, narrow_stage<NeonPairsStage>, narrow_arm_multiply<NeonPairs>};
+const NarrowProduct kNeonI8{.name = "NEON",
+                            .dtype = DType::kI8,
+                            .group = 2,
+                            .staged_size = 1,
+                            .weight_size = 1,
+                            .zero = 0,
+                            .staged_rows = 96,
+                            .stage = narrow_stage<NeonPairsStage>,
+                            .multiply = narrow_arm_multiply<NeonPairs>,
+                            .fresh = true};
 
 }  // namespace voxshift::cpu

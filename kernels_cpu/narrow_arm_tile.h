@@ -28,6 +28,7 @@ struct NarrowArmRows {
   const std::byte* x[kRows];
   Sum* sums[kRows];
   const std::byte* weight;  ///< behind the panel's head
+  bool fresh;               ///< sums begin with 0
 };
 
 /// Rows [row, row + kPresent). A tile that is higher has the last one again in its other rows, whose sums are left.
@@ -43,6 +44,7 @@ VOXSHIFT_INLINE void narrow_arm_tile(const NarrowTile& t, std::int64_t panel, st
     rows.sums[r] = static_cast<Sum*>(t.sums) + to * t.sums_stride + panel * kPanel;
   }
   rows.weight = t.panel + panel * t.panel_stride + kPanelBytes;
+  rows.fresh = t.fresh;
   if constexpr (kPresent == kRows) {
     Tile::template run<kRows>(rows, t.groups);
   } else {
@@ -116,7 +118,7 @@ struct NarrowArmDots {
 #pragma GCC unroll 16
     for (int r = 0; r < kHeight; ++r)
 #pragma GCC unroll 16
-      for (int v = 0; v < 4; ++v) sums[r][v] = Dot::load_sums(rows.sums[r] + 4 * v);
+      for (int v = 0; v < 4; ++v) sums[r][v] = rows.fresh ? Dot::zero() : Dot::load_sums(rows.sums[r] + 4 * v);
     for (; groups >= kLanes; groups -= kLanes) {
       typename Dot::Numbers x[kHeight];
 #pragma GCC unroll 16
@@ -174,8 +176,8 @@ struct NarrowArmMatrices {
     for (int r = 0; r < kHeight; r += 2)
 #pragma GCC unroll 16
       for (int v = 0; v < 4; ++v) {
-        const auto first = Matrix::load_sums(rows.sums[r] + 4 * v),
-                   second = Matrix::load_sums(rows.sums[r + 1] + 4 * v);
+        const auto first = rows.fresh ? Matrix::zero() : Matrix::load_sums(rows.sums[r] + 4 * v),
+                   second = rows.fresh ? Matrix::zero() : Matrix::load_sums(rows.sums[r + 1] + 4 * v);
         sums[r / 2][2 * v] = Matrix::low_halves(first, second);
         sums[r / 2][2 * v + 1] = Matrix::high_halves(first, second);
       }

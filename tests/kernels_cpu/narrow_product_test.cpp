@@ -195,6 +195,51 @@ TEST(NarrowProduct, RowsBesideEachOtherAreStagedAndSummedWithoutLists) {
   }
 }
 
+/// Small whole numbers of any dtype, and weights of the same.
+PackedNarrow small_weights(const NarrowProduct& table, std::int64_t channels, std::int64_t outputs) {
+  std::vector<float> weight(static_cast<std::size_t>(channels * outputs));
+  for (std::size_t i = 0; i < weight.size(); ++i) weight[i] = static_cast<float>(i * 5 % 7) - 3;
+  if (table.dtype != DType::kI8) return {kContext, table, weight.data(), 1, channels, outputs};
+  const std::vector<std::int8_t> whole(weight.begin(), weight.end());
+  const std::vector<float> multiplier(static_cast<std::size_t>(outputs), 1.0f);
+  return {kContext, table, QuantizedWeights{whole.data(), multiplier.data()}, 1, channels, outputs};
+}
+
+TEST(NarrowProduct, FreshSumsAreThoseThatBeginWithZero) {
+  constexpr std::int64_t kChannels = 70, kOutputs = 70, kSums = 80;
+  for (const NarrowProduct* table : narrow_products()) {
+    if (!table->fresh) continue;
+    const PackedNarrow packed = small_weights(*table, kChannels, kOutputs);
+    const std::int64_t stride = table->row_bytes(kChannels);
+    const Aligned numbers(17 * kChannels * 2), staged(17 * stride), scratch(table->scratch_bytes(kChannels) + 64);
+    const Aligned begun(17 * kSums * 4), fresh(17 * kSums * 4);
+    for (std::int64_t i = 0; i < 17 * kChannels; ++i) {
+      const auto number = static_cast<float>(i * 3 % 11 - 5);
+      if (table->dtype == DType::kI8) {
+        numbers.as<std::int8_t>()[i] = static_cast<std::int8_t>(number);
+      } else {
+        numbers.as<std::uint16_t>()[i] = table->dtype == DType::kF16 ? to_half(number) : to_bfloat(number);
+      }
+    }
+    const std::int64_t row_bytes = kChannels * (table->dtype == DType::kI8 ? 1 : 2);
+    for (std::int64_t rows = 1; rows <= 17; ++rows) {
+      table->stage({numbers.data(), row_bytes, nullptr, rows, kChannels, staged.data(), stride});
+      std::memset(begun.data(), 0, 17 * kSums * 4);
+      std::memset(fresh.data(), 0x5A, 17 * kSums * 4);
+      NarrowTile tile{
+          staged.data(),   stride,       rows, table->groups(kChannels), packed.offset(0), packed.panel_bytes(),
+          packed.panels(), begun.data(), kSums};
+      tile.scratch = scratch.data();
+      table->multiply(tile);
+      tile.sums = fresh.data();
+      tile.fresh = true;
+      table->multiply(tile);
+      ASSERT_EQ(std::memcmp(begun.data(), fresh.data(), static_cast<std::size_t>(rows * kSums * 4)), 0)
+          << table->name << ", " << rows << " rows";
+    }
+  }
+}
+
 TEST(NarrowProduct, WeightsOfMoreProductsThanInt32SumsAreRefused) {
   const std::int64_t inputs = 133145;
   const std::vector<std::int8_t> weight(static_cast<std::size_t>(inputs));
