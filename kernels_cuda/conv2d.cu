@@ -39,7 +39,7 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
                      layer.out_channels, in.rows.dtype, queue.context().device, WeightUse::kImages);
   const Conv2dCall call{in_extent, in, residual_rows, pixels, mask};
   const RowView wanted = out.rows(0, pixels.count);
-  const UnroundedRows to(queue, layer.activation, wanted);
+  const UnroundedRows to(queue, layer.activation, in.rows.dtype, wanted);
   if (in.rows.dtype == DType::kI8) {
     run_of<std::int8_t>(queue, layer, weights, call, residual, to.rows);
   } else {

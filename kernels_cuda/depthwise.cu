@@ -196,7 +196,7 @@ void depthwise(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent,
       device_weights("depthwise", *layer.weights, layer.window.kernel * layer.window.kernel, 1, layer.out_channels,
                      in.dtype, queue.context().device, WeightUse::kChannels);
   const RowView wanted = out.rows(0, pixels.count);
-  const UnroundedRows to(queue, layer.activation, wanted);
+  const UnroundedRows to(queue, layer.activation, in.dtype, wanted);
   if (in.dtype == DType::kI8) {
     filter_into<std::int8_t>(queue, layer, weights, in_extent, in, pixels, to.rows);
   } else {

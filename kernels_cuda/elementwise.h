@@ -72,12 +72,13 @@ __device__ void apply(const RowFunction& f, In in, Out out, std::int64_t i) {
   }
 }
 
-/// Rows that a kernel leaves for a function to finish: `out`, but f32 in the queue's arena where numbers of `out` are
-/// i8, which are rounded only once.
+/// Rows that a kernel leaves for a function to finish: `out`, but f32 in the queue's arena where `out` is i8 or of
+/// another dtype than what goes in, so that numbers are rounded once.
 class UnroundedRows {
  public:
-  UnroundedRows(const Queue& queue, const Activation& activation, const RowView& out) : rows(out) {
-    if (activation.kind != Activation::Kind::kFunction || out.dtype != DType::kI8) return;
+  UnroundedRows(const Queue& queue, const Activation& activation, DType in, const RowView& out) : rows(out) {
+    const bool kept = out.dtype == DType::kF32 || (out.dtype == DType::kF16 && in == DType::kF16);
+    if (activation.kind != Activation::Kind::kFunction || kept) return;
     arena_ = &queue.arena();
     mark_ = arena_->mark();
     rows = {arena_->allocate<float>(out.count * out.channels), out.channels, out.count, out.channels};

@@ -236,7 +236,7 @@ void run_plain(const Queue& queue, const Rows<const Element>& in, const RowTable
 void product(const Queue& queue, const ConstRowView& in, const RowTable& map, const DeviceWeights& weights,
              const Epilogue& epilogue, const RowView& out) {
   if (out.count == 0 || out.channels == 0) return;
-  const UnroundedRows to(queue, epilogue.activation, out);
+  const UnroundedRows to(queue, epilogue.activation, in.dtype, out);
   if (in.dtype == DType::kI8) {
     run_mixed(queue, rows<std::int8_t>(in), map, weights, epilogue, to.rows);
   } else {

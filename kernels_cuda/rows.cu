@@ -181,7 +181,7 @@ class CudaRowKernels final : public RowKernels {
     if (scale == nullptr && shift == nullptr && residual.base == nullptr && activation.kind == Activation::Kind::kNone)
       return with_copies(
           "affine", [&](auto from, auto to) { copy_rows(queue, from, to); }, in, out);
-    const UnroundedRows to(queue, activation, out);
+    const UnroundedRows to(queue, activation, in.dtype, out);
     with_rows(
         "affine",
         [&](auto from, auto other, auto unrounded) {

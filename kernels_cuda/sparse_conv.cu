@@ -183,7 +183,7 @@ class CudaSparseConvKernels final : public SparseConvKernels {
     const Queue queue(context, "conv");
     const ConstRowView other = residual_of(epilogue);
     const bool fused = are_fused(in, other, out);
-    const UnroundedRows to(queue, epilogue.activation, out);
+    const UnroundedRows to(queue, epilogue.activation, in.dtype, out);
     with_rows(
         "conv",
         [&](auto from, auto residual, auto unrounded) {

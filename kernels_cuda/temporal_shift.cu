@@ -29,11 +29,31 @@ void remember_rows(const Queue& queue, In in, const std::int32_t* picked, std::i
                 });
 }
 
+template <class In, class Out>
+void copy_run(const Queue& queue, In in, Out out) {
+  for_each_cell(queue, out.count, out.channels,
+                [=] __device__(std::int64_t i, std::int64_t c) { copy_number(in, i, c, out, i, c); });
+}
+
+// Run after run where what comes out is of another dtype or scale.
+void convert_runs(const Queue& queue, const ChannelRuns& in, const RowView& out) {
+  std::int64_t first = 0;
+  for (std::size_t r = 0; r < static_cast<std::size_t>(in.count); ++r) {
+    const ConstRowView run = in.rows(r, out.count);
+    with_copies(
+        "temporal_shift", [&](auto from, auto to) { copy_run(queue, from, to); }, run,
+        out.columns(first, run.channels));
+    first += run.channels;
+  }
+}
+
 class CudaTemporalShiftKernels final : public TemporalShiftKernels {
  public:
   void gather_runs(const Context& context, const ChannelRuns& in, const RowView& out) const override {
     const Queue queue(context, "temporal_shift");
-    if (out.dtype == DType::kI8) return gather_rows(queue, in, rows<std::int8_t>(out));
+    const bool bytes = out.dtype == DType::kI8;
+    if (in.dtype != out.dtype || (bytes && in.scales.scale != out.scales.scale)) return convert_runs(queue, in, out);
+    if (bytes) return gather_rows(queue, in, rows<std::int8_t>(out));
     with_type("temporal_shift", out.dtype, [&](auto type) { gather_rows(queue, in, rows<decltype(type)>(out)); });
   }
 

@@ -8,8 +8,8 @@
 
 namespace voxshift {
 
-/// Kernels of the temporal shift. Features are f32, f16, bf16 (not on CUDA) or i8. On CUDA all operands of a call are
-/// of one dtype and one scale; on the CPU what goes in and what comes out may differ, as in RowKernels.
+/// Kernels of the temporal shift. Features are f32, f16, bf16 (not on CUDA) or i8; what goes in and what comes out may
+/// differ, as in RowKernels.
 class TemporalShiftKernels {
  public:
   virtual ~TemporalShiftKernels() = default;

@@ -101,26 +101,26 @@ TEST_P(ByteFeaturesTest, ConvOfManyChannelCounts) {
   const auto coords = test_data::cloud(3, 150, 1);
   for (const std::size_t in : {1u, 3u, 15u, 16u, 17u, 31u, 32u, 33u, 63u, 64u, 67u, 80u, 128u, 144u})
     for (const std::size_t out : {1u, 7u, 8u, 19u, 32u, 33u, 64u, 67u, 96u, 130u})
-      if ((in * 7 + out) % 3 == 0 || !emulated()) expect_conv(coords, test_data::cube(3, 3), in, out);
+      if ((in * 7 + out) % 5 == 0 || !emulated()) expect_conv(coords, test_data::cube(3, 3), in, out);
 }
 
 // A tile whose rows share few offsets, more offsets than a word has bits, and maps that are not symmetric.
 TEST_P(ByteFeaturesTest, ConvOfManyWindows) {
-  const auto coords = test_data::cloud(3, emulated() ? 300 : 3000, 2);
+  const auto coords = test_data::cloud(3, emulated() ? 120 : 3000, 2);
   for (const auto& w : {test_data::cube(3, 1), test_data::cube(3, 2, 2), test_data::cube(3, 3, 2),
                         test_data::cube(3, 3, 1, 2), test_data::cube(3, 4, 1), test_data::cube(3, 5)})
     expect_conv(coords, w, 16, 24);
 }
 
 TEST_P(ByteFeaturesTest, ConvInTallTiles) {
-  const auto coords = test_data::cloud(3, emulated() ? 700 : 40000, 3);
+  const auto coords = test_data::cloud(3, emulated() ? 300 : 40000, 3);
   for (const std::size_t out : {96u, 128u, 160u}) expect_conv(coords, test_data::cube(3, 3), emulated() ? 16 : 64, out);
 }
 
 // Every dtype that comes out and that is added, every activation, the residual before and after it; chunks and single
 // numbers.
 TEST_P(ByteFeaturesTest, EpiloguesOfAllDtypes) {
-  const auto coords = test_data::cloud(3, 70, 4);
+  const auto coords = test_data::cloud(3, 40, 4);
   for (const std::size_t out : {16u, 5u})
     for (const DType dtype : {DType::kF32, DType::kF16, DType::kI8})
       for (const std::optional<DType> residual :
@@ -128,9 +128,8 @@ TEST_P(ByteFeaturesTest, EpiloguesOfAllDtypes) {
         for (const bool last : {false, true})
           for (const PlainActivation& activation : plain_activations()) {
             const bool function = activation.activation.kind == Activation::Kind::kFunction;
-            if (function && dtype == DType::kF16) continue;  // rounded before the function, too
             if ((function || last) && out == 5) continue;
-            expect_conv(coords, test_data::cube(3, 2, 2), 32, out, {dtype, residual, last, activation});
+            expect_conv(coords, test_data::cube(3, 2, 2), 16, out, {dtype, residual, last, activation});
           }
 }
 

@@ -228,7 +228,7 @@ TEST_P(HalfVideoTest, FusedBlock) {
     Layer project = layer_of(oracle::apply(filter.expected, relu6), c.out, {1, 1, 0}, false, 6);
     const Image residual = whole_image(project.expected.height, project.expected.width, c.out, 8);
     for (std::size_t i = 0; i < residual.values.size(); ++i) project.expected.values[i] += residual.values[i];
-    const FusedBlock block{{c.in.height, c.in.width}, first.layer, filter.layer, project.layer};
+    const FusedBlock block{{c.in.height, c.in.width}, first.layer, filter.layer, project.layer, {}, {}};
     const Array added = half(residual);
     std::vector<Array> parts;
     ImageView view = view_of(c.in, c.runs, parts);
