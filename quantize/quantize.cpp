@@ -63,12 +63,11 @@ class Quantizer {
 
   Quantization quantize() {
     plan_ = plan_narrow(network_, keep_);
-    const NarrowPlan everything = plan_;  // what calibration finds out of it holds for every part of it
     calibrate();
     correct_biases();
     if (options_.sensitivity || most_loss()) measure_layers();
     OutputLoss loss = loss_of(plan_);
-    if (most_loss() && loss.points() > *most_loss()) loss = keep_worst(everything);
+    if (most_loss() && loss.points() > *most_loss()) loss = keep_worst();
     return result(loss);
   }
 
@@ -142,27 +141,25 @@ class Quantizer {
   }
 
   // Keeps as few of the worst products as hold the loss, by bisection.
-  OutputLoss keep_worst(const NarrowPlan& everything) {
+  OutputLoss keep_worst() {
     const std::vector<std::string> worst = worst_products();
     std::optional<OutputLoss> best;
-    std::size_t too_few = 0, enough = worst.size();
-    NarrowPlan chosen = everything;
-    while (enough - too_few > 1 || !best) {
-      const std::size_t kept = best || enough > 8 ? (too_few + enough) / 2 : enough;
+    const auto attempt = [&](std::size_t kept) {
       std::set<std::string> keep = keep_;
       keep.insert(worst.begin(), worst.begin() + static_cast<std::ptrdiff_t>(kept));
       const NarrowPlan plan = plan_narrow(network_, keep);
       counter_.add(data_.size());
       OutputLoss loss = loss_of(plan);
-      if (loss.points() <= *most_loss() || kept == worst.size()) {
-        best = loss;
-        chosen = plan;
-        enough = kept;
-      } else {
-        too_few = kept;
-      }
+      const bool holds = loss.points() <= *most_loss() || kept == worst.size();
+      if (holds) best = loss, plan_ = plan;
+      return holds;
+    };
+    std::size_t too_few = 0, enough = worst.size();
+    while (enough - too_few > 1) {
+      const std::size_t kept = (too_few + enough) / 2;
+      (attempt(kept) ? enough : too_few) = kept;
     }
-    plan_ = chosen;
+    if (!best) attempt(worst.size());
     return *best;
   }
 
