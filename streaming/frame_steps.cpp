@@ -118,6 +118,13 @@ ConstRowView FrameSteps::rows_of(int value, const FrameMemory& memory) const {
   return {run.base, run.row_stride, pixels(value), run.channels, plan_.value(value).dtype};
 }
 
+RowView FrameSteps::cached(std::size_t s) const {
+  Array cache = caches_[s];  // the same memory
+  RowView rows = voxshift::rows_of(cache);
+  rows.scales = plan_.value(step(s).input).scales;
+  return rows;
+}
+
 void FrameSteps::run(const Context& context, std::size_t s, const FrameMemory& memory, const StepPixels& wanted,
                      const RowView& out) const {
   const Step& step = this->step(s);
@@ -131,8 +138,7 @@ void FrameSteps::run(const Context& context, std::size_t s, const FrameMemory& m
   run.hidden = wanted.hidden;
   run.out = out;
   if (is_shifted(s)) {
-    run.in.rows =
-        shifted_runs(*windows_[s]->shift(), rows_of(step.input, memory), voxshift::rows_of(caches_[s]), {}, nullptr);
+    run.in.rows = shifted_runs(*windows_[s]->shift(), rows_of(step.input, memory), cached(s), {}, nullptr);
   } else if (step.input == plan_.input()) {
     run.in = input_.view();
   } else {
@@ -143,7 +149,7 @@ void FrameSteps::run(const Context& context, std::size_t s, const FrameMemory& m
 
 void FrameSteps::remember(const Context& context, std::size_t s, const FrameMemory& memory, Pixels changed) {
   temporal_shift_kernels(context.device)
-      .remember(context, rows_of(step(s).input, memory), changed.rows, changed.count, voxshift::rows_of(caches_[s]));
+      .remember(context, rows_of(step(s).input, memory), changed.rows, changed.count, cached(s));
 }
 
 std::size_t FrameSteps::state_bytes() const {

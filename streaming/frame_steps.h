@@ -95,6 +95,7 @@ class FrameSteps {
 
  private:
   ConstRowView rows_of(int value, const FrameMemory& memory) const;
+  RowView cached(std::size_t s) const;
 
   const Plan& plan_;
   Geometry geometry_;  // of one frame

@@ -39,13 +39,14 @@ Array recognize_frames(const VideoNetwork& network, const Array& frames, int thr
   executor.build();
   const std::array<float, 3> scale = network.frames().scale(), shift = network.frames().shift();
   const Array on_device = frames.to(network.device());
-  Array pixels({count * extent.pixels(), 3}, network.dtype(), network.device());
+  const Plan& plan = *network.plan();
+  Array pixels({count * extent.pixels(), 3}, plan.value(plan.input()).dtype, network.device());
   // The frames one below the other are one image.
   video_kernels(network.device())
       .normalize(executor.context(), on_device.data<std::uint8_t>(), {count * extent.height, extent.width},
                  scale.data(), shift.data(), {nullptr, pixels.dim(0)}, pixels.memory(), pixels.dtype(),
                  extent.width * 3);
-  Array rows({count, network.classes()}, network.dtype(), network.device());
+  Array rows({count, network.classes()}, plan.value(plan.outputs.front()).dtype, network.device());
   executor.run(rows_of(std::as_const(pixels)), std::array{rows.memory()});
   Array logits({count, network.classes()}, DType::kF32);
   copy_floats_to_host(network.device(), logits.data<float>(), rows.memory(), rows.dtype(), logits.count());
