@@ -35,6 +35,38 @@ struct I8Sums {
   bool has_bias;  // -0 + 0 is another number
 };
 
+/// Channels [c, c + count) of rows from `first` on, as f32.
+class ColumnReader {
+ public:
+  ColumnReader(const ConstRowView& view, std::int64_t first, std::int64_t c, std::int64_t count)
+      : dtype_(view.dtype), count_(count), scale_(hn::Zero(Floats())) {
+    const std::int64_t size = dtype_ == DType::kF32 ? 4 : dtype_ == DType::kI8 ? 1 : 2;
+    step_ = view.row_stride * size;
+    base_ = static_cast<const std::byte*>(view.base) + first * step_ + c * size;
+    if (dtype_ == DType::kI8) scale_ = load_lanes(view.scales.scale + c, count);
+  }
+
+  HWY_INLINE FloatVector operator()(std::int64_t row) const {
+    const std::byte* p = base_ + row * step_;
+    if (dtype_ == DType::kF32) return load_lanes(reinterpret_cast<const float*>(p), count_);
+    alignas(16) std::byte some[kLanes * 2] = {};
+    if (count_ < kLanes) {
+      std::copy_n(p, dtype_ == DType::kI8 ? count_ : 2 * count_, some);
+      p = some;
+    }
+    if (dtype_ == DType::kI8) return hn::Mul(from_bytes(reinterpret_cast<const std::int8_t*>(p)), scale_);
+    const auto* const halves = reinterpret_cast<const std::uint16_t*>(p);
+    return dtype_ == DType::kF16 ? from_halves(halves) : from_bfloats(halves);
+  }
+
+ private:
+  const std::byte* base_;
+  std::int64_t step_;
+  DType dtype_;
+  std::int64_t count_;
+  FloatVector scale_;
+};
+
 /// A few rows at a time, which stay in L1, and of them a vector of channels at a time, whose scales stay in registers.
 template <class Sums, DType kOut>
 struct FinishAs {
@@ -56,20 +88,20 @@ struct FinishAs {
     const FloatVector slope = hn::Set(Floats(), job.epilogue.activation.slope);
     const Scales& scales = job.out.scales;
     const FloatVector inverse = kOut == DType::kI8 ? load_lanes(scales.inverse + c, count) : hn::Zero(Floats());
-    const float* sums = static_cast<const float*>(job.sums) + r * job.sums_stride + c;
+    const std::int64_t sums_step = job.sums_stride, step = job.out.row_stride * kSize;
+    const float* sums = static_cast<const float*>(job.sums) + r * sums_step + c;
     std::byte* to = static_cast<std::byte*>(job.out.base) + ((job.first + r) * job.out.row_stride + c) * kSize;
-    const std::int64_t step = job.out.row_stride * kSize;
-    const ConstRowView& residual = job.epilogue.residual;
-    if (residual.base == nullptr) {
-      for (; r < last; ++r, sums += job.sums_stride, to += step)
-        store(activate<kKind>(sum(sums), slope), to, inverse, count);
+    if (job.epilogue.residual.base == nullptr) {
+      for (; r < last; ++r, sums += sums_step, to += step) store(activate<kKind>(sum(sums), slope), to, inverse, count);
       return;
     }
-    for (; r < last; ++r, sums += job.sums_stride, to += step) {
-      const FloatVector other = RowReader(residual, job.first + r)(c, count);
-      const FloatVector x = sum(sums);
-      const FloatVector y = job.epilogue.residual_last ? hn::Add(activate<kKind>(x, slope), other)
-                                                       : activate<kKind>(hn::Add(x, other), slope);
+    const ColumnReader residual(job.epilogue.residual, job.first + r, c, count);
+    const bool residual_last = job.epilogue.residual_last;
+    const std::int64_t rows = last - r;
+    for (std::int64_t i = 0; i < rows; ++i, sums += sums_step, to += step) {
+      const FloatVector other = residual(i), x = sum(sums);
+      const FloatVector y =
+          residual_last ? hn::Add(activate<kKind>(x, slope), other) : activate<kKind>(hn::Add(x, other), slope);
       store(y, to, inverse, count);
     }
   }

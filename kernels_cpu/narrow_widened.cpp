@@ -44,16 +44,20 @@ HWY_INLINE FloatVector widened(const std::uint16_t* p) {
 
 template <DType kType>
 void stage_widened(const NarrowRows& r) {
-  for (std::int64_t i = 0; i < r.count; ++i) {
-    const auto* const from =
-        reinterpret_cast<const std::uint16_t*>(r.from + (r.rows != nullptr ? r.rows[i] : i) * r.stride);
-    auto* const to = reinterpret_cast<float*>(r.to + i * r.to_stride);
+  constexpr std::int64_t kStep = 4 * kLanes;
+  const NarrowRows rows = r;  // nothing that is written is read again
+  for (std::int64_t i = 0; i < rows.count; ++i) {
+    const std::int64_t row = rows.rows != nullptr ? rows.rows[i] : i;
+    const auto* const from = reinterpret_cast<const std::uint16_t*>(rows.from + row * rows.stride);
+    auto* const to = reinterpret_cast<float*>(rows.to + i * rows.to_stride);
     std::int64_t c = 0;
-    for (; c + kLanes <= r.channels; c += kLanes) hn::StoreU(widened<kType>(from + c), Floats(), to + c);
-    if (c == r.channels) continue;
+    for (; c + kStep <= rows.channels; c += kStep)
+      for (int v = 0; v < 4; ++v) hn::StoreU(widened<kType>(from + c + v * kLanes), Floats(), to + c + v * kLanes);
+    for (; c + kLanes <= rows.channels; c += kLanes) hn::StoreU(widened<kType>(from + c), Floats(), to + c);
+    if (c == rows.channels) continue;
     std::uint16_t some[kLanes] = {};
-    std::copy_n(from + c, r.channels - c, some);
-    store_some(widened<kType>(some), to + c, r.channels - c);
+    std::copy_n(from + c, rows.channels - c, some);
+    store_some(widened<kType>(some), to + c, rows.channels - c);
   }
 }
 
