@@ -1,6 +1,7 @@
 // Numbers of f16, bf16 and i8 as every kernel of the CPU reads and writes them, in plain changes of dtype.
 #include <voxshift/rows/kernels.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -112,6 +113,12 @@ TEST_F(NumbersTest, WhatIsNoNumber) {
   for (std::size_t i = 0; i < numbers.size(); ++i) {
     expect_same(half_of(halves[i]), expected_half[i], i);
     if (i < 6) expect_same(bfloat_of(bfloats[i]), expected_half[i], i);
+  }
+  // A NaN whose bits are all beyond those that remain stays one, and does not round to infinity or to a zero.
+  for (const std::uint32_t bits : {0x7F800001u, 0xFF80FFFFu, 0x7FFFFFFFu}) {
+    const std::vector<float> number(4, std::bit_cast<float>(bits));
+    EXPECT_TRUE(std::isnan(bfloat_of(write(DType::kBF16, number, 4)[0]))) << bits;
+    EXPECT_TRUE(std::isnan(half_of(write(DType::kF16, number, 4)[0]))) << bits;
   }
 }
 
