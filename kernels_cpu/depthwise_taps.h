@@ -98,6 +98,31 @@ struct Taps {
   }
 
  private:
+  /// The sum whose taps [kFirst, kLast) of every row lie between the edges, and no others.
+  template <int kFirst, int kLast, bool kWhole>
+  HWY_INLINE FloatVector part(std::int64_t left) const {
+    const Floats d;
+    FloatVector acc = bias;
+#pragma GCC unroll 5
+    for (int i = 0; i < kKernel; ++i) {
+      if (!kWhole && rows[i] == nullptr) continue;
+#pragma GCC unroll 5
+      for (int j = kFirst; j < kLast; ++j)
+        acc = hn::MulAdd(hn::LoadU(d, rows[i] + (left + j) * pixel_stride), weight[i * kKernel + j], acc);
+    }
+    return acc;
+  }
+
+  /// A sum at the left or right edge.
+  template <int kStride, bool kWhole>
+  HWY_INLINE FloatVector edge(std::int64_t left) const {
+    if constexpr (kKernel == 3) {
+      if (left == -1 && width >= 2) return part<1, 3, kWhole>(left);
+      if (left >= 0 && left == width - 2) return part<0, 2, kWhole>(left);
+    }
+    return sum<kStride>(left);
+  }
+
   template <int kStride, bool kWhole, class Store>
   HWY_INLINE void row_of(std::int64_t out_width, std::int64_t padding, const Store& store) const {
     // outputs [first, last) have all of their taps between the edges
@@ -105,14 +130,19 @@ struct Taps {
     const std::int64_t last =
         width + padding < kKernel ? first : std::clamp((width + padding - kKernel) / kStride + 1, first, out_width);
     std::int64_t x = 0;
-    for (; x < first; ++x) store(x, sum<kStride>(x * kStride - padding));
+    for (; x < first; ++x) store(x, edge<kStride, kWhole>(x * kStride - padding));
     for (; x + kTogether <= last; x += kTogether) {
       FloatVector acc[kTogether];
       sums<kTogether, kStride, kWhole>(x * kStride - padding, acc);
 #pragma GCC unroll 8
       for (int n = 0; n < kTogether; ++n) store(x + n, acc[n]);
     }
-    for (; x < out_width; ++x) store(x, sum<kStride>(x * kStride - padding));
+    for (; x < last; ++x) {
+      FloatVector acc[1];
+      sums<1, kStride, kWhole>(x * kStride - padding, acc);
+      store(x, acc[0]);
+    }
+    for (; x < out_width; ++x) store(x, edge<kStride, kWhole>(x * kStride - padding));
   }
 };
 

@@ -11,8 +11,7 @@
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/finish_sums.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
-#include <voxshift/kernels_cpu/numbers.h>
-#include <voxshift/kernels_cpu/pixel_tile.h>
+#include <voxshift/kernels_cpu/bound_quantizer.h>
 
 HWY_BEFORE_NAMESPACE();
 namespace voxshift::cpu::HWY_NAMESPACE {
@@ -103,7 +102,7 @@ struct ByteResidual {
   ByteResidual(const ConstRowView& rows, std::int64_t c, std::int64_t channels)
       : base(static_cast<const std::int8_t*>(rows.base) + c),
         stride(rows.row_stride),
-        scale(load_lanes(rows.scales.scale + c, channels)),
+        scale(load_scales(rows.scales.scale + c, channels)),
         count(channels) {}
   HWY_INLINE FloatVector operator()(FloatVector x, std::int64_t r) const {
     const std::int8_t* p = base + r * stride;
@@ -133,19 +132,6 @@ struct AnyQuantizer {
   FloatVector inverse;
   const Clamp& clamp;
 };
-/// The same for x that is finite: products are rounded monotonously, so clamp(x) * inverse is x * inverse within the
-/// bounds times inverse, and one pair of bounds is enough.
-struct BoundQuantizer {
-  BoundQuantizer(const Clamp& clamp, FloatVector inv) : inverse(inv) {
-    const Floats d;
-    const auto most = hn::Set(d, kMostI8);
-    low = at_least(hn::Neg(most), hn::Mul(hn::Set(d, clamp.low), inverse));
-    high = at_most(most, hn::Mul(hn::Set(d, clamp.high), inverse));
-  }
-  HWY_INLINE FloatVector operator()(FloatVector x) const { return at_most(high, at_least(low, hn::Mul(x, inverse))); }
-  FloatVector inverse, low, high;
-};
-
 /// Channels [c, c + count) of all rows, store(make(add(sum))).
 template <class Store, class Sum, class Residual, class Make>
 HWY_INLINE void finish_channels(const FinishSums& job, std::int64_t c, std::int64_t count, const Sum sum,
@@ -165,26 +151,16 @@ HWY_INLINE void finish_channels(const FinishSums& job, std::int64_t c, std::int6
                  out + (out_rows != nullptr ? out_rows[r] : r) * out_stride, count);
 }
 
-/// Whether numbers that are multiplied by these stay finite and keep their sign.
-HWY_INLINE bool usual(FloatVector scale) {
-  const Floats d;
-  return hn::AllTrue(d, hn::Lt(scale, hn::Set(d, 0x1p95f))) && hn::AllTrue(d, hn::Gt(scale, hn::Zero(d)));
-}
-
 template <class Store, class Sum>
 HWY_INLINE void finish_bytes(const FinishSums& job, const Clamp& clamp, const float* inverse, std::int64_t c,
                              std::int64_t count, const Sum& sum) {
-  const Floats d;
-  // Lanes beyond the channels are 1.
-  const auto present = hn::FirstN(d, static_cast<std::size_t>(count));
-  const FloatVector scale = hn::IfThenElse(present, load_lanes(inverse + c, count), hn::Set(d, 1.0f));
+  const FloatVector scale = load_scales(inverse + c, count);
   if (job.finite && !clamp.leaky() && usual(scale)) {
     const BoundQuantizer make(clamp, scale);
     if (job.residual.base == nullptr) return finish_channels<Store>(job, c, count, sum, NoResidual(), make);
     if (job.residual.dtype == DType::kI8) {
       const ByteResidual residual(job.residual, c, count);
-      if (usual(hn::IfThenElse(present, residual.scale, hn::Set(d, 1.0f))))
-        return finish_channels<Store>(job, c, count, sum, residual, make);
+      if (usual(residual.scale)) return finish_channels<Store>(job, c, count, sum, residual, make);
     }
   }
   finish_channels<Store>(job, c, count, sum, AnyResidual{job.residual, c, count}, AnyQuantizer{scale, clamp});

@@ -262,6 +262,8 @@ class FusedParts {
     if (job_.plain_filter())
       return filter_slab(job_, group, slab, ring, false, reinterpret_cast<float*>(filtered) + slab * kSlab,
                          job_.channels());
+    const auto slab_bytes = slab * kSlab * static_cast<std::int64_t>(size_of(job_.filtered_dtype()));
+    if (filter_narrow(job_, group, slab, ring, filtered + slab_bytes)) return;
     auto* const sums = reinterpret_cast<float*>(memory + sums_bytes());
     filter_slab(job_, group, slab, ring, true, sums, kSlab);
     const std::int64_t count = group.last - group.first;

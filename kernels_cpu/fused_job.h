@@ -135,6 +135,10 @@ void expand_listed(const FusedJob& job, const RowGroup& group, std::int64_t slab
 void filter_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, bool raw, float* to,
                  std::int64_t stride);
 
+/// The same to numbers of i8 or bf16, channels() from pixel to pixel. False, and nothing
+/// done, where the sums need more than a few instructions each.
+bool filter_narrow(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, std::byte* to);
+
 /// The last convolution of f32: of the pixels whose filtered numbers these are, entries from `first` on, to `columns`,
 /// which are those of panels [panel, panel_last). The residual has all columns, and a row for every pixel.
 void project_pixels(const FusedJob& job, const float* filtered, std::int64_t first, const RowView& columns,

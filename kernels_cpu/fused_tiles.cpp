@@ -2,11 +2,16 @@
 #include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/fused_job.h>
 
+#include <algorithm>
+#include <type_traits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/fused_tiles.cpp"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+#include <voxshift/kernels_cpu/bound_quantizer.h>
 #include <voxshift/kernels_cpu/depthwise_taps.h>
+#include <voxshift/kernels_cpu/numbers.h>
 #include <voxshift/kernels_cpu/pixel_tile.h>
 
 HWY_BEFORE_NAMESPACE();
@@ -69,17 +74,45 @@ class Expand {
   Clamp clamp_;
 };
 
-template <int kKernel, int kStride>
+/// What becomes of depthwise sums of channels [channel, channel + kLanes): `end.store(sum, to)`.
+struct FloatEnd {
+  using Number = float;
+  FloatEnd(const FusedJob&, const Activation& activation, std::int64_t) : clamp(activation) {}
+  HWY_INLINE void store(FloatVector sum, float* to) const { hn::Store(clamp.bound(sum), Floats(), to); }
+  Clamp clamp;
+};
+struct BfloatEnd {
+  using Number = std::uint16_t;
+  BfloatEnd(const FusedJob&, const Activation& activation, std::int64_t) : clamp(activation) {}
+  HWY_INLINE void store(FloatVector sum, std::uint16_t* to) const { to_bfloats(clamp.bound(sum), to); }
+  Clamp clamp;
+};
+/// Of i8, where all is finite.
+struct ByteEnd {
+  using Number = std::int8_t;
+  ByteEnd(const FusedJob& job, const Activation& activation, std::int64_t channel)
+      : multiplier(hn::Load(Floats(), job.filter.multiplier() + channel)),
+        bias(hn::Load(Floats(), job.filter.bias() + channel)),
+        quantizer(Clamp(activation),
+                  load_scales(job.block.filtered_scales.inverse + channel,
+                              std::clamp<std::int64_t>(job.block.first.out_channels - channel, 0, kLanes))) {}
+  HWY_INLINE void store(FloatVector sum, std::int8_t* to) const {
+    store_bytes(quantizer(hn::Add(hn::Mul(sum, multiplier), bias)), to);
+  }
+  FloatVector multiplier, bias;
+  BoundQuantizer quantizer;
+};
+
+template <int kKernel, int kStride, class End>
 HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
-                               const Activation& activation, float* filtered, std::int64_t out_stride) {
-  const Clamp clamp(activation);  // of this function's own: stores leave its registers as they are
+                               const Activation& activation, void* filtered, std::int64_t out_stride) {
   const Window2d& window = job.block.depthwise.window;
-  const Floats d;
   const std::int64_t width = job.filtered.width;
   const std::int64_t last_channel = std::min(kSlab, job.filter.stride() - slab * kSlab);
   for (std::int64_t c = 0; c < last_channel; c += kLanes) {
     Taps<kKernel> taps(job.filter, slab * kSlab + c, kSlab, job.hidden.width);
-    float* to = filtered + c;
+    const End end(job, activation, slab * kSlab + c);  // of this function's own: stores leave its registers as they are
+    auto* to = static_cast<typename End::Number*>(filtered) + c;
     std::int64_t i = group.first;
     for (std::int64_t y = group.y_first; y < group.y_last; ++y) {
       for (int k = 0; k < kKernel; ++k) {
@@ -88,9 +121,8 @@ HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::
             row < 0 || row >= job.hidden.height ? nullptr : ring + row % job.ring_rows * job.hidden.width * kSlab + c;
       }
       if (job.pixels.rows == nullptr) {
-        taps.template row<kStride>(width, window.padding, [&](std::int64_t x, FloatVector sum) {
-          hn::Store(clamp.bound(sum), d, to + x * out_stride);
-        });
+        taps.template row<kStride>(width, window.padding,
+                                   [&](std::int64_t x, FloatVector sum) { end.store(sum, to + x * out_stride); });
         to += width * out_stride;
         continue;
       }
@@ -104,19 +136,21 @@ HWY_NOINLINE void filter_group(const FusedJob& job, const RowGroup& group, std::
           FloatVector acc[kTogether];
           taps.template sums<kTogether, kStride, true>(left, acc);
 #pragma GCC unroll 8
-          for (int n = 0; n < kTogether; ++n) hn::Store(clamp.bound(acc[n]), d, to + n * out_stride);
+          for (int n = 0; n < kTogether; ++n) end.store(acc[n], to + n * out_stride);
           i += kTogether;
           to += kTogether * out_stride;
         } else {
-          hn::Store(clamp.bound(taps.template sum<kStride>(left)), d, to);
+          end.store(taps.template sum<kStride>(left), to);
           ++i;
           to += out_stride;
         }
       }
     }
-    if (!clamp.leaky()) continue;  // apart, so that the loops above are straight
-    float* const all = filtered + c;
-    for (float* p = all; p < to; p += out_stride) hn::Store(clamp(hn::Load(d, p)), d, p);
+    if constexpr (std::is_same_v<End, FloatEnd>) {
+      if (!end.clamp.leaky()) continue;  // apart, so that the loops above are straight
+      for (float* p = static_cast<float*>(filtered) + c; p < to; p += out_stride)
+        hn::Store(end.clamp(hn::Load(Floats(), p)), Floats(), p);
+    }
   }
 }
 
@@ -139,9 +173,31 @@ void listed_of(const FusedJob& job, const RowGroup& group, std::int64_t slab, st
 void filter_any(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring,
                 const Activation& activation, float* to, std::int64_t stride) {
   const bool five = job.block.depthwise.window.kernel == 5, by_two = job.block.depthwise.window.stride == 2;
-  const auto filter =
-      five ? (by_two ? filter_group<5, 2> : filter_group<5, 1>) : (by_two ? filter_group<3, 2> : filter_group<3, 1>);
+  const auto filter = five ? (by_two ? filter_group<5, 2, FloatEnd> : filter_group<5, 1, FloatEnd>)
+                           : (by_two ? filter_group<3, 2, FloatEnd> : filter_group<3, 1, FloatEnd>);
   filter(job, group, slab, ring, activation, to, stride);
+}
+
+/// Whether the numbers of `slab` are ByteEnd's.
+bool bytes_end(const FusedJob& job, std::int64_t slab) {
+  if (!job.filter.whole() || !job.filter.finite) return false;
+  for (std::int64_t c = slab * kSlab; c < std::min((slab + 1) * kSlab, job.block.first.out_channels); c += kLanes)
+    if (!usual(load_scales(job.block.filtered_scales.inverse + c,
+                           std::min<std::int64_t>(kLanes, job.block.first.out_channels - c))))
+      return false;
+  return true;
+}
+
+bool filter_bytes(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, void* to) {
+  const Activation& activation = job.block.depthwise.activation;
+  const bool bytes = job.filtered_dtype() == DType::kI8;
+  if (job.block.depthwise.window.kernel != 3 || Clamp(activation).leaky()) return false;
+  if (bytes ? !bytes_end(job, slab) : job.filtered_dtype() != DType::kBF16 || job.filter.whole()) return false;
+  const bool by_two = job.block.depthwise.window.stride == 2;
+  const auto filter = bytes ? (by_two ? filter_group<3, 2, ByteEnd> : filter_group<3, 1, ByteEnd>)
+                            : (by_two ? filter_group<3, 2, BfloatEnd> : filter_group<3, 1, BfloatEnd>);
+  filter(job, group, slab, ring, activation, to, job.channels());
+  return true;
 }
 
 void project_tiles(const FusedJob& job, const float* filtered, std::int64_t first, const RowView& columns,
@@ -166,6 +222,7 @@ HWY_EXPORT(fill_ring);
 HWY_EXPORT(range_of);
 HWY_EXPORT(listed_of);
 HWY_EXPORT(filter_any);
+HWY_EXPORT(filter_bytes);
 HWY_EXPORT(project_tiles);
 
 void fill_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, float* ring) {
@@ -187,6 +244,11 @@ void filter_slab(const FusedJob& job, const RowGroup& group, std::int64_t slab, 
   HWY_DYNAMIC_DISPATCH(filter_any)(job, group, slab, ring, activation, to, stride);
   apply_function(activation,
                  {to, stride, group.last - group.first, std::min(kSlab, job.filter.stride() - slab * kSlab)});
+}
+
+bool filter_narrow(const FusedJob& job, const RowGroup& group, std::int64_t slab, const float* ring, std::byte* to) {
+  if (job.block.depthwise.activation.kind == Activation::Kind::kFunction) return false;
+  return HWY_DYNAMIC_DISPATCH(filter_bytes)(job, group, slab, ring, to);
 }
 
 void project_pixels(const FusedJob& job, const float* filtered, std::int64_t first, const RowView& columns,
