@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
+#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/finish_sums.cpp"
@@ -118,6 +118,22 @@ struct ByteResidual {
   FloatVector scale;
   std::int64_t count;
 };
+template <bool kHalf>
+struct NarrowResidual {  // f16 or bf16
+  NarrowResidual(const ConstRowView& rows, std::int64_t c, std::int64_t channels)
+      : base(static_cast<const std::uint16_t*>(rows.base) + c), stride(rows.row_stride), count(channels) {}
+  HWY_INLINE FloatVector operator()(FloatVector x, std::int64_t r) const {
+    const std::uint16_t* p = base + r * stride;
+    std::uint16_t some[kLanes] = {};
+    if (count < kLanes) {
+      copy_few(p, count, some);
+      p = some;
+    }
+    return hn::Add(x, kHalf ? from_halves(p) : from_bfloats(p));
+  }
+  const std::uint16_t* base;
+  std::int64_t stride, count;
+};
 struct AnyResidual {
   HWY_INLINE FloatVector operator()(FloatVector x, std::int64_t r) const {
     return rows.base != nullptr ? hn::Add(x, RowReader(rows, r)(c, count)) : x;
@@ -169,10 +185,13 @@ HWY_INLINE void finish_bytes(const FinishSums& job, const Clamp& clamp, const fl
 template <class Store, class Sum>
 HWY_INLINE void finish_plain(const FinishSums& job, const Clamp& clamp, std::int64_t c, std::int64_t count,
                              const Sum& sum) {
-  if (job.residual.base == nullptr && !clamp.leaky()) {
-    const Clamp bounds = clamp;
-    return finish_channels<Store>(job, c, count, sum, NoResidual(),
-                                  [bounds](FloatVector x) HWY_ATTR { return bounds.bound(x); });
+  if (!clamp.leaky()) {
+    const auto make = [bounds = clamp](FloatVector x) HWY_ATTR { return bounds.bound(x); };
+    if (job.residual.base == nullptr) return finish_channels<Store>(job, c, count, sum, NoResidual(), make);
+    if constexpr (sizeof(typename Store::Number) == sizeof(std::uint16_t)) {
+      const NarrowResidual<std::is_same_v<Store, HalfStore>> residual(job.residual, c, count);
+      if (job.residual.dtype == job.out.dtype) return finish_channels<Store>(job, c, count, sum, residual, make);
+    }
   }
   finish_channels<Store>(job, c, count, sum, AnyResidual{job.residual, c, count},
                          [&clamp](FloatVector x) HWY_ATTR { return clamp(x); });
