@@ -50,15 +50,15 @@ struct QuantizeOptions {
 struct QuantizedLayer {
   std::string name, kind;     ///< of the node; as of LayerReport::kind
   DType dtype = DType::kF32;  ///< of its input and weights in the quantised network
-  std::string reason;         ///< why it is f32: "input", "output of no op in i8", "keep", "max loss"; empty: it is not
-  std::int64_t macs = 0;      ///< of all samples
+  std::string reason;  ///< why it is f32: "reads an input", "reads f32", "no i8 kernel", "keep", "max loss"; else empty
+  std::int64_t macs = 0;         ///< of all samples
   std::size_t weight_bytes = 0;  ///< in the quantised network
 
   /// Signal to noise of the network's outputs, dB, where this layer alone has its input and weights in i8; infinite
   /// where nothing changed, NaN where it was not measured.
   double snr = std::numeric_limits<double>::quiet_NaN();
 
-  /// Milliseconds of a sample in f32, and those that i8 saves; NaN where they were not measured.
+  /// Milliseconds of the first sample in f32, and those that i8 saves; NaN where they were not measured.
   double milliseconds = std::numeric_limits<double>::quiet_NaN();
   double saved_milliseconds = std::numeric_limits<double>::quiet_NaN();
 };
@@ -73,8 +73,8 @@ struct Quantization {
 };
 
 /// A model whose products compute in i8 as tensor/narrow.h says: batch norm folded, the ranges of neighbouring channels
-/// evened out (Nagel et al. 2019), a scale for each value from the histogram of the data with the least squared error
-/// of rounding and clipping, weights rounded per output channel likewise, and the mean error of each product taken off
+/// evened out (Nagel et al. 2019), for every channel of each value the scale whose rounding and clipping has the least
+/// squared error on the data, weights rounded per output channel likewise, and the mean error of each product taken off
 /// its bias. The network's inputs and outputs, the products that read an input, and values of ops without i8 stay f32.
 /// `loss` compares with f32 on the same data: rows of the output whose largest channel is another one, in percent; of a
 /// detector the boxes that have no counterpart of the same class and an overlap of 0.7, of both networks, in percent of

@@ -22,6 +22,13 @@ def quick(model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "video.safetensors"
+    succeeds("new", "tsm-mobilenetv2", "--width", 0.25, "--preprocess", "motions", "-o", path)
+    return path
+
+
+@pytest.fixture(scope="module")
 def quantized(quick, tmp_path_factory):
     folder = tmp_path_factory.mktemp("quantized")
     out = succeeds("quantize", quick, "--synthetic", 1, "-o", folder / "i8.safetensors", "--report",
@@ -76,6 +83,9 @@ def test_size_is_half_of_f16(tmp_path):
     assert os.path.getsize(whole) < 0.62 * os.path.getsize(half)  # scales and biases are f32
     assert 0.49 < os.path.getsize(half) / os.path.getsize(wide) < 0.55
     assert {entry["dtype"] for entry in tensors(half).values()} == {"F16"}
+    succeeds("quantize", wide, "--dtype", "bf16", "-o", half)
+    assert {entry["dtype"] for entry in tensors(half).values()} == {"BF16"}
+    assert "parameters" in succeeds("info", half)
 
 
 def test_keep_and_max_loss(quick, tmp_path):
@@ -112,6 +122,19 @@ def test_scans_clips_and_warnings(quick, tmp_path):
     assert "255" in warning
 
 
+def test_clips(video, tmp_path):
+    if "OpenCV off" in succeeds("--version"):
+        pytest.skip("this build has no OpenCV")
+    clips, out = tmp_path / "clips", tmp_path / "out.safetensors"
+    succeeds("synth", "video", "--count", 1, "--frames", 10, "--size", 128, "-o", clips)
+    table = succeeds("quantize", video, "--data", clips / "000000.mkv", "--max-frames", 6, "-o", out)
+    assert "points lost" in table.splitlines()[-1]
+    lines = succeeds("recognize", clips / "000000.mkv", "--model", out, "--json", "-").splitlines()
+    assert len(lines) == 10
+    scan = put(tmp_path / "scan.bin", cloud(100))
+    fails("quantize", video, "--data", scan, "-o", out, says=["scan.bin"])
+
+
 def test_what_is_wrong_with_data_and_models(quick, quantized, tmp_path):
     folder, _ = quantized
     out = tmp_path / "out.safetensors"
@@ -122,6 +145,9 @@ def test_what_is_wrong_with_data_and_models(quick, quantized, tmp_path):
     text = tmp_path / "scan.txt"
     text.write_text("hello")
     fails("quantize", quick, "--data", text, "-o", out, says=["scan.txt"])
+    clip = tmp_path / "clip.mkv"
+    clip.write_text("no video")
+    fails("quantize", quick, "--data", clip, "-o", out, says=["clip.mkv", "expected"])
     fails("quantize", text, "--synthetic", 1, "-o", out, says=["scan.txt"])
     fails("quantize", quick, "--synthetic", 1, "-o", tmp_path / "no" / "out.safetensors", says=["no folder"])
     fails("quantize", quick, "--synthetic", 1, "-o", tmp_path, says=["it is a folder"])
