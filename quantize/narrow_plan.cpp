@@ -118,17 +118,18 @@ class NarrowPlanner {
     return dropped;
   }
 
+  bool is_useful(const std::string& value, const Uses& uses) const {
+    return std::any_of(uses.readers.begin(), uses.readers.end(), [&](const Draft* draft) {
+      if (plan_.values.contains(draft->output)) return true;
+      return draft->multiplies() && !(multiplies(*draft, value) && plan_.wide_products.contains(draft->name()));
+    });
+  }
+
   // What no product multiplies and no i8 value is made of need not be i8.
   bool drop_useless() {
     bool dropped = false;
-    for (const auto& [value, uses] : uses_) {
-      if (!plan_.values.contains(value)) continue;
-      const bool useful = std::any_of(uses.readers.begin(), uses.readers.end(), [&](const Draft* draft) {
-        if (plan_.values.contains(draft->output)) return true;
-        return draft->multiplies() && !(multiplies(*draft, value) && plan_.wide_products.contains(draft->name()));
-      });
-      if (!useful) dropped = plan_.values.erase(value) > 0 || dropped;
-    }
+    for (const auto& [value, uses] : uses_)
+      if (plan_.values.contains(value) && !is_useful(value, uses)) dropped = plan_.values.erase(value) > 0;
     return dropped;
   }
 

@@ -142,9 +142,9 @@ TEST(Rounding, WeightsHaveAScaleForEveryOutput) {
           const std::size_t at = (t * 5 + i) * 4 + o;
           const float value = weight.data<float>()[at] * scale[i];
           products.push_back(value);
-          const auto n = static_cast<int>(made.whole.data<std::int8_t>()[at]);
-          EXPECT_EQ(n, std::clamp(static_cast<int>(std::nearbyint(value * (1 / m))), -127, 127));
-          EXPECT_NEAR(made.rounded.data<float>()[at], static_cast<float>(n) * m / scale[i], std::abs(value) * 1e-6f);
+          const auto n = static_cast<float>(made.whole.data<std::int8_t>()[at]);
+          EXPECT_EQ(n, std::clamp(std::nearbyint(value * (1 / m)), -127.0f, 127.0f));
+          EXPECT_NEAR(made.rounded.data<float>()[at], n * m / scale[i], std::abs(value) * 1e-6f);
         }
       if (o == 2) continue;
       double most = 0;
