@@ -59,8 +59,10 @@ void bind_graph_ops(py::module_& m) {
       "graph_ops", &graph_ops,
       "The ops that a graph may have, as the library defines them, by name.\n\n"
       "{name: {text, inputs: [role], any_number_of_inputs, parameters: {role: {shape, required}}, attributes: {name:\n"
-      "{type, text, expects, default}}, narrow}}; type is \"flag\", \"whole\", \"number\", \"word\", \"per_axis\" (whole\n"
-      "numbers) or \"per_axis_number\", and an attribute without a default must be given. narrow: whether the op takes and\n"
+      "{type, text, expects, default}}, narrow}}; type is \"flag\", \"whole\", \"number\", \"word\", \"per_axis\" "
+      "(whole\n"
+      "numbers) or \"per_axis_number\", and an attribute without a default must be given. narrow: whether the op takes "
+      "and\n"
       "gives values of i8, f16 and bf16 on the CPU; around others they are float32.");
 }
 

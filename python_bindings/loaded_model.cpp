@@ -49,6 +49,12 @@ struct OnDevice {
 
 }  // namespace
 
+Inputs inputs_of(const Graph& graph, const Operands& operands, Device device) {
+  Inputs inputs;
+  for (const auto& [name, operand] : operands) inputs.emplace(name, std::visit(OnDevice{name, graph, device}, operand));
+  return inputs;
+}
+
 LoadedModel::LoadedModel(const Model& model, Device device, const Threads& threads, const std::string& dtype)
     : model_(model),
       device_(device),
@@ -113,13 +119,9 @@ Outputs LoadedModel::run(const Operand& x, const std::optional<Array>& row_split
 
 Outputs LoadedModel::run(const Operands& inputs) {
   const std::lock_guard lock(mutex_);
-  Inputs given;
   Device from = Device::cpu();
-  for (const auto& [name, operand] : inputs) {
-    from = std::visit(DeviceOf(), operand);
-    given.emplace(name, std::visit(OnDevice{name, model_.graph(), device_}, operand));
-  }
-  Outputs outputs = moved(session().run(given), from);
+  for (const auto& [name, operand] : inputs) from = std::visit(DeviceOf(), operand);
+  Outputs outputs = moved(session().run(inputs_of(model_.graph(), inputs, device_)), from);
   report_ = {session().report(), 0, 0, 0, {}};
   return outputs;
 }

@@ -21,11 +21,14 @@ using Operand = std::variant<Array, SparseTensor>;
 /// By the inputs' names; points also with their row_splits.
 using Operands = std::map<std::string, std::variant<Array, SparseTensor, std::pair<Array, Array>>>;
 
+/// The same as a session takes them, on the device.
+Inputs inputs_of(const Graph& graph, const Operands& operands, Device device);
+
 /// Python threads that run one model take turns; all members that run or read it must be called without
 /// the GIL, which the thread that holds the mutex may need.
 class LoadedModel {
  public:
-  /// dtype: "auto", "f32" or "f16". Throws InvalidArgument for other dtypes, BackendUnavailable.
+  /// dtype: as parse_network_dtype takes it. Throws InvalidArgument for other dtypes, BackendUnavailable.
   LoadedModel(const Model& model, Device device, const Threads& threads, const std::string& dtype = "auto");
 
   const Model& model() const { return model_; }

@@ -50,6 +50,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_video(m);
   bind_recognizer(m);
   bind_detection(m);
+  bind_quantize(m);
   m.def(
       "set_memory_cache", [](std::size_t bytes) { voxshift::set_memory_cache(bytes); }, "bytes"_a,
       "How many bytes of freed memory later results of about the same size may reuse: at first 0, all goes back to "

@@ -1,6 +1,6 @@
 """Types of the compiled module; what the functions do is in their docstrings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from typing import Any, Literal, Optional, Protocol, TypedDict, Union, overload
 
@@ -40,6 +40,23 @@ class _BuildInfo(TypedDict):
     products: dict[str, str]
     cuda: bool
     opencv: bool
+
+class _QuantizedLayer(TypedDict):
+    name: str
+    kind: str
+    dtype: str
+    reason: str
+    macs: int
+    weight_bytes: int
+    snr: float
+    milliseconds: float
+    saved_milliseconds: float
+
+class _Quantization(TypedDict):
+    snr: float
+    loss: float
+    stored: str
+    layers: list[_QuantizedLayer]
 
 class _Parameter(TypedDict):
     shape: str
@@ -946,6 +963,20 @@ def convert(
     notes: Optional[list[str]] = None,
     outputs: Optional[Sequence[str]] = None,
 ) -> Model: ...
+def quantize(
+    model: Model,
+    data: Optional[Iterable[Union[_Array, SparseTensor, tuple[_Array, _Array], dict[str, Any]]]] = None,
+    dtype: str = "i8",
+    keep: Sequence[str] = (),
+    max_loss: Optional[float] = None,
+    synthetic: int = 0,
+    seed: int = 1,
+    equalize: bool = True,
+    correct_bias: bool = True,
+    sensitivity: bool = False,
+    threads: Optional[_Threads] = None,
+    progress: Optional[Callable[[int, int, str], None]] = None,
+) -> tuple[Model, _Quantization]: ...
 def save_onnx(model: Model, path: _Path) -> None: ...
 def prepare_points(
     points: _Array,

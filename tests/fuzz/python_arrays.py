@@ -16,7 +16,7 @@ from voxshift import _voxshift
 STUB = ast.parse((Path(vs.__file__).parent / "_voxshift.pyi").read_text(encoding="utf-8"))
 ALIASES = {node.targets[0].id: ast.unparse(node.value) for node in STUB.body if isinstance(node, ast.Assign)}
 # They read and write files, take long by design, or set what is the whole process's.
-LEFT_OUT = {"calibrate_skip", "convert", "read_checkpoint", "read_kitti_calibration", "read_kitti_labels", "read_points", "save", "save_onnx", "set_memory_cache", "set_num_threads", "synchronize", "synth_lidar",
+LEFT_OUT = {"calibrate_skip", "convert", "quantize", "read_checkpoint", "read_kitti_calibration", "read_kitti_labels", "read_points", "save", "save_onnx", "set_memory_cache", "set_num_threads", "synchronize", "synth_lidar",
             "synth_video", "to", "to_device", "with_parameters", "from_graph", "load", "new", "pretrained", "close"}
 DTYPES = [np.float32] * 6 + [np.int32, np.int64, np.uint8, np.float16, np.float64, np.bool_, np.uint32, ">f4", np.complex64]
 SIZES = [0, 1, 2, 3, 3, 4, 4, 5, 8, 16]
