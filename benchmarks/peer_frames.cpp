@@ -1,5 +1,6 @@
 // Writes what engines for images are run on and compared with. `peer_frames ARCH WIDTH FOLDER` makes in FOLDER
-// model.safetensors, a TSM network without its shift, frame.u8 [224, 224, 3] and logits.f32 [classes].
+// model.safetensors, a TSM network without its shift, frame.u8 [224, 224, 3], logits.f32 [classes] and calibration.u8
+// [8, 224, 224, 3], a frame of each of other clips.
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,8 @@
 
 namespace voxshift {
 namespace {
+
+constexpr int kCalibrationFrames = 8;
 
 void write(const std::filesystem::path& path, const void* memory, std::size_t bytes) {
   std::ofstream file(path, std::ios::binary);
@@ -25,6 +28,12 @@ void write_all(const std::string& arch, double width, const std::filesystem::pat
   model.save(out / "model.safetensors");
   write(out / "frame.u8", frame.memory(), frame.bytes());
   write(out / "logits.f32", logits.data(), logits.size_bytes());
+  std::vector<std::uint8_t> calibration;
+  for (int i = 0; i < kCalibrationFrames; ++i) {
+    const Array other = bench::synthetic_frames(model, 2 + i, 1, false)[0];
+    calibration.insert(calibration.end(), other.data<std::uint8_t>(), other.data<std::uint8_t>() + other.count());
+  }
+  write(out / "calibration.u8", calibration.data(), calibration.size());
 }
 
 }  // namespace

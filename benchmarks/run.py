@@ -4,6 +4,7 @@
     benchmarks/run.py [SCAN] [--peers-python PYTHON] [--build-time] [--arm] [--quick]
     benchmarks/run.py --only video [--peers-python PYTHON] [--quick]
     benchmarks/run.py --only skip [--quick]
+    benchmarks/run.py --only narrow [SCAN] [--quick]
     benchmarks/run.py --only load [SCAN] [--peers-python PYTHON] [--quick]
     benchmarks/run.py --only training --peers-python PYTHON [SCAN] [--quick]
     benchmarks/run.py --render
@@ -31,8 +32,10 @@ from compare_load import compare_load  # noqa: E402
 from compare_points import compare_points  # noqa: E402
 from compare_training import compare_training  # noqa: E402
 from compare_video import compare_video  # noqa: E402
+from narrow import measure_narrow  # noqa: E402
 
 RESULTS = HERE / "results" / "cpu.json"
+NARROW = {"avx512_vnni", "avx512_bf16", "avx_vnni", "asimddp", "i8mm", "bf16", "asimdhp"}
 STAGES = ["read", "voxelize", "maps", "network", "write", "total"]
 
 
@@ -77,9 +80,17 @@ def measured():
     return {"commit": commit(), "date": f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d}"}
 
 
+def narrow_instructions(information):
+    """Those for narrow numbers, of the text of /proc/cpuinfo."""
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", information, re.MULTILINE)
+    return sorted(NARROW & set(flags[1].split() if flags else []))
+
+
 def machine(context):
-    cpu = re.findall(r"^(?:model name|CPU part)\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    information = Path("/proc/cpuinfo").read_text()
+    cpu = re.findall(r"^(?:model name|CPU part)\s*:\s*(.*)$", information, re.MULTILINE)
     return {"cpu": cpu[0] if cpu else "unknown", "cores": os.cpu_count(), "target": context["target"],
+            "narrow": narrow_instructions(information),
             "compiler": "GCC " + context["compiler"], "voxshift": context["voxshift"], **measured(),
             "scan": context["scan"]}
 
@@ -138,7 +149,7 @@ def measure_video(options):
     results = {"video": video, **measure_skip(options)}
     if options.peers_python:
         say("engines for images beside voxshift")
-        results["video_peers"] = compare_video(build, options.peers_python, options.quick)
+        results["video_peers"] = {**measured(), **compare_video(build, options.peers_python, options.quick)}
     return results
 
 
@@ -147,6 +158,11 @@ def measure_skip(options):
         return {}
     _, clips = entries(options.build, "video_skip_bench", None, f"--repeats={4 if options.quick else 16}")
     return {"video_skip": {**measured(), "clips": clips}}
+
+
+def measure_narrow_networks(options):
+    say("networks in narrow numbers")
+    return {"narrow": {**measured(), **measure_narrow(options.build, options.scan, options.quick)}}
 
 
 def measure_load(options):
@@ -182,7 +198,7 @@ def measure(options):
             results["peers"] = compare(build, options.peers_python, scan, model, options.quick)
             say("point operators of other libraries beside voxshift")
             results["point_peers"] = compare_points(build, options.peers_python, scan, options.quick)
-    results |= measure_video(options) | measure_load(options)
+    results |= measure_narrow_networks(options) | measure_video(options) | measure_load(options)
     if options.peers_python:
         results |= measure_training(options)
     if options.build_time:
@@ -191,7 +207,8 @@ def measure(options):
     return results
 
 
-PARTS = {"video": measure_video, "skip": measure_skip, "load": measure_load, "training": measure_training}
+PARTS = {"video": measure_video, "skip": measure_skip, "narrow": measure_narrow_networks, "load": measure_load,
+         "training": measure_training}
 
 
 def main():

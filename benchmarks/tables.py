@@ -1,6 +1,7 @@
 """The tables of README.md and docs/benchmarks.md, from the results of run.py."""
 
 import load_tables
+import narrow_tables
 import point_tables
 import skip_tables
 import training_tables
@@ -10,7 +11,7 @@ from figures import NONE, both, lowest, measured_apart, median_and_best, megabyt
 # Rows of the summary that README shows, by how they begin.
 HIGHLIGHTS = (
     "MinkUNet 1.0, scan to labels", "trained model, clips with a static", "beside as many busy processes",
-    "faster than spconv", "16 nearest", "TSM-MobileNetV2 1.0, 2 threads: time of OpenVINO",
+    "faster than spconv", "MinkUNet 1.0 in i8, 2 threads", "TSM-MobileNetV2 1.0, f32, 2 threads: time of",
 )
 # Loops of scripts/arm_throughput.py, whose highest tiles the summary shows: what of, goal.
 ARM_GOALS = {
@@ -20,7 +21,7 @@ ARM_GOALS = {
     "i8, dot product": ("Neoverse N1", "80 %"), "i8, i8mm": ("Neoverse N2", "80 %"), "bf16, BFDOT": ("Neoverse N2", "80 %"),
     "bf16, BFMMLA": ("Neoverse N2", "80 %"), "f16, FMLA": ("Neoverse N2", "80 %"),
 }
-PARTS = {"video": "Video", "video_skip": "Skipping", "load": "Beside other programs", "training": "Training"}  # run.py --only
+PARTS = {"narrow": "Narrow numbers", "video": "Video", "video_peers": "Engines for images", "video_skip": "Skipping", "load": "Beside other programs", "training": "Training"}  # run.py --only
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
@@ -45,7 +46,8 @@ def width_costs(entry, which):
 
 def machine(results):
     m = results["machine"]
-    return (f"{m['cpu']}, {m['cores']} cores, {m['target']}, {m['compiler']}; "
+    narrow = "".join(f", {name.replace('_', '-')}" for name in m.get("narrow", []))
+    return (f"{m['cpu']}, {m['cores']} cores, {m['target']}{narrow}, {m['compiler']}; "
             f"voxshift {m['voxshift']} at {m['commit']}, {m['date']}; scan {m['scan']}."
             + "".join(measured_apart(results, key, name) for key, name in PARTS.items()))
 
@@ -80,6 +82,7 @@ def summary(results):
         ["all kernel maps, 2 threads, in a warm session", median_and_best(two, "maps"), "14 ms"],
         ["read, voxelise, maps, write: share of `voxshift segment`", percent(overhead(command)), "6 %"],
         ["peak memory of `voxshift segment`", megabytes(command["peak_rss_bytes"]), "500 MB"],
+        *narrow_tables.summary(results),
         *point_tables.summary(results),
         *video_tables.summary(results),
         *skip_tables.summary(results),
@@ -127,7 +130,7 @@ def details(results):
     """All of docs/benchmarks.md's."""
     goals = "### Goals\n\n" + table(["", "measured: median / best", "goal"], summary(results))
     parts = [machine(results), goals, limits_table(results), network_table(results), layers_table(results),
-             widths_table(results), coordinates_table(results), command_table(results),
+             widths_table(results), *narrow_tables.details(results), coordinates_table(results), command_table(results),
              *point_tables.details(results), *video_tables.details(results), *skip_tables.skip_table(results), *load_tables.load_table(results),
              *training_tables.details(results)]
     if "peers" in results:

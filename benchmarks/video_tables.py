@@ -4,7 +4,9 @@ from figures import NONE, both, ms, percent, pick, ratio, table, times
 
 SLOPE, OFFSET = 1.2, 0.05  # at MAC fraction f a masked frame takes at most SLOPE f + OFFSET of a dense one
 NAMES = {"tsm-mobilenetv2": "TSM-MobileNetV2", "tsm-resnet50": "TSM-ResNet50"}
-ENGINES = {"onnxruntime f32": "ONNX Runtime f32", "openvino f32": "OpenVINO f32", "openvino bf16": "OpenVINO bf16"}
+ENGINES = {"onnxruntime f32": "ONNX Runtime f32", "openvino f32": "OpenVINO f32", "openvino bf16": "OpenVINO bf16",
+           "onnxruntime int8": "ONNX Runtime int8", "openvino int8": "OpenVINO int8"}
+OURS = {"f32": "f32", "bf16": "bf16", "int8": "i8"}  # an engine's precision -> our dtype
 WEIGHTS = "The weights are random, so the labels mean nothing"
 
 
@@ -57,26 +59,38 @@ def summary(results):
     return rows
 
 
+# Network, target, threads, precision -> what our time may be of the fastest engine's.
+GOALS = {
+    ("tsm-mobilenetv2", "avx512", 1, "f32"): "0.97 x", ("tsm-mobilenetv2", "avx512", 2, "f32"): "0.94 x",
+    ("tsm-resnet50", "avx512", 1, "f32"): "1.2 x", ("tsm-resnet50", "avx512", 2, "f32"): "1.2 x",
+    **{("tsm-mobilenetv2", "avx512", n, dtype): goal for n in (1, 2) for dtype, goal in [("bf16", "0.9 x"), ("int8", "0.85 x")]},
+    **{("tsm-resnet50", "avx512", n, dtype): "1.1 x" for n in (1, 2) for dtype in ("bf16", "int8")},
+    **{("tsm-mobilenetv2", "avx2", n, dtype): goal for n in (1, 2) for dtype, goal in [("f32", "0.97 x"), ("int8", "1 x")]},
+    **{("tsm-resnet50", "avx2", n, dtype): goal for n in (1, 2) for dtype, goal in [("f32", "1.2 x"), ("int8", "1.1 x")]},
+}
+
+
+def beside_fastest(peers, row, precision):
+    """A row of the summary: our time as a share of the fastest engine's of a precision; nothing where none has it."""
+    engines = {name: peer for name, peer in row["peers"].items() if name.endswith(" " + precision)}
+    if not engines:
+        return []
+    fastest = min(engines, key=lambda name: engines[name]["median_ms"])
+    threads = f"{row['threads']} thread" + "s" * (row["threads"] > 1)
+    where = "" if row["target"] == peers["networks"][0]["target"] else f" on {row['target']}"
+    shares = [max(peer[f"share_{which}"] for peer in engines.values()) for which in ("median", "best")]
+    return [[f"{NAMES[row['arch']]} 1.0, {OURS[precision]}{where}, {threads}: time of {ENGINES[fastest]} "
+             f"{peers['versions'][fastest.split()[0]]}'s without the shift", " / ".join(map(times, shares)),
+             GOALS.get((row["arch"], row["target"], row["threads"], precision), NONE)]]
+
+
 def peer_summary(results):
-    """README's rows beside the engines: our time as a share of the faster one's in f32."""
+    """README's rows beside the engines."""
     if "video_peers" not in results:
         return []
     peers = results["video_peers"]
-    goals = {("tsm-mobilenetv2", 1): "0.97 x", ("tsm-mobilenetv2", 2): "0.94 x", ("tsm-resnet50", 1): "1.2 x",
-             ("tsm-resnet50", 2): "1.2 x"}
-    rows = []
-    for row in peers["networks"]:
-        if row["width"] != 1:
-            continue
-        f32 = {name: peer for name, peer in row["peers"].items()
-               if name == "openvino f32" or (name == "onnxruntime f32" and row["arch"] == "tsm-mobilenetv2")}
-        fastest = min(f32, key=lambda name: f32[name]["median_ms"])
-        threads = f"{row['threads']} thread" + "s" * (row["threads"] > 1)
-        version = peers["versions"][fastest.split()[0]]
-        shares = [max(peer[f"share_{which}"] for peer in f32.values()) for which in ("median", "best")]
-        rows.append([f"{NAMES[row['arch']]} 1.0, {threads}: time of {ENGINES[fastest]} {version}'s without the shift",
-                     " / ".join(map(times, shares)), goals[row["arch"], row["threads"]]])
-    return rows
+    return [line for row in peers["networks"] if row["width"] == 1 for precision in OURS
+            for line in beside_fastest(peers, row, precision)]
 
 
 def details(results):
@@ -114,22 +128,26 @@ def masked_table(video):
                      "1.2 f + 0.05"], rows))
 
 
+def agreement_of(peers, row, engine):
+    [found] = [entry["engines"][engine] for entry in peers["agreement"]
+               if all(entry[key] == row[key] for key in ("arch", "width", "target"))]
+    return f"{found['different']:.1e}", f"{found['correlation']:.4f}", "yes" if found["same_class"] else "no"
+
+
 def peers_table(results):
     if "video_peers" not in results:
         return []
     peers = results["video_peers"]
-    rows = []
-    for row in peers["networks"]:
-        network = f"{row['arch']} {row['width']:g}"
-        for name, peer in row["peers"].items():
-            rows.append([network.replace(row["arch"], NAMES[row["arch"]]), str(row["threads"]),
-                         ms(row["voxshift"]["median_ms"]), ENGINES[name], ms(peer["median_ms"]),
-                         f"{times(peer['share_median'])} / {times(peer['share_best'])}",
-                         f"{peers['different'][network][name]:.1e}"])
+    rows = [[f"{NAMES[row['arch']]} {row['width']:g}", row["target"], str(row["threads"]), ENGINES[name], ms(peer["median_ms"]),
+             f"{OURS[name.split()[1]]}: {ms(row['voxshift'][OURS[name.split()[1]]]['median_ms'])}",
+             f"{times(peer['share_median'])} / {times(peer['share_best'])}", *agreement_of(peers, row, name)]
+            for row in peers["networks"] for name, peer in row["peers"].items()]
     versions = ", ".join(f"{ENGINES[name + ' f32'].removesuffix(' f32')} {version}"
                          for name, version in peers["versions"].items())
     return [f"### Video networks beside engines for images\n\n{versions}; the same weights, batch norm folded, from "
-            "the normalised frame to the logits, without the shift, which ours has. The last column is the largest "
-            "difference of their logits from ours without the shift, relative to the largest.\n\n"
-            + table(["network", "threads", "voxshift, ms", "engine", "engine, ms", "ours of theirs, median / best",
-                     "different"], rows)]
+            "the normalised frame to the logits, without the shift, which ours has. The last columns compare their logits with "
+            "ours of f32 without the shift: largest difference relative to the largest, correlation, the same class. The weights "
+            "are random, which narrow numbers are forgiven less. On AVX2 OpenVINO's convolutions and products are limited to it, "
+            "the rest of it is not, nor can ONNX Runtime be.\n\n"
+            + table(["network", "target", "threads", "engine", "engine, ms", "voxshift, ms", "ours of theirs, median / best",
+                     "different", "correlation", "same class"], rows)]

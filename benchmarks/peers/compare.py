@@ -45,9 +45,9 @@ def run_benchmark(program, *arguments, environment=None):
                                  for e in document["benchmarks"]]
 
 
-def run_json(*command):
+def run_json(*command, environment=None):
     """The last line that a program prints, as JSON."""
-    return json.loads(checked(command).splitlines()[-1])
+    return json.loads(checked(command, env={**os.environ, **(environment or {})}).splitlines()[-1])
 
 
 def joined(rounds):
