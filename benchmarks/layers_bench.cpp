@@ -1,5 +1,6 @@
 // Single submanifold 3^3 layers with ReLU on the levels of a scan, map cached and weights packed, as a Session runs
-// them: the layers of MinkUNet, wide ones at stride 1 for peers, and odd widths beside the next multiple of 16.
+// them: the layers of MinkUNet, wide ones at stride 1 for peers, and odd widths beside the next multiple of 16. With
+// --dtype what a layer reads and writes, and its weights, are narrow; the limit is that of f32 all the same.
 #include <voxshift/engine/session.h>
 
 #include <algorithm>
@@ -26,13 +27,37 @@ constexpr Shape3x3x3 kWideAtStride1[] = {{0, 64, 64}, {0, 128, 128}, {0, 256, 25
 // Widths of MinkUNet 0.64 at levels where they occur.
 constexpr Shape3x3x3 kOdd[] = {{0, 20, 20}, {2, 40, 40}, {0, 61, 61}, {2, 81, 81}, {3, 163, 163}};
 
+// f32 [..] as whole numbers of -127..127 times the scale that gives them all.
+float quantize(Array& values) {
+  float most = 0;
+  for (const float x : values.values<float>()) most = std::max(most, std::abs(x));
+  const float scale = most / 127;
+  Array whole(values.shape(), DType::kI8);
+  for (std::int64_t i = 0; i < values.count(); ++i)
+    whole.data<std::int8_t>()[i] = static_cast<std::int8_t>(std::nearbyint(values.data<float>()[i] / scale));
+  values = whole;
+  return scale;
+}
+
 // relu(conv 3^3) and a linear map to one channel behind it: so the layer's output is a buffer that the session keeps.
-Network layer_network(std::int64_t in, std::int64_t out, std::mt19937& random) {
-  Node conv, relu, head;
+// Inputs of networks are f32: for a narrow layer a linear map from one channel makes what it reads.
+struct LayerNetwork {
+  Network network;
+  Array first, kernel, head;  // in f32, as the network has them
+};
+
+LayerNetwork layer_network(std::int64_t in, std::int64_t out, DType dtype, std::mt19937& random) {
+  const bool narrow = dtype != DType::kF32, i8 = dtype == DType::kI8;
+  Node first, conv, relu, head;
+  first.name = "first";
+  first.op = "linear";
+  first.inputs = {kGraphInput};
+  first.parameters = {{"weight", "first.weight"}};
   conv.name = "layer";
   conv.op = "conv";
-  conv.inputs = {kGraphInput};
+  conv.inputs = {narrow ? first.name : kGraphInput};
   conv.parameters = {{"weight", "layer.kernel"}};
+  if (i8) conv.parameters["weight_scale"] = "layer.scale";
   conv.attributes = {{"kernel_size", PerAxis{3, 3, 3}}};
   relu.name = "relu";
   relu.op = "relu";
@@ -41,20 +66,43 @@ Network layer_network(std::int64_t in, std::int64_t out, std::mt19937& random) {
   head.op = "linear";
   head.inputs = {relu.name};
   head.parameters = {{"weight", "head.weight"}};
-  const Graph graph{3, {{kGraphInput, InputKind::kVoxels, in}}, {conv, relu, head}, {head.name}};
+  if (i8) head.parameters["weight_scale"] = "head.scale";
   const auto bound = [](std::int64_t fan) { return 1 / std::sqrt(static_cast<float>(fan)); };
-  const Parameters parameters{{"layer.kernel", random_array({27, in, out}, bound(3 * in), random)},
-                              {"head.weight", random_array({1, out}, bound(out), random)}};
-  return {graph, parameters};
+  LayerNetwork result{{},
+                      random_array({in, 1}, 1, random),
+                      random_array({27, in, out}, bound(3 * in), random),
+                      random_array({1, out}, bound(out), random)};
+  Graph graph{3, {{kGraphInput, InputKind::kVoxels, narrow ? 1 : in}}, {conv, relu, head}, {head.name}};
+  if (narrow) graph.nodes.insert(graph.nodes.begin(), first);
+  Parameters parameters{{"layer.kernel", result.kernel}, {"head.weight", result.head}};
+  if (narrow) parameters["first.weight"] = result.first;
+  if (i8) {
+    constexpr float kValues = 1.0f / 127;
+    for (const auto& [name, weight] : {std::pair("layer", result.kernel), std::pair("head", result.head)}) {
+      const std::string tensor = std::string(name) + (weight.rank() == 3 ? ".kernel" : ".weight");
+      Array whole = weight.to(Device::cpu());
+      const float scale = quantize(whole) * kValues;
+      const std::int64_t outputs = weight.rank() == 3 ? out : 1;
+      parameters[tensor] = whole;
+      parameters[std::string(name) + ".scale"] =
+          Array::from(std::vector<float>(static_cast<std::size_t>(outputs), scale), {outputs});
+    }
+    for (const char* value : {"first", "relu"}) {
+      graph.scales[value] = std::string(value) + ".values";
+      parameters[std::string(value) + ".values"] = Array::from(std::vector<float>{kValues}, {1});
+    }
+  }
+  result.network = {graph, parameters};
+  return result;
 }
 
 // One layer on the coordinates of a level.
 class Layer {
  public:
-  Layer(const SparseTensor& level, std::int64_t in, std::int64_t out, int threads)
-      : x_(level.with_features(random_array({level.size(), in}, 1, random_))),
-        network_(layer_network(in, out, random_)),
-        session_(network_, Device::cpu(), threads) {}
+  Layer(const SparseTensor& level, std::int64_t in, std::int64_t out, int threads, DType dtype)
+      : x_(level.with_features(random_array({level.size(), dtype == DType::kF32 ? in : 1}, 1, random_))),
+        layer_(layer_network(in, out, dtype, random_)),
+        session_(layer_.network, Device::cpu(), threads, dtype) {}
 
   double seconds() {
     session_.forward(x_);
@@ -65,32 +113,42 @@ class Layer {
   // Every 997th row in double.
   void check_result(const RowOfCoordinate& rows) {
     const Array result = session_.forward(x_);
-    const Parameters& parameters = network_.parameters;
-    const Array &weight = parameters.at("layer.kernel"), &head = parameters.at("head.weight");
-    std::vector<double> found, expected;
+    const Array &weight = layer_.kernel, &head = layer_.head;
+    std::vector<float> found, expected;
     for (std::int64_t row = 0; row < x_.size(); row += 997) {
       found.push_back(result.data<float>()[row]);
-      expected.push_back(0);
+      double logit = 0;
       for (std::int64_t o = 0; o < weight.dim(2); ++o) {
         double sum = 0;
         for (int k = 0; k < 27; ++k) {
           const std::int64_t neighbour = rows.neighbour(row, k);
           for (std::int64_t i = 0; neighbour >= 0 && i < weight.dim(1); ++i)
-            sum += static_cast<double>(x_.features().data<float>()[neighbour * weight.dim(1) + i]) *
-                   weight.data<float>()[(k * weight.dim(1) + i) * weight.dim(2) + o];
+            sum += input(neighbour, i) * weight.data<float>()[(k * weight.dim(1) + i) * weight.dim(2) + o];
         }
-        expected.back() += std::max(sum, 0.0) * head.data<float>()[o];
+        logit += std::max(sum, 0.0) * head.data<float>()[o];
       }
+      expected.push_back(static_cast<float>(logit));
     }
-    check_close("layer " + std::to_string(weight.dim(1)) + "->" + std::to_string(weight.dim(2)), found, expected, 1e-5);
+    const std::string name = "layer " + std::to_string(weight.dim(1)) + "->" + std::to_string(weight.dim(2));
+    check_network(name, found, expected, session_.dtype());
   }
 
  private:
-  const LayerReport& report() const { return session_.report().layers.front(); }
+  // What the layer reads.
+  double input(std::int64_t row, std::int64_t channel) const {
+    const auto* const x = x_.features().data<float>();
+    if (session_.dtype() == DType::kF32) return x[row * layer_.kernel.dim(1) + channel];
+    return static_cast<double>(x[row]) * layer_.first.data<float>()[channel];
+  }
+
+  const LayerReport& report() const {
+    const auto& layers = session_.report().layers;
+    return *std::find_if(layers.begin(), layers.end(), [](const LayerReport& layer) { return layer.name == "layer"; });
+  }
 
   std::mt19937 random_{1};
   SparseTensor x_;
-  Network network_;
+  LayerNetwork layer_;
   Session session_;
 };
 
@@ -112,10 +170,11 @@ std::string name_of(const char* kind, const Shape3x3x3& shape, int threads) {
 }
 
 void add_layer(const Options& options, const Levels& levels, const Shape3x3x3& shape, int threads) {
+  const DType dtype = options.dtype.value_or(DType::kF32);
   add_benchmark(name_of("layer", shape, threads),
-                [&levels, repeats = options.repeats, shape, threads](benchmark::State& state) {
+                [&levels, repeats = options.repeats, shape, threads, dtype](benchmark::State& state) {
                   const auto level = static_cast<std::size_t>(shape.level);
-                  Layer layer(levels.tensors[level], shape.in, shape.out, threads);
+                  Layer layer(levels.tensors[level], shape.in, shape.out, threads, dtype);
                   layer.check_result(levels.rows[level]);
                   const Measurement result = measure(
                       repeats, [&] { return fma_peak(threads); }, [&] { return std::vector<double>{layer.seconds()}; });
@@ -127,12 +186,13 @@ void add_layer(const Options& options, const Levels& levels, const Shape3x3x3& s
 }
 
 void add_width(const Options& options, const Levels& levels, const Shape3x3x3& shape, int threads) {
+  const DType dtype = options.dtype.value_or(DType::kF32);
   add_benchmark(name_of("width", shape, threads),
-                [&levels, repeats = options.repeats, shape, threads](benchmark::State& state) {
+                [&levels, repeats = options.repeats, shape, threads, dtype](benchmark::State& state) {
                   const auto level = static_cast<std::size_t>(shape.level);
                   const std::int64_t wider = (shape.in + 15) / 16 * 16;
-                  Layer layer(levels.tensors[level], shape.in, shape.out, threads);
-                  Layer padded(levels.tensors[level], wider, wider, threads);
+                  Layer layer(levels.tensors[level], shape.in, shape.out, threads, dtype);
+                  Layer padded(levels.tensors[level], wider, wider, threads, dtype);
                   layer.check_result(levels.rows[level]);
                   const Measurement result = measure(
                       repeats, [&] { return fma_peak(threads); },
