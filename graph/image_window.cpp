@@ -59,8 +59,9 @@ void ProductEnd::add(const Context& context, const ConstRowView& residual, Pixel
   const RowKernels& kernels = row_kernels(context.device);
   if (pixels.rows == nullptr) return kernels.affine(context, out, nullptr, nullptr, residual, after, out);
   const Arena::Mark mark = context.arena->mark();
-  const auto bytes = static_cast<std::size_t>(out.count * out.channels) * size_of(out.dtype);
-  const RowView taken{context.arena->allocate_bytes(bytes), out.channels, out.count, out.channels, out.dtype};
+  const auto bytes = static_cast<std::size_t>(out.count * out.channels) * size_of(residual.dtype);
+  const RowView taken{
+      context.arena->allocate_bytes(bytes), out.channels, out.count, out.channels, residual.dtype, residual.scales};
   kernels.gather(context, residual, pixels.rows, taken);
   kernels.affine(context, out, nullptr, nullptr, taken, after, out);
   context.arena->rewind(mark);

@@ -17,8 +17,9 @@ class AvgPool2dStep final : public Step {
     const Arena::Mark mark = run.context.arena->mark();
     ConstRowView x = run.x;
     if (share_) {
-      const auto bytes = static_cast<std::size_t>(x.count * x.channels) * size_of(x.dtype);
-      const RowView shares{run.context.arena->allocate_bytes(bytes), x.channels, x.count, x.channels, x.dtype};
+      const DType dtype = x.dtype == DType::kI8 ? DType::kF32 : x.dtype;
+      const auto bytes = static_cast<std::size_t>(x.count * x.channels) * size_of(dtype);
+      const RowView shares{run.context.arena->allocate_bytes(bytes), x.channels, x.count, x.channels, dtype};
       row_kernels(run.context.device).affine(run.context, x, floats_of(share_), nullptr, {}, {}, shares);
       x = shares;
     }

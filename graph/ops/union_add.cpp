@@ -15,11 +15,16 @@ class UnionAddStep final : public Step {
     Arena& scratch = *run.context.arena;
     const Arena::Mark mark = scratch.mark();
     const std::int64_t count = run.y.count, channels = run.y.channels;
-    const auto bytes = static_cast<std::size_t>(count * channels) * size_of(run.y.dtype);
-    const RowView others{scratch.allocate_bytes(bytes), channels, count, channels, run.y.dtype};
-    kernels.gather(run.context, run.x, run.rows.link(a_).parents, run.y);
-    kernels.gather(run.context, run.other, run.rows.link(b_).parents, others);
-    kernels.affine(run.context, run.y, nullptr, nullptr, others, {}, run.y);
+    const auto gathered = [&](DType dtype) {
+      const auto bytes = static_cast<std::size_t>(count * channels) * size_of(dtype);
+      return RowView{scratch.allocate_bytes(bytes), channels, count, channels, dtype};
+    };
+    // i8 is rounded once: what is added is f32.
+    const bool is_i8 = run.y.dtype == DType::kI8;
+    const RowView a = is_i8 ? gathered(DType::kF32) : run.y, b = gathered(is_i8 ? DType::kF32 : run.y.dtype);
+    kernels.gather(run.context, run.x, run.rows.link(a_).parents, a);
+    kernels.gather(run.context, run.other, run.rows.link(b_).parents, b);
+    kernels.affine(run.context, a, nullptr, nullptr, b, {}, run.y);
     scratch.rewind(mark);
   }
 

@@ -2,6 +2,7 @@
 #include <voxshift/engine/session.h>
 
 #include <cmath>
+#include <map>
 
 #include "quantized_networks.h"
 #include "voxel_loops.h"
@@ -159,6 +160,38 @@ TEST_P(QuantizedNetworkTest, OtherDtypesAreNear) {
     for (std::size_t i = 0; i < exact.size(); ++i) EXPECT_NEAR(narrow[i], exact[i], 4 * step * most);
     EXPECT_NE(narrow, exact);
   }
+}
+
+// Voxels of either of two values of i8 that have other scales: their sum is rounded once.
+TEST_P(QuantizedNetworkTest, AddsVoxelsOfEither) {
+  NetworkWriter b(4);
+  const std::string near = b.add_node("relu6", {kGraphInput}, 4).name,
+                    made = b.grouped("generative_conv_transpose", near, 4, cube(3, 2)),
+                    far = b.add_node("relu6", {made}, 4).name, both = b.add_node("union_add", {near, far}, 4).name;
+  make_i8(b, made, 1);
+  // None is negative, so that relu reads them as they are.
+  const std::string near_out = b.relu(near), far_out = b.relu(far), both_out = b.relu(both);
+  b.graph.outputs = {near_out, far_out, both_out};
+  set_scale(b, near, {0.05f});
+  set_scale(b, far, {0.031f, 0.07f, 0.05f, 0.011f});
+  const std::vector<float> scale{0.06f, 0.09f, 0.05f, 0.02f};
+  set_scale(b, both, scale);
+  const Outputs found = run_i8(b, whole_tensor(3, rows(), 4, 5, true));
+  std::map<oracle::Coord, std::vector<float>> sums;
+  for (const std::string& value : {near_out, far_out}) {
+    const oracle::Coords coords = coords_of(found.at(value).coords);
+    const std::vector<float> x = host<float>(found.at(value).features);
+    for (std::size_t i = 0; i < coords.size(); ++i) {
+      std::vector<float>& sum = sums[coords[i]];
+      sum.resize(4);
+      for (std::size_t c = 0; c < 4; ++c) sum[c] += x[4 * i + c];
+    }
+  }
+  const std::vector<float> result = host<float>(found.at(both_out).features);
+  ASSERT_EQ(result.size(), 4 * sums.size());
+  std::size_t e = 0;
+  for (const auto& [coord, sum] : sums)
+    for (std::size_t c = 0; c < 4; ++c, ++e) ASSERT_EQ(result[e], rounded(sum[c], scale[c]) * scale[c]) << e;
 }
 
 // What knows f32 only stands between values that are narrow.

@@ -71,7 +71,6 @@ class ImageNetworkTest : public DeviceTest {
                      double tolerance = 1e-5, double half_tolerance = 0x1p-10) const {
     b.graph.outputs = {output};
     for (const DType dtype : {DType::kF32, DType::kF16}) {
-      if (dtype == DType::kF16 && device().kind == Device::Kind::kCpu) continue;
       SCOPED_TRACE(name(dtype));
       const Array found = run(b, in, dtype, 1);
       const Image& first = expected.at(0);
