@@ -68,7 +68,8 @@ HWY_NOINLINE void multiply_panels(const Product& product, std::int64_t panel, co
                                   const std::int32_t* out_rows, std::int64_t count) {
   constexpr int kRows = tile_rows(kPanels);
   for (; count >= kRows; count -= kRows, in_rows += kRows, out_rows += kRows) {
-    if (panel == 0 && !product.cached) prefetch_rows(product, in_rows + kRows, count - kRows < kRows ? count - kRows : kRows);
+    if (panel == 0 && !product.cached)
+      prefetch_rows(product, in_rows + kRows, count - kRows < kRows ? count - kRows : kRows);
     tile<kRows, kPanels>(product, panel, in_rows, out_rows);
   }
   tail<kPanels>(product, panel, in_rows, out_rows, count);

@@ -1,6 +1,6 @@
 // Reduction of the rows of segments on the CPU.
-#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/narrow_sums.h>
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/reduce.h>
 #include <voxshift/kernels_cpu/segments.h>

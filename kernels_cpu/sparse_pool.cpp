@@ -1,6 +1,6 @@
 // Pooling of sparse tensors on the CPU, and their view as an image.
-#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/narrow_sums.h>
+#include <voxshift/kernels_cpu/number_rows.h>
 #include <voxshift/kernels_cpu/pair_lists.h>
 #include <voxshift/kernels_cpu/parallel.h>
 #include <voxshift/kernels_cpu/sparse_pool.h>

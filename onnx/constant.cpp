@@ -1,6 +1,6 @@
 #include <onnx/onnx_file.pb.h>
-#include <voxshift/tensor/half.h>
 #include <voxshift/onnx/constant.h>
+#include <voxshift/tensor/half.h>
 
 #include <algorithm>
 #include <bit>

@@ -49,7 +49,8 @@ class Model {
         std::vector<ClassInfo> classes, std::optional<SkipThresholds> skip_thresholds = {},
         std::optional<DetectionHead> detection = {});
 
-  /// Reads a `.safetensors` file with voxshift's metadata and f32, f16, bf16 or, of weights, i8 tensors. Throws IoError "FILE: what is wrong".
+  /// Reads a `.safetensors` file with voxshift's metadata and f32, f16, bf16 or, of weights, i8 tensors. Throws IoError
+  /// "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
 
   /// A network with random weights as torchsparse or torchvision initialise them, and batch-norm statistics of

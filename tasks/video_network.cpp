@@ -1,6 +1,6 @@
 #include <voxshift/engine/executor.h>
-#include <voxshift/tensor/half.h>
 #include <voxshift/tasks/video_network.h>
+#include <voxshift/tensor/half.h>
 #include <voxshift/video/kernels.h>
 
 #include <array>

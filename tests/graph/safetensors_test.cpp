@@ -255,7 +255,8 @@ Array halves(const std::vector<std::uint16_t>& bits) {
 }
 
 std::vector<std::uint16_t> half_bits(const std::vector<float>& values) {
-  const auto made = narrowed({{"t", Array::from(values, {static_cast<std::int64_t>(values.size())})}}, DType::kF16).at("t");
+  const auto made =
+      narrowed({{"t", Array::from(values, {static_cast<std::int64_t>(values.size())})}}, DType::kF16).at("t");
   EXPECT_EQ(made.dtype(), DType::kF16);
   const auto* first = static_cast<const std::uint16_t*>(made.memory());
   return {first, first + made.count()};
