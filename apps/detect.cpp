@@ -115,7 +115,7 @@ int detect(const DetectOptions& given) {
   check(kitti || options.calibration.empty(), "[detect] --calib belongs to --write kitti");
   const std::vector<fs::path> scans = list_scans(options.scans);
   const Device device = parse_device(options.device);
-  options.model = model_or_pretrained(options.model, "centerpoint-lidar");
+  options.model = model_or_pretrained(options.model, "centerpoint-lidar", options.dtype);
   const Model model = load_detector(options);
   check_results(scans, [&](const fs::path& scan) {
     std::vector<fs::path> results;

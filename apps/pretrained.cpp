@@ -7,13 +7,17 @@
 
 namespace voxshift {
 
-std::filesystem::path model_or_pretrained(const std::filesystem::path& model, const std::string& name) {
+std::filesystem::path model_or_pretrained(const std::filesystem::path& model, const std::string& name,
+                                          const std::string& dtype) {
   std::error_code ignored;
-  if (!model.empty() && (model != name || std::filesystem::exists(model, ignored))) return model;
+  const std::string in_i8 = name + "-i8";
+  const bool named = model == name || model == in_i8;
+  if (!model.empty() && (!named || std::filesystem::exists(model, ignored))) return model;
   const char* set = std::getenv("VOXSHIFT_MODELS");
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   const std::filesystem::path folder = set != nullptr ? std::filesystem::path(set) : program / VOXSHIFT_MODEL_FOLDER;
-  std::filesystem::path path = (folder / (name + ".safetensors")).lexically_normal();
+  std::filesystem::path path =
+      (folder / ((dtype == "i8" || model == in_i8 ? in_i8 : name) + ".safetensors")).lexically_normal();
   check<IoError>(std::filesystem::exists(path, ignored), path.string(),
                  ": the trained model is missing; give one with --model, or its folder with VOXSHIFT_MODELS");
   return path;

@@ -251,7 +251,7 @@ FrameSourceOptions source_options(const VideoNetwork& network) {
 
 int recognize(const RecognizeOptions& given) {
   RecognizeOptions options = given;
-  options.model = model_or_pretrained(given.model, "tsm-mobilenetv2-motions");
+  options.model = model_or_pretrained(given.model, "tsm-mobilenetv2-motions", given.dtype);
   const VideoNetwork network = load_video_network(options.model, options.device, options.dtype);
   return network.bidirectional() ? recognize_whole(options, network) : recognize_stream(options, network);
 }

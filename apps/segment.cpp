@@ -101,7 +101,7 @@ int segment(const SegmentOptions& given) {
   }
   const std::vector<fs::path> scans = list_scans(options.scans);
   const Device device = parse_device(options.device);
-  options.model = model_or_pretrained(options.model, "minkunet-lidar");
+  options.model = model_or_pretrained(options.model, "minkunet-lidar", options.dtype);
   Model model = load_point_model(options.model);
   if (!options.preprocess.empty() || !options.range.empty()) {
     check<IoError>(model.has_profile() || !options.preprocess.empty(), options.model.string(),

@@ -61,7 +61,7 @@ class Loader {
       if (fs::is_directory(options.labels, ignored)) labels_ = list_labels(options.labels, protocol_->byte_labels);
     }
     if (!options.model.empty()) {
-      const fs::path path = model_or_pretrained(options.model, "minkunet-lidar");
+      const fs::path path = model_or_pretrained(options.model, "minkunet-lidar", options.dtype);
       const Model model = load_point_model(path);
       const auto dtype = parse_network_dtype("view", options.dtype);
       segmenter_ = about(path, [&] {

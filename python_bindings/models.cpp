@@ -39,10 +39,15 @@ std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::
 std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::string& device, const AnyNumber& threads,
                                         const std::string& dtype) {
   const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
-  const auto path = package.parent_path() / "models" / (name + ".safetensors");
+  const auto file = [&](const std::string& wanted) {
+    return package.parent_path() / "models" / (wanted + ".safetensors");
+  };
   const py::gil_scoped_release without_gil;
+  const auto path = dtype == "i8" && std::filesystem::exists(file(name + "-i8")) ? file(name + "-i8") : file(name);
   check(std::filesystem::exists(path),
-        "[pretrained] expected minkunet-lidar, centerpoint-lidar or tsm-mobilenetv2-motions, found \"", name, "\"");
+        "[pretrained] expected minkunet-lidar, centerpoint-lidar or tsm-mobilenetv2-motions, or one of them with -i8 "
+        "behind it, found \"",
+        name, "\"");
   return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads_of("Model", threads, {}),
                                        dtype);
 }
@@ -354,7 +359,8 @@ void bind_models(py::module_& m) {
                   "dtype"_a = "auto",
                   "A trained model that comes with the package: \"minkunet-lidar\" labels LiDAR scans,\n"
                   "\"centerpoint-lidar\" finds boxes in them, \"tsm-mobilenetv2-motions\" tells the motions of "
-                  "synth_video apart. Raises ValueError for another name.")
+                  "synth_video apart.\n\"minkunet-lidar-i8\" and so on, or dtype=\"i8\", is the same network in i8. "
+                  "Raises ValueError for another name.")
       .def_static("from_graph", &from_graph, "graph"_a, "parameters"_a, "profile"_a = "spvnas", "classes"_a = 19,
                   "arch"_a = "custom", "device"_a = "cpu", "threads"_a = py::none(), "dtype"_a = "auto",
                   "detection"_a = py::none(), kFromGraphDoc)

@@ -13,19 +13,37 @@ HELD_OUT = 1 << 32  # seeds that no training uses begin here
 
 def test_every_model_is_small_and_has_a_card():
     models = sorted(MODELS.glob("*.safetensors"))
-    assert [path.stem for path in models] == ["centerpoint-lidar", "minkunet-lidar", "tsm-mobilenetv2-motions"]
+    names = ["centerpoint-lidar", "minkunet-lidar", "tsm-mobilenetv2-motions"]
+    assert sorted(path.stem for path in models) == sorted(name + suffix for name in names for suffix in ("", "-i8"))
     for path in models:
         assert path.stat().st_size <= 4e6, path.name
-        card = path.with_suffix(".md").read_text()
+        card = path.with_name(path.stem.removesuffix("-i8") + ".md").read_text()
         for heading in (path.stem, "## Metrics", "## Limits"):
             assert heading in card, (path.name, heading)
-        assert vs.Model.pretrained(path.stem).parameters()
+        assert vs.Model.pretrained(path.stem).dtype == ("i8" if path.stem.endswith("-i8") else "f32")
+
+
+@pytest.mark.parametrize("name", ["centerpoint-lidar", "minkunet-lidar", "tsm-mobilenetv2-motions"])
+def test_every_model_comes_in_i8(name):
+    whole, i8 = vs.Model.pretrained(name), vs.Model.pretrained(name, dtype="i8")
+    assert i8.dtype == vs.Model.pretrained(name + "-i8").dtype == "i8"
+    assert i8.detection == whole.detection and i8.profile == whole.profile
+    if name.startswith("tsm"):
+        assert i8.skip_thresholds == whole.skip_thresholds is not None
+    assert [c.name for c in i8.classes] == [c.name for c in whole.classes]
+    assert (MODELS / f"{name}-i8.safetensors").stat().st_size < 0.6 * (MODELS / f"{name}.safetensors").stat().st_size
 
 
 def test_another_name_is_an_error():
     with pytest.raises(ValueError, match="found \"resnet\"") as error:
         vs.Model.pretrained("resnet")
-    assert all(path.stem in str(error.value) for path in MODELS.glob("*.safetensors"))
+    assert all(path.stem.removesuffix("-i8") in str(error.value) for path in MODELS.glob("*.safetensors"))
+
+
+def test_the_lidar_model_in_i8_gives_the_labels_of_f32():
+    points = vs.synth_lidar(HELD_OUT + 104)[0]
+    labels = [vs.Model.pretrained("minkunet-lidar", dtype=dtype).segment(points) for dtype in ("auto", "i8")]
+    assert np.mean(labels[0] == labels[1]) > 0.985
 
 
 def test_lidar_model_labels_simulated_scans():
