@@ -47,10 +47,10 @@ class Planner final : public Lowering {
   Device device() const override { return device_; }
   DType input_dtype(const Draft& draft) const override {
     const std::string& value = draft.inputs[0];
-    if (!draft.op->narrow) return wide();
     const auto planned = values_.find(value);
-    if (planned != values_.end()) return plan_.value(planned->second).dtype;
-    return scales_.contains(value) ? DType::kI8 : narrow();  // inside a step
+    const DType inside = scales_.contains(value) ? DType::kI8 : narrow();  // of a value within a step
+    const DType dtype = planned != values_.end() ? plan_.value(planned->second).dtype : inside;
+    return reads(draft, dtype) ? dtype : wide();
   }
   Scales scales(const std::string& value) const override {
     const auto found = scales_.find(value);
@@ -142,11 +142,17 @@ class Planner final : public Lowering {
     }
   }
 
+  // Whether the draft's step takes a value of this dtype: products with weights of f32 take none of i8.
+  static bool reads(const Draft& draft, DType dtype) {
+    const Draft& first = draft.front.empty() ? draft : draft.front.front();
+    return draft.op->narrow && (dtype != DType::kI8 || !first.multiplies() || first.weights.multiplier);
+  }
+
   // The value as the draft's step can read it: in f32 where its kernels do not take another.
   int readable(const Draft& draft, const std::string& name) {
     const int index = values_.at(name);
     const PlannedValue value = plan_.value(index);
-    if (draft.op->narrow || value.dtype == wide()) return index;
+    if (value.dtype == wide() || reads(draft, value.dtype)) return index;
     const auto [place, is_new] = wide_.try_emplace(index, static_cast<int>(plan_.values.size()));
     if (is_new) {
       plan_.values.push_back({value.domain, value.channels, buffer(value.domain, value.channels, wide()), 0, wide()});

@@ -219,5 +219,25 @@ TEST_P(QuantizedNetworkTest, ConvertsAroundOpsOfF32) {
   for (const float y : host<float>(run(front, x).at(stem).features)) ASSERT_LE(y, 127 * scale);
 }
 
+// A product that is kept in f32 reads what another one reads in i8.
+TEST_P(QuantizedNetworkTest, KeepsProductsInF32) {
+  NetworkWriter b(4);
+  const std::string stem = b.relu(b.conv(kGraphInput, 8)), kept = b.conv(stem, 5), narrow = b.conv(stem, 5),
+                    last = b.linear(b.cat({kept, narrow}), 3);
+  b.graph.outputs = {last, kept};
+  set_scale(b, stem, {1});
+  make_i8(b, narrow, 3);
+  NetworkWriter plain = b;  // whole numbers of at most 127, which a scale of 1 leaves as they are
+  plain.graph.scales.clear();
+  std::erase_if(plain.graph.nodes,
+                [&](const Node& node) { return node.name != "conv0" && node.name != stem && node.name != kept; });
+  plain.graph.outputs = {kept};
+  const SparseTensor x = whole_tensor(3, rows(), 4, 5, true);
+  NetworkWriter front = plain;
+  front.graph.outputs = {stem};
+  for (const float y : host<float>(run(front, x).at(stem).features)) ASSERT_LE(y, 127);
+  EXPECT_EQ(host<float>(run_i8(b, x).at(kept).features), host<float>(run(plain, x).at(kept).features));
+}
+
 }  // namespace
 }  // namespace voxshift

@@ -91,8 +91,8 @@ TEST_P(ByteRowsTest, Affine) {
       for (const PlainActivation& plain : plain_activations())
         for (const int given : {0, 1, 2, 3}) {  // of scale and shift
           SCOPED_TRACE(std::string(name(from)) + " to " + name(to) + ", " + std::to_string(given));
-          expect_same(70, channels, to, [&, from = from](const Machine& on, const RowView& out) {
-            Machine::Rows in = on.store(70, channels, from, 1), residual = on.store(70, channels, kI8, 2, 0.031f);
+          expect_same(70, channels, to, [&, read = from](const Machine& on, const RowView& out) {
+            Machine::Rows in = on.store(70, channels, read, 1), residual = on.store(70, channels, kI8, 2, 0.031f);
             const Array scale = on.array(scales_of(static_cast<std::size_t>(channels), 0.7f)),
                         shift = on.array(scales_of(static_cast<std::size_t>(channels), -0.3f));
             on.rows().affine(on.context(), in.view(), (given & 1) != 0 ? scale.data<float>() : nullptr,
@@ -107,13 +107,13 @@ TEST_P(ByteRowsTest, FunctionsThatNeedNoLibrary) {
     for (const Elementwise& f :
          {Elementwise{Elementwise::Kind::kClip, -0.7f, 1.3f}, Elementwise{Elementwise::Kind::kHardSigmoid},
           Elementwise{Elementwise::Kind::kHardSwish}})
-      expect_same(40, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-        Machine::Rows in = on.store(40, 13, from, 1);
+      expect_same(40, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+        Machine::Rows in = on.store(40, 13, read, 1);
         on.rows().apply(on.context(), f, in.view(), out);
       });
   for (const auto& [from, to] : dtypes())
-    expect_same(40, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-      Machine::Rows in = on.store(40, 13, from, 1);
+    expect_same(40, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+      Machine::Rows in = on.store(40, 13, read, 1);
       const Array slopes = on.array(scales_of(13, 0.2f));
       on.rows().apply(on.context(), RowFunction{RowFunction::Kind::kPrelu, 0, slopes.data<float>()}, in.view(), out);
     });
@@ -121,12 +121,12 @@ TEST_P(ByteRowsTest, FunctionsThatNeedNoLibrary) {
 
 TEST_P(ByteRowsTest, ProductsOfRows) {
   for (const auto& [from, to] : dtypes()) {
-    expect_same(40, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-      Machine::Rows a = on.store(40, 13, from, 1), b = on.store(40, 13, kI8, 2, 0.3f);
+    expect_same(40, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+      Machine::Rows a = on.store(40, 13, read, 1), b = on.store(40, 13, kI8, 2, 0.3f);
       on.rows().multiply(on.context(), a.view(), b.view(), out);
     });
-    expect_same(40, 5, to, [&, from = from](const Machine& on, const RowView& out) {
-      Machine::Rows in = on.store(40, 7, from, 1), matrices = on.store(6, 35, kI8, 2);
+    expect_same(40, 5, to, [&, read = from](const Machine& on, const RowView& out) {
+      Machine::Rows in = on.store(40, 7, read, 1), matrices = on.store(6, 35, kI8, 2);
       std::vector<std::int32_t> picked(40);
       for (std::size_t i = 0; i < picked.size(); ++i) picked[i] = static_cast<std::int32_t>(i % 7) - 1;
       const Array list = on.array(picked);
@@ -150,24 +150,24 @@ TEST_P(ByteRowsTest, CopiesOfRows) {
           if (bare) out.scales = {};
           return out;
         };
-        expect_same(50, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-          Machine::Rows in = on.store(40, 13, from, 1, 0.03f);
+        expect_same(50, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+          Machine::Rows in = on.store(40, 13, read, 1, 0.03f);
           std::vector<std::int32_t> picked(50);
           for (std::size_t i = 0; i < picked.size(); ++i) picked[i] = static_cast<std::int32_t>(i * 17 % 41) - 1;
           const Array list = on.array(picked);
           on.rows().gather(on.context(), with(in, out), list.data<std::int32_t>(), given(out));
         });
-        expect_same(40, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-          Machine::Rows in = on.store(40, 13, from, 1, 0.03f);
+        expect_same(40, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+          Machine::Rows in = on.store(40, 13, read, 1, 0.03f);
           on.rows().affine(on.context(), with(in, out), nullptr, nullptr, {}, {}, given(out));
         });
-        expect_same(4 * 12, 3, to, [&, from = from](const Machine& on, const RowView& out) {
-          Machine::Rows in = on.store(12, 12, from, 1, 0.03f);
+        expect_same(4 * 12, 3, to, [&, read = from](const Machine& on, const RowView& out) {
+          Machine::Rows in = on.store(12, 12, read, 1, 0.03f);
           if (same_scales) return;
           video_kernels(on.device).spread_pixels(on.context(), in.view(), {3, 4}, 2, out);
         });
-        expect_same(40, 5, to, [&, from = from](const Machine& on, const RowView& out) {
-          Machine::Rows in = on.store(40, 13, from, 1, 0.03f);
+        expect_same(40, 5, to, [&, read = from](const Machine& on, const RowView& out) {
+          Machine::Rows in = on.store(40, 13, read, 1, 0.03f);
           const Array list = on.array(std::vector<std::int32_t>{0, 3, 17, 39});
           const auto& kernels = temporal_shift_kernels(on.device);
           kernels.remember(on.context(), with(in, out), list.data<std::int32_t>(), 4, given(out));
@@ -223,11 +223,11 @@ TEST_P(ByteRowsTest, Reductions) {
     for (const std::size_t rows : {std::size_t{500}, std::size_t{20}})
       for (const Reduce reduce : {Reduce::kFirst, Reduce::kSum, Reduce::kMean, Reduce::kMax}) {
         if (from != kI8 && rows == 500 && (reduce == Reduce::kSum || reduce == Reduce::kMean)) continue;
-        expect_same(6, 37, to, [&, from = from](const Machine& on, const RowView& out) {
+        expect_same(6, 37, to, [&, read = from](const Machine& on, const RowView& out) {
           std::vector<std::int32_t> segment(rows);
           for (std::size_t i = 0; i < rows; ++i)
             segment[i] = static_cast<std::int32_t>(i * i % 7) - 1;  // 2 and 3: none
-          Machine::Rows in = on.store(static_cast<std::int64_t>(rows), 37, from, 1);
+          Machine::Rows in = on.store(static_cast<std::int64_t>(rows), 37, read, 1);
           const Array segments = on.array(segment);
           coordinate_kernels(on.device).reduce(on.context(), in.view(), segments.data<std::int32_t>(), reduce, out);
         });
@@ -243,15 +243,15 @@ TEST_P(ByteRowsTest, InterpolationAndGroups) {
   }
   for (const auto& [from, to] : dtypes())
     for (const std::int64_t channels : kWidths) {
-      expect_same(30, channels, to, [&, from = from](const Machine& on, const RowView& out) {
-        Machine::Rows in = on.store(40, channels, from, 1);
+      expect_same(30, channels, to, [&, read = from](const Machine& on, const RowView& out) {
+        Machine::Rows in = on.store(40, channels, read, 1);
         const Array rows = on.array(indices), factors = on.array(weights);
         point_voxel_kernels(on.device).interpolate(on.context(), in.view(), rows.data<std::int32_t>(),
                                                    factors.data<float>(), 3, out);
       });
-      expect_same(90, 3 + channels, to, [&, from = from](const Machine& on, const RowView& out) {
+      expect_same(90, 3 + channels, to, [&, read = from](const Machine& on, const RowView& out) {
         Machine::Rows points = on.store(40, 3, kF32, 1), centers = on.store(30, 3, kF32, 2),
-                      features = on.store(40, channels, from, 3, 0.03f);
+                      features = on.store(40, channels, read, 3, 0.03f);
         const Array rows = on.array(indices);
         point_voxel_kernels(on.device).group(on.context(), points.view(), centers.view(), rows.data<std::int32_t>(), 3,
                                              features.view(), out);
@@ -271,11 +271,11 @@ TEST_P(ByteRowsTest, SparseTensors) {
     for (const int op : {0, 1, 2, 3, 4}) {
       SCOPED_TRACE(std::string(name(from)) + " to " + name(to) + ", op " + std::to_string(op));
       const std::int64_t rows = op == 4 ? 4 * 5 * 6 : coarse, channels = op == 4 ? 13 * 3 : 13;
-      expect_same(rows, channels, to, [&, from = from](const Machine& on, const RowView& out) {
+      expect_same(rows, channels, to, [&, read = from](const Machine& on, const RowView& out) {
         const SparseTensor x(on.array(flat, {count, 4}), Array({count, 1}, kF32, on.device));
         const Window window = make_window("test", 3, options_of(w));
         const auto map = x.cache()->kernel_map(x.map(), x.cache()->coarser(x.map(), window, {}), window)->forward();
-        Machine::Rows in = on.store(count, 13, from, 1), residual = on.store(coarse, 13, kI8, 2);
+        Machine::Rows in = on.store(count, 13, read, 1), residual = on.store(coarse, 13, kI8, 2);
         const Array weight = on.array(scales_of(27 * 13, 0.2f)), bias = on.array(scales_of(13, 0.3f));
         const auto& kernels = sparse_conv_kernels(on.device);
         if (op < 3)
@@ -296,8 +296,8 @@ TEST_P(ByteRowsTest, Images) {
       const Extent2d extent{7, 9};
       const std::int64_t pixels = window.out(extent).pixels();
       for (const bool max : {false, true})
-        expect_same(pixels, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-          Machine::Rows in = on.store(extent.pixels(), 13, from, 1, 0.03f);
+        expect_same(pixels, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+          Machine::Rows in = on.store(extent.pixels(), 13, read, 1, 0.03f);
           const auto& kernels = video_kernels(on.device);
           if (max) return kernels.max_pool(on.context(), window, extent, in.view(), {nullptr, pixels}, out);
           kernels.avg_pool(on.context(), window, extent, in.view(), {nullptr, pixels}, out);
@@ -337,9 +337,9 @@ TEST_P(ByteRowsTest, GatheredRuns) {
   for (const auto& [from, to] : dtypes())
     for (const bool bare : {false, true}) {
       if (bare && (from != kI8 || to != kI8)) continue;
-      expect_same(40, 13, to, [&, from = from](const Machine& on, const RowView& out) {
-        Machine::Rows first = on.store(40, 5, from, 1), second = on.store(1, 2, from, 2),
-                      third = on.store(40, 9, from, 3), scales = on.store(1, 13, from, 4, 0.03f);
+      expect_same(40, 13, to, [&, read = from](const Machine& on, const RowView& out) {
+        Machine::Rows first = on.store(40, 5, read, 1), second = on.store(1, 2, read, 2),
+                      third = on.store(40, 9, read, 3), scales = on.store(1, 13, read, 4, 0.03f);
         ChannelRuns runs;
         runs.dtype = from;
         runs.scales = bare ? Scales{} : scales.view().scales;
