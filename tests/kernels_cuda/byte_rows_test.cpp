@@ -341,7 +341,7 @@ TEST_P(ByteRowsTest, GatheredRuns) {
         Machine::Rows first = on.store(40, 5, read, 1), second = on.store(1, 2, read, 2),
                       third = on.store(40, 9, read, 3), scales = on.store(1, 13, read, 4, 0.03f);
         ChannelRuns runs;
-        runs.dtype = from;
+        runs.dtype = read;
         runs.scales = bare ? Scales{} : scales.view().scales;
         runs.add({first.memory.memory(), 5, 4});
         runs.add({second.memory.memory(), 0, 2});
