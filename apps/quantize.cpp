@@ -1,5 +1,6 @@
 // `voxshift quantize`: a model in i8, f16 or bf16, what it loses and what it saves.
 #include <voxshift/files/atomic_file.h>
+#include <voxshift/files/read_points.h>
 #include <voxshift/quantize/quantize.h>
 
 #include <algorithm>
@@ -29,6 +30,7 @@ CalibrationData clips_of(const QuantizeCommand& options, const Model& model) {
   CalibrationData data;
   Progress progress(options.data.size());
   for (const std::string& clip : options.data) {
+    check<IoError>(!is_point_file(clip), clip, ": the model takes clips, expected a video or a folder of images");
     progress.show(data.size(), clip);
     add_clip(data, model, read_clip(clip, source, options.max_frames));
   }

@@ -132,7 +132,7 @@ def test_clips(video, tmp_path):
     lines = succeeds("recognize", clips / "000000.mkv", "--model", out, "--json", "-").splitlines()
     assert len(lines) == 10
     scan = put(tmp_path / "scan.bin", cloud(100))
-    fails("quantize", video, "--data", scan, "-o", out, says=["scan.bin"])
+    fails("quantize", video, "--data", scan, "-o", out, says=["scan.bin", "takes clips"])
 
 
 def test_what_is_wrong_with_data_and_models(quick, quantized, tmp_path):
