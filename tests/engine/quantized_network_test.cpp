@@ -64,15 +64,15 @@ Rows product(const NetworkWriter& b, const std::string& node, const Wholes& x, c
   const auto* w = weight.data<std::int8_t>();
   const bool is_linear = weight.rank() == 2;
   const std::size_t in = x.rows.channels, out = static_cast<std::size_t>(is_linear ? weight.dim(0) : weight.dim(2));
-  std::vector<std::int64_t> sums(coords.size() * out);
+  std::vector<double> sums(coords.size() * out);
   const oracle::Window seen = oracle_window(window);
   const auto list = transposed ? oracle::swapped(oracle::pairs(coords, x.rows.coords, seen))
                                : oracle::pairs(x.rows.coords, coords, seen);
   for (const auto& pair : list)
     for (std::size_t i = 0; i < in; ++i)
       for (std::size_t o = 0; o < out; ++o) {
-        const int n = is_linear ? w[o * in + i] : w[(pair.k * in + i) * out + o];
-        sums[pair.out * out + o] += n * static_cast<int>(x.rows.at(pair.in, i));
+        const double n = is_linear ? w[o * in + i] : w[(pair.k * in + i) * out + o];
+        sums[pair.out * out + o] += n * static_cast<double>(x.rows.at(pair.in, i));
       }
   const std::vector<float> multiplier = numbers(b, node + ".weight_scale");
   const bool has_bias = b.parameters.contains(node + ".bias");
