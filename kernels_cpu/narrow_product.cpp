@@ -5,6 +5,8 @@
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
+#elif defined(__x86_64__)
+#include <cpuid.h>
 #endif
 
 #include <cstdlib>
@@ -22,6 +24,14 @@ struct Candidate {
   bool plain = true;  ///< every CPU with `target` has it
 };
 
+#if defined(__x86_64__)
+// Leaf 7, subleaf 1: not every compiler that knows the instructions knows their name in __builtin_cpu_supports().
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __builtin_cpu_supports("avx2") != 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+#endif
+
 // The fastest first.
 std::vector<Candidate> candidates() {
   std::vector<Candidate> all;
@@ -29,7 +39,7 @@ std::vector<Candidate> candidates() {
   const auto avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
   all.push_back({&kAvx512VnniI8, avx512 && __builtin_cpu_supports("avx512vnni"), "avx512"});
-  all.push_back({&kAvxVnniI8, __builtin_cpu_supports("avxvnni") != 0, "avx2", false});
+  all.push_back({&kAvxVnniI8, has_avx_vnni(), "avx2", false});
   all.push_back({&kAvx512I8, avx512, "avx512"});
   all.push_back({&kAvx2I8, __builtin_cpu_supports("avx2") != 0, "avx2"});
   all.push_back({&kSse4I8, __builtin_cpu_supports("sse4.1") != 0, "sse4"});

@@ -73,7 +73,7 @@ PackedNarrow::PackedNarrow(const Context& context, const NarrowProduct& narrow, 
         " numbers per output, whose products int32 sums, found ", offsets, " offsets of ", inputs, " channels");
   std::fill_n(multiplier, panels() * kPanel, 0.0f);
   std::copy_n(weights.multiplier, outputs, multiplier);
-  const auto same = [](std::int8_t number) { return number; };
+  const auto same = [](int number) { return number; };
   for_panels_of(context, *this, weights.weight, [&](const PanelSource<std::int8_t>& from, std::byte* to) {
     if (product.weight_size == 1) {
       pack_panel<std::int8_t>(product, from, same, to);
