@@ -42,7 +42,7 @@ OURS = {
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
 THEIRS = {
-    r"hwy/.*|immintrin\.h|arm_neon\.h": r"kernels_cpu/.*",
+    r"hwy/.*|immintrin\.h|arm_neon\.h|cpuid\.h": r"kernels_cpu/.*",
     r"pthread\.h|sched\.h": r"kernels_cpu/thread_pool\.cpp|tests/tensor/thread_pool_test\.cpp",
     r"omp\.h": r"(?!)",
     r"sys/mman\.h": r"kernels_cpu/runtime\.cpp|kernels_cuda/emulation/memory\.cpp",
