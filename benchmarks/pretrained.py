@@ -22,9 +22,10 @@ CARDS = Path(__file__).resolve().parent.parent / "networks" / "pretrained"
 FIRST = scans.HELD_OUT + 10_000
 GROUND = ("road", "parking", "sidewalk", "terrain")
 # What the i8 models are made with: vs.quantize, or `voxshift quantize MODEL --synthetic N --keep ..`.
-DECODER = ["up3.0.net.0", "up3.1.0.downsample.0", "up4.0.net.0", "up4.1.0.downsample.0", "classifier.0"]  # cost most, take least
-RECIPES = {"lidar": {"synthetic": 8, "keep": DECODER},
-           "detector": {"synthetic": 16}, "video": {"synthetic": 16}}
+# The products that cost most and take least time stay in float32.
+DECODER = ["up3.0.net.0", "up3.1.0.downsample.0", "up4.0.net.0", "up4.1.0.downsample.0", "classifier.0"]
+MAPS = [f"pts_bbox_head.task_heads.0.{name}.1" for name in ("reg", "height", "dim", "rot", "heatmap")]
+RECIPES = {"lidar": {"synthetic": 8, "keep": DECODER}, "detector": {"synthetic": 16, "keep": MAPS}, "video": {"synthetic": 16}}
 NAMES = {"lidar": "minkunet-lidar", "detector": "centerpoint-lidar", "video": "tsm-mobilenetv2-motions"}
 
 
