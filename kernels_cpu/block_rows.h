@@ -116,45 +116,6 @@ HWY_INLINE void start_rows(const float* bias, std::int64_t channels, float* acc,
     std::memcpy(acc + r * acc_stride, acc, static_cast<std::size_t>(acc_stride) * sizeof(float));
 }
 
-/// out[first + r] = act(acc[r] + residual[first + r]), or act(acc[r]) + residual[first + r]; what finish_function()
-/// does is left to it.
-struct FinishRows {
-  const Epilogue& epilogue;
-  const float* acc;
-  std::int64_t acc_stride, first, rows;
-  const RowView& out;
-
-  template <Activation::Kind kKind>
-  HWY_INLINE void run() const {
-    const Floats d;
-    const FloatVector slope = hn::Set(d, epilogue.activation.slope);
-    const bool add_first = epilogue.residual.base != nullptr && !epilogue.residual_last;
-    const bool add_last = epilogue.residual.base != nullptr && epilogue.residual_last &&
-                          epilogue.activation.kind != Activation::Kind::kFunction;
-    const std::int64_t channels = out.channels;
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const float* a = acc + r * acc_stride;
-      const float* res = static_cast<const float*>(epilogue.residual.base) + (first + r) * epilogue.residual.row_stride;
-      float* o = static_cast<float*>(out.base) + (first + r) * out.row_stride;
-      std::int64_t c = 0;
-      for (; c + kLanes <= channels; c += kLanes) {
-        FloatVector x = hn::Load(d, a + c);
-        if (add_first) x = hn::Add(x, hn::LoadU(d, res + c));
-        x = activate<kKind>(x, slope);
-        if (add_last) x = hn::Add(x, hn::LoadU(d, res + c));
-        hn::StoreU(x, d, o + c);
-      }
-      if (c < channels) {
-        FloatVector x = hn::Load(d, a + c);
-        if (add_first) x = hn::Add(x, load_some(res + c, channels - c));
-        x = activate<kKind>(x, slope);
-        if (add_last) x = hn::Add(x, load_some(res + c, channels - c));
-        store_some(x, o + c, channels - c);
-      }
-    }
-  }
-};
-
 }  // namespace voxshift::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

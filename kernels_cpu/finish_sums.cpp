@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <type_traits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/finish_sums.cpp"
@@ -34,24 +33,20 @@ struct FloatStore {
   using Number = float;
   static HWY_INLINE void store(FloatVector x, float* p, std::int64_t count) { store_lanes(x, p, count); }
 };
-struct HalfStore {
+template <bool kHalf>
+struct NarrowStore {  // f16 or bf16
   static constexpr bool kQuantized = false;
+  static constexpr bool kIsHalf = kHalf;
   using Number = std::uint16_t;
   static HWY_INLINE void store(FloatVector x, std::uint16_t* p, std::int64_t count) {
-    if (count == kLanes) return to_halves(x, p);
     std::uint16_t some[kLanes];
-    to_halves(x, some);
-    copy_few(some, count, p);
-  }
-};
-struct BfloatStore {
-  static constexpr bool kQuantized = false;
-  using Number = std::uint16_t;
-  static HWY_INLINE void store(FloatVector x, std::uint16_t* p, std::int64_t count) {
-    if (count == kLanes) return to_bfloats(x, p);
-    std::uint16_t some[kLanes];
-    to_bfloats(x, some);
-    copy_few(some, count, p);
+    std::uint16_t* const to = count == kLanes ? p : some;
+    if constexpr (kHalf) {
+      to_halves(x, to);
+    } else {
+      to_bfloats(x, to);
+    }
+    if (count < kLanes) copy_few(some, count, p);
   }
 };
 /// Of -127..127, to the nearest whole number.
@@ -148,6 +143,7 @@ struct AnyQuantizer {
   FloatVector inverse;
   const Clamp& clamp;
 };
+
 /// Channels [c, c + count) of all rows, store(make(add(sum))).
 template <class Store, class Sum, class Residual, class Make>
 HWY_INLINE void finish_channels(const FinishSums& job, std::int64_t c, std::int64_t count, const Sum sum,
@@ -189,7 +185,7 @@ HWY_INLINE void finish_plain(const FinishSums& job, const Clamp& clamp, std::int
     const auto make = [bounds = clamp](FloatVector x) HWY_ATTR { return bounds.bound(x); };
     if (job.residual.base == nullptr) return finish_channels<Store>(job, c, count, sum, NoResidual(), make);
     if constexpr (sizeof(typename Store::Number) == sizeof(std::uint16_t)) {
-      const NarrowResidual<std::is_same_v<Store, HalfStore>> residual(job.residual, c, count);
+      const NarrowResidual<Store::kIsHalf> residual(job.residual, c, count);
       if (job.residual.dtype == job.out.dtype) return finish_channels<Store>(job, c, count, sum, residual, make);
     }
   }
@@ -233,9 +229,9 @@ void finish_sums_vector(const FinishSums& job) {
     case DType::kI8:
       return finish_as<ByteStore>(job, job.out.scales.inverse);
     case DType::kF16:
-      return finish_as<HalfStore>(job, nullptr);
+      return finish_as<NarrowStore<true>>(job, nullptr);
     case DType::kBF16:
-      return finish_as<BfloatStore>(job, nullptr);
+      return finish_as<NarrowStore<false>>(job, nullptr);
     default:
       return finish_as<FloatStore>(job, nullptr);
   }

@@ -1,11 +1,10 @@
 // Products of f16 and bf16 where no instruction takes them: kept narrow in memory, computed in f32. Rows are staged as
 // f32, and the weights of a few panels at a time are widened before all staged rows meet them.
+#include <voxshift/kernels_cpu/consecutive_rows.h>
 #include <voxshift/kernels_cpu/narrow_sets.h>
 #include <voxshift/kernels_cpu/targets.h>
 
 #include <algorithm>
-#include <array>
-#include <numeric>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/narrow_widened.cpp"
@@ -21,15 +20,7 @@ namespace voxshift::cpu {
 
 constexpr int kWidenedRows = 192, kWideRows = 48;
 
-/// The numbers 0 .. kWidenedRows - 1.
-inline const std::int32_t* staged_row_numbers() {
-  static const auto rows = [] {
-    std::array<std::int32_t, kWidenedRows> r{};
-    std::iota(r.begin(), r.end(), 0);
-    return r;
-  }();
-  return rows.data();
-}
+static_assert(kWidenedRows <= kConsecutiveRows);
 
 }  // namespace voxshift::cpu
 #endif
@@ -76,7 +67,7 @@ HWY_INLINE void prefetch(const NarrowRows& next) {
 
 /// All rows by panels that are f32 already and lie one after the other.
 void multiply_wide(const NarrowTile& t) {
-  const std::int32_t* const to = t.sum_rows != nullptr ? t.sum_rows : staged_row_numbers();
+  const std::int32_t* const to = t.sum_rows != nullptr ? t.sum_rows : consecutive_rows();
   const Product product{reinterpret_cast<const float*>(t.staged),
                         t.staged_stride / 4,
                         t.groups,
@@ -87,7 +78,7 @@ void multiply_wide(const NarrowTile& t) {
                         t.sum_rows != nullptr ? t.first_sum_row : 0,
                         true};
   if (t.next != nullptr) prefetch(*t.next);
-  multiply(product, staged_row_numbers(), to, t.rows);
+  multiply(product, consecutive_rows(), to, t.rows);
 }
 
 template <DType kType>

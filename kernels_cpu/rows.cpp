@@ -1,5 +1,6 @@
 // Ops on rows on the CPU.
 #include <voxshift/kernels_cpu/batch_norm.h>
+#include <voxshift/kernels_cpu/consecutive_rows.h>
 #include <voxshift/kernels_cpu/elementwise.h>
 #include <voxshift/kernels_cpu/finish_rows.h>
 #include <voxshift/kernels_cpu/narrow_rows.h>
@@ -14,11 +15,9 @@
 #include <voxshift/tensor/softmax.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <numeric>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "voxshift/kernels_cpu/rows.cpp"
@@ -31,17 +30,7 @@
 #define VOXSHIFT_KERNELS_CPU_ROWS
 namespace voxshift::cpu {
 
-constexpr std::int64_t kLinearRows = 256;  // rows of one task: their accumulators stay in L1 and L2
-
-/// The numbers 0 .. kLinearRows - 1: the row lists of a product that takes every row.
-inline const std::int32_t* consecutive_rows() {
-  static const auto rows = [] {
-    std::array<std::int32_t, kLinearRows> r{};
-    std::iota(r.begin(), r.end(), 0);
-    return r;
-  }();
-  return rows.data();
-}
+constexpr std::int64_t kLinearRows = kConsecutiveRows;  // rows of one task: their accumulators stay in L1 and L2
 
 }  // namespace voxshift::cpu
 #endif
