@@ -105,15 +105,4 @@ void apply_function(const Activation& activation, const RowView& rows) {
     apply(activation.function, row, rows.channels, row);
 }
 
-void finish_function(const Epilogue& epilogue, const RowView& out, std::int64_t first, std::int64_t last) {
-  if (epilogue.activation.kind != Activation::Kind::kFunction) return;
-  apply_function(epilogue.activation, out.rows(first, last - first));
-  if (epilogue.residual.base == nullptr || !epilogue.residual_last) return;
-  for (std::int64_t i = first; i < last; ++i) {
-    const auto* other = static_cast<const float*>(epilogue.residual.base) + i * epilogue.residual.row_stride;
-    auto* row = static_cast<float*>(out.base) + i * out.row_stride;
-    for (std::int64_t c = 0; c < out.channels; ++c) row[c] += other[c];
-  }
-}
-
 }  // namespace voxshift::cpu

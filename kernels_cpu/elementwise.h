@@ -17,7 +17,4 @@ void apply(const RowFunction& f, const float* in, std::int64_t channels, float* 
 /// Applies the function of an activation that is one to `rows`, which the vector code before it has left as they were.
 void apply_function(const Activation& activation, const RowView& rows);
 
-/// The same for rows [first, last) of a product's `out`; then the residual that comes last.
-void finish_function(const Epilogue& epilogue, const RowView& out, std::int64_t first, std::int64_t last);
-
 }  // namespace voxshift::cpu
