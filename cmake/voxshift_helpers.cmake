@@ -59,16 +59,6 @@ function(voxshift_precompile_headers target)
   target_precompile_headers(${target} PRIVATE ${headers})
 endfunction()
 
-# Highway by its CMake config, else by pkg-config (Ubuntu 22.04 ships none): target hwy::hwy.
-function(voxshift_find_highway)
-  find_package(hwy QUIET CONFIG)
-  if(NOT TARGET hwy::hwy)
-    find_package(PkgConfig REQUIRED)
-    pkg_check_modules(libhwy REQUIRED IMPORTED_TARGET GLOBAL libhwy)
-    add_library(hwy::hwy ALIAS PkgConfig::libhwy)
-  endif()
-endfunction()
-
 # What VOXSHIFT_CUDA means on this machine: sets <out> to ON, OFF or EMULATED in the caller and enables the language.
 macro(voxshift_find_cuda out)
   set(${out} ${VOXSHIFT_CUDA})

@@ -1,5 +1,7 @@
 // PCD, the Point Cloud Library's format 0.5 to 0.7 (pointclouds.org/documentation/tutorials/pcd_file_format.html).
+extern "C" {  // its own header leaves that to whoever includes it
 #include <lzf.h>
+}
 
 #include <cstring>
 #include <limits>

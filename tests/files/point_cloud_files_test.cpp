@@ -1,5 +1,7 @@
 // .ply and .pcd: what is read and refused. Files are built byte by byte.
+extern "C" {  // its own header leaves that to whoever includes it
 #include <lzf.h>
+}
 
 #include <algorithm>
 #include <cmath>

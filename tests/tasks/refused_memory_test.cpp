@@ -1,7 +1,9 @@
 // Each allocation of a piece of work is refused once: an error or the right result, nothing leaks, and what was there
 // before works on.
 #include <gtest/gtest.h>
+extern "C" {  // its own header leaves that to whoever includes it
 #include <lzf.h>
+}
 #include <sys/wait.h>
 #include <voxshift/files/atomic_file.h>
 #include <voxshift/files/read_points.h>
