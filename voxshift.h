@@ -15,7 +15,8 @@
 // Points to boxes.
 #include <voxshift/tasks/detector.h>
 
-// Frames to a label: streams that compute what changed, and whole clips.
+// Frames to a label: streams that compute what changed, whole clips, and what turns a camera's frames into theirs.
+#include <voxshift/streaming/frame_preparer.h>
 #include <voxshift/tasks/calibrate_skip.h>
 #include <voxshift/tasks/label_smoother.h>
 #include <voxshift/tasks/recognizer.h>

@@ -1,4 +1,5 @@
 #include <voxshift/tensor/error.h>
+#include <voxshift/video/frame_cut.h>
 #include <voxshift/video/frame_source.h>
 #include <voxshift/video/latest_frame.h>
 #include <voxshift/video/raw_frames.h>
@@ -59,15 +60,17 @@ cv::Mat as_bgr(const cv::Mat& image, const FramePlace& where) {
 
 /// Scales the shorter side to `resize`, the longer one in proportion (rounded down), cuts out the middle.
 cv::Mat resized_middle(const cv::Mat& image, const FrameSourceOptions& options, const FramePlace& where) {
-  const int shorter = std::min(image.cols, image.rows), longer = std::max(image.cols, image.rows);
-  constexpr int kMaxAspect = 64;  // bounds the memory
-  check<IoError>(longer <= kMaxAspect * shorter, where, "no side may be more than ", kMaxAspect,
+  const Extent2d extent{image.rows, image.cols};
+  const std::int64_t shorter = std::min(extent.height, extent.width), longer = std::max(extent.height, extent.width);
+  check<IoError>(longer <= kMostAspect * shorter, where, "no side may be more than ", kMostAspect,
                  " times the other, found ", image.cols, " x ", image.rows);
-  const auto scaled = [&](int side) { return static_cast<int>(options.resize * side / shorter); };
-  const cv::Size size(scaled(image.cols), scaled(image.rows));
-  const cv::Rect middle((size.width - static_cast<int>(options.size.width)) / 2,
-                        (size.height - static_cast<int>(options.size.height)) / 2, static_cast<int>(options.size.width),
-                        static_cast<int>(options.size.height));
+  const FrameCut cut = cut_middle(extent, options.resize, options.size);
+  const auto rectangle = [](std::int64_t left, std::int64_t top, Extent2d part) {
+    return cv::Rect(static_cast<int>(left), static_cast<int>(top), static_cast<int>(part.width),
+                    static_cast<int>(part.height));
+  };
+  const cv::Rect middle = rectangle(cut.left, cut.top, options.size);
+  const cv::Size size = rectangle(0, 0, cut.scaled).size();
   if (size == image.size()) return image(middle);
   cv::Mat resized;
   cv::resize(image, resized, size, 0, 0, options.resize < shorter ? cv::INTER_AREA : cv::INTER_LINEAR);
