@@ -55,6 +55,7 @@
 #include <voxshift/tensor/box.h>
 #include <voxshift/tensor/coordinates.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/host_allocator.h>
 #include <voxshift/tensor/runtime.h>
 #include <voxshift/tensor/sparse_tensor.h>
 #include <voxshift/tensor/version.h>

@@ -58,7 +58,7 @@ endfunction()
 function(voxshift_find_lzf)
   voxshift_find_quietly(liblzf CONFIG)
   if(NOT TARGET liblzf::embed)
-    voxshift_fetch(liblzf http://dist.schmorp.de/liblzf/Attic/liblzf-3.6.tar.gz
+    voxshift_fetch(liblzf http://dist.schmorp.de/liblzf/liblzf-3.6.tar.gz
                    9c5de01f7b9ccae40c3f619d26a7abec9986c06c36d260c179cedd04b89fb46a)
     voxshift_bundled(liblzf::embed ${liblzf_source} ${liblzf_source}/lzf_c.c ${liblzf_source}/lzf_d.c)
   endif()

@@ -4,8 +4,9 @@ include(CMakePackageConfigHelpers)
 # std::stable_sort of GCC's library takes what C++17 deprecates, and clang says so.
 set(voxshift_allow_deprecated $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations>)
 
-# Warnings of every target of ours; sanitizers where asked for.
+# Warnings of every target of ours, sections that a linker can leave out; sanitizers where asked for.
 function(voxshift_compile_options target)
+  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections -fdata-sections>)
   target_compile_options(${target} PRIVATE
                          $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>
                          ${voxshift_allow_deprecated})
@@ -19,6 +20,16 @@ function(voxshift_compile_options target)
   endif()
   if(VOXSHIFT_RACECHECK)  # calls that kernels_cuda/emulation/races.cpp takes, not ThreadSanitizer's library
     target_compile_options(${target} PUBLIC $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=thread>)
+  endif()
+endfunction()
+
+# C as its standard has it, and nothing else.
+function(voxshift_plain_c target)
+  set_target_properties(${target} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
+  target_compile_options(${target} PRIVATE -Wall -Wextra -pedantic -Werror)
+  if(VOXSHIFT_SANITIZE STREQUAL "ON")
+    target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=all)
+    target_link_options(${target} PRIVATE -fsanitize=address,undefined)
   endif()
 endfunction()
 

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <istream>
 #include <nlohmann/json.hpp>
+#include <streambuf>
 #include <string_view>
 #include <system_error>
 #include <tuple>
@@ -74,7 +76,7 @@ void check_no_overlap(std::vector<SafeTensorsEntry>& entries) {
                    entries[i - 1].tensor, "\" and \"", entries[i].tensor, "\" overlap");
 }
 
-Array read_tensor(std::ifstream& file, const SafeTensorsEntry& entry) {
+Array read_tensor(std::istream& file, const SafeTensorsEntry& entry) {
   Array array(entry.shape, dtype_from(entry.dtype, entry.tensor));
   file.seekg(static_cast<std::streamoff>(entry.position));
   file.read(static_cast<char*>(array.memory()), static_cast<std::streamsize>(array.bytes()));
@@ -82,7 +84,7 @@ Array read_tensor(std::ifstream& file, const SafeTensorsEntry& entry) {
   return array;
 }
 
-SafeTensorsHeader read_header(std::ifstream& file, std::uint64_t file_bytes) {
+SafeTensorsHeader read_header(std::istream& file, std::uint64_t file_bytes) {
   check<IoError>(file_bytes >= kLengthBytes, "has ", file_bytes, " bytes, too few for a safetensors file");
   unsigned char length_bytes[kLengthBytes];
   file.read(reinterpret_cast<char*>(length_bytes), kLengthBytes);
@@ -114,10 +116,22 @@ SafeTensorsHeader read_header(std::ifstream& file, std::uint64_t file_bytes) {
   return content;
 }
 
-// What `read` makes of the file; its errors name the file.
+// What `read` returns; its errors name the file.
+template <class Read>
+auto naming(const std::string& file, const Read& read) try {
+  return read();
+} catch (const json::exception& error) {
+  throw IoError(file + ": header: " + error.what());
+} catch (const InvalidArgument& error) {
+  throw IoError(file + ": header: " + error.what());
+} catch (const IoError& error) {
+  throw IoError(file + ": " + error.what());
+}
+
+// What `read` makes of the file.
 template <class Read>
 auto with_file(const std::filesystem::path& path, const Read& read) {
-  try {
+  return naming(path.string(), [&] {
     std::error_code error;
     const std::filesystem::file_status status = std::filesystem::status(path, error);
     check<IoError>(std::filesystem::exists(status), "cannot be read: ", error.message());
@@ -126,26 +140,48 @@ auto with_file(const std::filesystem::path& path, const Read& read) {
     const std::uint64_t file_bytes = std::filesystem::file_size(path, error);
     check<IoError>(static_cast<bool>(file) && !error, "cannot be opened");
     return read(file, file_bytes);
-  } catch (const json::exception& error) {
-    throw IoError(path.string() + ": header: " + error.what());
-  } catch (const InvalidArgument& error) {
-    throw IoError(path.string() + ": header: " + error.what());
-  } catch (const IoError& error) {
-    throw IoError(path.string() + ": " + error.what());
-  }
+  });
 }
+
+SafeTensors read_content(std::istream& file, std::uint64_t file_bytes) {
+  const SafeTensorsHeader header = read_header(file, file_bytes);
+  SafeTensors content{{}, header.metadata};
+  for (const SafeTensorsEntry& entry : header.entries) content.tensors.emplace(entry.tensor, read_tensor(file, entry));
+  return content;
+}
+
+// A stream of bytes that lie elsewhere.
+class MemoryBuffer : public std::streambuf {
+ public:
+  explicit MemoryBuffer(std::span<const std::byte> bytes) {
+    char* const begin = const_cast<char*>(reinterpret_cast<const char*>(bytes.data()));  // that nobody writes to
+    setg(begin, begin, begin + bytes.size());
+  }
+
+ private:
+  pos_type seekoff(off_type offset, std::ios::seekdir from, std::ios::openmode) override {
+    const off_type start = from == std::ios::beg ? 0 : from == std::ios::cur ? gptr() - eback() : egptr() - eback();
+    const off_type to = start + offset;
+    if (to < 0 || to > egptr() - eback()) return pos_type(off_type(-1));
+    setg(eback(), eback() + to, egptr());
+    return to;
+  }
+  pos_type seekpos(pos_type to, std::ios::openmode mode) override { return seekoff(to, std::ios::beg, mode); }
+};
 
 }  // namespace
 
-SafeTensorsHeader read_safetensors_header(const std::filesystem::path& path) { return with_file(path, read_header); }
+SafeTensorsHeader read_safetensors_header(const std::filesystem::path& path) {
+  return with_file(path, [](std::istream& file, std::uint64_t bytes) { return read_header(file, bytes); });
+}
 
-SafeTensors read_safetensors(const std::filesystem::path& path) {
-  return with_file(path, [](std::ifstream& file, std::uint64_t file_bytes) {
-    const SafeTensorsHeader header = read_header(file, file_bytes);
-    SafeTensors content{{}, header.metadata};
-    for (const SafeTensorsEntry& entry : header.entries)
-      content.tensors.emplace(entry.tensor, read_tensor(file, entry));
-    return content;
+SafeTensors read_safetensors(const std::filesystem::path& path) { return with_file(path, read_content); }
+
+SafeTensors read_safetensors(std::span<const std::byte> bytes, const std::string& name) {
+  return naming(name, [&] {
+    MemoryBuffer buffer(bytes);
+    std::istream stream(&buffer);
+    return read_content(stream, bytes.size());
   });
 }
 

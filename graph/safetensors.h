@@ -3,10 +3,12 @@
 
 #include <voxshift/tensor/array.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,9 @@ SafeTensorsHeader read_safetensors_header(const std::filesystem::path& path);
 /// Reads a file; every length is checked against the file's size before memory is taken. Throws IoError "FILE: what is
 /// wrong". Format: 8 bytes header length, JSON header, data (github.com/huggingface/safetensors).
 SafeTensors read_safetensors(const std::filesystem::path& path);
+
+/// The same of a file's bytes in memory, which are copied; `name` stands for FILE.
+SafeTensors read_safetensors(std::span<const std::byte> bytes, const std::string& name);
 
 /// The f32 tensors but for those `kept` as f16 or bf16, rounded to nearest, and f16 and bf16 ones as f32, exactly;
 /// other dtypes stay. narrowed throws InvalidArgument, which names the tensor, for a number that is beyond f16's range

@@ -1,13 +1,12 @@
 // Memory of the CPU.
+#include <voxshift/kernels_cpu/host_memory.h>
 #include <voxshift/kernels_cpu/memory_cache.h>
 #include <voxshift/kernels_cpu/narrow_product.h>
 #include <voxshift/kernels_cpu/peak.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/tensor/runtime.h>
 
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -26,6 +25,14 @@ void use_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t 
 #endif
 }
 
+constexpr std::size_t alignment_of(std::size_t bytes) { return bytes >= 2 * kHugePage ? kHugePage : kAlignment; }
+
+// A whole number of aligned units, at least one; less than `bytes` where there is no such number.
+constexpr std::size_t rounded_size(std::size_t bytes) {
+  const std::size_t unit = alignment_of(bytes);
+  return bytes == 0 ? unit : (bytes + unit - 1) / unit * unit;
+}
+
 // Never destroyed: arrays that outlive main() are freed through it.
 MemoryCache& cache() {
   static auto* const cache = new MemoryCache;
@@ -38,16 +45,16 @@ class CpuRuntime final : public Runtime {
 
   void* allocate(Device, std::size_t bytes) const override {
     if (void* kept = cache().take(bytes)) return kept;
-    const std::size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void* memory = rounded < bytes ? nullptr : std::aligned_alloc(alignment, rounded ? rounded : alignment);
+    const std::size_t rounded = rounded_size(bytes);
+    void* memory = rounded < bytes ? nullptr : take_host_memory(rounded, alignment_of(bytes));
     check<OutOfMemory>(memory != nullptr, "[allocate] the CPU has no ", bytes, " bytes left");
-    if (alignment == kHugePage) use_huge_pages(memory, rounded);
+    if (alignment_of(bytes) == kHugePage) use_huge_pages(memory, rounded);
     return memory;
   }
 
   void free(Device, void* memory, std::size_t bytes) const noexcept override {
-    if (!cache().keep(memory, bytes)) std::free(memory);
+    if (may_keep_host_memory() && cache().keep(memory, bytes)) return;
+    give_host_memory(memory, rounded_size(bytes));
   }
 
   void set_memory_cache(Device, std::size_t bytes) const override { cache().set_limit(bytes); }
@@ -111,7 +118,7 @@ void MemoryCache::set_limit(std::size_t bytes) {
   limit_ = bytes;
   while (kept_ > limit_) {
     kept_ -= blocks_.front().bytes;
-    std::free(blocks_.front().memory);
+    give_host_memory(blocks_.front().memory, rounded_size(blocks_.front().bytes));
     blocks_.erase(blocks_.begin());
   }
 }

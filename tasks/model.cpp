@@ -253,6 +253,13 @@ FrameExtents known_extents(const Graph& graph, bool has_profile, const Profile& 
   return {{profile.frames->height, profile.frames->width}};
 }
 
+// Of a file, which errors name.
+Model model_of(const SafeTensors& content, const std::string& file) try {
+  return Model::from_content(content);
+} catch (const InvalidArgument& error) {
+  throw IoError(file + ": " + error.what());
+}
+
 }  // namespace
 
 std::vector<std::string> architecture_names() {
@@ -291,13 +298,10 @@ bool is_model_file(const std::filesystem::path& path) {
   return read_safetensors_header(path).metadata.contains(kFormatKey);
 }
 
-Model Model::load(const std::filesystem::path& path) {
-  const SafeTensors file = read_safetensors(path);
-  try {
-    return from_content(file);
-  } catch (const InvalidArgument& error) {
-    throw IoError(path.string() + ": " + error.what());
-  }
+Model Model::load(const std::filesystem::path& path) { return model_of(read_safetensors(path), path.string()); }
+
+Model Model::load(std::span<const std::byte> bytes, const std::string& name) {
+  return model_of(read_safetensors(bytes, name), name);
 }
 
 Model Model::create(const ModelSpec& spec) {

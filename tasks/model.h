@@ -7,8 +7,10 @@
 #include <voxshift/tasks/classes.h>
 #include <voxshift/tasks/profile.h>
 
+#include <cstddef>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -52,6 +54,9 @@ class Model {
   /// Reads a `.safetensors` file with voxshift's metadata and f32, f16, bf16 or, of weights, i8 tensors. Throws IoError
   /// "FILE: what is wrong".
   static Model load(const std::filesystem::path& path);
+
+  /// The same of the file's bytes in memory, which are copied; `name` stands for FILE.
+  static Model load(std::span<const std::byte> bytes, const std::string& name);
 
   /// A network with random weights as torchsparse or torchvision initialise them, and batch-norm statistics of
   /// synthetic data, or with the tensors of the spec. 19, 16 and 22 classes take names and colours of SemanticKITTI,

@@ -34,10 +34,11 @@ OURS = {
     "convert": rf"(checkpoints|onnx|tasks|networks|graph|files|tensor|{FAMILIES})/.*",
     "kernels_cpu": rf"tensor/.*|{CONTRACT}",
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
+    "c_api": PUBLIC,
     "apps": PUBLIC,
     "python_bindings": PUBLIC,
     "benchmarks": rf"voxshift\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
+    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
@@ -45,6 +46,8 @@ THEIRS = {
     r"hwy/.*|immintrin\.h|arm_neon\.h|cpuid\.h": r"kernels_cpu/.*",
     r"pthread\.h|sched\.h": r"kernels_cpu/thread_pool\.cpp|tests/tensor/thread_pool_test\.cpp",
     r"omp\.h": r"(?!)",
+    r"malloc\.h": r"kernels_cpu/host_memory\.cpp",
+    r"std(def|int)\.h": r"c_api/c_api\.h",
     r"sys/mman\.h": r"kernels_cpu/runtime\.cpp|kernels_cuda/emulation/memory\.cpp",
     r"link\.h": r"kernels_cuda/emulation/races\.cpp",
     r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",

@@ -1,0 +1,34 @@
+// What handles stand for.
+#pragma once
+
+#include <voxshift/tasks/model.h>
+
+#include <optional>
+#include <string>
+
+#include "call.h"
+#include "handles.h"
+
+namespace voxshift::c_api {
+
+struct OpenModel {
+  using Handle = voxshift_model;
+  static constexpr std::uintptr_t kKind = 1;
+  static constexpr const char* kName = "model";
+  Model model;
+};
+
+using Models = HandleTable<OpenModel>;
+
+Device device_of(std::int32_t kind, std::int32_t index);
+
+/// None for VOXSHIFT_AUTO. Throws InvalidArgument for dtypes that no network has.
+std::optional<DType> network_dtype_of(std::int32_t dtype);
+
+/// An array for a caller.
+voxshift_array array_of(const Array& array);
+
+/// Gives a line to the log callback.
+void log(const std::string& line);
+
+}  // namespace voxshift::c_api
