@@ -20,14 +20,18 @@ constexpr int kFraction = 5;
 /// A half, and a half for each of the two products that are rounded down: grey has one that is exact.
 constexpr int kRounding = (1 << (kFraction - 1)) + 1;
 
+template <class T>
+constexpr T nearest(double value) {
+  return static_cast<T>(value + (value < 0 ? -0.5 : 0.5));
+}
+
 constexpr YuvFactors yuv_factors(double red, double blue, bool full) {
   const double green = 1 - red - blue, luma = full ? 1 : 255.0 / 219, chroma = full ? 1 : 255.0 / 224;
   const double v = 2 * (1 - red) * chroma, u = 2 * (1 - blue) * chroma;
-  const auto factor = [](double value) {
-    return static_cast<std::int16_t>(value * (1 << (kFraction + 8)) + (value < 0 ? -0.5 : 0.5));
-  };
-  return {static_cast<std::uint8_t>(full ? 0 : 16),
-          static_cast<std::uint16_t>(luma * (1 << (kFraction + 10)) + 0.5),
+  const auto factor = [](double value) { return nearest<std::int16_t>(value * (1 << (kFraction + 8))); };
+  const std::uint8_t floor = full ? 0 : 16;
+  return {floor,
+          nearest<std::uint16_t>(luma * (1 << (kFraction + 10))),
           factor(v),
           factor(-u * blue / green),
           factor(-v * red / green),

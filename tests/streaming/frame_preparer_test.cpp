@@ -175,21 +175,20 @@ TEST(FramePreparer, PlanesOfOnePieceOfMemory) {
     PixelFormat format;
     std::vector<std::size_t> sizes;
   };
-  for (const auto& [format, sizes] :
-       {Case{PixelFormat::kRgb, {105}}, Case{PixelFormat::kBgra, {140}}, Case{PixelFormat::kNv12, {35, 24}},
-        Case{PixelFormat::kNv21, {35, 24}}, Case{PixelFormat::kI420, {35, 12, 12}},
-        Case{PixelFormat::kYuv420, {35, 12, 12}}}) {
-    const CameraFrame frame = CameraFrame::in_one(format, 7, 5, bytes.data(), bytes.size(), 90);
+  for (const Case& c : {Case{PixelFormat::kRgb, {105}}, Case{PixelFormat::kBgra, {140}},
+                        Case{PixelFormat::kNv12, {35, 24}}, Case{PixelFormat::kNv21, {35, 24}},
+                        Case{PixelFormat::kI420, {35, 12, 12}}, Case{PixelFormat::kYuv420, {35, 12, 12}}}) {
+    const CameraFrame frame = CameraFrame::in_one(c.format, 7, 5, bytes.data(), bytes.size(), 90);
     const std::uint8_t* at = bytes.data();
-    for (std::size_t i = 0; i < sizes.size(); ++i) {
+    for (std::size_t i = 0; i < c.sizes.size(); ++i) {
       EXPECT_EQ(frame.planes[i].data, at);
-      EXPECT_EQ(frame.planes[i].bytes, sizes[i]);
-      at += sizes[i];
+      EXPECT_EQ(frame.planes[i].bytes, c.sizes[i]);
+      at += c.sizes[i];
     }
     EXPECT_EQ(frame.rotation, 90);
     check_camera_frame(frame);
     const auto needed = static_cast<std::size_t>(at - bytes.data());
-    expect_throw([&] { CameraFrame::in_one(format, 7, 5, bytes.data(), needed - 1); },
+    expect_throw([&] { CameraFrame::in_one(c.format, 7, 5, bytes.data(), needed - 1); },
                  {"[camera_frame] expected " + std::to_string(needed) + " bytes of 7 x 5 pixels, found " +
                   std::to_string(needed - 1)});
   }
@@ -222,8 +221,7 @@ TEST(FramePreparer, RefusesBadFrames) {
   refuses([](CameraFrame& frame) { frame.colours = static_cast<YuvColours>(4); }, {"YuvColours, found 4"});
   for (const std::size_t plane : {0, 1, 2}) {
     const std::string name = "[camera_frame] plane " + std::to_string(plane) + ": expected ";
-    const std::int64_t row = plane == 0 ? 15 : 15;  // 8 of chroma with gaps take as many
-    const std::int64_t rows = plane == 0 ? 9 : 5, stride = row + 2;
+    const std::int64_t row = 15, stride = row + 2, rows = plane == 0 ? 9 : 5;  // 8 of chroma with gaps take as many
     refuses([&](CameraFrame& frame) { frame.planes[plane].data = nullptr; }, {name + "bytes, found none"});
     for (const std::int64_t bad : {row - 1, std::int64_t{-1}, -stride, -kMost - 1})
       refuses([&](CameraFrame& frame) { frame.planes[plane].row_stride = bad; },
