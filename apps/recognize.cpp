@@ -1,10 +1,10 @@
 // `voxshift recognize`: what happens in a video, frame by frame, or in a clip as a whole.
 #include <voxshift/engine/network_dtype.h>
+#include <voxshift/files/number_text.h>
 #include <voxshift/tasks/label_smoother.h>
 #include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -226,7 +226,7 @@ StreamOptions parse_skip(const std::string& skip) {
     options.skip = skip == "exact" ? Skip::kExact : Skip::kAuto;
     return options;
   }
-  const auto [end, error] = std::from_chars(skip.data(), skip.data() + skip.size(), options.threshold);
+  const auto [end, error] = number_from_chars(skip.data(), skip.data() + skip.size(), options.threshold);
   check(error == std::errc() && end == skip.data() + skip.size() && std::isfinite(options.threshold) &&
             options.threshold >= 0,
         "expected off, exact, auto or a threshold of at least 0, found ", skip);

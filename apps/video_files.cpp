@@ -1,6 +1,6 @@
 #include "video_files.h"
 
-#include <unistd.h>
+#include <voxshift/files/process.h>
 #include <voxshift/tensor/error.h>
 
 #include <system_error>
@@ -24,7 +24,7 @@ VideoFile::VideoFile(const fs::path& path, const VideoFormat& format) : path_(pa
   // OpenCV tells the container by the extension, so the temporary name keeps it; FFmpeg takes "12:30.mp4" for a
   // protocol
   temporary_.emplace(fs::absolute(path).parent_path() /
-                     (path.stem().string() + ".part" + std::to_string(::getpid()) + path.extension().string()));
+                     (path.stem().string() + ".part" + std::to_string(process_id()) + path.extension().string()));
   try {
     writer_ = create_video(temporary_->path(), format);
   } catch (const IoError&) {

@@ -1,8 +1,8 @@
 #include <voxshift/convert/mmengine_config.h>
+#include <voxshift/files/number_text.h>
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cmath>
 #include <system_error>
 
@@ -37,7 +37,7 @@ std::vector<double> numbers_of(const std::string& text) {
   const char* const last = text.data() + text.size();
   for (const char* at = text.data(); at < last;) {
     double number = 0;
-    const auto [end, error] = std::from_chars(at, last, number);                              // whatever the locale
+    const auto [end, error] = number_from_chars(at, last, number);
     const bool is_word = end > at && std::isalpha(static_cast<unsigned char>(end[-1])) != 0;  // "inf", "nan"
     if (error == std::errc() && !is_word) numbers.push_back(number);
     at = std::max(end, at + 1);

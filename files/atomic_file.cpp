@@ -1,5 +1,5 @@
-#include <unistd.h>
 #include <voxshift/files/atomic_file.h>
+#include <voxshift/files/process.h>
 #include <voxshift/files/unfinished_file.h>
 #include <voxshift/tensor/error.h>
 
@@ -38,7 +38,7 @@ void write_atomically(const fs::path& path, const std::function<void(std::ostrea
   // A rename onto a link would replace the link, so it goes to where the link leads.
   const fs::path target = fs::is_regular_file(status) ? fs::canonical(path, error) : path;
   if (error && fs::is_regular_file(status)) fail(path, error.message());
-  const UnfinishedFile temporary(fs::path(target) += ".part" + std::to_string(::getpid()));
+  const UnfinishedFile temporary(fs::path(target) += ".part" + std::to_string(process_id()));
   write_through(temporary.path(), path, writer);
   fs::rename(temporary.path(), target, error);
   if (error) fail(path, error.message());

@@ -86,12 +86,12 @@ std::vector<fs::path> list_files(const fs::path& folder, const std::function<boo
   for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
     std::error_code dangling;
     const fs::path& path = entry->path();
-    if (!path.filename().native().starts_with('.') && !entry->is_directory(dangling) && wanted(path))
+    if (!path.filename().string().starts_with('.') && !entry->is_directory(dangling) && wanted(path))
       files.push_back(path);
   }
   check<IoError>(!error, folder.string(), ": cannot be listed: ", error.message());
   std::ranges::sort(files, [](const fs::path& a, const fs::path& b) {
-    return natural_less(a.filename().native(), b.filename().native());
+    return natural_less(a.filename().string(), b.filename().string());
   });
   return files;
 }

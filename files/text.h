@@ -1,6 +1,7 @@
 // A parser that takes a file's text apart from its front.
 #pragma once
 
+#include <voxshift/files/number_text.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>
@@ -8,6 +9,8 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <type_traits>
 #include <vector>
 
 namespace voxshift {
@@ -74,8 +77,14 @@ class FileText {
 template <class Number>
 bool parse(std::string_view word, Number& number) {
   if (word.starts_with('+') && !word.starts_with("+-")) word.remove_prefix(1);
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
-  return error == std::errc() && end == word.data() + word.size();
+  const char *const first = word.data(), *const last = first + word.size();
+  std::from_chars_result result{};
+  if constexpr (std::is_floating_point_v<Number>) {
+    result = number_from_chars(first, last, number);
+  } else {
+    result = std::from_chars(first, last, number);
+  }
+  return result.ec == std::errc() && result.ptr == last;
 }
 
 }  // namespace voxshift

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 namespace voxshift {
 
@@ -17,7 +16,7 @@ class UnfinishedFile {
   std::filesystem::path path() const { return name_; }
 
  private:
-  std::string name_;
+  std::filesystem::path::string_type name_;
 };
 
 /// Removes the files of all threads; afterwards none begins another one. For the handler of a signal that ends the

@@ -15,12 +15,13 @@
 namespace voxshift {
 namespace {
 
-// Windows keeps aligned memory apart, and has no aligned_alloc.
+// Neither Windows nor Android before 9 has std::aligned_alloc(), and Windows keeps aligned memory apart.
 void* from_system(void*, std::size_t bytes, std::size_t alignment) {
 #ifdef _WIN32
   return _aligned_malloc(bytes, alignment);
 #else
-  return std::aligned_alloc(alignment, bytes);
+  void* memory = nullptr;
+  return posix_memalign(&memory, alignment, bytes) == 0 ? memory : nullptr;
 #endif
 }
 

@@ -1,11 +1,10 @@
+#include <voxshift/kernels_cpu/arm_features.h>
 #include <voxshift/kernels_cpu/narrow_product.h>
 #include <voxshift/kernels_cpu/narrow_sets.h>
 #include <voxshift/kernels_cpu/targets.h>
 #include <voxshift/tensor/error.h>
 
-#if defined(__aarch64__)
-#include <sys/auxv.h>
-#elif defined(__x86_64__)
+#if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
@@ -45,13 +44,13 @@ std::vector<Candidate> candidates() {
   all.push_back({&kSse4I8, __builtin_cpu_supports("sse4.1") != 0, "sse4"});
   all.push_back({&kAvx512Bf16, avx512 && __builtin_cpu_supports("avx512bf16"), "avx512"});
 #elif defined(__aarch64__)
-  const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
-  all.push_back({&kNeonMatrixI8, (second & HWCAP2_I8MM) != 0, "neon"});
-  all.push_back({&kNeonDotI8, (first & HWCAP_ASIMDDP) != 0, "neon"});
+  const ArmFeatures arm = arm_features();
+  all.push_back({&kNeonMatrixI8, arm.matrix, "neon"});
+  all.push_back({&kNeonDotI8, arm.dot, "neon"});
   all.push_back({&kNeonI8, true, "neon"});
-  all.push_back({&kNeonMatrixBf16, (second & HWCAP2_BF16) != 0, "neon"});
-  all.push_back({&kNeonDotBf16, (second & HWCAP2_BF16) != 0, "neon"});
-  all.push_back({&kNeonF16, (first & HWCAP_ASIMDHP) != 0, "neon"});
+  all.push_back({&kNeonMatrixBf16, arm.bf16, "neon"});
+  all.push_back({&kNeonDotBf16, arm.bf16, "neon"});
+  all.push_back({&kNeonF16, arm.f16, "neon"});
 #endif
   all.push_back({&kPortableI8, true, ""});
   all.push_back({&bf16_in_f32(), true, ""});

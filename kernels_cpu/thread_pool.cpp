@@ -1,6 +1,7 @@
 // A region is published as a job whose door is open; threads of the pool that are awake enter and take tasks beside the
 // caller, who at the end shuts the door and waits for those inside only: a thread that the system does not let run
 // costs nothing. A thread begins with its own share of the tasks and then takes from the back of others' shares.
+#include <voxshift/kernels_cpu/processors.h>
 #include <voxshift/kernels_cpu/spin.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/thread_pool.h>
@@ -15,51 +16,7 @@
 #include <thread>
 #include <utility>
 
-#if __has_include(<pthread.h>)
-#include <pthread.h>
-#endif
-#ifdef __linux__
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 namespace voxshift {
-namespace {
-
-/// The processors that this process may use; none where the system does not tell.
-std::vector<int> allowed_cpus() {
-  std::vector<int> cpus;
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return cpus;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(static_cast<std::size_t>(cpu), &set)) cpus.push_back(cpu);
-#endif
-  return cpus;
-}
-
-/// Has the calling thread woken up at once on a busy machine, and interrupted sooner in return: Linux from 6.12 on
-/// prefers threads that ask for short slices. Elsewhere nothing happens.
-void ask_for_short_slices() {
-#if defined(__linux__) && defined(SYS_sched_setattr) && !defined(__ANDROID__)  // Android ends who calls it
-  struct {
-    std::uint32_t size, policy;
-    std::uint64_t flags;
-    std::int32_t nice;
-    std::uint32_t priority;
-    std::uint64_t runtime, deadline, period;
-  } attributes{};
-  constexpr std::uint64_t kShortest = 100'000;  // nanoseconds
-  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof(attributes), 0) != 0) return;
-  attributes.size = sizeof(attributes);
-  attributes.runtime = kShortest;
-  syscall(SYS_sched_setattr, 0, &attributes, 0);
-#endif
-}
-
-}  // namespace
-
 /// The threads of a pool and what they share.
 class ThreadPool::Crew {
  public:
@@ -127,25 +84,15 @@ class ThreadPool::Crew {
       while (!closed_ && static_cast<int>(threads_.size()) < helpers) {
         const int id = static_cast<int>(threads_.size()) + 1;
         threads_.emplace_back([this, id] { serve(id); });
-        pin(threads_.back(), id);
       }
     } catch (const std::exception&) {
     }
     helpers_ = helpers;  // those refused are not asked for again
   }
 
-  void pin([[maybe_unused]] std::thread& thread, [[maybe_unused]] int id) {
-#ifdef __linux__
-    if (cpus_.empty()) return;
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(static_cast<std::size_t>(cpus_[static_cast<std::size_t>(id) % cpus_.size()]), &set);
-    pthread_setaffinity_np(thread.native_handle(), sizeof(set), &set);
-#endif
-  }
-
   void serve(int id) {
-    ask_for_short_slices();
+    if (!cpus_.empty()) cpu::pin_this_thread(cpus_[static_cast<std::size_t>(id) % cpus_.size()]);
+    cpu::ask_for_short_slices();
     std::uint32_t seen = 0;
     cpu::LostTime lost;
     while (true) {
@@ -215,21 +162,19 @@ struct ThreadPool::Registry {
     return registry;
   }
 
-#if __has_include(<pthread.h>)
   Registry() {
-    pthread_atfork([] { instance().mutex.lock(); }, [] { instance().mutex.unlock(); },
-                   [] {
-                     for (ThreadPool* pool : instance().pools) pool->replace_crew();
-                     instance().mutex.unlock();
-                   });
+    cpu::at_fork([] { instance().mutex.lock(); }, [] { instance().mutex.unlock(); },
+                 [] {
+                   for (ThreadPool* pool : instance().pools) pool->replace_crew();
+                   instance().mutex.unlock();
+                 });
   }
-#endif
 };
 
 ThreadPool::ThreadPool(int threads, std::vector<int> cpus) : threads_(threads), cpus_(std::move(cpus)) {
   check(threads >= 1 && threads <= kMostThreads, "[ThreadPool] expected 1 to ", kMostThreads, " threads, found ",
         threads);
-  const std::vector<int> allowed = allowed_cpus();
+  const std::vector<int> allowed = cpu::allowed_processors();
   check<BackendUnavailable>(cpus_.empty() || !allowed.empty(), "[ThreadPool] this system cannot pin threads");
   for (const int cpu : cpus_)
     check(std::find(allowed.begin(), allowed.end(), cpu) != allowed.end(), "[ThreadPool] this process may not use CPU ",
@@ -284,7 +229,7 @@ int default_threads() {
   const char* text = std::getenv("OMP_NUM_THREADS");
   const int wanted = text ? std::atoi(text) : 0;
   if (wanted > 0) return std::min(wanted, ThreadPool::kMostThreads);
-  const std::size_t allowed = allowed_cpus().size();
+  const std::size_t allowed = cpu::allowed_processors().size();
   const std::size_t processors = allowed > 0 ? allowed : std::max(1u, std::thread::hardware_concurrency());
   return static_cast<int>(std::min<std::size_t>(processors, ThreadPool::kMostThreads));
 }

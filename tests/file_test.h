@@ -2,7 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
+#include <voxshift/files/process.h>
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
 class FileTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::temp_directory_path() / ("voxshift_scan_files_" + std::to_string(::getpid()));
+    folder_ = fs::temp_directory_path() / ("voxshift_scan_files_" + std::to_string(process_id()));
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }
