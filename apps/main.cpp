@@ -15,6 +15,7 @@
 #include "eval_options.h"
 #include "modules.h"
 #include "report.h"
+#include "run_command.h"
 #include "scan_commands.h"
 #include "signals.h"
 
@@ -319,17 +320,17 @@ bool output_is_written() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int voxshift::run_command(int argc, char** argv) {
   hold_closed_streams();
-  voxshift::remove_unfinished_at_signals();
+  remove_unfinished_at_signals();
   try {
     const int status = run(argc, argv);
-    voxshift::check<voxshift::IoError>(status != 0 || output_is_written(), "standard output: cannot be written");
+    check<IoError>(status != 0 || output_is_written(), "standard output: cannot be written");
     return status;
   } catch (const std::bad_alloc&) {
-    voxshift::print_error("out of memory");
+    print_error("out of memory");
   } catch (const std::exception& error) {
-    voxshift::print_error(error.what());
+    print_error(error.what());
   }
   return kBadInput;
 }

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
-#include <system_error>
 
+#include "own_files.h"
 #include "picture.h"
 #include "point_window.h"
 #include "video_files.h"
@@ -22,11 +22,11 @@ struct Module {
   std::string error;  ///< why there is no handle
 };
 
-/// VOXSHIFT_MODULE_FOLDER/<name>, in a folder relative to that of the running program; never unloaded.
+/// Never unloaded.
 Module load_module(const char* name) {
-  std::error_code ignored;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", ignored);
-  void* const handle = dlopen((program.parent_path() / VOXSHIFT_MODULE_FOLDER / name).c_str(), RTLD_NOW | RTLD_LOCAL);
+  const auto path =
+      own_file(std::filesystem::path(VOXSHIFT_MODULE_FOLDER) / name, std::filesystem::path("modules") / name);
+  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   return {handle, handle == nullptr ? dlerror() : ""};
 }
 

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <system_error>
 
+#include "own_files.h"
+
 namespace voxshift {
 
 std::filesystem::path model_or_pretrained(const std::filesystem::path& model, const std::string& name,
@@ -14,8 +16,8 @@ std::filesystem::path model_or_pretrained(const std::filesystem::path& model, co
   const bool named = model == name || model == in_i8;
   if (!model.empty() && (!named || std::filesystem::exists(model, ignored))) return model;
   const char* set = std::getenv("VOXSHIFT_MODELS");
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
-  const std::filesystem::path folder = set != nullptr ? std::filesystem::path(set) : program / VOXSHIFT_MODEL_FOLDER;
+  const std::filesystem::path folder =
+      set != nullptr ? std::filesystem::path(set) : own_file(VOXSHIFT_MODEL_FOLDER, "models");
   std::filesystem::path path =
       (folder / ((dtype == "i8" || model == in_i8 ? in_i8 : name) + ".safetensors")).lexically_normal();
   check<IoError>(std::filesystem::exists(path, ignored), path.string(),

@@ -10,6 +10,9 @@ function(voxshift_compile_options target)
   target_compile_options(${target} PRIVATE
                          $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>
                          ${voxshift_allow_deprecated})
+  if(VOXSHIFT_SMALL)  # the linker leaves out what nothing calls
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections -fdata-sections>)
+  endif()
   if(VOXSHIFT_SANITIZE STREQUAL "THREAD")
     target_compile_options(${target} PUBLIC -fsanitize=thread)
     target_link_options(${target} PUBLIC -fsanitize=thread)
@@ -35,7 +38,8 @@ endfunction()
 
 # For what computes little, all but kernels: two thirds of the time to compile.
 function(voxshift_compile_quickly target)
-  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:-O1>)
+  set(level $<IF:$<BOOL:${VOXSHIFT_SMALL}>,-Os,-O1>)
+  target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:${level}>)
 endfunction()
 
 # For kernels: not the coverage that fuzz targets need. It takes half as long again to compile, calls a function at every

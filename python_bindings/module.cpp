@@ -28,7 +28,11 @@ opencv serves the command `voxshift` (pictures, videos); the Python package is b
 }  // namespace
 }  // namespace voxshift::python
 
+#ifdef VOXSHIFT_FREE_THREADED
+PYBIND11_MODULE(_voxshift, m, py::mod_gil_not_used()) {
+#else
 PYBIND11_MODULE(_voxshift, m) {
+#endif
   using namespace voxshift::python;
   m.doc() = "Sparse 3-D networks on point clouds and temporal networks on video, on the device, without PyTorch.";
   m.attr("__version__") = voxshift::version();
@@ -51,6 +55,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_recognizer(m);
   bind_detection(m);
   bind_quantize(m);
+  bind_command(m);
   m.def(
       "set_memory_cache", [](std::size_t bytes) { voxshift::set_memory_cache(bytes); }, "bytes"_a,
       "How many bytes of freed memory later results of about the same size may reuse: at first 0, all goes back to "

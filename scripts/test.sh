@@ -19,7 +19,7 @@ echo "Installing the Python package in build/python"
 quietly python_builder build/python/bin/pip install scikit-build-core pybind11
 quietly python_install build/python/bin/pip install --no-build-isolation ".[test]" \
   --config-settings=build-dir=build/cpu --config-settings=build.targets=_voxshift \
-  --config-settings=cmake.define.VOXSHIFT_{APPS,TESTS}=ON
+  --config-settings=cmake.define.VOXSHIFT_TESTS=ON --config-settings=cmake.define.VOXSHIFT_SMALL=OFF
 echo "Running the Python tests"
 VOXSHIFT_COMMAND="$PWD/build/cpu/apps/voxshift" quietly python_pytest build/python/bin/python -m pytest
 tail -n 1 build/python_pytest.log

@@ -74,6 +74,7 @@ def wrong_include(path: str, include: str) -> bool:
     folder, name = path.split("/")[0], include[1:-1]
     if include[0] == '"':  # beside this file; for tests also what they share, and apps/, which is no part of the library
         folders = [Path(path).parent] + [Path("tests"), Path("apps")] * (folder == "tests")
+        folders += [Path("apps")] * (path == "python_bindings/command.cpp")  # the command in the Python package
         return "/" in name or not any((ROOT / near / name).is_file() for near in folders)
     if name.startswith("voxshift/"):
         name = name[len("voxshift/") :]
