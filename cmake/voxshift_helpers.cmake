@@ -10,9 +10,6 @@ function(voxshift_compile_options target)
   target_compile_options(${target} PRIVATE
                          $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-psabi>
                          ${voxshift_allow_deprecated})
-  if(VOXSHIFT_SMALL)  # the linker leaves out what nothing calls
-    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections -fdata-sections>)
-  endif()
   if(VOXSHIFT_SANITIZE STREQUAL "THREAD")
     target_compile_options(${target} PUBLIC -fsanitize=thread)
     target_link_options(${target} PUBLIC -fsanitize=thread)
