@@ -8,6 +8,7 @@
 
 #include "report.h"
 #include "session_json.h"
+#include "system.h"
 
 namespace voxshift {
 namespace {

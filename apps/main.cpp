@@ -1,6 +1,4 @@
 // The command `voxshift`: options, help and exit status (0 done, 1 bad input or model, 2 usage).
-#include <fcntl.h>
-#include <unistd.h>
 #include <voxshift/synth/video.h>
 #include <voxshift/tensor/error.h>
 #include <voxshift/tensor/runtime.h>
@@ -18,6 +16,7 @@
 #include "run_command.h"
 #include "scan_commands.h"
 #include "signals.h"
+#include "system.h"
 
 namespace {
 
@@ -303,13 +302,6 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("quantize")) return quantize_model(quantize_options);
   if (app.get_subcommand("synth")->got_subcommand("video")) return synth_videos(synth_video_options);
   return synth_lidar_scans(synth_options);
-}
-
-/// A standard stream that the caller has closed stays of no use: the next file would get its number, and what is
-/// printed.
-void hold_closed_streams() {
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
-    if (::fcntl(stream, F_GETFD) == -1) ::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 /// Whether all that was printed has reached its place; a full disk may show no earlier.

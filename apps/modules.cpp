@@ -2,7 +2,6 @@
 // OpenCV alone would cost every start of the command some 100 ms and 70 MB.
 #include "modules.h"
 
-#include <dlfcn.h>
 #include <voxshift/tensor/error.h>
 
 #include <cstdlib>
@@ -12,46 +11,39 @@
 #include "own_files.h"
 #include "picture.h"
 #include "point_window.h"
+#include "system.h"
 #include "video_files.h"
 
 namespace voxshift {
 namespace {
 
-struct Module {
-  void* handle;
-  std::string error;  ///< why there is no handle
-};
-
-/// Never unloaded.
-Module load_module(const char* name) {
-  const auto path =
-      own_file(std::filesystem::path(VOXSHIFT_MODULE_FOLDER) / name, std::filesystem::path("modules") / name);
-  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  return {handle, handle == nullptr ? dlerror() : ""};
+Module own_module(const char* name) {
+  return load_module(
+      own_file(std::filesystem::path(VOXSHIFT_MODULE_FOLDER) / name, std::filesystem::path("modules") / name));
 }
 
 template <class Function>
 Function* module_function(const Module& module, const char* name, const std::string& needed_for) {
   check<BackendUnavailable>(module.handle != nullptr, needed_for, ", which this build does not have (", module.error,
                             ")");
-  void* const function = dlsym(module.handle, name);
+  void* const function = function_of(module, name);
   check<BackendUnavailable>(function != nullptr, needed_for,
                             ", and the module beside this program is another version's");
   return reinterpret_cast<Function*>(function);
 }
 
 const Module& opencv_module() {
-  static const Module module = load_module("libvoxshift_opencv.so");
+  static const Module module = own_module("libvoxshift_opencv.so");
   return module;
 }
 
 const Module& video_module() {
-  static const Module module = load_module("libvoxshift_video.so");
+  static const Module module = own_module("libvoxshift_video.so");
   return module;
 }
 
 const Module& open3d_module() {
-  static const Module module = load_module("libvoxshift_open3d.so");
+  static const Module module = own_module("libvoxshift_open3d.so");
   return module;
 }
 

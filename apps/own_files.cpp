@@ -3,6 +3,8 @@
 #include <system_error>
 #include <utility>
 
+#include "system.h"
+
 namespace voxshift {
 namespace {
 
@@ -15,8 +17,7 @@ std::filesystem::path& folder_in_place_of_the_programs() {
 
 std::filesystem::path own_folder() {
   if (!folder_in_place_of_the_programs().empty()) return folder_in_place_of_the_programs();
-  std::error_code ignored;
-  return std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
+  return program_folder();
 }
 
 void set_own_folder(std::filesystem::path folder) { folder_in_place_of_the_programs() = std::move(folder); }

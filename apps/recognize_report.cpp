@@ -10,6 +10,7 @@
 #include <numeric>
 
 #include "report.h"
+#include "system.h"
 
 namespace voxshift {
 namespace {

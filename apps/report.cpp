@@ -1,7 +1,5 @@
 #include "report.h"
 
-#include <sys/resource.h>
-#include <unistd.h>
 #include <voxshift/files/atomic_file.h>
 
 #include <algorithm>
@@ -9,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "session_json.h"
+#include "system.h"
 
 namespace voxshift {
 namespace {
@@ -39,12 +38,6 @@ Json to_json(const ScanStats& stats, const Segmenter& segmenter) {
 }
 
 }  // namespace
-
-std::int64_t peak_rss_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return std::int64_t{usage.ru_maxrss} * 1024;
-}
 
 void print_header() {
   std::printf("%-24s %9s %8s %8s | %7s %9s %7s %9s %7s %9s ms\n", "scan", "points", "dropped", "voxels", "read",
@@ -121,7 +114,7 @@ void print_error(const char* what) {
 
 void print_warning(const std::string& what) { print_error(("warning: " + what).c_str()); }
 
-Progress::Progress(std::size_t total) : total_(total), on_terminal_(isatty(STDERR_FILENO) == 1) {}
+Progress::Progress(std::size_t total) : total_(total), on_terminal_(errors_are_watched()) {}
 
 void Progress::show(std::size_t done, const std::string& what) {
   if (!on_terminal_) return;

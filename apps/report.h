@@ -53,9 +53,6 @@ auto about(const std::filesystem::path& file, Part part) {
   }
 }
 
-/// The most memory that this process has used.
-std::int64_t peak_rss_bytes();
-
 /// "voxshift: what" on standard error, as one line whatever names a file put into it.
 void print_error(const char* what);
 

@@ -47,7 +47,7 @@ void skip_bytes(zip_file_t* file, std::uint64_t bytes) {
 
 ZipArchive::ZipArchive(const std::filesystem::path& path) {
   int code = 0;
-  archive_ = zip_open(path.c_str(), ZIP_RDONLY, &code);
+  archive_ = zip_open(path.string().c_str(), ZIP_RDONLY, &code);
   if (archive_ == nullptr) {
     zip_error_t error;
     zip_error_init_with_code(&error, code);

@@ -37,7 +37,7 @@ endmacro()
 # in the caller where it is built in.
 function(voxshift_find_highway)
   voxshift_find_quietly(hwy CONFIG)
-  if(NOT TARGET hwy::hwy AND NOT VOXSHIFT_BUNDLED STREQUAL "ON")
+  if(NOT TARGET hwy::hwy AND NOT VOXSHIFT_BUNDLED STREQUAL "ON" AND NOT CMAKE_CROSSCOMPILING)  # what it finds is this machine's
     find_package(PkgConfig QUIET)
     if(PKG_CONFIG_FOUND)
       pkg_check_modules(libhwy QUIET IMPORTED_TARGET GLOBAL libhwy)

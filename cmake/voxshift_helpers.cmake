@@ -4,6 +4,24 @@ include(CMakePackageConfigHelpers)
 # std::stable_sort of GCC's library takes what C++17 deprecates, and clang says so.
 set(voxshift_allow_deprecated $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-deprecated-declarations>)
 
+# What the compiler makes code for: sets voxshift_cpu in the caller to x86_64, aarch64 or other. CMAKE_SYSTEM_PROCESSOR has many
+# names for these, and none or this machine's in some toolchains.
+function(voxshift_find_cpu)
+  if(NOT CMAKE_SIZEOF_VOID_P EQUAL 8)
+    message(FATAL_ERROR "voxshift: a 64-bit target is expected, found ${CMAKE_SYSTEM_PROCESSOR} with pointers of ${CMAKE_SIZEOF_VOID_P} bytes")
+  endif()
+  include(CheckCXXSymbolExists)
+  check_cxx_symbol_exists(__x86_64__ "" voxshift_is_x86_64)
+  check_cxx_symbol_exists(__aarch64__ "" voxshift_is_aarch64)
+  if(voxshift_is_x86_64 AND NOT voxshift_is_aarch64)
+    set(voxshift_cpu x86_64 PARENT_SCOPE)
+  elseif(voxshift_is_aarch64)
+    set(voxshift_cpu aarch64 PARENT_SCOPE)
+  else()
+    set(voxshift_cpu other PARENT_SCOPE)
+  endif()
+endfunction()
+
 # Warnings of every target of ours, sections that a linker can leave out; sanitizers where asked for.
 function(voxshift_compile_options target)
   target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-ffunction-sections -fdata-sections>)
@@ -104,7 +122,11 @@ endmacro()
 # Finds an optional package by its switch AUTO, ON or OFF and says what became of it; sets <out> in the caller.
 function(voxshift_find_optional out switch what package)
   set(found FALSE)
-  if(NOT "${${switch}}" STREQUAL "OFF")
+  if(WIN32)  # what calls them speaks POSIX
+    if("${${switch}}" STREQUAL "ON")
+      message(FATAL_ERROR "voxshift: ${switch}=ON, but what needs ${package} is not ported to Windows")
+    endif()
+  elseif(NOT "${${switch}}" STREQUAL "OFF")
     find_package(${package} QUIET ${ARGN})
     set(found ${${package}_FOUND})
     if("${${switch}}" STREQUAL "ON" AND NOT found)

@@ -44,7 +44,7 @@ OURS = {
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
 THEIRS = {
     r"hwy/.*|immintrin\.h|arm_neon\.h|cpuid\.h": r"kernels_cpu/.*",
-    r"pthread\.h|sched\.h": r"kernels_cpu/processors\.cpp|tests/tensor/thread_pool_test\.cpp",
+    r"pthread\.h|sched\.h": r"kernels_cpu/processors\.cpp|tests/tensor/thread_pool_system_test\.cpp",
     r"omp\.h": r"(?!)",
     r"malloc\.h": r"kernels_cpu/host_memory\.cpp",
     r"std(def|int)\.h": r"c_api/c_api\.h",
@@ -64,7 +64,7 @@ THEIRS = {
     r"fuzzer/.*": r"tests/fuzz/.*",
     r"benchmark/.*": r"benchmarks/.*",
     r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(arm_features|cache_size|processors)\.cpp",
-    r"malloc\.h": r"kernels_cpu/host_memory\.cpp",
+    r"(windows|psapi|io|stdio)\.h|mach-o/.*": r"apps/system_(posix|windows)\.cpp",
     r"(process|wchar)\.h": r"files/process\.cpp",
 }
 
