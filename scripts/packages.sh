@@ -12,8 +12,9 @@ asan=(clang-19 libclang-rt-19-dev pybind11-dev)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
        libhwy-dev:arm64 liblzf-dev:arm64 libgtest-dev:arm64)
 arm64_throughput=(llvm-19)
+java=(openjdk-17-jdk-headless)
 
-groups=(build view test check asan arm64 arm64_throughput)
+groups=(build view test check asan arm64 arm64_throughput java)
 wanted=()
 for group in "$@"; do
   if [[ " ${groups[*]} " != *" $group "* ]]; then
