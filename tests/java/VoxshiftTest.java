@@ -179,21 +179,37 @@ public final class VoxshiftTest {
 
   private static void optionsReachTheLibrary() {
     File model = model("tsm-mobilenetv2-motions");
-    for (Options.DType dtype : new Options.DType[] {Options.DType.F32, Options.DType.BF16}) {
+    float[][] logits = new float[2][];
+    for (int i = 0; i < 2; ++i) {
+      Options.DType dtype = i == 0 ? Options.DType.F32 : Options.DType.BF16;
       try (Voxshift exact = Voxshift.open(model, new Options().dtype(dtype).skip(Options.Skip.EXACT));
            Voxshift off = Voxshift.open(model, new Options().dtype(dtype).threads(2))) {
         for (int t = 0; t < 3; ++t) {
           Result some = exact.push(frame(t)), all = off.push(frame(t));
           expect(Arrays.equals(some.getLogits(), all.getLogits()), dtype + ": exact differs from off");
+          logits[i] = all.getLogits();
         }
       }
     }
-    try (Voxshift coarse = Voxshift.open(model, new Options().threshold(1e9f).keyFrameInterval(3))) {
+    expect(!Arrays.equals(logits[0], logits[1]), "bf16 has the bits of f32");
+    try (Voxshift coarse = Voxshift.open(model, new Options().threshold(1e9f).keyFrameInterval(3));
+         Voxshift fine = Voxshift.open(model, new Options().threshold(1e-6f))) {
       boolean[] key = new boolean[6];
       for (int t = 0; t < key.length; ++t) key[t] = coarse.push(frame(0)).isKeyFrame();
       expect(Arrays.equals(key, new boolean[] {true, false, false, true, false, false}), Arrays.toString(key));
+      fine.push(frame(0));
+      expectEqual(coarse.push(frame(0)).isKeyFrame(), true);
+      expectEqual(coarse.push(frame(1)).getChangedPixels(), 0L);
+      expect(fine.push(frame(1)).getChangedPixels() > 0, "no pixel changed");
     }
-    expectThrows(IllegalArgumentException.class, "threads", () -> Voxshift.open(model, new Options().threads(-1)));
+    float[] points = street(1000);
+    File detector = model("centerpoint-lidar");
+    try (Voxshift exact = Voxshift.open(detector);
+         Voxshift narrow = Voxshift.open(detector, new Options().dtype(Options.DType.BF16))) {
+      expect(!lines(exact.detect(points, 4)).equals(lines(narrow.detect(points, 4))), "bf16 has the boxes of f32");
+    }
+    for (File some : new File[] {model, detector})
+      expectThrows(IllegalArgumentException.class, "threads", () -> Voxshift.open(some, new Options().threads(-1)));
     expectThrows(IllegalArgumentException.class, "null", () -> new Options().skip(null));
     expectThrows(IllegalArgumentException.class, "null", () -> new Options().dtype(null));
     expectThrows(IllegalArgumentException.class, "null", () -> Voxshift.open(model, null));
@@ -270,6 +286,7 @@ public final class VoxshiftTest {
     Voxshift video = openVideo();
     Result result = video.push(frame(0));
     video.close();
+    expectEqual(Native.closeStream(video.stream), Native.INVALID_ARGUMENT);
     video.close();
     expectThrows(IllegalStateException.class, "after close", () -> video.push(frame(0)));
     expectThrows(IllegalStateException.class, "after close", () -> video.push(frame(0), result));
@@ -280,6 +297,7 @@ public final class VoxshiftTest {
     expectEqual(result.getScores().length, video.getClassNames().length);
     Voxshift points = Voxshift.open(model("minkunet-lidar"));
     points.close();
+    expectEqual(Native.closeSession(points.session), Native.INVALID_ARGUMENT);
     expectThrows(IllegalStateException.class, "after close", () -> points.segment(new float[4], 4));
     // Below the classes, too.
     expectEqual(Native.reset(0), Native.INVALID_ARGUMENT);
@@ -328,7 +346,9 @@ public final class VoxshiftTest {
     Voxshift voxshift = openVideo();
     voxshift.begin("push", 3, "frames");
     voxshift.close();
+    expectEqual(Native.reset(voxshift.stream), Native.OK);
     voxshift.end();
+    expectEqual(Native.reset(voxshift.stream), Native.INVALID_ARGUMENT);
     voxshift.close();
     expectThrows(IllegalStateException.class, "after close", voxshift::reset);
   }

@@ -27,8 +27,8 @@ public final class Voxshift implements AutoCloseable {
   private final int frameHeight;
   private final int frameWidth;
   private final int task;
-  private final long session; // 0 where frames are recognised
-  private final long stream; // 0 where points are taken
+  final long session; // 0 where frames are recognised
+  final long stream; // 0 where points are taken
 
   private final ByteBuffer[] planes = new ByteBuffer[Frame.PLANES];
   private final int[] numbers = new int[Frame.NUMBERS];
