@@ -81,7 +81,11 @@ const OpDefinition* find_op(const std::string& name) {
   const auto all = all_ops();
   const auto* const* found =
       std::find_if(all.data(), all.data() + all.size(), [&](const OpDefinition* op) { return op->name == name; });
-  return found == all.data() + all.size() ? nullptr : *found;
+  if (found != all.data() + all.size()) return *found;
+  for (const std::string& op : left_out_ops())
+    check<BackendUnavailable>(op != name, "[graph] the network needs the op \"", name,
+                              "\", which this build has not: VOXSHIFT_PARTS is video");
+  return nullptr;
 }
 
 ValueType same_as_input(Inference& node) { return node.in(0); }

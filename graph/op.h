@@ -132,7 +132,10 @@ class Inference {
 /// All definitions, by name.
 std::span<const OpDefinition* const> all_ops();
 
-/// The op of this name; null for an unknown one.
+/// The ops that this build has not: those of points where VOXSHIFT_PARTS is video.
+std::vector<std::string> left_out_ops();
+
+/// The op of this name; null for an unknown one. Throws BackendUnavailable for one of left_out_ops().
 const OpDefinition* find_op(const std::string& name);
 
 // Inference that several ops share.
