@@ -36,9 +36,9 @@ OURS = {
     "kernels_cuda": rf"tensor/.*|{CONTRACT}",
     "c_api": PUBLIC,
     "java": r"c_api\.h",
-    "apps": PUBLIC,
+    "apps": rf"c_api\.h|{PUBLIC}",
     "python_bindings": PUBLIC,
-    "benchmarks": rf"voxshift\.h|{PUBLIC}",
+    "benchmarks": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
 
