@@ -2,6 +2,7 @@
 #include <voxshift/graph/safetensors.h>
 #include <voxshift/tensor/half.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace voxshift {
@@ -24,9 +25,8 @@ Array widened(const Array& tensor) {
   if (tensor.dtype() != DType::kF16 && tensor.dtype() != DType::kBF16) return tensor;
   Array wide(tensor.shape(), DType::kF32);
   const auto* from = static_cast<const std::uint16_t*>(tensor.memory());
-  const bool half = tensor.dtype() == DType::kF16;
-  for (std::int64_t i = 0; i < tensor.count(); ++i)
-    wide.data<float>()[i] = half ? from_half(from[i]) : from_bfloat(from[i]);
+  const auto widen = tensor.dtype() == DType::kF16 ? from_half : from_bfloat;
+  std::transform(from, from + tensor.count(), wide.data<float>(), widen);
   return wide;
 }
 
