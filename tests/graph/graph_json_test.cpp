@@ -68,7 +68,9 @@ TEST(GraphJson, RoundTripOfSeveralInputs) {
     EXPECT_EQ(read.inputs[i].name, b.graph.inputs[i].name);
     EXPECT_EQ(read.inputs[i].channels, b.graph.inputs[i].channels);
     EXPECT_EQ(read.inputs[i].rows_of, b.graph.inputs[i].rows_of);
-    if (i != 2) EXPECT_EQ(read.inputs[i].kind, b.graph.inputs[i].kind);  // of further channels that of their rows
+    if (i != 2) {  // further channels have the kind of their rows
+      EXPECT_EQ(read.inputs[i].kind, b.graph.inputs[i].kind);
+    }
   }
   EXPECT_EQ(to_json(read), document);
 

@@ -243,7 +243,7 @@ TEST(Quantize, KeepsWhatItIsToldAndWhatCostsTooMuch) {
   EXPECT_EQ(layer(kept, small.inner).dtype, DType::kI8);
 
   for (const Node& node : kept.model.graph().nodes)
-    if (node.name == small.last) EXPECT_FALSE(kept.model.graph().scales.contains(node.inputs[0]));
+    EXPECT_FALSE(node.name == small.last && kept.model.graph().scales.contains(node.inputs[0]));
 
   options.keep = {small.coarse};  // reads a part of the concatenation
   const Quantization apart = quantize(model, samples(), options);
