@@ -28,13 +28,13 @@ struct ScanRunOptions : ScanOptions {
   bool layers = false;
 };
 
-/// write: of label, ply, png, scores; usual: label, ply, and png where it can be drawn.
+/// write: of label, ply, png, scores; usual: label, ply, png.
 struct SegmentOptions : ScanRunOptions {
   std::vector<float> range;  ///< metres, or two corners; empty: the profile's
   std::string preprocess;    ///< profile in place of the model's; empty: the model's
 };
 
-/// write: of json, kitti, png, ply; usual: json, and png where it can be drawn.
+/// write: of json, kitti, png, ply; usual: json, png.
 struct DetectOptions : ScanRunOptions {
   std::filesystem::path calibration;     ///< file or folder; empty: a camera in the scanner's place
   std::optional<float> score_threshold;  ///< none: the model's

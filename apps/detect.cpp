@@ -16,7 +16,6 @@
 #include "commands.h"
 #include "detect_report.h"
 #include "label_scan.h"
-#include "modules.h"
 #include "picture.h"
 #include "pretrained.h"
 #include "report.h"
@@ -107,10 +106,7 @@ Model load_detector(const DetectOptions& options) {
 
 int detect(const DetectOptions& given) {
   DetectOptions options = given;
-  if (options.write.empty()) {
-    options.write = {"json"};
-    if (has_opencv()) options.write.push_back("png");
-  }
+  if (options.write.empty()) options.write = {"json", "png"};
   const bool kitti = std::ranges::count(options.write, "kitti") > 0;
   check(kitti || options.calibration.empty(), "[detect] --calib belongs to --write kitti");
   const std::vector<fs::path> scans = list_scans(options.scans);

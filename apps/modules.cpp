@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <string>
 
+#include "canvas.h"
 #include "own_files.h"
-#include "picture.h"
 #include "point_window.h"
 #include "system.h"
 #include "video_files.h"
@@ -55,39 +55,12 @@ bool has_video() { return video_module().handle != nullptr; }
 
 bool has_open3d() { return open3d_module().handle != nullptr; }
 
-std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled) {
-  check(static_cast<std::int64_t>(labelled.labels.size()) == labelled.scan.count(), "[draw_picture] expected ",
-        labelled.scan.count(), " labels, found ", labelled.labels.size());
-  std::vector<std::uint8_t> png;
-  module_function<decltype(voxshift_opencv_draw)>(opencv_module(), "voxshift_opencv_draw",
-                                                  "[draw_picture] .png needs OpenCV")(labelled, png);
-  return png;
-}
-
-std::vector<std::uint8_t> draw_detections(const DetectedScan& detected) {
-  std::vector<std::uint8_t> png;
-  module_function<decltype(voxshift_opencv_draw_detections)>(opencv_module(), "voxshift_opencv_draw_detections",
-                                                             "[draw_detections] .png needs OpenCV")(detected, png);
-  return png;
-}
-
-std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture) {
-  const std::size_t classes = picture.names.size();
-  check(picture.true_points.size() == classes && picture.iou.size() == classes &&
-            picture.shares.size() == classes * (classes + 1),
-        "[draw_confusion] expected points and IoU of ", classes, " classes and ", classes * (classes + 1),
-        " shares, found ", picture.true_points.size(), ", ", picture.iou.size(), " and ", picture.shares.size());
-  std::vector<std::uint8_t> png;
-  module_function<decltype(voxshift_opencv_draw_confusion)>(opencv_module(), "voxshift_opencv_draw_confusion",
-                                                            "[draw_confusion] .png needs OpenCV")(picture, png);
-  return png;
-}
-
-std::vector<std::uint8_t> draw_sensitivity(const SensitivityPicture& picture) {
-  std::vector<std::uint8_t> png;
-  module_function<decltype(voxshift_opencv_draw_sensitivity)>(opencv_module(), "voxshift_opencv_draw_sensitivity",
-                                                              "[draw_sensitivity] .png needs OpenCV")(picture, png);
-  return png;
+std::unique_ptr<Canvas> make_canvas(int width, int height) {
+  if (!has_opencv()) return plain_canvas(width, height);
+  std::unique_ptr<Canvas> canvas;
+  module_function<decltype(voxshift_opencv_canvas)>(opencv_module(), "voxshift_opencv_canvas", "pictures need OpenCV")(
+      width, height, canvas);
+  return canvas;
 }
 
 std::unique_ptr<FrameReader> open_frames(const std::string& source, const FrameSourceOptions& options) {
@@ -112,6 +85,7 @@ Image draw_frame(const RecognizedFrame& frame) {
 }
 
 std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> pixels, Extent2d extent) {
+  if (!has_video()) return plain_png(pixels, static_cast<int>(extent.width), static_cast<int>(extent.height));
   std::vector<std::uint8_t> png;
   module_function<decltype(voxshift_video_encode_png)>(video_module(), "voxshift_video_encode_png",
                                                        "[encode_png] .png needs OpenCV")(pixels, extent, png);

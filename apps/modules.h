@@ -3,7 +3,7 @@
 
 namespace voxshift {
 
-/// Whether pictures can be drawn. Loads OpenCV where it is there.
+/// Whether pictures are drawn by OpenCV. Loads it where it is there.
 bool has_opencv();
 
 /// Whether videos can be read and written. Loads OpenCV with its video part where it is there.

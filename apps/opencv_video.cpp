@@ -99,13 +99,18 @@ void voxshift_video_draw(const RecognizedFrame& frame, Image& image) {
   image.width = even(shown.cols);
   image.pixels.resize(static_cast<std::size_t>(image.height * image.width * 3));
   cv::Mat canvas = view(image.pixels.data(), image.height, image.width);
-  canvas = kBackground;
+  canvas = blue_green_red(kBackground);
   shown.copyTo(canvas(cv::Rect(0, 0, shown.cols, shown.rows)));
 
+  const auto at_scale = [](double scale) {
+    return [scale](const std::string& text) { return text_width(text, scale); };
+  };
   char score[32];
   std::snprintf(score, sizeof(score), "%.2f", frame.score);
   const int score_width = text_width(score, 1.0), room = shown.cols - 2 * kMargin;
-  put_text(canvas, fitting(frame.label, 1.0, room - score_width - kMargin), {kMargin, shown.rows + 40}, 1.0, kText);
-  put_text(canvas, score, {shown.cols - kMargin - score_width, shown.rows + 40}, 1.0, kText);
-  put_text(canvas, fitting(frame.note, 0.6, room), {kMargin, shown.rows + 74}, 0.6, kFaint);
+  put_text(canvas, fitting_text(frame.label, room - score_width - kMargin, at_scale(1.0)), {kMargin, shown.rows + 40},
+           1.0, blue_green_red(kText));
+  put_text(canvas, score, {shown.cols - kMargin - score_width, shown.rows + 40}, 1.0, blue_green_red(kText));
+  put_text(canvas, fitting_text(frame.note, room, at_scale(0.6)), {kMargin, shown.rows + 74}, 0.6,
+           blue_green_red(kFaint));
 }

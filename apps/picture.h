@@ -1,5 +1,4 @@
-// The command's pictures: labelled points and boxes from above, and a confusion matrix. The boundary to OpenCV, which
-// lives in a shared library of its own.
+// The command's pictures: labelled points and boxes from above, and a confusion matrix.
 #pragma once
 
 #include <voxshift/files/point_cloud.h>
@@ -25,8 +24,7 @@ struct LabelledScan {
 /// Draws the scan from above, x up and y to the left, with legend, shares and scale bar; returns the bytes of a PNG.
 /// The sensor is in the middle, with the 99 % of the points nearest to it, at most 50 m; a cloud that lies far from its
 /// origin is shown around its own middle. Points beyond, or with NaN or infinite coordinates, are counted in the legend
-/// but not drawn. Throws InvalidArgument where labels are not one per point, BackendUnavailable where this build has no
-/// OpenCV.
+/// but not drawn. Throws InvalidArgument where labels are not one per point.
 std::vector<std::uint8_t> draw_picture(const LabelledScan& labelled);
 
 /// What a picture of a confusion matrix shows, for C classes.
@@ -40,13 +38,12 @@ struct ConfusionPicture {
 };
 
 /// Draws a row per true class and a column per predicted one, each cell with its percentage, and the IoU beside the
-/// rows; returns the bytes of a PNG. Throws InvalidArgument where a size is not that of the names, BackendUnavailable
-/// where this build has no OpenCV.
+/// rows; returns the bytes of a PNG. Throws InvalidArgument where a size is not that of the names.
 std::vector<std::uint8_t> draw_confusion(const ConfusionPicture& picture);
 
 /// Draws the boxes of a scan from above, in the colours of their classes over grey points, with a line from the centre
 /// to the front, and a legend that counts them; returns the bytes of a PNG. The map is that of draw_picture, wider
-/// where boxes are. Throws BackendUnavailable where this build has no OpenCV.
+/// where boxes are.
 std::vector<std::uint8_t> draw_detections(const DetectedScan& detected);
 
 /// A layer in a picture of what i8 costs and gains.
@@ -65,15 +62,7 @@ struct SensitivityPicture {
 
 /// Draws a mark per layer, the time that it saves to the right and the signal to noise upwards, filled where the layer
 /// is narrow, with the names of those that stand out below; returns the bytes of a PNG. Layers whose numbers are not
-/// finite are left out. Throws BackendUnavailable where this build has no OpenCV.
+/// finite are left out.
 std::vector<std::uint8_t> draw_sensitivity(const SensitivityPicture& picture);
 
 }  // namespace voxshift
-
-/// What libvoxshift_opencv exports.
-extern "C" void voxshift_opencv_draw(const voxshift::LabelledScan& labelled, std::vector<std::uint8_t>& png);
-extern "C" void voxshift_opencv_draw_confusion(const voxshift::ConfusionPicture& picture,
-                                               std::vector<std::uint8_t>& png);
-extern "C" void voxshift_opencv_draw_detections(const voxshift::DetectedScan& detected, std::vector<std::uint8_t>& png);
-extern "C" void voxshift_opencv_draw_sensitivity(const voxshift::SensitivityPicture& picture,
-                                                 std::vector<std::uint8_t>& png);

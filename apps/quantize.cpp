@@ -10,7 +10,6 @@
 #include <system_error>
 
 #include "commands.h"
-#include "modules.h"
 #include "picture.h"
 #include "report.h"
 #include "scan_files.h"
@@ -131,8 +130,6 @@ void write_picture(const fs::path& path, const Quantization& found, const Quanti
 
 // A mistake in what is to be written is told before the work.
 void check_outputs(const QuantizeCommand& options) {
-  const bool draws = options.report.extension() == ".png" || !options.picture.empty();
-  check<BackendUnavailable>(!draws || has_opencv(), "a picture needs OpenCV, which this build does not have");
   for (const fs::path& path : {options.out, options.report, options.picture}) {
     if (path.empty()) continue;
     std::error_code error;

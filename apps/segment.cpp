@@ -12,7 +12,6 @@
 
 #include "commands.h"
 #include "label_scan.h"
-#include "modules.h"
 #include "picture.h"
 #include "pretrained.h"
 #include "report.h"
@@ -95,10 +94,7 @@ void write_results(const SegmentOptions& options, const Model& model, Job& job) 
 
 int segment(const SegmentOptions& given) {
   SegmentOptions options = given;
-  if (options.write.empty()) {
-    options.write = {"label", "ply"};
-    if (has_opencv()) options.write.push_back("png");
-  }
+  if (options.write.empty()) options.write = {"label", "ply", "png"};
   const std::vector<fs::path> scans = list_scans(options.scans);
   const Device device = parse_device(options.device);
   options.model = model_or_pretrained(options.model, "minkunet-lidar", options.dtype);

@@ -35,7 +35,7 @@ struct Image {
   std::vector<std::uint8_t> pixels;
 };
 
-/// Bytes of a PNG. Throws BackendUnavailable where this build has no OpenCV.
+/// Bytes of a PNG.
 std::vector<std::uint8_t> encode_png(std::span<const std::uint8_t> pixels, Extent2d extent);
 
 /// What the picture of a recognised frame shows; the views must outlive the call that draws it.

@@ -1,7 +1,7 @@
 # What the library and the command are built from besides the compiler: a package of the system, else its pinned source,
 # which becomes part of them. VOXSHIFT_BUNDLED=ON takes the sources in any case (wheels, phones, static programs: what they
 # run on has none of these packages), OFF never does. FETCHCONTENT_SOURCE_DIR_<NAME> names a folder that holds a source, with
-# NAME one of HIGHWAY, NLOHMANN_JSON, LIBLZF, CLI11; nothing is downloaded then.
+# NAME one of HIGHWAY, NLOHMANN_JSON, LIBLZF, CLI11, STB; nothing is downloaded then.
 include(FetchContent)
 
 # Sets <name>_source in the caller: a folder, its own CMake files unused.
@@ -72,6 +72,19 @@ function(voxshift_find_json)
                    d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273)
     voxshift_bundled(nlohmann_json::nlohmann_json ${nlohmann_json_source}/include)
   endif()
+endfunction()
+
+# Target stb::stb: headers of single functions, as <stb_image_write.h>.
+function(voxshift_find_stb)
+  if(NOT VOXSHIFT_BUNDLED STREQUAL "ON")
+    find_path(voxshift_stb_include stb_image_write.h PATH_SUFFIXES stb)
+  endif()
+  if(NOT voxshift_stb_include)
+    voxshift_fetch(stb https://github.com/nothings/stb/archive/8b5f1f37b5b75829fc72d38e7b5d4bcbf8a26d55.tar.gz
+                   c47cf5abe21e1d620afccd159c23fe71dfa86eb270015a7646a4f79e9bfd5503)
+    set(voxshift_stb_include ${stb_source})
+  endif()
+  voxshift_bundled(stb::stb ${voxshift_stb_include})
 endfunction()
 
 function(voxshift_find_cli11)

@@ -2,7 +2,7 @@
 # Installs the Debian packages that voxshift needs: packages.sh GROUP..., with the groups below. The only list of them.
 set -euo pipefail
 
-build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev libcli11-dev libopencv-dev libzip-dev
+build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev libcli11-dev libstb-dev libopencv-dev libzip-dev
        libprotobuf-dev protobuf-compiler)
 view=(libopen3d-dev)  # `voxshift view`; large, so not of `build`
 test=("${view[@]}" libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv

@@ -42,6 +42,7 @@ KNOWN = {
     "nlohmann_json": Known("JSON for Modern C++", "MIT", "nlohmann_json.txt", "pkg:github/nlohmann/json@v{}"),
     "liblzf": Known("LibLZF", "BSD-2-Clause OR GPL-2.0-or-later", "liblzf.txt", "pkg:generic/liblzf@{}"),
     "cli11": Known("CLI11", "BSD-3-Clause", "cli11.txt", "pkg:github/CLIUtils/CLI11@v{}"),
+    "stb": Known("stb", "MIT OR Unlicense", "stb.txt", "pkg:github/nothings/stb@{}"),
     "pybind11": Known("pybind11", "BSD-3-Clause", "pybind11.txt", "pkg:pypi/pybind11@{}"),
     "libstdc++": Known("GCC's runtime libraries", "GPL-3.0-or-later WITH GCC-exception-3.1", None, "pkg:generic/gcc@{}"),
     "libc++": Known("LLVM's C++ library", "Apache-2.0 WITH LLVM-exception", None, "pkg:generic/libcxx@{}"),
@@ -65,7 +66,7 @@ def pinned_parts(cmake_file=ROOT / "cmake/voxshift_dependencies.cmake"):
     pins = re.findall(r"voxshift_fetch\((\w+)\s+(https?://\S+)\s+([0-9a-f]{64})\)", cmake_file.read_text(encoding="utf-8"))
     parts = {}
     for key, url, sha256 in pins:
-        version = re.search(r"(\d+(?:\.\d+)+)\.(?:tar|zip|tgz)", url)
+        version = re.search(r"(\d+(?:\.\d+)+|[0-9a-f]{40})\.(?:tar|zip|tgz)", url)
         parts[key] = Part(key, version[1] if version else refuse(f"{url} names no version"), url, sha256)
     return parts or refuse(f"{cmake_file} pins nothing")
 

@@ -164,8 +164,6 @@ def test_wrong_usage(quick, tmp_path):
 
 
 def test_picture(quick, tmp_path):
-    if "OpenCV off" in succeeds("--version"):
-        pytest.skip("this build has no OpenCV")
     out, report, picture = (tmp_path / name for name in ("out.safetensors", "report.png", "picture.png"))
     succeeds("quantize", quick, "--synthetic", 1, "-o", out, "--report", report, "--picture", picture)
     for path in (report, picture):

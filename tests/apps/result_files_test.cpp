@@ -21,7 +21,6 @@
 #include <vector>
 
 #include "file_test.h"
-#include "modules.h"
 #include "picture.h"
 
 namespace voxshift {
@@ -173,7 +172,6 @@ std::pair<int, int> png_size(const std::vector<std::uint8_t>& png) {
 }
 
 TEST_F(ResultFiles, PicturesOfOddScans) {
-  if (!has_opencv()) GTEST_SKIP() << "this build has no OpenCV";
   const float nan = std::nanf(""), inf = std::numeric_limits<float>::infinity(), huge = 3e38F;
   const std::vector<std::vector<float>> scans = {{},
                                                  {1, 2, 3, 0},
@@ -194,7 +192,6 @@ TEST_F(ResultFiles, PicturesOfOddScans) {
 }
 
 TEST_F(ResultFiles, PicturesOfConfusion) {
-  if (!has_opencv()) GTEST_SKIP() << "this build has no OpenCV";
   const double nan = std::nan("");
   const ConfusionPicture plain{{"car", "road"}, {2, 0}, {0.5, nan}, {0.5, 0.5, 0, 0, 0, 0}, "one of two"};
   ConfusionPicture with_misses = plain, long_names = plain;

@@ -49,10 +49,11 @@ def test_document_lists_files_with_their_hashes_and_what_is_compiled_in(tmp_path
                       for name, content in files.items()}
     packages = {package["name"]: package.get("versionInfo") for package in document["packages"]}
     assert packages == {"voxshift": "1.2.3", "Highway": "1.0.3", "JSON for Modern C++": "3.11.2", "LibLZF": "3.6",
+                        "stb": "8b5f1f37b5b75829fc72d38e7b5d4bcbf8a26d55",
                         "pybind11": "2.13.6", "libgomp-1a2b.so.1.0.0": None}
     pins = re.findall(r"\b[0-9a-f]{64}\b", (ROOT / "cmake/voxshift_dependencies.cmake").read_text())
     hashes = {sum["checksumValue"] for package in document["packages"] for sum in package.get("checksums", [])}
-    assert len(hashes) == 3 and hashes < set(pins)
+    assert len(hashes) == 4 and hashes < set(pins)
 
     known = {"SPDXRef-DOCUMENT"} | {entry["SPDXID"] for entry in document["packages"] + document["files"]}
     assert len(known) == 1 + len(packages) + len(files)

@@ -1,23 +1,14 @@
-// Draws the bird's-eye picture of boxes and encodes it.
-#include <voxshift/tensor/error.h>
-
+// The bird's-eye picture of boxes.
 #include <algorithm>
 #include <cmath>
-#include <iomanip>
-#include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
-#include <sstream>
 
-#include "opencv_map.h"
 #include "picture.h"
+#include "scan_map.h"
 
+namespace voxshift {
 namespace {
 
-using namespace voxshift;
-
 constexpr float kLowest = -2.5f, kHighest = 1;  // metres: heights of the lightest and of the darkest grey
-
-cv::Vec3b colour_of(const ClassInfo& info) { return {info.rgb[2], info.rgb[1], info.rgb[0]}; }
 
 /// Points outside of boxes in grey, darker the higher they are.
 std::vector<MapPoint> points_around(const DetectedScan& detected) {
@@ -35,23 +26,23 @@ std::vector<MapPoint> points_around(const DetectedScan& detected) {
 }
 
 /// The outline, and a line from the centre to the front; white below, so that both show over points.
-void draw_box(cv::Mat& map, const Frame& frame, const Box3d& box, const cv::Scalar& colour) {
+void draw_box(Canvas& map, const Frame& frame, const Box3d& box, const Rgb& colour) {
   const double c = std::cos(box.yaw), s = std::sin(box.yaw);
   const auto place = [&](double l, double w) {
     const double dx = l * box.length / 2, dy = w * box.width / 2;
-    return cv::Point(frame.pixel(box.x + c * dx - s * dy, box.y + s * dx + c * dy));
+    return frame.pixel(box.x + c * dx - s * dy, box.y + s * dx + c * dy);
   };
-  const std::vector<cv::Point> outline{place(1, 1), place(-1, 1), place(-1, -1), place(1, -1)};
-  const std::vector<cv::Point> heading{place(0, 0), place(1, 0)};
+  const std::vector<Pixel> outline{place(1, 1), place(-1, 1), place(-1, -1), place(1, -1)};
+  const std::vector<Pixel> heading{place(0, 0), place(1, 0)};
   for (const bool below : {true, false}) {
-    const cv::Scalar& pen = below ? kBackground : colour;
+    const Rgb& pen = below ? kBackground : colour;
     const int width = below ? 6 : 3;
-    cv::polylines(map, outline, true, pen, width, cv::LINE_AA);
-    cv::polylines(map, heading, false, pen, width, cv::LINE_AA);
+    map.lines(outline, true, width, pen);
+    map.lines(heading, false, width, pen);
   }
 }
 
-void draw_box_panel(cv::Mat panel, const DetectedScan& detected) {
+void draw_box_panel(Canvas& panel, const DetectedScan& detected) {
   const std::size_t total = detected.boxes.size();
   int y = draw_panel_head(panel, detected.title,
                           grouped(static_cast<std::size_t>(detected.scan.count())) + " points, " + grouped(total) +
@@ -59,24 +50,25 @@ void draw_box_panel(cv::Mat panel, const DetectedScan& detected) {
   for (std::size_t c = 0; c < detected.classes.size(); ++c) {
     const auto count = static_cast<std::size_t>(std::ranges::count(
         detected.boxes, static_cast<std::int32_t>(c), [](const FoundBox& found) { return found.class_id; }));
-    draw_legend_row(panel, y, colour_of(detected.classes[c]), detected.classes[c].name, grouped(count));
+    draw_legend_row(panel, y, detected.classes[c].rgb, detected.classes[c].name, grouped(count));
     y += legend_step(detected.classes.size());
   }
 }
 
 }  // namespace
 
-void voxshift_opencv_draw_detections(const DetectedScan& detected, std::vector<std::uint8_t>& png) {
-  cv::Mat image = empty_picture(), map = map_of(image);
+std::vector<std::uint8_t> draw_detections(const DetectedScan& detected) {
+  const auto picture = empty_map();
   std::vector<MapPoint> points = points_around(detected);
   Frame frame = frame_of(points);
   for (const FoundBox& found : detected.boxes)
     frame.half = std::max({frame.half, 1.05 * std::abs(found.box.x - frame.x), 1.05 * std::abs(found.box.y - frame.y)});
-  draw_points_on_map(map, frame, points);
+  draw_points_on_map(*picture, frame, points);
   for (auto found = detected.boxes.rbegin(); found != detected.boxes.rend(); ++found)
-    draw_box(map, frame, found->box,
-             cv::Scalar(colour_of(detected.classes[static_cast<std::size_t>(found->class_id)])));
-  draw_marks(map, frame, !points.empty());
-  draw_box_panel(panel_of(image), detected);
-  check<Error>(cv::imencode(".png", image, png), "[draw_detections] OpenCV cannot encode a PNG");
+    draw_box(*picture, frame, found->box, detected.classes[static_cast<std::size_t>(found->class_id)].rgb);
+  draw_marks(*picture, frame, !points.empty());
+  draw_box_panel(*picture, detected);
+  return picture->png();
 }
+
+}  // namespace voxshift
