@@ -48,6 +48,7 @@ function(voxshift_plain_c target)
   if(VOXSHIFT_SANITIZE STREQUAL "ON")
     target_compile_options(${target} PRIVATE -fsanitize=address,undefined -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=address,undefined)
+    set_target_properties(${target} PROPERTIES LINKER_LANGUAGE CXX)  # for the part of the run time that knows classes
   endif()
 endfunction()
 
