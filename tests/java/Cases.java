@@ -26,7 +26,8 @@ final class Cases {
     void run() throws Exception;
   }
 
-  private Cases() {}
+  private Cases() {
+  }
 
   // -- Frames and points
 
@@ -51,10 +52,11 @@ final class Cases {
     return pixels;
   }
 
-  static byte[] allNv21() {
-    byte[] all = new byte[0];
-    for (int t = 0; t < FRAMES; ++t) all = joined(all, nv21(t));
-    return all;
+  static byte[] withNoise(byte[] pixels, int seed) {
+    Random random = new Random(seed);
+    byte[] noisy = pixels.clone();
+    for (int i = 0; i < LUMA; ++i) noisy[i] = (byte) Math.max(0, (pixels[i] & 0xff) - random.nextInt(16));
+    return noisy;
   }
 
   static byte[] rgba(int t, int rowStride) {
