@@ -65,7 +65,7 @@ def test_macs_are_those_that_the_command_counts(tmp_path):
     stats = tmp_path / "stats.json"
     succeeds("segment", scan, "--dtype", "i8", "--out", tmp_path / "out", "--stats", stats)
     assert line["input"] == "scan.bin" and line["skip"] == "-" and line["runs"] == 1 and line["computed"] == 1
-    assert line["macs"] == json.loads(stats.read_text())["scans"][0]["macs"]
+    assert line["macs"] == json.loads(stats.read_text())[0]["model"]["macs"]
 
 
 def test_raw_frames_are_turned_and_scaled(tmp_path):
