@@ -65,6 +65,10 @@ void add_options(CLI::App& app, BenchOptions& options) {
       ->type_name("FILE");
   app.add_option_function<std::string>(
          "--size", [&options](const std::string& text) { parse_size(text, options); }, "Width and height of raw frames")
+      ->check(parsed_by([](const std::string& text) {
+        BenchOptions size;
+        parse_size(text, size);
+      }))
       ->type_name("WIDTHxHEIGHT");
   app.add_option("--rotation", options.rotation, "By how many degrees raw frames must be turned clockwise")
       ->check(CLI::IsMember({0, 90, 180, 270}));
