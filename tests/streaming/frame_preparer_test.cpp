@@ -150,7 +150,7 @@ TEST(FramePreparer, FramesLeaveNothingBehind) {
   for (int round = 0; round < 2; ++round)
     for (const PixelFormat format : kFormats)
       for (const Size& size : {Size{61, 40}, Size{28, 33}, Size{15, 19}, Size{40, 61}})
-        for (const int rotation : {0, 90}) {
+        for (const int rotation : {0, 90, 0}) {
           OwnedFrame owned = noise_frame(format, size.width, size.height, 2, ++seed);
           owned.frame.rotation = rotation;
           FramePreparer fresh(profile);
