@@ -1,10 +1,12 @@
 // Scores of segmentation: ConfusionMatrix and the train ids of label files.
 #include <voxshift/tasks/protocol.h>
 
+#include <memory>
 #include <vector>
 
 #include "arrays.h"
 #include "bindings.h"
+#include "guarded.h"
 #include "options.h"
 
 namespace py = pybind11;
@@ -13,26 +15,39 @@ using namespace py::literals;
 namespace voxshift::python {
 namespace {
 
-void add(ConfusionMatrix& matrix, const Array& predicted, const Array& truth) {
-  check(predicted.shape().size() == 1 && truth.shape() == predicted.shape(),
-        "[ConfusionMatrix] expected predicted and truth [N], found ", predicted.shape(), " and ", truth.shape());
-  ConfusionMatrix counted(matrix.classes());
-  {
-    const py::gil_scoped_release without_gil;
-    counted.add(on_cpu("ConfusionMatrix", predicted).values<std::uint8_t>(),
-                on_cpu("ConfusionMatrix", truth).values<std::uint8_t>());
-  }
-  matrix.merge(counted);  // under the GIL, so threads may add to one matrix
+using Counts = Guarded<ConfusionMatrix>;
+
+ConfusionMatrix copy_of(Counts& counts) {
+  const py::gil_scoped_release without_gil;
+  return counts.use([](const ConfusionMatrix& matrix) { return matrix; });
 }
 
-py::array counts(const ConfusionMatrix& matrix) {
+void merge(Counts& counts, Counts& other) {
+  const ConfusionMatrix added = copy_of(other);  // first, so that two merges never wait for each other
+  const py::gil_scoped_release without_gil;
+  counts.use([&](ConfusionMatrix& matrix) { matrix.merge(added); });
+}
+
+void add(Counts& counts, const Array& predicted, const Array& truth) {
+  check(predicted.shape().size() == 1 && truth.shape() == predicted.shape(),
+        "[ConfusionMatrix] expected predicted and truth [N], found ", predicted.shape(), " and ", truth.shape());
+  const py::gil_scoped_release without_gil;
+  ConfusionMatrix counted(counts.use([](const ConfusionMatrix& matrix) { return matrix.classes(); }));
+  counted.add(on_cpu("ConfusionMatrix", predicted).values<std::uint8_t>(),
+              on_cpu("ConfusionMatrix", truth).values<std::uint8_t>());
+  counts.use([&](ConfusionMatrix& matrix) { matrix.merge(counted); });
+}
+
+py::array matrix_of(Counts& counts) {
+  const ConfusionMatrix matrix = copy_of(counts);
   std::vector<std::int64_t> values;
   for (std::int64_t predicted = 0; predicted < matrix.classes(); ++predicted)
     for (std::int64_t truth = 0; truth < matrix.classes(); ++truth) values.push_back(matrix.count(predicted, truth));
   return array_of(std::move(values), {matrix.classes(), matrix.classes()});
 }
 
-py::array unlabelled(const ConfusionMatrix& matrix) {
+py::array unlabelled(Counts& counts) {
+  const ConfusionMatrix matrix = copy_of(counts);
   std::vector<std::int64_t> values;
   for (std::int64_t truth = 0; truth < matrix.classes(); ++truth) values.push_back(matrix.count(kUnlabelled, truth));
   return array_of(std::move(values), {matrix.classes()});
@@ -59,6 +74,7 @@ constexpr const char* kConfusionDoc = R"(Counts of predicted against true classe
 With TP, FP and FN of class c over all points that have a true class:
 IoU = TP / (TP + FP + FN + 1e-15), mean_iou their mean, accuracy = sum TP / (sum (TP + FP) + 1e-15).
 A point whose truth is 255 counts nowhere; one predicted as 255 is a miss of its true class.
+Threads that use one matrix take turns.
 Source: np_ioueval.py of the SemanticKITTI API.
 
 classes: 1 to 255. Raises ValueError for others.)";
@@ -83,39 +99,48 @@ Raises ValueError for an unknown protocol and for a raw id that it does not have
 }  // namespace
 
 void bind_evaluation(py::module_& m) {
-  py::class_<ConfusionMatrix>(m, "ConfusionMatrix", kConfusionDoc)
-      .def(py::init<std::int64_t>(), "classes"_a)
+  py::class_<Counts>(m, "ConfusionMatrix", kConfusionDoc)
+      .def(py::init([](std::int64_t classes) { return std::make_unique<Counts>(ConfusionMatrix(classes)); }),
+           "classes"_a)
       .def("add", &add, "predicted"_a, "truth"_a, kAddDoc)
-      .def("merge", &ConfusionMatrix::merge, "other"_a,
+      .def("merge", &merge, "other"_a,
            "Adds the counts of another matrix. Raises ValueError where its number of classes is another.")
       .def(
           "iou",
-          [](const ConfusionMatrix& matrix, const std::string& absent) {
+          [](Counts& counts, const std::string& absent) {
+            const ConfusionMatrix matrix = copy_of(counts);
             return array_of(matrix.iou(absent_of("iou", absent)), {matrix.classes()});
           },
           "absent"_a = "zero", kIouDoc)
       .def(
           "mean_iou",
-          [](const ConfusionMatrix& matrix, const std::string& absent) {
-            return matrix.mean_iou(absent_of("mean_iou", absent));
+          [](Counts& counts, const std::string& absent) {
+            return copy_of(counts).mean_iou(absent_of("mean_iou", absent));
           },
           "absent"_a = "zero", "Mean of iou(absent) without the NaN; NaN where there is nothing else.")
-      .def_property_readonly("accuracy", &ConfusionMatrix::accuracy,
-                             "Share of right points among those with a true and a predicted class.")
-      .def_property_readonly("classes", &ConfusionMatrix::classes, "Number of classes.")
-      .def_property_readonly("matrix", &counts, "int64 [classes, classes]: rows predicted, columns true.")
+      .def_property_readonly(
+          "accuracy", [](Counts& counts) { return copy_of(counts).accuracy(); },
+          "Share of right points among those with a true and a predicted class.")
+      .def_property_readonly(
+          "classes", [](Counts& counts) { return copy_of(counts).classes(); }, "Number of classes.")
+      .def_property_readonly("matrix", &matrix_of, "int64 [classes, classes]: rows predicted, columns true.")
       .def_property_readonly("predicted_unlabelled", &unlabelled,
                              "int64 [classes]: points of each true class that were predicted as 255.")
       .def("__repr__",
-           [](const ConfusionMatrix& matrix) {
+           [](Counts& counts) {
+             const ConfusionMatrix matrix = copy_of(counts);
              return "ConfusionMatrix(classes=" + std::to_string(matrix.classes()) +
                     ", points=" + std::to_string(matrix.points()) + ")";
            })
-      .def(py::pickle([](const ConfusionMatrix& matrix) { return py::make_tuple(matrix.classes(), matrix.counts()); },
-                      [](const py::tuple& state) {
-                        return ConfusionMatrix(state[0].cast<std::int64_t>(),
-                                               state[1].cast<std::vector<std::int64_t>>());
-                      }));
+      .def(py::pickle(
+          [](Counts& counts) {
+            const ConfusionMatrix matrix = copy_of(counts);
+            return py::make_tuple(matrix.classes(), matrix.counts());
+          },
+          [](const py::tuple& state) {
+            return std::make_unique<Counts>(
+                ConfusionMatrix(state[0].cast<std::int64_t>(), state[1].cast<std::vector<std::int64_t>>()));
+          }));
   m.def("train_ids", &train_ids_of, "labels"_a, "protocol"_a = "semantickitti", "predicted"_a = false, kTrainIdsDoc);
 }
 
