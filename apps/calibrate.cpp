@@ -81,7 +81,7 @@ int calibrate_thresholds(const CalibrateOptions& options) {
   network.model().with_skip_thresholds(found.thresholds).save(out, stored_as(options.model));
   print_thresholds(network, found.thresholds);
   std::printf("\n%.1f %% of the MACs, logits changed by %.4f (budget %g)\n  -> %s\n", 100 * found.mac_fraction,
-              found.logit_change, options.budget, out.c_str());
+              found.logit_change, options.budget, out.string().c_str());
   return 0;
 }
 

@@ -180,13 +180,13 @@ void print_checkpoint(const std::filesystem::path& path) {
   std::size_t bytes = 0;
   for (const Contents::Tensor& row : contents.tensors)
     if (storages.insert(row.tensor->storage).second) bytes += checkpoint.storage_bytes(row.tensor->storage);
-  std::printf("%s: %s, %zu tensors, %.2f MB\n\n", path.c_str(), form_of(checkpoint), contents.tensors.size(),
+  std::printf("%s: %s, %zu tensors, %.2f MB\n\n", path.string().c_str(), form_of(checkpoint), contents.tensors.size(),
               static_cast<double>(bytes) / 1e6);
   print_tensors(contents.tensors);
   print_values(contents.values);
   print_objects(contents.objects);
   std::printf("No model yet: `voxshift convert %s -o MODEL.safetensors` makes one of the networks that it knows.\n",
-              path.c_str());
+              path.string().c_str());
 }
 
 }  // namespace voxshift

@@ -50,7 +50,7 @@ int write_for_library(const ConvertCommand& options) {
   const Model model = Model::load(options.checkpoint);
   write_checkpoint(options.out, model, style);
   for (const std::string& line : export_notes(model, style)) print_warning(line);
-  std::printf("%s: %zu tensors of %s as %s has them\n", options.out.c_str(), model.parameters().size(),
+  std::printf("%s: %zu tensors of %s as %s has them\n", options.out.string().c_str(), model.parameters().size(),
               model.arch().c_str(), options.to.c_str());
   return 0;
 }
@@ -86,7 +86,7 @@ int convert_checkpoint(const ConvertCommand& options) {
   }
   for (const std::string& line : conversion.report) std::printf("%s\n", line.c_str());
   for (const std::string& line : conversion.warnings) print_warning(line);
-  std::printf("%s: %s, %.3f M parameters\n", options.out.c_str(), conversion.model.arch().c_str(),
+  std::printf("%s: %s, %.3f M parameters\n", options.out.string().c_str(), conversion.model.arch().c_str(),
               static_cast<double>(conversion.model.parameter_count()) / 1e6);
   return 0;
 }

@@ -44,12 +44,12 @@ void print_detected(const DetectStats& stats) {
   constexpr double kMs = 1e3;
   const DetectReport& run = stats.run;
   const std::int64_t boxes = std::accumulate(stats.boxes.begin(), stats.boxes.end(), std::int64_t{0});
-  std::printf("%-24s %9lld %8lld %6lld | %7.1f %9.1f %7.1f %9.1f %7.1f %7.1f %9.1f\n", stats.scan.filename().c_str(),
-              static_cast<long long>(run.points), static_cast<long long>(run.dropped_points),
-              static_cast<long long>(boxes), stats.read_seconds * kMs, run.voxelize_seconds * kMs,
-              run.maps_seconds * kMs, run.network_seconds * kMs, run.boxes_seconds * kMs, stats.write_seconds * kMs,
-              stats.total_seconds() * kMs);
-  for (const auto& file : stats.files) std::printf("  -> %s\n", file.c_str());
+  std::printf("%-24s %9lld %8lld %6lld | %7.1f %9.1f %7.1f %9.1f %7.1f %7.1f %9.1f\n",
+              stats.scan.filename().string().c_str(), static_cast<long long>(run.points),
+              static_cast<long long>(run.dropped_points), static_cast<long long>(boxes), stats.read_seconds * kMs,
+              run.voxelize_seconds * kMs, run.maps_seconds * kMs, run.network_seconds * kMs, run.boxes_seconds * kMs,
+              stats.write_seconds * kMs, stats.total_seconds() * kMs);
+  for (const auto& file : stats.files) std::printf("  -> %s\n", file.string().c_str());
   std::fflush(stdout);
 }
 

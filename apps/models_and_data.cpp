@@ -94,7 +94,7 @@ void write_clip(const fs::path& path, const SynthClip& clip, double frames_per_s
 // A line per step of the network; MACs are those of a dense frame.
 int video_info(const InfoOptions& options, const Model& model, const FrameProfile& frames) {
   std::printf("%s: %s, %.3f M parameters, %zu classes, frames of %lld x %lld (%lld resized), %s\n\n",
-              options.model.c_str(), model.arch().c_str(), static_cast<double>(model.parameter_count()) / 1e6,
+              options.model.string().c_str(), model.arch().c_str(), static_cast<double>(model.parameter_count()) / 1e6,
               model.classes().size(), static_cast<long long>(frames.height), static_cast<long long>(frames.width),
               static_cast<long long>(frames.resize),
               model.skip_thresholds() ? "calibrated for --skip auto" : "not calibrated for --skip auto");
@@ -153,7 +153,7 @@ int info(const InfoOptions& options) {
       std::snprintf(cells, sizeof(cells), "%.3g x %.3g x %.3g voxels", size(0), size(1), size(2));
     }
   }
-  std::printf("%s: %s, %.3f M parameters, %zu classes, preprocessing %s (%s)\n\n", options.model.c_str(),
+  std::printf("%s: %s, %.3f M parameters, %zu classes, preprocessing %s (%s)\n\n", options.model.string().c_str(),
               model.arch().c_str(), static_cast<double>(model.parameter_count()) / 1e6, model.classes().size(),
               profile.name.c_str(), cells);
   print_parameters(model);
@@ -192,8 +192,9 @@ int new_model(const NewOptions& options) {
   spec.bidirectional = options.shift == "offline";
   const Model model = Model::create(spec);
   model.save(options.out);
-  std::printf("%s: %s, width %g, %.3f M random parameters, %zu classes\n", options.out.c_str(), model.arch().c_str(),
-              options.spec.width, static_cast<double>(model.parameter_count()) / 1e6, model.classes().size());
+  std::printf("%s: %s, width %g, %.3f M random parameters, %zu classes\n", options.out.string().c_str(),
+              model.arch().c_str(), options.spec.width, static_cast<double>(model.parameter_count()) / 1e6,
+              model.classes().size());
   return 0;
 }
 
@@ -220,7 +221,7 @@ int synth_lidar_scans(const SynthOptions& options) {
                    draw_picture({{scan.points}, labels, semantic_kitti_classes(), "simulated scan, true labels"}));
     }
     progress.clear();
-    std::printf("%s: %zu points\n", path("velodyne", ".bin").c_str(), scan.labels.size());
+    std::printf("%s: %zu points\n", path("velodyne", ".bin").string().c_str(), scan.labels.size());
   }
   return 0;
 }
@@ -247,7 +248,8 @@ int synth_videos(const SynthVideoCommand& options) {
     write_clip(options.out / name, clip, clip_options.frames_per_second);
     labels << name << ',' << clip.label << ',' << classes[static_cast<std::size_t>(clip.label)] << '\n';
     progress.clear();
-    std::printf("%s: %s\n", (options.out / name).c_str(), classes[static_cast<std::size_t>(clip.label)].c_str());
+    std::printf("%s: %s\n", (options.out / name).string().c_str(),
+                classes[static_cast<std::size_t>(clip.label)].c_str());
   }
   write_atomically(options.out / "labels.csv", [&](std::ostream& stream) { stream << labels.str(); });
   return 0;

@@ -168,7 +168,7 @@ int quantize_model(const QuantizeCommand& options) {
   if (drawn) write_picture(options.report, found, options);
   if (!options.picture.empty()) write_picture(options.picture, found, options);
   const auto bytes = static_cast<double>(fs::file_size(options.out));
-  std::printf("%s: %s", options.out.c_str(), half ? options.dtype.c_str() : "i8");
+  std::printf("%s: %s", options.out.string().c_str(), half ? options.dtype.c_str() : "i8");
   if (!data.empty())
     std::printf(", outputs at %s dB, %.2f points lost on the data", number(found.snr, "%.1f").c_str(), found.loss);
   std::printf(", %.1f MB in place of %.1f MB\n", bytes / kMega,

@@ -54,7 +54,7 @@ class Results {
     if (!options_.stats.empty()) stats_.write(options_.stats, options_.source, stream, options_.skip, error);
     if (options_.json == "-" || stats_.frames() == 0) return;
     std::printf("%s\n", stats_.summary().c_str());
-    if (video_ && video_->finished()) std::printf("  -> %s\n", options_.annotate.c_str());
+    if (video_ && video_->finished()) std::printf("  -> %s\n", options_.annotate.string().c_str());
   }
 
   bool changes_label(const std::string& label) const { return label != label_; }

@@ -46,12 +46,12 @@ void print_header() {
 
 void print_scan(const ScanStats& stats) {
   const SegmentReport& run = stats.run;
-  std::printf("%-24s %9lld %8lld %8lld | %7.1f %9.1f %7.1f %9.1f %7.1f %9.1f\n", stats.scan.filename().c_str(),
+  std::printf("%-24s %9lld %8lld %8lld | %7.1f %9.1f %7.1f %9.1f %7.1f %9.1f\n", stats.scan.filename().string().c_str(),
               static_cast<long long>(run.points), static_cast<long long>(run.dropped_points),
               static_cast<long long>(run.voxels), stats.read_seconds * kMilli, run.voxelize_seconds * kMilli,
               run.maps_seconds * kMilli, run.network_seconds * kMilli, stats.write_seconds * kMilli,
               stats.total_seconds() * kMilli);
-  for (const auto& file : stats.files) std::printf("  -> %s\n", file.c_str());
+  for (const auto& file : stats.files) std::printf("  -> %s\n", file.string().c_str());
   std::fflush(stdout);
 }
 

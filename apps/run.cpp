@@ -110,11 +110,11 @@ fs::path file_of(const fs::path& folder, std::string name, const char* kind) {
 void write_output(const fs::path& folder, const std::string& name, const Output& output) {
   const fs::path path = file_of(folder, name, ".npy");
   write_array(path, output.features.to(Device::cpu()));
-  std::printf("%-32s %s\n  -> %s\n", name.c_str(), to_string(output.features.shape()).c_str(), path.c_str());
+  std::printf("%-32s %s\n  -> %s\n", name.c_str(), to_string(output.features.shape()).c_str(), path.string().c_str());
   if (output.coords.rank() != 2) return;
   const fs::path coords = file_of(folder, name, ".coords.npy");
   write_array(coords, output.coords.to(Device::cpu()));
-  std::printf("  -> %s\n", coords.c_str());
+  std::printf("  -> %s\n", coords.string().c_str());
 }
 
 }  // namespace

@@ -173,7 +173,7 @@ int save_pictures(const std::vector<fs::path>& scans, const fs::path& save, Load
       write_atomically(pictures[i], [&](std::ostream& stream) {
         stream.write(reinterpret_cast<const char*>(png.data()), static_cast<std::streamsize>(png.size()));
       });
-      std::printf("%s\n", pictures[i].c_str());
+      std::printf("%s\n", pictures[i].string().c_str());
     } catch (const IoError& error) {
       progress.clear();
       print_error(error.what());

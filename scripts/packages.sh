@@ -13,8 +13,14 @@ arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-u
        libhwy-dev:arm64 liblzf-dev:arm64 libgtest-dev:arm64)
 arm64_throughput=(llvm-19)
 java=(openjdk-17-jdk-headless)
+ports=(cmake ninja-build python3 python3-venv googletest)  # of scripts/ports.sh, and of each port:
+ports_libcxx=(clang-19 libc++-19-dev libc++abi-19-dev)
+ports_musl=(qemu-user-static)
+ports_mingw=(g++-mingw-w64-x86-64-posix wine wine64)
+ports_macos=()
+ports_gcc11=(g++-11)
 
-groups=(build view test check asan arm64 arm64_throughput java)
+groups=(build view test check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11)
 wanted=()
 for group in "$@"; do
   if [[ " ${groups[*]} " != *" $group "* ]]; then
