@@ -20,7 +20,7 @@ final class Cases {
   static final int LUMA = WIDTH * HEIGHT, CHROMA = 2 * HALF_WIDTH * HALF_HEIGHT;
 
   static String models;
-  static String results; // the program of results.c
+  static String results;  // the program of results.c
 
   interface Test {
     void run() throws Exception;
@@ -196,20 +196,17 @@ final class Cases {
     try {
       body.run();
     } catch (Throwable thrown) {
-      if (thrown.getClass() == kind && String.valueOf(thrown.getMessage()).contains(words))
-        return kind.cast(thrown);
+      if (thrown.getClass() == kind && String.valueOf(thrown.getMessage()).contains(words)) return kind.cast(thrown);
       throw new AssertionError("expected " + kind.getSimpleName() + " with \"" + words + "\", found " + thrown, thrown);
     }
     throw new AssertionError("expected " + kind.getSimpleName() + " with \"" + words + "\", found none");
   }
 
   static void expect(boolean condition, String text) {
-    if (!condition)
-      throw new AssertionError(text);
+    if (!condition) throw new AssertionError(text);
   }
 
   static void expectEqual(Object found, Object expected) {
-    if (!found.equals(expected))
-      throw new AssertionError("found " + found + "\nexpected " + expected);
+    if (!found.equals(expected)) throw new AssertionError("found " + found + "\nexpected " + expected);
   }
 }

@@ -322,7 +322,7 @@ public final class VoxshiftTest {
 
   private static void oneThreadAtATime() throws Exception {
     try (Voxshift voxshift = openVideo()) {
-      voxshift.begin("push", 3, "frames"); // as a call of another thread does
+      voxshift.begin("push", 3, "frames");  // as a call of another thread does
       inThread(() -> expectThrows(IllegalStateException.class, "another thread", () -> voxshift.push(frame(0)))).get();
       expectThrows(IllegalStateException.class, "another thread", voxshift::reset);
       voxshift.end();
@@ -389,8 +389,7 @@ public final class VoxshiftTest {
         long before = threads.getThreadAllocatedBytes(self);
         voxshift.push(frame.semiplanar(Frame.Format.NV21, pixels, WIDTH, HEIGHT), result);
         long allocated = threads.getThreadAllocatedBytes(self) - before;
-        if (t > 1)
-          most = Math.max(most, allocated);
+        if (t > 1) most = Math.max(most, allocated);
       }
       expectEqual(most, 0L);
     }

@@ -36,8 +36,8 @@ public final class Frame {
   static final int PLANES = 3, NUMBERS = 5 + 4 * PLANES;
 
   private final ByteBuffer[] buffers = new ByteBuffer[PLANES];
-  private final int[] offsets = new int[PLANES]; // from a buffer's position
-  private final int[] bytes = new int[PLANES]; // from there; -1: to the limit
+  private final int[] offsets = new int[PLANES];  // from a buffer's position
+  private final int[] bytes = new int[PLANES];  // from there; -1: to the limit
   private final int[] rowStrides = new int[PLANES];
   private final int[] pixelStrides = new int[PLANES];
   private Format format = Format.RGB;
@@ -93,8 +93,7 @@ public final class Frame {
 
   /** BT601_FULL at first. Stays for the frames that follow. */
   public Frame colours(Colours meaning) {
-    if (meaning == null)
-      throw new IllegalArgumentException("[colours] expects one, found null");
+    if (meaning == null) throw new IllegalArgumentException("[colours] expects one, found null");
     colours = meaning;
     return this;
   }

@@ -9,7 +9,7 @@ import java.nio.charset.StandardCharsets;
  * the library; arrays and ranges of buffers are not, so that nobody but this package calls it.
  */
 final class Native {
-  static final int OK = 0, INVALID_ARGUMENT = 1, BUSY = 6; // of voxshift_status
+  static final int OK = 0, INVALID_ARGUMENT = 1, BUSY = 6;  // of voxshift_status
 
   static {
     System.loadLibrary("voxshift_jni");
@@ -20,13 +20,10 @@ final class Native {
 
   /** Throws what a status stands for, with the text of this thread's last failure. */
   static void check(int status) {
-    if (status == OK)
-      return;
+    if (status == OK) return;
     String text = text(lastError());
-    if (status == INVALID_ARGUMENT)
-      throw new IllegalArgumentException(text);
-    if (status == BUSY)
-      throw new IllegalStateException(text);
+    if (status == INVALID_ARGUMENT) throw new IllegalArgumentException(text);
+    if (status == BUSY) throw new IllegalStateException(text);
     throw new VoxshiftException(status, text);
   }
 

@@ -37,16 +37,14 @@ public final class Options {
   }
 
   public Options dtype(DType wanted) {
-    if (wanted == null)
-      throw new IllegalArgumentException("[dtype] expects one, found null");
+    if (wanted == null) throw new IllegalArgumentException("[dtype] expects one, found null");
     dtype = wanted;
     return this;
   }
 
   /** Of frames. */
   public Options skip(Skip wanted) {
-    if (wanted == null)
-      throw new IllegalArgumentException("[skip] expects one, found null");
+    if (wanted == null) throw new IllegalArgumentException("[skip] expects one, found null");
     skip = wanted;
     return this;
   }

@@ -8,15 +8,14 @@ public final class Result {
   private static final int LABEL = 0, SKIPPED = 1, KEY_FRAME = 2, DENSE = 3, MACS = 4, DENSE_MACS = 5;
   private static final int CHANGED_PIXELS = 6, SECONDS = 7;
 
-  final long[] counts = new long[8]; // as Native.push gives them
+  final long[] counts = new long[8];  // as Native.push gives them
   float[] scores = {};
   float[] logits = {};
-  String[] names = {}; // of the classes, once there is a result
+  String[] names = {};  // of the classes, once there is a result
 
   /** Makes room. What a model of other classes has found is lost. */
   void prepare(int classes) {
-    if (scores.length == classes)
-      return;
+    if (scores.length == classes) return;
     names = new String[0];
     scores = new float[classes];
     logits = new float[classes];

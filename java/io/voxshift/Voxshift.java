@@ -19,7 +19,7 @@ import java.util.Arrays;
  * {@link VoxshiftException}; both have the library's text.
  */
 public final class Voxshift implements AutoCloseable {
-  private static final int SEGMENT = 1, DETECT = 2, RECOGNIZE = 3; // of voxshift_task
+  private static final int SEGMENT = 1, DETECT = 2, RECOGNIZE = 3;  // of voxshift_task
 
   private final String architecture;
   private final String[] classes;
@@ -27,15 +27,15 @@ public final class Voxshift implements AutoCloseable {
   private final int frameHeight;
   private final int frameWidth;
   private final int task;
-  final long session; // 0 where frames are recognised
-  final long stream; // 0 where points are taken
+  final long session;  // 0 where frames are recognised
+  final long stream;  // 0 where points are taken
 
   private final ByteBuffer[] planes = new ByteBuffer[Frame.PLANES];
   private final int[] numbers = new int[Frame.NUMBERS];
   private ByteBuffer labels = ByteBuffer.allocateDirect(0);
   private FloatBuffer copied;
 
-  private boolean running; // with closed and freed under the object's lock
+  private boolean running;  // with closed and freed under the object's lock
   private boolean closed;
   private boolean freed;
 
@@ -50,12 +50,10 @@ public final class Voxshift implements AutoCloseable {
 
   /** model: a voxshift model, a .safetensors file. */
   public static Voxshift open(File model, Options options) {
-    if (model == null)
-      throw new IllegalArgumentException("[open] expects a file, found null");
+    if (model == null) throw new IllegalArgumentException("[open] expects a file, found null");
     byte[] path = model.getPath().getBytes(StandardCharsets.UTF_8);
     for (byte character : path)
-      if (character == 0)
-        throw new IllegalArgumentException("[open] expects a path without zeros");
+      if (character == 0) throw new IllegalArgumentException("[open] expects a path without zeros");
     long[] handle = new long[1];
     Native.check(Native.loadFile(Arrays.copyOf(path, path.length + 1), handle));
     return of(handle[0], options);
@@ -70,8 +68,7 @@ public final class Voxshift implements AutoCloseable {
    * Java's heap is copied twice.
    */
   public static Voxshift open(ByteBuffer model, Options options) {
-    if (model == null)
-      throw new IllegalArgumentException("[open] expects a buffer, found null");
+    if (model == null) throw new IllegalArgumentException("[open] expects a buffer, found null");
     ByteBuffer bytes = model.duplicate();
     if (!bytes.isDirect()) {
       bytes = ByteBuffer.allocateDirect(model.remaining());
@@ -87,16 +84,14 @@ public final class Voxshift implements AutoCloseable {
   }
 
   public static Voxshift open(byte[] model, Options options) {
-    if (model == null)
-      throw new IllegalArgumentException("[open] expects bytes, found null");
+    if (model == null) throw new IllegalArgumentException("[open] expects bytes, found null");
     return open(ByteBuffer.wrap(model), options);
   }
 
   /** What is open keeps the model: its handle is closed here. */
   private static Voxshift of(long model, Options options) {
     try {
-      if (options == null)
-        throw new IllegalArgumentException("[open] expects options, found null");
+      if (options == null) throw new IllegalArgumentException("[open] expects options, found null");
       return new Voxshift(model, options);
     } finally {
       Native.closeModel(model);
@@ -186,8 +181,7 @@ public final class Voxshift implements AutoCloseable {
 
   /** The same of an array. */
   public byte[] segment(float[] points, int columnsOfPoints) {
-    if (points == null)
-      throw new IllegalArgumentException("[segment] expects points, found null");
+    if (points == null) throw new IllegalArgumentException("[segment] expects points, found null");
     begin("segment", SEGMENT, "points to label");
     try {
       return labelled(direct(points), columnsOfPoints);
@@ -212,8 +206,7 @@ public final class Voxshift implements AutoCloseable {
 
   /** The same of an array. */
   public Boxes detect(float[] points, int columnsOfPoints) {
-    if (points == null)
-      throw new IllegalArgumentException("[detect] expects points, found null");
+    if (points == null) throw new IllegalArgumentException("[detect] expects points, found null");
     begin("detect", DETECT, "points to find boxes in");
     try {
       return found(direct(points), columnsOfPoints);
@@ -236,14 +229,12 @@ public final class Voxshift implements AutoCloseable {
   @Override
   public synchronized void close() {
     closed = true;
-    if (!running)
-      free();
+    if (!running) free();
   }
 
   private byte[] labelled(FloatBuffer points, int columnsOfPoints) {
     int count = count("segment", points, columnsOfPoints);
-    if (labels.capacity() < count)
-      labels = ByteBuffer.allocateDirect(count);
+    if (labels.capacity() < count) labels = ByteBuffer.allocateDirect(count);
     Native.check(Native.segment(session, points, points.position(), count, columnsOfPoints, labels));
     byte[] given = new byte[count];
     labels.clear();
@@ -281,10 +272,8 @@ public final class Voxshift implements AutoCloseable {
   }
 
   synchronized void begin(String call, int wanted, String what) {
-    if (closed)
-      throw new IllegalStateException("[" + call + "] is called after close()");
-    if (running)
-      throw new IllegalStateException("[" + call + "] another thread is running a call on it");
+    if (closed) throw new IllegalStateException("[" + call + "] is called after close()");
+    if (running) throw new IllegalStateException("[" + call + "] another thread is running a call on it");
     if (task != wanted)
       throw new IllegalArgumentException(
           "[" + call + "] expects a model that takes " + what + ", found " + architecture);
@@ -293,17 +282,13 @@ public final class Voxshift implements AutoCloseable {
 
   synchronized void end() {
     running = false;
-    if (closed)
-      free();
+    if (closed) free();
   }
 
   private void free() {
-    if (freed)
-      return;
+    if (freed) return;
     freed = true;
-    if (stream != 0)
-      Native.closeStream(stream);
-    if (session != 0)
-      Native.closeSession(session);
+    if (stream != 0) Native.closeStream(stream);
+    if (session != 0) Native.closeSession(session);
   }
 }

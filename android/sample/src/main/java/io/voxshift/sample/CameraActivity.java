@@ -27,7 +27,7 @@ import java.util.concurrent.Executors;
 
 /** Shows what the camera sees, in words. Not compiled so far: no Android SDK was at hand. */
 public final class CameraActivity extends ComponentActivity {
-  private final ExecutorService worker = Executors.newSingleThreadExecutor(); // the only thread that uses the model
+  private final ExecutorService worker = Executors.newSingleThreadExecutor();  // the only thread that uses the model
   private final ImageAnalysis analysis =
       new ImageAnalysis.Builder().setBackpressureStrategy(ImageAnalysis.STRATEGY_KEEP_ONLY_LATEST).build();
   private final Frame frame = new Frame();
@@ -53,8 +53,7 @@ public final class CameraActivity extends ComponentActivity {
   @Override
   protected void onDestroy() {
     analysis.clearAnalyzer();
-    if (voxshift != null)
-      voxshift.close();
+    if (voxshift != null) voxshift.close();
     worker.shutdown();
     super.onDestroy();
   }
