@@ -54,7 +54,9 @@ voxshift_status give_name(const char* function, voxshift_model model, int32_t in
 voxshift_status open_model(const char* function, voxshift_model* model, const auto& load) {
   return call(function, [&] {
     check(model != nullptr, "model is null");
-    *model = Models::instance().add(std::make_shared<OpenModel>(OpenModel{load()}));
+    const auto open = std::make_shared<OpenModel>(OpenModel{load()});
+    open->info = info_of(open->model);
+    *model = Models::instance().add(open);
   });
 }
 
@@ -77,7 +79,7 @@ voxshift_status voxshift_model_load_memory(const void* bytes, size_t count, voxs
 voxshift_status voxshift_model_get_info(voxshift_model model, voxshift_model_info* info) {
   return call(__func__, [&] {
     check_result(info, "info");
-    give(info, info_of(Models::instance().get(model)->model));
+    give(info, Models::instance().get(model)->info);
   });
 }
 

@@ -15,7 +15,9 @@ struct OpenModel {
   using Handle = voxshift_model;
   static constexpr std::uintptr_t kKind = 1;
   static constexpr const char* kName = "model";
+
   Model model;
+  voxshift_model_info info = VOXSHIFT_MODEL_INFO_INIT;  ///< once: counting parameters takes microseconds
 };
 
 using Models = HandleTable<OpenModel>;
