@@ -19,8 +19,9 @@ ports_musl=(qemu-user-static)
 ports_mingw=(g++-mingw-w64-x86-64-posix wine wine64)
 ports_macos=()
 ports_gcc11=(g++-11)
+phone=(cmake ninja-build g++-aarch64-linux-gnu qemu-user-static file python3-venv)
 
-groups=(build view test check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11)
+groups=(build view test check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11 phone)
 wanted=()
 for group in "$@"; do
   if [[ " ${groups[*]} " != *" $group "* ]]; then
