@@ -211,9 +211,9 @@ macro(voxshift_find_convert out)
   endif()
 endmacro()
 
-# The library, the headers that cmake/public_headers.txt lists, a CMake package and a pkg-config file. Components: runtime is
-# what programs load, development what they are built with, command the program and its models, command_opencv and
-# command_open3d its modules.
+# The library, the headers that cmake/public_headers.txt lists, a CMake package and a pkg-config file. Components: runtime
+# and runtime_c are what programs load, development what they are built with, command is the program with its models,
+# command_opencv and command_open3d are its modules.
 function(voxshift_install)
   install(TARGETS voxshift EXPORT voxshift-targets
           RUNTIME COMPONENT runtime
@@ -231,9 +231,12 @@ function(voxshift_install)
     install(EXPORT voxshift-frames-targets NAMESPACE voxshift:: ${package})
   endif()
   if(TARGET voxshift_c)
-    install(TARGETS voxshift_c EXPORT voxshift-c-targets)
-    install(FILES ${PROJECT_SOURCE_DIR}/c_api/c_api.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift)
-    install(EXPORT voxshift-c-targets NAMESPACE voxshift:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/voxshift)
+    install(TARGETS voxshift_c EXPORT voxshift-c-targets
+            RUNTIME COMPONENT runtime_c
+            LIBRARY COMPONENT runtime_c NAMELINK_COMPONENT development
+            ARCHIVE COMPONENT development)
+    install(FILES ${PROJECT_SOURCE_DIR}/c_api/c_api.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/voxshift COMPONENT development)
+    install(EXPORT voxshift-c-targets NAMESPACE voxshift:: ${package})
   endif()
   if(TARGET voxshift_convert)
     install(TARGETS voxshift_convert EXPORT voxshift-convert-targets ARCHIVE COMPONENT development)
@@ -276,6 +279,15 @@ function(voxshift_install_pkg_config)
     string(REGEX REPLACE "/$" "" up "${up}")
     set(voxshift_pc_prefix "\${pcfiledir}/${up}")
   endif()
-  configure_file(${PROJECT_SOURCE_DIR}/cmake/voxshift.pc.in ${PROJECT_BINARY_DIR}/voxshift.pc @ONLY)
-  install(FILES ${PROJECT_BINARY_DIR}/voxshift.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+  voxshift_pkg_config(voxshift "C++20")
+  if(TARGET voxshift_c)  # it holds all it needs, and C++'s library is its own affair
+    set(voxshift_pc_libs)
+    set(voxshift_pc_private)
+    voxshift_pkg_config(voxshift_c "C99")
+  endif()
+endfunction()
+
+function(voxshift_pkg_config name language)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/voxshift.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
 endfunction()

@@ -1,8 +1,9 @@
 # Debian packages by `cpack`, of a build with VOXSHIFT_DEBS=ON and the prefix /usr (presets debs and debs-arm64):
 #   libvoxshift0       the shared library                                    component runtime
+#   libvoxshift-c1     the shared library with the C interface                 runtime_c
 #   libvoxshift-dev    headers, CMake package, pkg-config file, archives     development
 #   voxshift           the command, its trained models, manual page          command
-#   voxshift-opencv    pictures and videos of the command                    command_opencv
+#   voxshift-opencv    videos and pictures of the command                    command_opencv
 #   voxshift-open3d    the window of `voxshift view`                         command_open3d
 #   python3-voxshift   the Python package for the system's Python            python3
 set(packaging ${PROJECT_SOURCE_DIR}/packaging)
@@ -12,6 +13,9 @@ file(MAKE_DIRECTORY ${made})
 # The archive beside the shared library, of the same objects.
 add_library(voxshift_archive STATIC $<TARGET_OBJECTS:voxshift>)
 set_target_properties(voxshift_archive PROPERTIES OUTPUT_NAME voxshift LINKER_LANGUAGE CXX)
+target_compile_features(voxshift_archive PUBLIC cxx_std_20)
+target_include_directories(voxshift_archive PUBLIC ${PROJECT_BINARY_DIR}/include)
+target_link_libraries(voxshift_archive PRIVATE hwy::hwy Threads::Threads)
 install(TARGETS voxshift_archive ARCHIVE COMPONENT development)
 
 # Who answers for packages is who hands them out: an address of example.org is nobody.
@@ -68,31 +72,38 @@ and static libraries.")
 voxshift_deb(voxshift command science "sparse 3-D and temporal networks (command)"
              "${about}This package has the command, which labels and finds boxes in
 LiDAR scans, and trained models.")
-# What packages of programs that link a library of ours depend on, and the word to dpkg that there is a new one.
-set(shlibs)
-foreach(library voxshift voxshift_c)
-  if(TARGET ${library})
-    string(APPEND shlibs "lib${library} ${PROJECT_VERSION_MAJOR} libvoxshift0 (= ${PROJECT_VERSION}-1)\n")
-  endif()
-endforeach()
-file(WRITE ${made}/shlibs "${shlibs}")
+# What packages of programs that link a library depend on, and the word to dpkg that there is a new one. Before 1.0 a version
+# may change the interface of C++; that of C may grow, and programs know its SONAME.
 file(WRITE ${made}/triggers "activate-noawait ldconfig\n")
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA "${made}/shlibs;${made}/triggers")
+function(voxshift_shlibs component text)
+  file(WRITE ${made}/${component}/shlibs "${text}\n")
+  string(TOUPPER ${component} key)
+  set(CPACK_DEBIAN_${key}_PACKAGE_CONTROL_EXTRA "${made}/${component}/shlibs;${made}/triggers" PARENT_SCOPE)
+endfunction()
+voxshift_shlibs(runtime "libvoxshift ${PROJECT_VERSION_MAJOR} libvoxshift0 (= ${PROJECT_VERSION}-1)")
+if(TARGET voxshift_c)
+  voxshift_deb(libvoxshift-c1 runtime_c libs "sparse 3-D and temporal networks (C interface)"
+               "${about}This package has the shared library of the C interface.")
+  voxshift_shlibs(runtime_c "libvoxshift_c 1 libvoxshift-c1 (>= ${PROJECT_VERSION}-1)")
+  set(c_interface runtime_c)
+  install(FILES ${PROJECT_SOURCE_DIR}/examples/segment.c ${PROJECT_SOURCE_DIR}/examples/recognize.c
+          DESTINATION share/doc/libvoxshift-dev/examples COMPONENT development)
+endif()
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SUGGESTS "libhwy-dev, libzip-dev, libprotobuf-dev, libopencv-dev, pkg-config, cmake")
-set(CPACK_COMPONENT_DEVELOPMENT_DEPENDS runtime)
+set(CPACK_COMPONENT_DEVELOPMENT_DEPENDS runtime ${c_interface})
 set(CPACK_COMPONENT_COMMAND_DEPENDS runtime)
 
 install(FILES ${made}/voxshift.1.gz DESTINATION share/man/man1 COMPONENT command)
 install(FILES ${packaging}/voxshift.bash DESTINATION share/bash-completion/completions RENAME voxshift COMPONENT command)
-install(FILES ${PROJECT_SOURCE_DIR}/tests/consumer/main.cpp ${PROJECT_SOURCE_DIR}/tests/consumer/convert.cpp
-              ${PROJECT_SOURCE_DIR}/tests/consumer/CMakeLists.txt
+install(FILES ${PROJECT_SOURCE_DIR}/tests/consumer/CMakeLists.txt ${PROJECT_SOURCE_DIR}/tests/consumer/main.cpp
+              ${PROJECT_SOURCE_DIR}/tests/consumer/c_consumer.c ${PROJECT_SOURCE_DIR}/tests/consumer/convert.cpp
         DESTINATION share/doc/libvoxshift-dev/examples COMPONENT development)
 
-# Modules of the command: whoever takes `voxshift` with what it recommends has pictures and videos.
+# Modules of the command: whoever takes `voxshift` with what it recommends has videos.
 if(TARGET voxshift_opencv)
-  voxshift_deb(voxshift-opencv command_opencv science "sparse 3-D and temporal networks (pictures, videos)"
-               "${about}This package has what the command needs OpenCV for: pictures
-of scans, videos and cameras.")
+  voxshift_deb(voxshift-opencv command_opencv science "sparse 3-D and temporal networks (videos)"
+               "${about}This package has what the command needs OpenCV for: videos,
+cameras and pictures with smooth letters.")
   set(CPACK_COMPONENT_COMMAND_OPENCV_DEPENDS command)
   set(CPACK_DEBIAN_COMMAND_PACKAGE_RECOMMENDS "voxshift-opencv")
 endif()
@@ -113,7 +124,8 @@ where that is installed.")
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/python/voxshift DESTINATION ${folder} COMPONENT python3 PATTERN __pycache__ EXCLUDE)
   install(TARGETS _voxshift DESTINATION ${folder}/voxshift COMPONENT python3)
   file(CREATE_LINK ../../../../share/voxshift/models ${made}/models SYMBOLIC)
-  install(FILES ${made}/models DESTINATION ${folder}/voxshift COMPONENT python3)
+  file(CREATE_LINK ../../../${CMAKE_LIBRARY_ARCHITECTURE}/voxshift ${made}/modules SYMBOLIC)
+  install(FILES ${made}/models ${made}/modules DESTINATION ${folder}/voxshift COMPONENT python3)
   configure_file(${packaging}/python_metadata.in ${made}/METADATA @ONLY)
   file(WRITE ${made}/INSTALLER "debian\n")
   install(FILES ${made}/METADATA ${made}/INSTALLER DESTINATION ${folder}/voxshift-${PROJECT_VERSION}.dist-info COMPONENT python3)

@@ -26,6 +26,13 @@ def test_files_that_packages_hold_are_there():
         assert (ROOT / ("packaging" if folder == "packaging" else "") / name).exists(), name
 
 
+def test_the_example_of_a_package_is_whole():
+    sources = re.findall(r"add_executable\(\w+ ([\w.]+)\)", text("tests/consumer/CMakeLists.txt"))
+    assert sources
+    for source in ["CMakeLists.txt", *sources]:
+        assert f"tests/consumer/{source}" in text("packaging/debian.cmake")
+
+
 def presets():
     document = json.loads(text("CMakePresets.json"))
     return {preset["name"]: preset.get("cacheVariables", {}) for preset in document["configurePresets"]}
