@@ -22,8 +22,7 @@ arm64_python() {
   rm -rf "$folder" && mkdir -p "$folder" &&
     (cd "$folder" && apt-get download "lib$version-dev:arm64" && dpkg-deb --extract ./*.deb .) &&
     cp -r "$folder/usr/include/$version" "$folder/include" &&
-    cp "$folder/usr/include/aarch64-linux-gnu/$version/pyconfig.h" "$folder/include" &&
-    echo "$folder/include"
+    cp "$folder/usr/include/aarch64-linux-gnu/$version/pyconfig.h" "$folder/include"
 }
 
 build() {
@@ -31,7 +30,9 @@ build() {
   if [[ $architecture == arm64 ]]; then
     scripts/packages.sh arm64 debs
     quietly debs_arm64_python arm64_python
-    options=(-DPython_INCLUDE_DIR="$(tail -n 1 build/debs_arm64_python.log)")
+    local abi
+    abi=$(/usr/bin/python3 -c 'import sys; print("cpython-%d%d-aarch64-linux-gnu" % sys.version_info[:2])')
+    options=(-DPython_INCLUDE_DIR="$PWD/build/debs-arm64-python/include" -DPython_SOABI="$abi" -DPYTHON_MODULE_EXTENSION=".$abi.so")
   else
     scripts/packages.sh build view debs
   fi
