@@ -303,8 +303,8 @@ void bind_class_info(py::module_& m) {
   pickle_by_fields(info, &ClassInfo::name, &ClassInfo::raw_id, &ClassInfo::rgb);
 }
 
-void bind_properties(py::class_<LoadedModel>& model) {
-  model.def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
+void bind_properties(py::class_<LoadedModel>& bound) {
+  bound.def_property_readonly("graph", &graph, "The network as the model file's JSON has it, as a dict.")
       .def_property_readonly(
           "detection",
           [](const LoadedModel& model) -> py::object {
@@ -347,8 +347,8 @@ void bind_properties(py::class_<LoadedModel>& model) {
 
 void bind_models(py::module_& m) {
   bind_class_info(m);
-  py::class_<LoadedModel> model(m, "Model", kModelDoc);
-  model
+  py::class_<LoadedModel> bound(m, "Model", kModelDoc);
+  bound
       .def_static("load", &load, "path"_a, "device"_a = "cpu", "threads"_a = py::none(), "profile"_a = py::none(),
                   "dtype"_a = "auto", WithoutGil(), kLoadDoc)
       .def_static("new", &create, "arch"_a = "minkunet", "width"_a = 1.0, "classes"_a = py::none(), "seed"_a = 0,
@@ -383,7 +383,7 @@ void bind_models(py::module_& m) {
            "remission_scale"_a = py::none(), "origin"_a = py::none(), kSegmentDoc)
       .def("__repr__", &repr)
       .def(py::pickle(&state_of, &from_state));
-  bind_properties(model);
+  bind_properties(bound);
   m.def("prepare_points", &prepare_points, "points"_a, "profile"_a, "sensor"_a = py::none(),
         "remission_scale"_a = py::none(), "origin"_a = py::none(), kPreparePointsDoc);
 }
