@@ -37,8 +37,8 @@ void parse_size(const std::string& text, BenchOptions& options) {
   const auto width = std::from_chars(text.data(), last, options.width);
   const bool has_height = width.ec == std::errc() && width.ptr != last && *width.ptr == 'x';
   const auto height = std::from_chars(has_height ? width.ptr + 1 : last, last, options.height);
-  check(height.ec == std::errc() && height.ptr == last && options.width > 0 && options.height > 0,
-        "expected WIDTHxHEIGHT, found ", text);
+  if (height.ec != std::errc() || height.ptr != last || options.width < 1 || options.height < 1)
+    throw CLI::ValidationError("--size", "expected WIDTHxHEIGHT, found " + text);
 }
 
 void add_options(CLI::App& app, BenchOptions& options) {
