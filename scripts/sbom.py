@@ -45,6 +45,7 @@ KNOWN = {
     "stb": Known("stb", "MIT OR Unlicense", "stb.txt", "pkg:github/nothings/stb@{}"),
     "pybind11": Known("pybind11", "BSD-3-Clause", "pybind11.txt", "pkg:pypi/pybind11@{}"),
     "libstdc++": Known("GCC's runtime libraries", "GPL-3.0-or-later WITH GCC-exception-3.1", None, "pkg:generic/gcc@{}"),
+    "cudart": Known("CUDA Runtime", "LicenseRef-NVIDIA-CUDA-EULA", None, "pkg:generic/cudart@{}"),
     "libc++": Known("LLVM's C++ library", "Apache-2.0 WITH LLVM-exception", None, "pkg:generic/libcxx@{}"),
 }
 

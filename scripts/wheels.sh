@@ -76,7 +76,8 @@ venv() {
 
 # build KIND PROGRAM VERSION: a wheel in dist/, with the tag that auditwheel finds, and what it holds as SPDX
 build() {
-  local kind=$1 python=$work/build-$3/bin/python project=. arch=${1/cuda/x86_64} options runtime
+  local kind=$1 python=$work/build-$3/bin/python project=. arch=${1/cuda/x86_64}
+  local -a options runtime
   [[ $kind != cuda ]] || project=packaging/cuda
   venv "build-$3" "$2" "scikit-build-core>=0.11" "pybind11>=3"
   mapfile -t options < <(cmake_options "$kind" "$python"; source_options)
@@ -86,11 +87,12 @@ build() {
     --config-settings=build.targets=_voxshift --wheel-dir "$work/raw" "./$project"
   PATH=$work/tools/bin:$PATH quietly wheels_repair "$work/tools/bin/auditwheel" repair -z 9 --wheel-dir "$work/repaired" \
     "$work/raw"/*.whl
-  if [[ $kind != cuda ]]; then
-    runtime=libc++=$("$zig" version)
-    python3 scripts/sbom.py "$work/repaired"/*.whl --with pybind11="$("$python" -c 'import pybind11; print(pybind11.__version__)')" \
-      --with "$runtime"
+  runtime=(--with "libc++=$("$zig" version)")
+  if [[ $kind == cuda ]]; then
+    runtime=(--with "libstdc++=$(g++ -dumpfullversion)" --with "cudart=$(nvcc --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p')")
   fi
+  python3 scripts/sbom.py "$work/repaired"/*.whl "${runtime[@]}" \
+    --with pybind11="$("$python" -c 'import pybind11; print(pybind11.__version__)')"
   wheel=dist/$(basename "$work/repaired"/*.whl)
   mv "$work/repaired"/*.whl "$wheel"
   printf '%s: %d bytes\n' "$wheel" "$(stat -c %s "$wheel")"
