@@ -8,7 +8,7 @@ work=$(mktemp -d)
 
 install() {
   echo "== install $*"
-  apt-get install --yes --quiet=2 --no-install-recommends "$@" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
+  apt-get install -o Dpkg::Use-Pty=0 --yes --quiet=2 --no-install-recommends "$@" >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
 }
 has() { ls "$1"_*.deb >/dev/null 2>&1; }
 
@@ -64,7 +64,7 @@ if has voxshift-open3d; then
 fi
 
 echo "== remove"
-apt-get purge --yes --quiet=2 libvoxshift0 libvoxshift-c1 >/dev/null
+apt-get purge -o Dpkg::Use-Pty=0 --yes --quiet=2 libvoxshift0 libvoxshift-c1 >/dev/null
 for left in /usr/bin/voxshift /usr/share/voxshift /usr/include/voxshift /usr/lib/python3/dist-packages/voxshift; do
   [ ! -e $left ] || { echo "$left was left behind"; exit 1; }
 done
