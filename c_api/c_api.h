@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* NOLINTBEGIN(readability-identifier-naming): names of C */
+
 #if defined(_WIN32) && defined(VOXSHIFT_C_BUILD)
 #define VOXSHIFT_C_API __declspec(dllexport)
 #elif defined(_WIN32) && defined(VOXSHIFT_C_SHARED)
@@ -356,6 +358,8 @@ VOXSHIFT_C_API voxshift_status voxshift_stream_output(voxshift_stream stream, co
 VOXSHIFT_C_API voxshift_status voxshift_stream_reset(voxshift_stream stream);
 
 VOXSHIFT_C_API voxshift_status voxshift_stream_close(voxshift_stream stream);
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #ifdef __cplusplus
 }
