@@ -4,8 +4,8 @@
 #include <voxshift/c_api.h>
 #include <voxshift/networks/network_builder.h>
 
+#include <algorithm>
 #include <array>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -133,7 +133,7 @@ void push(FuzzedDataProvider& input, Program& program) {
   for (std::size_t p = 0; p < 3; ++p) {
     planes[p].assign(input.ConsumeIntegralInRange<std::size_t>(0, 20000), input.ConsumeIntegral<std::uint8_t>());
     const std::string some = input.ConsumeRandomLengthString(64);
-    std::memcpy(planes[p].data(), some.data(), std::min(some.size(), planes[p].size()));
+    std::copy_n(some.begin(), std::min(some.size(), planes[p].size()), planes[p].begin());
     frame.planes[p] = {planes[p].data(), planes[p].size(), input.ConsumeIntegralInRange(-2, 300),
                        input.ConsumeIntegralInRange(-1, 4)};
     if (input.ConsumeIntegral<std::uint8_t>() < 128) frame.planes[p].row_stride = frame.planes[p].pixel_stride = 0;
@@ -216,7 +216,8 @@ void close(FuzzedDataProvider& input, Program& program) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   FuzzedDataProvider input(data, size);
-  constexpr std::array kCalls{load, open_session, open_stream, push, segment, run, ask, close};
+  using Call = void (*)(FuzzedDataProvider&, Program&);
+  constexpr std::array<Call, 8> kCalls{load, open_session, open_stream, push, segment, run, ask, close};
   Program program;
   for (int calls = 0; calls < 24 && input.remaining_bytes() > 0; ++calls)
     kCalls[input.ConsumeIntegralInRange<std::size_t>(0, kCalls.size() - 1)](input, program);
