@@ -58,7 +58,7 @@ BenchInput synthetic_scan() {
 }
 
 std::optional<voxshift_pixel_format> raw_format(const std::filesystem::path& file) {
-  static const std::pair<const char*, voxshift_pixel_format> kSuffixes[] = {
+  static constexpr std::pair<const char*, voxshift_pixel_format> kSuffixes[] = {
       {".rgb", VOXSHIFT_RGB}, {".nv12", VOXSHIFT_NV12}, {".nv21", VOXSHIFT_NV21}, {".i420", VOXSHIFT_YUV420}};
   for (const auto& [suffix, format] : kSuffixes)
     if (file.extension() == suffix) return format;
