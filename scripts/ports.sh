@@ -3,7 +3,7 @@
 # nothing in build/ports/NAME:
 #   libcxx  clang and its libc++; the C++ tests
 #   musl    static programs for 64-bit Arm by zig; the C++ tests in QEMU
-#   mingw   Windows by MinGW-w64; the C++ tests of tensor, sparse_conv, video and the C interface in Wine
+#   mingw   Windows by MinGW-w64; the C++ tests of tensor, sparse_conv, video, files and the C interface in Wine
 #   macos   both of Apple's processors by zig; compiled, not run
 #   gcc11   GCC 11; compiled, not run
 # VOXSHIFT_PINNED names a folder with the pinned sources (highway-1.0.3, json-3.11.2, liblzf-3.6, .. as below), which are downloaded
@@ -72,10 +72,10 @@ port_musl() {
 
 port_mingw() {
   configure mingw --toolchain cmake/x86_64-w64-mingw32.cmake
-  compile mingw voxshift voxshift_command tests_tensor tests_sparse_conv tests_video tests_c_api
-  export WINEPREFIX=$PWD/build/ports/mingw/wine WINEDEBUG=-all
+  compile mingw voxshift voxshift_command tests_tensor tests_sparse_conv tests_video tests_files tests_c_api
+  export WINEPREFIX=$PWD/build/ports/mingw/wine WINEDEBUG=-all WINEPATH="Z:${PWD//\//\\}\\build\\ports\\mingw\\c_api"
   quietly ports_mingw_wine wine cmd /c ver
-  check mingw --label-regex '^(tensor|sparse_conv|video|c_api)$'
+  check mingw --label-regex '^(tensor|sparse_conv|video|files|c_api)$'
 }
 
 port_macos() {
