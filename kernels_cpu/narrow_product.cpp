@@ -2,11 +2,8 @@
 #include <voxshift/kernels_cpu/narrow_product.h>
 #include <voxshift/kernels_cpu/narrow_sets.h>
 #include <voxshift/kernels_cpu/targets.h>
+#include <voxshift/kernels_cpu/x86_features.h>
 #include <voxshift/tensor/error.h>
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 #include <cstdlib>
 #include <string>
@@ -23,26 +20,17 @@ struct Candidate {
   bool plain = true;  ///< every CPU with `target` has it
 };
 
-#if defined(__x86_64__)
-// Leaf 7, subleaf 1: not every compiler that knows the instructions knows their name in __builtin_cpu_supports().
-bool has_avx_vnni() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __builtin_cpu_supports("avx2") != 0 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
-}
-#endif
-
 // The fastest first.
 std::vector<Candidate> candidates() {
   std::vector<Candidate> all;
 #if defined(__x86_64__)
-  const auto avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  all.push_back({&kAvx512VnniI8, avx512 && __builtin_cpu_supports("avx512vnni"), "avx512"});
-  all.push_back({&kAvxVnniI8, has_avx_vnni(), "avx2", false});
-  all.push_back({&kAvx512I8, avx512, "avx512"});
-  all.push_back({&kAvx2I8, __builtin_cpu_supports("avx2") != 0, "avx2"});
-  all.push_back({&kSse4I8, __builtin_cpu_supports("sse4.1") != 0, "sse4"});
-  all.push_back({&kAvx512Bf16, avx512 && __builtin_cpu_supports("avx512bf16"), "avx512"});
+  const X86Features x86 = x86_features();
+  all.push_back({&kAvx512VnniI8, x86.avx512_vnni, "avx512"});
+  all.push_back({&kAvxVnniI8, x86.avx_vnni, "avx2", false});
+  all.push_back({&kAvx512I8, x86.avx512, "avx512"});
+  all.push_back({&kAvx2I8, x86.avx2, "avx2"});
+  all.push_back({&kSse4I8, x86.sse4, "sse4"});
+  all.push_back({&kAvx512Bf16, x86.avx512_bf16, "avx512"});
 #elif defined(__aarch64__)
   const ArmFeatures arm = arm_features();
   all.push_back({&kNeonMatrixI8, arm.matrix, "neon"});

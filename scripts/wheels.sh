@@ -113,7 +113,9 @@ test_here() {
   [[ -s $fresh/labels/000000.label && -s $fresh/labels/000000.png ]]
   printf '  Python %s, %s: installed and labelled in %.1f s\n' "$2" "$3" "$(echo "$(date +%s.%N) - $start" | bc)"
   quietly wheels_pytest_pip "$fresh/bin/pip" install --no-index --find-links "$numpy" pytest
-  quietly wheels_pytest "$fresh/bin/python" -m pytest tests/apps/package_command_test.py tests/python/stubs_test.py \
+  # Wheels do not convert: these functions say so, whatever they are given.
+  quietly wheels_pytest "$fresh/bin/python" -m pytest --deselect "tests/python/stubs_test.py::test_function[convert]" \
+    --deselect "tests/python/stubs_test.py::test_function[save_onnx]" tests/apps/package_command_test.py tests/python/stubs_test.py \
     tests/python/ops_test.py tests/python/point_files_test.py tests/python/pickling_test.py tests/python/tensor_test.py
   printf '  %s\n' "$(tail -n 1 build/wheels_pytest.log)"
 }

@@ -39,7 +39,7 @@ OURS = {
     "apps": rf"c_api\.h|{PUBLIC}",
     "python_bindings": PUBLIC,
     "benchmarks": rf"voxshift\.h|c_api\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
+    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.

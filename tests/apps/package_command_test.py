@@ -47,7 +47,9 @@ def test_segments_as_the_program_does(tmp_path):
 def test_signals_end_it_as_they_end_a_program(tmp_path):
     for number in (signal.SIGINT, signal.SIGTERM):
         arguments = ["synth", "lidar", "--count", "1000", "--out", str(tmp_path / str(number))]
-        with subprocess.Popen(IN_PACKAGE + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # In the background of a script SIGINT is ignored, and what it starts inherits that.
+        with subprocess.Popen(IN_PACKAGE + arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
             process.stdout.readline()  # it is at work
             process.send_signal(number)
             _, error = process.communicate(timeout=60)
