@@ -112,7 +112,8 @@ class PlainCanvas final : public Canvas {
     cover(left.x, right.x, top.y, bottom.y, colour, [&](double x, double y) {
       int inside = 0;
       for (int i = 0; i < kSamples * kSamples; ++i) {
-        const double dx = (i % kSamples + 0.5) / kSamples - 0.5, dy = (i / kSamples + 0.5) / kSamples - 0.5;
+        const int column = i % kSamples, row = i / kSamples;
+        const double dx = (column + 0.5) / kSamples - 0.5, dy = (row + 0.5) / kSamples - 0.5;
         inside += is_inside({x + dx, y + dy}, corners) ? 1 : 0;
       }
       return inside / static_cast<double>(kSamples * kSamples);

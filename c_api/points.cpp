@@ -18,13 +18,17 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+using Runner = std::variant<Session, Segmenter, Detector>;
+
 struct OpenSession {
   using Handle = voxshift_session;
   static constexpr std::uintptr_t kKind = 2;
   static constexpr const char* kName = "session";
 
+  OpenSession(std::shared_ptr<OpenModel> open, Runner made) : model(std::move(open)), runner(std::move(made)) {}
+
   std::shared_ptr<OpenModel> model;
-  std::variant<Session, Segmenter, Detector> runner;
+  Runner runner;
   std::atomic<bool> taken = false;
   Detections boxes = {};  ///< of the last detect
   Outputs outputs = {};   ///< of the last run
@@ -39,7 +43,7 @@ struct OpenSession {
 
 using Sessions = HandleTable<OpenSession>;
 
-std::variant<Session, Segmenter, Detector> runner_of(const Model& model, const voxshift_session_options& options) {
+Runner runner_of(const Model& model, const voxshift_session_options& options) {
   const Device device = device_of(options.device, options.device_index);
   const std::optional<DType> dtype = network_dtype_of(options.dtype);
   const bool on_points = model.has_profile() && model.graph().inputs.size() == 1 &&
@@ -150,7 +154,7 @@ voxshift_status voxshift_session_open(voxshift_model model, const voxshift_sessi
     const voxshift_session_options wanted =
         options != nullptr ? taken(options, "options") : voxshift_session_options VOXSHIFT_SESSION_OPTIONS_INIT;
     std::shared_ptr<OpenModel> open = Models::instance().get(model);
-    auto runner = runner_of(open->model, wanted);
+    Runner runner = runner_of(open->model, wanted);
     *session = Sessions::instance().add(std::make_shared<OpenSession>(std::move(open), std::move(runner)));
   });
 }

@@ -33,9 +33,9 @@ struct OpenStream {
 using Streams = HandleTable<OpenStream>;
 
 /// `names[value]`. Throws InvalidArgument for a number that none of them has.
-template <class Named, std::size_t count>
-Named named(std::int32_t value, const Named (&names)[count], const char* what) {
-  check(value >= 0 && static_cast<std::size_t>(value) < count, what, " expects 0 to ", count - 1, ", found ", value);
+template <class Named, std::size_t kCount>
+Named named(std::int32_t value, const Named (&names)[kCount], const char* what) {
+  check(value >= 0 && static_cast<std::size_t>(value) < kCount, what, " expects 0 to ", kCount - 1, ", found ", value);
   return names[value];
 }
 
