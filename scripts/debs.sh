@@ -75,9 +75,9 @@ in_root() {
     "${as_root[@]}" rm "$root/proc" && "${as_root[@]}" mkdir "$root/proc" || return 1
   fi
   if [[ $architecture == arm64 ]]; then
-    "${as_root[@]}" env PATH=$path proot -q qemu-aarch64-static -0 -r "$root" -b /proc -b /dev -b /etc/resolv.conf -w / "${@:2}"
+    "${as_root[@]}" env -i PATH=$path HOME=/root DEBIAN_FRONTEND=noninteractive proot -q qemu-aarch64-static -0 -r "$root" -b /proc -b /dev -b /etc/resolv.conf -w / "${@:2}"
   else
-    "${as_root[@]}" env PATH=$path unshare --mount sh -c 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"' "$root" "${@:2}"
+    "${as_root[@]}" env -i PATH=$path HOME=/root DEBIAN_FRONTEND=noninteractive unshare --mount sh -c 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"' "$root" "${@:2}"
   fi
 }
 
