@@ -22,6 +22,16 @@ struct OpenModel {
 
 using Models = HandleTable<OpenModel>;
 
+/// Runs `body` on the session or stream as the only one to do so.
+template <class Object, class Body>
+voxshift_status in_turn(const char* function, typename Object::Handle handle, const Body& body) {
+  return call(function, [&] {
+    const std::shared_ptr<Object> object = HandleTable<Object>::instance().get(handle);
+    const Turn turn(object->taken);
+    body(*object);
+  });
+}
+
 Device device_of(std::int32_t kind, std::int32_t index);
 
 /// None for VOXSHIFT_AUTO. Throws InvalidArgument for dtypes that no network has.

@@ -66,16 +66,7 @@ Array points_of(const float* points, std::int64_t count, std::int32_t columns) {
   return array_over(points, {count, columns}, DType::kF32);
 }
 
-/// Runs `body` on the session as the only one to do so, and tells how long that took.
-template <class Body>
-voxshift_status in_session(const char* function, voxshift_session handle, const Body& body) {
-  return call(function, [&] {
-    const std::shared_ptr<OpenSession> session = Sessions::instance().get(handle);
-    const Turn turn(session->taken);
-    body(*session);
-  });
-}
-
+/// Tells the session how long `body` took.
 template <class Body>
 void timed(OpenSession& session, const Body& body) {
   const Clock::time_point start = Clock::now();
@@ -161,7 +152,7 @@ voxshift_status voxshift_session_open(voxshift_model model, const voxshift_sessi
 
 voxshift_status voxshift_session_segment(voxshift_session session, const float* points, int64_t count, int32_t columns,
                                          uint8_t* labels, float* scores) {
-  return in_session(__func__, session, [&](OpenSession& open) {
+  return in_turn<OpenSession>(__func__, session, [&](OpenSession& open) {
     auto* const segmenter = std::get_if<Segmenter>(&open.runner);
     check(segmenter != nullptr, "the model does not label points");
     const Array cloud = points_of(points, count, columns);
@@ -179,7 +170,7 @@ voxshift_status voxshift_session_segment(voxshift_session session, const float* 
 
 voxshift_status voxshift_session_detect(voxshift_session session, const float* points, int64_t count, int32_t columns,
                                         voxshift_boxes* boxes) {
-  return in_session(__func__, session, [&](OpenSession& open) {
+  return in_turn<OpenSession>(__func__, session, [&](OpenSession& open) {
     auto* const detector = std::get_if<Detector>(&open.runner);
     check(detector != nullptr, "the model does not find boxes");
     check_result(boxes, "boxes");
@@ -200,7 +191,7 @@ voxshift_status voxshift_session_detect(voxshift_session session, const float* p
 }
 
 voxshift_status voxshift_session_run(voxshift_session session, const voxshift_input* inputs, int32_t count) {
-  return in_session(__func__, session, [&](OpenSession& open) {
+  return in_turn<OpenSession>(__func__, session, [&](OpenSession& open) {
     Session& network = open.session();
     const Inputs all = inputs_of(network.graph(), inputs, count, network.device());
     timed(open, [&] { open.outputs = on_the_cpu(network.run(all)); });
@@ -209,7 +200,7 @@ voxshift_status voxshift_session_run(voxshift_session session, const voxshift_in
 
 voxshift_status voxshift_session_output(voxshift_session session, const char* name, voxshift_array* features,
                                         voxshift_array* coords) {
-  return in_session(__func__, session, [&](OpenSession& open) {
+  return in_turn<OpenSession>(__func__, session, [&](OpenSession& open) {
     check(name != nullptr, "name is null");
     check(features != nullptr, "features is null");
     const auto found = open.outputs.find(name);
@@ -222,7 +213,7 @@ voxshift_status voxshift_session_output(voxshift_session session, const char* na
 }
 
 voxshift_status voxshift_session_get_report(voxshift_session session, voxshift_report* report) {
-  return in_session(__func__, session, [&](OpenSession& open) {
+  return in_turn<OpenSession>(__func__, session, [&](OpenSession& open) {
     check_result(report, "report");
     voxshift_report given = VOXSHIFT_REPORT_INIT;
     if (const auto* const segmenter = std::get_if<Segmenter>(&open.runner)) {

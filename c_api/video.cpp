@@ -83,16 +83,6 @@ voxshift_result result_of(const FrameResult& found) {
   return result;
 }
 
-/// Runs `body` on the stream as the only one to do so.
-template <class Body>
-voxshift_status in_stream(const char* function, voxshift_stream handle, const Body& body) {
-  return call(function, [&] {
-    const std::shared_ptr<OpenStream> stream = Streams::instance().get(handle);
-    const Turn turn(stream->taken);
-    body(*stream);
-  });
-}
-
 }  // namespace
 }  // namespace voxshift::c_api
 
@@ -113,7 +103,7 @@ voxshift_status voxshift_stream_open(voxshift_model model, const voxshift_stream
 }
 
 voxshift_status voxshift_stream_push(voxshift_stream stream, const voxshift_frame* frame, voxshift_result* result) {
-  return in_stream(__func__, stream, [&](OpenStream& open) {
+  return in_turn<OpenStream>(__func__, stream, [&](OpenStream& open) {
     check_result(result, "result");
     const CameraFrame picture = frame_of(taken(frame, "frame"));
     const Clock::time_point start = Clock::now();
@@ -124,7 +114,7 @@ voxshift_status voxshift_stream_push(voxshift_stream stream, const voxshift_fram
 }
 
 voxshift_status voxshift_stream_output(voxshift_stream stream, const char* name, voxshift_array* output) {
-  return in_stream(__func__, stream, [&](OpenStream& open) {
+  return in_turn<OpenStream>(__func__, stream, [&](OpenStream& open) {
     check(name != nullptr, "name is null");
     check(output != nullptr, "output is null");
     open.output = open.recognizer.output(name);
@@ -133,7 +123,7 @@ voxshift_status voxshift_stream_output(voxshift_stream stream, const char* name,
 }
 
 voxshift_status voxshift_stream_reset(voxshift_stream stream) {
-  return in_stream(__func__, stream, [](OpenStream& open) { open.recognizer.reset(); });
+  return in_turn<OpenStream>(__func__, stream, [](OpenStream& open) { open.recognizer.reset(); });
 }
 
 voxshift_status voxshift_stream_close(voxshift_stream stream) {

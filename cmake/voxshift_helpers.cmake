@@ -41,6 +41,20 @@ function(voxshift_compile_options target)
   endif()
 endfunction()
 
+# A shared library that shows what exports.map and exports.txt beside its CMakeLists.txt name, and leaves out what nothing
+# calls; with GCC's C++ library in it where VOXSHIFT_STATIC_RUNTIME asks for that.
+function(voxshift_export_only target)
+  if(VOXSHIFT_STATIC_RUNTIME)
+    target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc)
+  endif()
+  if(APPLE)
+    target_link_options(${target} PRIVATE -Wl,-dead_strip -Wl,-exported_symbols_list,${CMAKE_CURRENT_SOURCE_DIR}/exports.txt)
+  elseif(NOT WIN32)
+    target_link_options(${target} PRIVATE -Wl,--gc-sections -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/exports.map)
+    set_target_properties(${target} PROPERTIES LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/exports.map)
+  endif()
+endfunction()
+
 # C as its standard has it, and nothing else.
 function(voxshift_plain_c target)
   set_target_properties(${target} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON C_EXTENSIONS OFF)
