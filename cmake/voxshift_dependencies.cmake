@@ -61,6 +61,9 @@ function(voxshift_find_lzf)
     voxshift_fetch(liblzf http://dist.schmorp.de/liblzf/liblzf-3.6.tar.gz
                    9c5de01f7b9ccae40c3f619d26a7abec9986c06c36d260c179cedd04b89fb46a)
     voxshift_bundled(liblzf::embed ${liblzf_source} ${liblzf_source}/lzf_c.c ${liblzf_source}/lzf_d.c)
+    if(MINGW)  # its integer of 64 bits on Windows is spelt as one other compiler has it
+      set_source_files_properties(${liblzf_source}/lzf_c.c PROPERTIES COMPILE_DEFINITIONS "_int64=long long")
+    endif()
   endif()
 endfunction()
 

@@ -245,7 +245,11 @@ TEST(CApi, ResetForgetsFrames) {
 }
 
 struct Ledger {
-  std::map<void*, std::size_t> blocks;
+  struct Block {
+    std::size_t bytes;
+    std::align_val_t alignment;
+  };
+  std::map<void*, Block> blocks;
   std::mutex mutex;
   std::size_t taken = 0;
   bool refuses = false;
@@ -255,8 +259,8 @@ void* take(void* user, std::size_t bytes, std::size_t alignment) {
   auto& ledger = *static_cast<Ledger*>(user);
   const std::lock_guard lock(ledger.mutex);
   if (ledger.refuses) return nullptr;
-  void* const memory = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
-  ledger.blocks[memory] = bytes;
+  void* const memory = ::operator new (bytes, std::align_val_t{alignment});
+  ledger.blocks[memory] = {bytes, std::align_val_t{alignment}};
   ++ledger.taken;
   return memory;
 }
@@ -266,9 +270,9 @@ void give_back(void* user, void* memory, std::size_t bytes) {
   const std::lock_guard lock(ledger.mutex);
   const auto block = ledger.blocks.find(memory);
   ASSERT_NE(block, ledger.blocks.end());
-  EXPECT_EQ(block->second, bytes);
+  EXPECT_EQ(block->second.bytes, bytes);
+  ::operator delete(memory, block->second.alignment);
   ledger.blocks.erase(block);
-  std::free(memory);
 }
 
 TEST(CApi, AllocatorGetsBackAllThatItGave) {
