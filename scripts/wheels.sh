@@ -93,6 +93,7 @@ build() {
   fi
   python3 scripts/sbom.py "$work/repaired"/*.whl "${runtime[@]}" \
     --with pybind11="$("$python" -c 'import pybind11; print(pybind11.__version__)')"
+  quietly wheels_advzip advzip --recompress -4 "$work/repaired"/*.whl  # the same contents, deflated better
   wheel=dist/$(basename "$work/repaired"/*.whl)
   mv "$work/repaired"/*.whl "$wheel"
   printf '%s: %d bytes\n' "$wheel" "$(stat -c %s "$wheel")"
