@@ -22,7 +22,7 @@ ports_gcc11=(g++-11)
 phone=(cmake ninja-build g++-aarch64-linux-gnu qemu-user-static libc6:arm64 file python3-venv)
 debs=(dpkg-dev file gzip pybind11-dev libcli11-dev libstb-dev python3-dev lintian debootstrap)
 arm64_root=(proot qemu-user-static)
-wheels=(g++ cmake advancecomp ninja-build bc python3 python3-venv qemu-user-static)
+wheels=(g++ cmake ninja-build advancecomp bc unzip python3 python3-venv qemu-user-static)
 
 groups=(build view test check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11 phone debs arm64_root wheels)
 wanted=()
