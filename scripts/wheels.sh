@@ -126,8 +126,8 @@ test_aarch64() {
   local root=$work/arm64 site=$work/arm64/site package
   if [[ ! -x $root/usr/bin/python3.11 ]]; then
     mkdir -p "$root/debs"
-    (cd "$root/debs" && quietly wheels_arm64_debs apt-get download \
-      {libc6,libgcc-s1,libstdc++6,zlib1g,libexpat1,libffi8,libssl3,libbz2-1.0,liblzma5,libpython3.11-minimal,libpython3.11-stdlib,python3.11-minimal,python3.11}:arm64)
+    quietly wheels_arm64_debs env -C "$root/debs" apt-get download \
+      {libc6,libgcc-s1,libstdc++6,zlib1g,libexpat1,libffi8,libssl3,libbz2-1.0,liblzma5,libpython3.11-minimal,libpython3.11-stdlib,python3.11-minimal,python3.11}:arm64
     for package in "$root"/debs/*.deb; do dpkg -x "$package" "$root"; done
   fi
   rm -rf "$site"
