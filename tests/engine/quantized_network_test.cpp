@@ -45,9 +45,8 @@ std::vector<float> numbers(const NetworkWriter& b, const std::string& tensor) {
 }
 
 std::vector<float> scale_of(const NetworkWriter& b, const std::string& value, std::size_t channels) {
-  std::vector<float> scale = numbers(b, b.graph.scales.at(value));
-  if (scale.size() == 1) scale.assign(channels, scale[0]);
-  return scale;
+  const std::vector<float> scale = numbers(b, b.graph.scales.at(value));
+  return scale.size() == 1 ? std::vector<float>(channels, scale[0]) : scale;
 }
 
 Wholes whole(const NetworkWriter& b, const std::string& value, const Rows& x) {

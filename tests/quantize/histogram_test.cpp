@@ -144,7 +144,8 @@ TEST(Rounding, WeightsHaveAScaleForEveryOutput) {
           products.push_back(value);
           const auto n = static_cast<float>(made.whole.data<std::int8_t>()[at]);
           EXPECT_EQ(n, std::clamp(std::nearbyint(value * (1 / m)), -127.0f, 127.0f));
-          EXPECT_NEAR(made.rounded.data<float>()[at], n * m / scale[i], std::abs(value) * 1e-6f);
+          const float rounded = n * m / scale[i];
+          EXPECT_NEAR(made.rounded.data<float>()[at], rounded, std::abs(rounded) * 1e-6f);
         }
       if (o == 2) continue;
       double most = 0;
