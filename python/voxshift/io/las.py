@@ -1,0 +1,68 @@
+"""LAS and LAZ (ASPRS LAS 1.0 to 1.4), by laspy and lazrs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from voxshift._voxshift import Error, IoError
+from voxshift.io.needed import needed
+from voxshift.io.scan import Scan, scan_of_fields
+
+
+def laspy_for(path: Union[str, Path]) -> Any:
+    """laspy, and lazrs where the file's name asks for it."""
+    if str(path).lower().endswith(".laz"):
+        needed("lazrs", ".laz files")
+    return needed("laspy", ".las files")
+
+
+@contextmanager
+def opened(path: Union[str, Path], shown: str) -> Iterator[Any]:
+    """laspy's reader of the file; whatever it throws is an IoError of one line."""
+    laspy = laspy_for(path)
+    try:
+        with laspy.open(str(path)) as reader:
+            yield reader
+    except Error:
+        raise
+    except FileNotFoundError as error:
+        raise IoError(f"{shown}: No such file") from error
+    except Exception as error:  # laspy, lazrs and struct throw what they like
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise IoError(f"{shown}: is no LAS file, or is cut: {line}") from error
+
+
+def chunk_of(reader: Any, count: int, shown: str) -> Any:
+    """The next points of the file, `count` or what is left."""
+    left = min(count, reader.header.point_count - reader.points_read)
+    chunk = reader.read_points(count)
+    if len(chunk) != left:
+        raise IoError(f"{shown}: is cut: the header promises {reader.header.point_count} points, {len(chunk)} of the "
+                      f"last {left} are there")
+    return chunk
+
+
+def coordinates(record: Any) -> np.ndarray:
+    """float64 [N, 3] of laspy's points: integers times scale plus offset."""
+    return np.column_stack([np.asarray(record[axis], np.float64) for axis in "xyz"]).reshape(-1, 3)
+
+
+def fields_of(record: Any) -> dict[str, np.ndarray]:
+    """Every dimension of laspy's points by its name, with x, y, z in metres in place of X, Y, Z."""
+    fields = {axis: np.asarray(record[axis], np.float64) for axis in "xyz"}
+    for name in record.point_format.dimension_names:
+        if name not in ("X", "Y", "Z"):
+            fields[name] = np.array(record[name])
+    return fields
+
+
+def read_las(path: Union[str, Path], shown: str) -> Scan:
+    """All points of a .las or .laz: remission is the intensity, time the GPS time, label the classification."""
+    with opened(path, shown) as reader:
+        fields = fields_of(chunk_of(reader, max(reader.header.point_count, 1), shown))
+    return scan_of_fields(shown, fields)
