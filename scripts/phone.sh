@@ -2,11 +2,11 @@
 # What a phone or a 64-bit Arm board takes as it is, into dist/phone/, checked in QEMU:
 #   voxshift-bench    one static file (musl, by zig) with models inside
 #   libvoxshift_c.so  the C interface with its video part (Debian's glibc, C++'s library within), and c_api.h
-# VOXSHIFT_PINNED names a folder with the sources highway-1.0.3, json-3.11.2, liblzf-3.6 and CLI11-2.1.2, which are downloaded
-# without it.
+# Pinned sources are downloaded, or taken as scripts/pinned.sh says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
+source scripts/pinned.sh
 scripts/packages.sh phone
 out=dist/phone
 most_bench=8000000 most_library=3000000  # bytes
@@ -14,12 +14,7 @@ model=networks/pretrained/tsm-mobilenetv2-motions-i8.safetensors
 mkdir -p "$out"
 
 options=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DVOXSHIFT_SMALL=ON -DVOXSHIFT_BUNDLED=ON -DVOXSHIFT_CUDA=OFF
-         -DVOXSHIFT_OPENCV=OFF -DVOXSHIFT_OPEN3D=OFF -DVOXSHIFT_CONVERT=OFF)
-if [[ -n ${VOXSHIFT_PINNED:-} ]]; then
-  for source in HIGHWAY=highway-1.0.3 NLOHMANN_JSON=json-3.11.2 LIBLZF=liblzf-3.6 CLI11=CLI11-2.1.2; do
-    options+=("-DFETCHCONTENT_SOURCE_DIR_${source%%=*}=$VOXSHIFT_PINNED/${source#*=}")
-  done
-fi
+         -DVOXSHIFT_OPENCV=OFF -DVOXSHIFT_OPEN3D=OFF -DVOXSHIFT_CONVERT=OFF "${pinned[@]}")
 
 fail() {
   echo "phone.sh: $*" >&2

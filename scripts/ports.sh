@@ -6,22 +6,14 @@
 #   mingw   Windows by MinGW-w64; the C++ tests of tensor, sparse_conv, video, files and the C interface in Wine
 #   macos   both of Apple's processors by zig; compiled, not run
 #   gcc11   GCC 11; compiled, not run
-# VOXSHIFT_PINNED names a folder with the pinned sources (highway-1.0.3, json-3.11.2, liblzf-3.6, .. as below), which are downloaded
-# without it.
+# Pinned sources are downloaded, or taken as scripts/pinned.sh says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
+source scripts/pinned.sh
 names=(libcxx musl mingw macos gcc11)
 jobs=$(nproc)
 export CCACHE_COMPILERCHECK=content  # zig's compilers are scripts in the build folder
-
-pinned=()
-if [[ -n ${VOXSHIFT_PINNED:-} ]]; then
-  for source in HIGHWAY=highway-1.0.3 NLOHMANN_JSON=json-3.11.2 LIBLZF=liblzf-3.6 CLI11=CLI11-2.1.2 \
-    STB=stb-8b5f1f37b5b75829fc72d38e7b5d4bcbf8a26d55; do
-    pinned+=("-DFETCHCONTENT_SOURCE_DIR_${source%%=*}=$VOXSHIFT_PINNED/${source#*=}")
-  done
-fi
 
 # configure NAME OPTION..: build/ports/NAME, with nothing of this machine but the compiler.
 configure() {

@@ -6,17 +6,18 @@
 #   sanitizers  clang builds library, tests and fuzz targets, warnings as errors; the tests under its sanitizers
 #   ports       scripts/ports.sh: other compilers, GCC 11 among them, C++ libraries and systems, warnings as errors
 #   wheels      scripts/wheels.sh; of each wheel, the SBOM that it holds
+#   cuda        the same of the wheels with CUDA, which want the wheels before
 #   debs        scripts/debs.sh, for amd64 and arm64
 #   phone       scripts/phone.sh
 # They install what they lack by apt-get. A step that is named is left out with a sentence where its tool is missing; of a run
-# of all, that is an error. VOXSHIFT_PINNED names a folder with pinned sources, for machines that cannot download them.
+# of all, that is an error. Pinned sources are downloaded, or taken as scripts/pinned.sh says.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
 root=$PWD
-all=(version source sanitizers ports wheels debs phone)
-declare -A needs=([version]=git [source]=python3 [sanitizers]=apt-get [ports]=apt-get [wheels]=python3 [debs]=apt-get
-                  [phone]=apt-get)
+all=(version source sanitizers ports wheels cuda debs phone)
+declare -A needs=([version]=git [source]=python3 [sanitizers]=apt-get [ports]=apt-get [wheels]=python3 [cuda]=nvcc
+                  [debs]=apt-get [phone]=apt-get)
 
 fail() {
   echo "release.sh: $*" >&2
@@ -70,13 +71,16 @@ make_sanitizers() {
 
 make_ports() { scripts/ports.sh; }
 
-make_wheels() {
+wheels_and_sboms() {
   local wheel
-  scripts/wheels.sh
+  scripts/wheels.sh "$@"
   for wheel in dist/*.whl; do
     unzip -p "$wheel" '*.dist-info/sboms/voxshift.spdx.json' >"${wheel%.whl}.spdx.json" || fail "$wheel holds no SBOM"
   done
 }
+
+make_wheels() { wheels_and_sboms; }
+make_cuda() { wheels_and_sboms cuda; }
 
 make_debs() {
   scripts/debs.sh amd64

@@ -2,11 +2,12 @@
 # Builds the wheels of the Python package into dist/, checks and tests them: wheels.sh [KIND...], with the kinds x86_64,
 # aarch64 and cuda; without one the first two. One wheel per CPython from 3.9 on that is found (VOXSHIFT_PYTHONS names
 # programs in their place). They need glibc 2.28 (by zig's clang); cuda, compiled by nvcc and GCC, needs this machine's.
-# VOXSHIFT_PINNED names a folder with the unpacked sources of cmake/voxshift_dependencies.cmake, where none may be
-# downloaded. VOXSHIFT_COMMAND names a program whose labels those of the wheels must be. Takes an hour of two cores.
+# Pinned sources are downloaded, or taken as scripts/pinned.sh says. VOXSHIFT_COMMAND names a program whose labels those of
+# the wheels must be. Takes an hour of two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
+source scripts/pinned.sh
 
 kinds=("$@")
 [[ ${#kinds[@]} -gt 0 ]] || kinds=(x86_64 aarch64)
@@ -40,17 +41,6 @@ print(f"{sys.version_info[0]}.{sys.version_info[1]}{flag}" if ok else "")' 2>/de
   done
 }
 
-# The options that say where the sources of what is built in lie, a line each.
-source_options() {
-  [[ -n ${VOXSHIFT_PINNED:-} ]] || return 0
-  local name folder
-  for name in HIGHWAY:highway NLOHMANN_JSON:json LIBLZF:liblzf CLI11:CLI11 STB:stb; do
-    folder=$(compgen -G "$VOXSHIFT_PINNED/${name#*:}-*" | head -n 1)
-    [[ -n $folder ]] || { echo "wheels.sh: $VOXSHIFT_PINNED has no ${name#*:}-*" >&2; exit 1; }
-    printf '%s\n' "--config-settings=cmake.define.FETCHCONTENT_SOURCE_DIR_${name%%:*}=$folder"
-  done
-}
-
 # The options of CMake for a kind and a Python, a line each.
 cmake_options() {
   local kind=$1 python=$2 suffix
@@ -80,7 +70,8 @@ build() {
   local -a options runtime
   [[ $kind != cuda ]] || project=packaging/cuda
   venv "build-$3" "$2" "scikit-build-core>=0.11" "pybind11>=3"
-  mapfile -t options < <(cmake_options "$kind" "$python"; source_options)
+  mapfile -t options < <(cmake_options "$kind" "$python")
+  options+=("${pinned[@]/#-D/--config-settings=cmake.define.}")
   rm -rf "$work/raw" "$work/repaired"
   _PYTHON_HOST_PLATFORM=linux-$arch quietly "wheels_$kind" "$python" -m pip wheel --no-deps --no-build-isolation \
     --config-settings=build-dir="$work/$kind" --config-settings=install.strip=false "${options[@]}" \
