@@ -7,6 +7,7 @@ build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev
 view=(libopen3d-dev)  # `voxshift view`; large, so not of `build`
 test=("${view[@]}" libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
       python3-matplotlib python3-tqdm python3-open3d xvfb libgl1-mesa-dri)
+site=(doxygen)
 check=(clang-format clang-tidy git pybind11-dev)
 asan=(clang-19 libclang-rt-19-dev pybind11-dev)
 arm64=(cmake ninja-build nlohmann-json3-dev python3 g++-aarch64-linux-gnu qemu-user-static
@@ -24,7 +25,7 @@ debs=(dpkg-dev file gzip pybind11-dev libcli11-dev libstb-dev python3-dev lintia
 arm64_root=(proot qemu-user-static)
 wheels=(g++ cmake ninja-build advancecomp bc unzip python3 python3-venv qemu-user-static)
 
-groups=(build view test check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11 phone debs arm64_root wheels)
+groups=(build view test site check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11 phone debs arm64_root wheels)
 wanted=()
 for group in "$@"; do
   if [[ " ${groups[*]} " != *" $group "* ]]; then

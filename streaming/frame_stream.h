@@ -25,7 +25,7 @@ enum class Skip {
 
 struct StreamOptions {
   Skip skip = Skip::kOff;
-  float threshold = 0;                            ///< kThreshold: as SkipThresholds::frame and ::layers
+  float threshold = 0;                            ///< kThreshold: as SkipThresholds has frame and layers
   std::optional<SkipThresholds> thresholds = {};  ///< kAuto; a Recognizer takes the model's where there are none
   bool whole_frames = true;                       ///< kAuto: also skip whole frames
   bool always_compare = false;                    ///< compare and leave out also where that costs more than it saves:
