@@ -51,7 +51,8 @@ def rows(results):
 def table(results):
     ours = results["ours"]
     lines = [f"{results['gpu']}, driver {results['driver']}; cuBLAS {ours['matmul_f16_tflops']:.0f} TFLOP/s in f16, copy "
-             f"{ours['copy_gb_per_s']:.0f} GB/s in the same run; voxshift at {results['commit']}, {results['date']}. {results.get('peers_note', '')}".rstrip(), "",
+             f"{ours['copy_gb_per_s']:.0f} GB/s in the same run; voxshift at {results['commit']}, {results['date']}. "
+             f"{results.get('peers_note', '')}".rstrip(), "",
              "|  | measured | goal |", "| --- | ---: | ---: |"]
     lines += [f"| {what} | {measured} | {goal} |" for what, measured, goal in rows(results)]
     return "\n".join(lines)

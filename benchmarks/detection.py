@@ -17,7 +17,6 @@ import time
 import warnings
 
 import numpy as np
-
 import voxshift as vs
 from figures import table
 

@@ -42,8 +42,8 @@ def load_table(results):
             lines.append(cells)
     header = ["", "threads", "idle, ms", "p99", "busy, ms", "of idle", "p99", "compilers, ms", "of idle", "p99"]
     versions = ", ".join(f"{name_of(name)} {version}" for name, version in results["load"]["versions"].items())
-    text = (f"With {results['load']['target']}, calls one after the other: alone on the machine, beside as many busy processes as cores (with fair shares everything "
-            "takes twice as long), and beside as many compilers of niceness 15. Means and 99th percentiles in ms, means of "
+    text = (f"With {results['load']['target']}, calls one after the other: alone on the machine, beside as many busy processes as cores (with fair shares "
+            "everything takes twice as long), and beside as many compilers of niceness 15. Means and 99th percentiles in ms, means of "
             "rounds in turn. The engines run the frame's network without the shift"
             + (f": {versions}" if versions else "") + ".")
     return [f"### On a busy machine\n\n{text}\n\n" + table(header, lines)]

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
-from compare import checked, joined, run_benchmark  # noqa: E402
+from compare import checked, joined, run_benchmark
 
 DTYPES = ("f32", "bf16", "f16", "i8")
 AVX2 = {"VOXSHIFT_CPU": "avx2"}

@@ -13,7 +13,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-
 import voxshift as vs
 from figures import percent, table
 from tables import insert

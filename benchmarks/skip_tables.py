@@ -1,6 +1,6 @@
 """The table of what skipping saves and loses with the trained model."""
 
-from figures import ms, percent, table
+from figures import percent, table
 from video_tables import of_dense
 
 STATIC = "motions, static camera"

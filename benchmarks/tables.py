@@ -21,7 +21,8 @@ ARM_GOALS = {
     "i8, dot product": ("Neoverse N1", "80 %"), "i8, i8mm": ("Neoverse N2", "80 %"), "bf16, BFDOT": ("Neoverse N2", "80 %"),
     "bf16, BFMMLA": ("Neoverse N2", "80 %"), "f16, FMLA": ("Neoverse N2", "80 %"),
 }
-PARTS = {"narrow": "Narrow numbers", "video": "Video", "video_peers": "Engines for images", "video_skip": "Skipping", "load": "Beside other programs", "training": "Training"}  # run.py --only
+PARTS = {"narrow": "Narrow numbers", "video": "Video", "video_peers": "Engines for images", "video_skip": "Skipping",
+         "load": "Beside other programs", "training": "Training"}  # run.py --only
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 

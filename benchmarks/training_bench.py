@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
-
 import voxshift as vs
 import voxshift.torch as vst
+from torch.nn.functional import cross_entropy
 from voxshift.train.loop import adamw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
-from minkunet_torch import MinkUNet, pairs_by_offset  # noqa: E402
+from minkunet_torch import MinkUNet, pairs_by_offset
 
 WIDTH, CLASSES = 0.5, 19
 LOSS_TOLERANCE = 1e-5  # relative

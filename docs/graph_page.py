@@ -56,7 +56,8 @@ features, coords = model.run(x)["name of a node"]  # of several inputs model.run
 ```
 
 `classes` and `profile` are for networks that label points (`Model.segment`). Networks on `frames` run as streams and clips, with any
-op of images. Batch norm, functions of a number (relu, hard_swish, clip ..) and sums are folded into the product before them, and a concatenation is written where it lies; nothing has to be fused by hand.
+op of images. Batch norm, functions of a number (relu, hard_swish, clip ..) and sums are folded into the product before them, and
+a concatenation is written where it lies; nothing has to be fused by hand.
 
 `voxshift.graph_ops()` gives this table to programs. A definition is a file in `graph/ops/`; this page is written by
 `docs/graph_page.py`.

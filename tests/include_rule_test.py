@@ -19,7 +19,7 @@ PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
 OURS = {
     "tensor": r"(?!)",
     "rows": r"tensor/.*",
-    **{family: r"(tensor|rows)/.*" for family in FAMILIES.split("|")},
+    **dict.fromkeys(FAMILIES.split("|"), r"(tensor|rows)/.*"),
     "video": r"(tensor|rows|files)/.*",
     "synth": r"tensor/.*",
     "graph": rf"(tensor|rows|files|{FAMILIES})/.*",
@@ -55,7 +55,8 @@ THEIRS = {
     r"sanitizer/.*": r"kernels_cuda/emulation/\w+\.(h|cpp)",
     r"jni\.h": r"java/.*",
     r"lzf\.h": r"files/pcd\.cpp|tests/(files/point_cloud_files|tasks/refused_memory)_test\.cpp",
-    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)|tests/video/(frame_\w+\.h|frame_source_test\.cpp|video_file_test\.cpp)|tests/streaming/camera_opencv_test\.cpp",
+    r"opencv2/.*": r"apps/opencv_\w+\.(h|cpp)|video/(frame_source|raw_frames|video_file)\.(h|cpp)"
+    r"|tests/video/(frame_\w+\.h|frame_source_test\.cpp|video_file_test\.cpp)|tests/streaming/camera_opencv_test\.cpp",
     r"stb_\w+\.h": r"apps/plain_canvas\.cpp",
     r"open3d/.*": r"apps/open3d_module\.cpp",
     r"onnx/onnx_file\.pb\.h|google/protobuf/.*": r"onnx/.*",

@@ -22,8 +22,7 @@ WIDTHS = [32, 64, 96, 128, 256]
 
 def checked(command, **options):
     """Standard output of a command; ends this program with what it said on standard error when it fails."""
-    done = subprocess.run([str(part) for part in command], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          **options)
+    done = subprocess.run([str(part) for part in command], text=True, capture_output=True, **options)
     if done.returncode != 0:
         sys.exit(f"{done.stderr}\nfailed: {' '.join(map(str, command))}")
     return done.stdout

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from minkunet_torch import MinkUNet
 from model_file import read_tensors
 
@@ -82,7 +81,6 @@ def main():
     print(json.dumps(result), flush=True)
     try:
         import spconv.pytorch as spconv
-
         from spconv_minkunet import load_minkunet
 
         network = load_minkunet(model).cuda().half()

@@ -17,11 +17,11 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count()))  # pykdtree and Open3D read it when they are loaded
 
-import fpsample  # noqa: E402
-import numpy as np  # noqa: E402
-import open3d  # noqa: E402
-from pykdtree.kdtree import KDTree  # noqa: E402
-from scipy.spatial import cKDTree  # noqa: E402
+import fpsample
+import numpy as np
+import open3d
+from pykdtree.kdtree import KDTree
+from scipy.spatial import cKDTree
 
 VOXEL, RADIUS, NEAREST, AT_MOST, SAMPLES = 0.05, 0.2, 16, 32, 4096
 CLOSE = 1e-5  # relative, of distances in float32 whose squares are summed in another order

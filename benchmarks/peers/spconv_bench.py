@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import spconv.pytorch as spconv
 import torch
-
 from spconv_minkunet import load_minkunet
 
 TOLERANCE = 1e-4

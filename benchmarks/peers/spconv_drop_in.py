@@ -53,7 +53,6 @@ class Scan:
     def __init__(self, path):
         import numpy as np
         import torch
-
         import voxshift as vs
 
         points = np.fromfile(path, np.float32).reshape(-1, 4) if path else vs.synth_lidar(1)[0]
@@ -69,7 +68,6 @@ class Scan:
 
 def set_threads(threads, torch_threads):
     import torch
-
     import voxshift as vs
 
     torch.set_num_threads(torch_threads)

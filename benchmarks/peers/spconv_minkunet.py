@@ -2,9 +2,8 @@
 
 import spconv.pytorch as spconv
 import torch
-from torch import nn
-
 from model_file import read_tensors
+from torch import nn
 
 CHANNELS = [32, 32, 64, 128, 256, 256, 128, 96, 96]
 

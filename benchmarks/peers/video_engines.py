@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import openvino
-
 from video_int8 import int8_model
 from video_onnx import onnx_model
 

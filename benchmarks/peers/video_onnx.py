@@ -4,9 +4,9 @@ Batch norm is folded into the convolutions, which is every engine's best case.
 """
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
-
 from model_file import read_tensors
+
+from onnx import TensorProto, helper, numpy_helper
 
 EPS = 1e-5
 # MobileNetV2: blocks and stride of the first block of every stage; widths are those of the tensors.

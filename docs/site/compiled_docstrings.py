@@ -9,9 +9,10 @@ from typing import Any
 
 import griffe
 
+
 def described(text: str, names: set[str]) -> str:
     """A docstring as Markdown: what begins with arguments, `stride, dilation: `, becomes an item of a list."""
-    argument = "(?:%s)" % "|".join(sorted(names, key=len, reverse=True))
+    argument = f"(?:{'|'.join(sorted(names, key=len, reverse=True))})"
     listed = rf"(?={argument}(?:, {argument})*: )"
     begins = rf"(?m)(?:^|(?<=\. )){listed}|(?<=\. )(?=Raises )"
     paragraphs = []

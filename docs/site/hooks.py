@@ -7,11 +7,10 @@ import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import python_pages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
-
-import python_pages
 
 ROOT = Path(__file__).resolve().parents[2]
 DOXYGEN = ROOT / "build" / "doxygen"

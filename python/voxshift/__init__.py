@@ -4,7 +4,7 @@ Arrays go in as numpy arrays, torch tensors, or anything with __dlpack__, __cuda
 out as numpy arrays, from a CUDA device as DeviceArrays; neither way copies where dtype and layout fit.
 """
 
-from voxshift import _cuda  # noqa: F401, I001  first, for it says where the compiled module is
+from voxshift import _cuda  # first, for it says where the compiled module is
 from voxshift._voxshift import (
     BackendUnavailable,
     ClassInfo,

@@ -24,11 +24,9 @@ def _import_open3d() -> Any:
     return open3d
 
 
-def _train_ids(labels: ArrayLike, classes: Optional[Sequence[ClassInfo]], points: int) -> np.ndarray:
+def _train_ids(labels: ArrayLike, classes: Sequence[ClassInfo], points: int) -> np.ndarray:
     """uint8 [N], UNLABELLED where a label has no class."""
     labels = np.asarray(labels)
-    if classes is None:
-        raise InvalidArgument("[to_open3d] labels have no colours without classes, such as Model.classes")
     if labels.shape != (points,) or labels.dtype.kind not in "iu":
         raise InvalidArgument(
             f"[to_open3d] expected whole numbers as labels, [{points}], found {labels.dtype} {list(labels.shape)}"
@@ -54,7 +52,7 @@ def to_open3d(
     Raises ImportError where Open3D is missing, ValueError for other shapes, and for labels without classes.
     """
     open3d = _import_open3d()
-    origin = np.zeros(3)
+    origin: np.ndarray = np.zeros(3)
     fields: dict[str, Optional[np.ndarray]] = {}
     if isinstance(cloud, PointCloud):
         points, has_remission, origin = cloud.points, cloud.has_remission, np.array(cloud.origin)
@@ -73,9 +71,11 @@ def to_open3d(
     if points.shape[1] > 4:
         fields["columns"] = points[:, 4:].astype(np.float32)
     if labels is not None:
-        fields["train_id"] = _train_ids(labels, classes, len(points))
+        if classes is None:
+            raise InvalidArgument("[to_open3d] labels have no colours without classes, such as Model.classes")
+        train_ids = fields["train_id"] = _train_ids(labels, classes, len(points))
         colours = [info.rgb for info in classes] + [UNLABELLED_COLOUR] * (UNLABELLED + 1 - len(classes))
-        fields["colors"] = np.array(colours, np.uint8)[fields["train_id"]]
+        fields["colors"] = np.array(colours, np.uint8)[train_ids]
     result = open3d.t.geometry.PointCloud()
     for name, values in fields.items():
         if values is not None:

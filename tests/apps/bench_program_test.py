@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from command_fixture import COMMAND, cloud, needs_command, put, succeeds
 
 PROGRAM = Path(COMMAND or "voxshift").parent / "bench" / "voxshift-bench"

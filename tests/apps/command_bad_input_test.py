@@ -11,7 +11,6 @@ import subprocess
 import numpy as np
 import pytest
 from command_fixture import COMMAND, cloud, fails, files, needs_command, put, read_header, run, write_header
-from command_fixture import model  # noqa: F401: a fixture
 
 pytestmark = needs_command
 

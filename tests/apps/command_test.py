@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_fixture import CLASSES, cloud, fails, files, labels_of, needs_command, put, read_header, run, warns
-from command_fixture import model, succeeds  # noqa: F401: model is a fixture
+from command_fixture import CLASSES, cloud, fails, files, labels_of, needs_command, put, read_header, run, succeeds, warns
 
 pytestmark = needs_command
 

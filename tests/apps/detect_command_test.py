@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import voxshift as vs
 from command_fixture import fails, files, needs_command, put, run, succeeds, warns
-from command_fixture import model as label_model  # noqa: F401: a fixture
+from command_fixture import model as label_model  # noqa: F401  a fixture
 
 pytestmark = needs_command
 
@@ -193,7 +193,7 @@ def test_boxes_are_in_the_coordinates_of_the_file(detector, scan, tmp_path):
     np.testing.assert_allclose([box["center"] for box in boxes], found.boxes[:, :3] + [64, -32, 8], atol=1e-4)
 
 
-def test_what_is_refused(detector, label_model, scan, tmp_path):  # noqa: F811
+def test_what_is_refused(detector, label_model, scan, tmp_path):
     path = put(tmp_path / "a.bin", scan[:500])
     fails("detect", path, "--model", label_model, says=["finds boxes", "minkunet", "voxshift segment"])
     fails("segment", path, "--model", detector, "--out", tmp_path, says=["boxes, not labels", "detect"])

@@ -6,7 +6,6 @@ import os
 import numpy as np
 import pytest
 from command_fixture import CLASSES, cloud, fails, labels_of, needs_command, put, read_header, run, succeeds
-from command_fixture import model  # noqa: F401: a fixture
 
 pytestmark = needs_command
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import voxshift as vs
 from command_fixture import fails, needs_command, succeeds, warns
-from command_fixture import model as minkunet  # noqa: F401: a fixture
+from command_fixture import model as minkunet  # noqa: F401  a fixture
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 sys.path.append(str(Path(__file__).parent.parent / "python"))
@@ -46,7 +46,7 @@ def loaded(path, key=None):
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_every_tensor_is_where_the_library_looks(style, minkunet, tmp_path):  # noqa: F811
+def test_every_tensor_is_where_the_library_looks(style, minkunet, tmp_path):
     path = tmp_path / "net.pth"
     read = succeeds if style != "spconv2" else warns  # its strided convolutions keep other voxels
     text = read("convert", minkunet, "-o", path, "--to", style)
@@ -69,7 +69,7 @@ def test_every_tensor_is_where_the_library_looks(style, minkunet, tmp_path):  # 
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_there_and_back(suffix, minkunet, tmp_path):  # noqa: F811
+def test_there_and_back(suffix, minkunet, tmp_path):
     path = tmp_path / ("net" + suffix)
     succeeds("convert", minkunet, "-o", path, "--to", "spvnas")
     back, model = vs.convert(path), vs.Model.load(minkunet)
@@ -100,7 +100,7 @@ def test_detectors_go_back_to_z_y_x(arch, style, classes, columns, pillars, tmp_
         assert state._metadata[first.removesuffix(".weight")]["version"] == 2  # mmdetection3d's mark of spconv 2
 
 
-def test_the_same_bytes_for_the_same_model(minkunet, tmp_path):  # noqa: F811
+def test_the_same_bytes_for_the_same_model(minkunet, tmp_path):
     for name in ("a.pth", "b.pth"):
         succeeds("convert", minkunet, "-o", tmp_path / name, "--to", "torchsparse")
     assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
@@ -109,7 +109,7 @@ def test_the_same_bytes_for_the_same_model(minkunet, tmp_path):  # noqa: F811
         assert all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
 
 
-def test_what_is_refused(minkunet, tmp_path):  # noqa: F811
+def test_what_is_refused(minkunet, tmp_path):
     torch.save({"x": torch.zeros(3)}, tmp_path / "net.pth")
     fails("convert", tmp_path / "net.pth", "-o", tmp_path / "out.pth", "--to", "spconv2", says=[tmp_path / "net.pth"])
     fails("convert", minkunet, "-o", tmp_path / "no" / "out.pth", "--to", "spconv2", says=[tmp_path / "no" / "out.pth"])

@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from command_fixture import fails, needs_command, succeeds
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "python"))

@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from command_fixture import (fails, needs_command, put, cloud, read_header, run, succeeds, warns, write_header, model)  # noqa: F401
+from command_fixture import cloud, fails, needs_command, put, read_header, run, succeeds, warns, write_header
 
 pytestmark = needs_command
 

@@ -9,7 +9,6 @@ import subprocess
 
 import pytest
 from command_fixture import COMMAND, fails, files, needs_command, run, succeeds
-from command_fixture import model  # noqa: F401: a fixture
 
 pytestmark = needs_command
 
@@ -102,7 +101,7 @@ def test_a_frame_of_another_size(video_model, images, tmp_path):
     results_are_kept(images, video_model, 4, ["64 x 64", "80 x 80"], tmp_path)
 
 
-def test_models_of_the_other_kind(model, video_model, clip, tmp_path):  # noqa: F811
+def test_models_of_the_other_kind(model, video_model, clip, tmp_path):
     recognize = ["recognize", clip, "--model", model]
     fails(*recognize, says=[model, "minkunet", "voxshift segment"])
     fails("calibrate", model, "--synthetic", 1, says=[model, "minkunet"])
@@ -210,7 +209,7 @@ def test_a_full_standard_output(video_model, clip, tmp_path):
 
 
 def test_calibrate_keeps_the_model_when_a_clip_is_bad(video_model, clip, tmp_path):
-    model = shutil.copy(video_model, tmp_path / "model.safetensors")  # noqa: F811
+    model = shutil.copy(video_model, tmp_path / "model.safetensors")
     before = model.read_bytes()
     cut = tmp_path / "cut.mkv"
     cut.write_bytes(clip.read_bytes()[:400000])

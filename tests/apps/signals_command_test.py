@@ -8,7 +8,6 @@ import subprocess
 import numpy as np
 import pytest
 from command_fixture import COMMAND, cloud, files, labels_of, needs_command, put, succeeds
-from command_fixture import model  # noqa: F401: a fixture
 
 pytestmark = needs_command
 
@@ -43,7 +42,7 @@ def scans(tmp_path_factory):
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGPIPE, signal.SIGTERM])
-def test_segment(model, scans, tmp_path, ending):  # noqa: F811
+def test_segment(model, scans, tmp_path, ending):
     out = tmp_path / "out"
     out.mkdir()
     status, stderr = ended_while_it_writes(ending, out, "segment", scans, "--model", model, "--out", out, "--write",
@@ -105,7 +104,7 @@ def test_recognize_keeps_nothing_half_written(stream, tmp_path):
     assert files(tmp_path) == []
 
 
-def test_signals_that_the_caller_ignores(model, tmp_path):  # noqa: F811
+def test_signals_that_the_caller_ignores(model, tmp_path):
     """As under nohup."""
     def ignore():
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -119,7 +118,7 @@ def test_signals_that_the_caller_ignores(model, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("kind", ["label", "ply", "scores"])
-def test_files_that_may_not_grow(model, tmp_path, kind):  # noqa: F811
+def test_files_that_may_not_grow(model, tmp_path, kind):
     """`ulimit -f`: one line of error, as on a full disk, where SIGXFSZ would end the process; small results are made."""
     large, small = put(tmp_path / "a.bin", cloud(5000)), put(tmp_path / "b.bin", cloud(20))
     out = tmp_path / "out"

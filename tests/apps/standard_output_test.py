@@ -7,7 +7,6 @@ import subprocess
 import numpy as np
 import pytest
 from command_fixture import COMMAND, cloud, files, labels_of, needs_command, put, succeeds
-from command_fixture import model  # noqa: F401: a fixture
 
 pytestmark = needs_command
 
@@ -15,7 +14,7 @@ CANNOT = "voxshift: standard output: cannot be written\n"
 
 
 @pytest.fixture(scope="module")
-def commands(model, tmp_path_factory):  # noqa: F811
+def commands(model, tmp_path_factory):
     """Name -> arguments that print something; `{out}` stands for a folder of their own."""
     folder = tmp_path_factory.mktemp("given")
     for name in "ab":

@@ -11,7 +11,6 @@ import matplotlib.image
 import numpy as np
 import pytest
 from command_fixture import COMMAND, cloud, fails, files, needs_command, put, run, succeeds
-from command_fixture import model  # noqa: F401: a fixture
 
 pytestmark = needs_command
 
@@ -118,7 +117,7 @@ def test_a_folder_one_picture_per_scan_and_its_labels(screen, tmp_path):
         assert colours(picture(tmp_path / "out" / f"{name}.png")) == {colour}, name
 
 
-def test_model_as_segment_labels(screen, model, tmp_path):  # noqa: F811
+def test_model_as_segment_labels(screen, model, tmp_path):
     scan = put(tmp_path / "scan.bin", cloud(3000))
     succeeds("segment", scan, "--model", model, "--write", "label", "--out", tmp_path)
     out = succeeds("view", scan, "--model", model, "--save", tmp_path / "model.png")

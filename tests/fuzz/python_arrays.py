@@ -16,8 +16,9 @@ from voxshift import _voxshift
 STUB = ast.parse((Path(vs.__file__).parent / "_voxshift.pyi").read_text(encoding="utf-8"))
 ALIASES = {node.targets[0].id: ast.unparse(node.value) for node in STUB.body if isinstance(node, ast.Assign)}
 # They read and write files, take long by design, or set what is the whole process's.
-LEFT_OUT = {"calibrate_skip", "convert", "quantize", "read_checkpoint", "read_kitti_calibration", "read_kitti_labels", "read_points", "save", "save_onnx", "set_memory_cache", "set_num_threads", "synchronize", "synth_lidar",
-            "synth_video", "to", "to_device", "with_parameters", "from_graph", "load", "new", "pretrained", "close"}
+LEFT_OUT = {"calibrate_skip", "convert", "quantize", "read_checkpoint", "read_kitti_calibration", "read_kitti_labels", "read_points", "save",
+            "save_onnx", "set_memory_cache", "set_num_threads", "synchronize", "synth_lidar", "synth_video", "to", "to_device",
+            "with_parameters", "from_graph", "load", "new", "pretrained", "close"}
 DTYPES = [np.float32] * 6 + [np.int32, np.int64, np.uint8, np.float16, np.float64, np.bool_, np.uint32, ">f4", np.complex64]
 SIZES = [0, 1, 2, 3, 3, 4, 4, 5, 8, 16]
 INTS = [-1, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 8, 100, 2**31, 2**62, -(2**31), 2**70]
@@ -30,7 +31,8 @@ USUAL = {
     "grad": ["nc", "kc", "nkc", "3nkc"], "bias": ["c"], "scale": ["c"], "shift": ["c"], "mean": ["c"], "variance": ["c"],
     "residual": ["nc"], "out": ["nc"], "indices": ["in", "ink", "ln"], "inverse": ["in", "ln"], "row_splits": ["l2", "i2", "l3"],
     "query_splits": ["l2"], "center_splits": ["l2"], "mask": ["bn"], "dense": ["nkkkc", "nkc"], "grid": ["cnnn", "1nnnc"],
-    "boxes": ["n7", "n9"], "scores": ["n"], "classes": ["in"], "frame": ["bFF3"], "frames": ["bnFF3", "b1FF3"], "logits": ["3"], "predicted": ["bn"], "truth": ["bn"], "labels": ["in"],
+    "boxes": ["n7", "n9"], "scores": ["n"], "classes": ["in"], "frame": ["bFF3"], "frames": ["bnFF3", "b1FF3"], "logits": ["3"],
+    "predicted": ["bn"], "truth": ["bn"], "labels": ["in"],
 }
 
 def alternatives(annotation):
@@ -153,7 +155,7 @@ def signature_of(node):
 def callables():
     """(class or None, name, signature) of all that a caller gives values to."""
     for node in STUB.body:
-        if isinstance(node, ast.FunctionDef) and node.name not in LEFT_OUT:
+        if isinstance(node, ast.FunctionDef) and node.name not in LEFT_OUT and not node.name.startswith("_"):
             yield None, node.name, signature_of(node)
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and hasattr(_voxshift, node.name):
             for method in node.body:

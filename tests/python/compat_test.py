@@ -8,10 +8,9 @@ import types
 
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 
 NAMES = (
     "spconv",
@@ -62,7 +61,7 @@ def test_versions():
 
         assert spconv.SubMConv3d is vst.spconv.v1.SubMConv3d and torchsparse.version() == "1.4"
         with pytest.raises(ImportError):
-            import spconv.pytorch  # noqa: F401
+            import spconv.pytorch
         with vst.compat(spconv=2, torchsparse="2.0"):
             assert torchsparse.version() == "2.0" and importlib.import_module("spconv.pytorch")
         assert sys.modules["spconv"] is spconv and torchsparse.version() == "1.4"
@@ -115,7 +114,7 @@ def test_missing_extensions_are_named_when_used():
         with pytest.raises(ImportError):
             import surely_no_such_module  # noqa: F401
     with pytest.raises(ImportError):
-        import pointops  # noqa: F401, F811
+        import pointops
 
 
 @needs_no_cuda

@@ -1,6 +1,5 @@
 """Detectors of mmdetection3d and OpenPCDet from their checkpoints: maps as the libraries make them, on axes z, y, x."""
 
-import json
 
 import numpy as np
 import pytest

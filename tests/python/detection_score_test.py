@@ -88,9 +88,9 @@ def kitti_scans(found, there, name, neighbour, level, overlap_of, farthest=math.
 def polygon(box):
     shapely = pytest.importorskip("shapely.geometry")
     x, y, length, width, yaw = box[[0, 1, 3, 4, 6]]
-    corners = [(l * length / 2, w * width / 2) for l, w in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
+    corners = [(u * length / 2, v * width / 2) for u, v in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
     c, s = np.cos(yaw), np.sin(yaw)
-    return shapely.Polygon([(x + l * c - w * s, y + l * s + w * c) for l, w in corners])
+    return shapely.Polygon([(x + u * c - v * s, y + u * s + v * c) for u, v in corners])
 
 
 def overlap_bev(a, b):

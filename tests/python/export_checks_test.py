@@ -5,11 +5,10 @@ written.
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import torch
 from torch import nn
 from torch.nn import functional
-
-import voxshift.torch as vst
 from voxshift.torch.recording.examples import second
 from voxshift.torch.recording.record import record
 

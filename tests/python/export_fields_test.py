@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 from voxshift.torch import minkowski as ME
 
 Mode = ME.SparseTensorQuantizationMode

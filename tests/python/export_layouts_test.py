@@ -2,9 +2,8 @@
 
 import numpy as np
 import voxshift as vs
-from sparse_torch import torch
-
 import voxshift.torch as vst
+from sparse_torch import torch
 from voxshift.torch import recording
 
 

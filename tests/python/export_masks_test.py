@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from export_sparse_test import cells, in_order
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 from voxshift.torch import minkowski as ME
 
 

@@ -5,10 +5,9 @@ out here.
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 from voxshift.torch import minkowski as ME
 from voxshift.torch import scatter, spconv, torchsparse
 from voxshift.torch.torchsparse import nn as spnn

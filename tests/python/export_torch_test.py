@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import torch
 from torch import nn
 from torch.nn import functional
-
-import voxshift.torch as vst
 
 
 class Of(nn.Module):

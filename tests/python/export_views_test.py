@@ -5,11 +5,10 @@ the module by export, on the example and on a second one.
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from export_sparse_test import cells
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 from voxshift.torch import minkowski as ME
 from voxshift.torch.torchsparse import SparseTensor, rules
 from voxshift.torch.torchsparse import nn as spnn

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import voxshift as vs
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -8,10 +8,9 @@ from typing import Callable, NamedTuple, Optional
 
 import numpy as np
 import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 from voxshift.torch import minkowski as ME
 from voxshift.torch import spconv, torchsparse
 from voxshift.torch.spconv import v1

@@ -5,11 +5,10 @@ values, and voxshift.torch.export writes it; or the table of layer_examples.py s
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from layer_examples import LIBRARIES, STEP, Of, coords_of, feats_of, modules_of
 from sparse_torch import torch
 from torch import nn
-
-import voxshift.torch as vst
 
 LAYERS = [(library, layer) for library, found in LIBRARIES.items() for layer in found.layers]
 each_layer = pytest.mark.parametrize("library, layer", LAYERS)

@@ -146,7 +146,7 @@ class Pillars(nn.Module):
         center = x[:, :, :3] - (lowest + (cells + 0.5) * size)[:, None]
         parts = [center, x[:, :, 3:], cluster, center] if self.legacy and most else [x, cluster, center]
         y = torch.tensor(np.concatenate(parts, 2) * filled[:, :, None], dtype=self.layers()[0].linear.weight.dtype)
-        for i, layer in enumerate(self.layers()):
+        for layer in self.layers():
             y = layer.norm(layer.linear(y).flatten(0, 1)).relu().reshape(len(cells), room, -1)
             if not most:  # dynamic pillars have no rows of zeros
                 y = y.masked_fill(torch.from_numpy(~filled)[:, :, None], 0)

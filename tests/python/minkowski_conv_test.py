@@ -6,7 +6,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
 import minkowski_oracle as oracle  # noqa: E402
-
 import voxshift.torch.minkowski as ME  # noqa: E402
 
 # D, kernel size, stride, dilation
@@ -165,7 +164,7 @@ def test_given_coordinates(random):
     x, feats = tensor(random, places, tensor_stride=2)
     module = randomised(random, ME.MinkowskiConvolution(3, 2, kernel_size=3, stride=2, dimension=3))
     offsets = oracle.scaled(oracle.cube([3] * 3), [2] * 3)
-    wanted = [tuple([p[0], *(4 * v for v in p[1:])]) for p in others]
+    wanted = [(p[0], *(4 * v for v in p[1:])) for p in others]
     y = module(x, torch.tensor(wanted, dtype=torch.int))
     assert places_of(y) == wanted
     check(y, oracle.convolved(places, feats, module.kernel, wanted, offsets), wanted, feats, module.kernel)

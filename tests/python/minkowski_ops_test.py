@@ -6,10 +6,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
 import minkowski_oracle as oracle  # noqa: E402
-from minkowski_conv_test import check, places_of, scattered, tensor  # noqa: E402
-
 import voxshift.torch.minkowski as ME  # noqa: E402
 import voxshift.torch.minkowski.MinkowskiFunctional as MEF  # noqa: E402
+from minkowski_conv_test import check, places_of, scattered, tensor  # noqa: E402
 
 POOLS = {"sum": ME.MinkowskiSumPooling, "mean": ME.MinkowskiAvgPooling, "max": ME.MinkowskiMaxPooling}
 

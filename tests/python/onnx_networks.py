@@ -1,10 +1,8 @@
 """Small networks whose ONNX files have what exporters write of image networks, and torch's outputs of them."""
 
-import io
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -5,12 +5,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnx_networks as zoo
 import pytest
 import torch
 import voxshift as vs
 from torch.nn import functional as F
-
-import onnx_networks as zoo
 
 NETWORKS = zoo.networks()
 
@@ -105,7 +104,7 @@ def test_without_names_and_preprocessing_that_is_said(tmp_path):
 def test_maps_of_a_detector_are_said_to_be_outputs_of_their_own(tmp_path):
     notes = []
     model = vs.convert(zoo.export(NETWORKS["detector"][0], tmp_path / "net.onnx", output_names=["s", "b"]), notes=notes)
-    assert [output for output in model.graph["outputs"]] == ["s.0", "s.1", "b.0", "b.1"]
+    assert list(model.graph["outputs"]) == ["s.0", "s.1", "b.0", "b.1"]
     said = [line for line in notes if line.startswith('output "s"')]
     assert said and '"s.0" [8, 10, 6] (there: height 8, width 10, channels 3, channels 2)' in said[0]
 

@@ -2,7 +2,7 @@
 and docs/support.md read it. An op that is new needs an example where it needs attributes.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import NamedTuple, Optional
 
@@ -81,7 +81,7 @@ KINDS = {"voxels": "voxels", "plane": "voxels", "points": "points", "frames": "f
 
 
 def channels_of(*roles):
-    return lambda c: {role: (c,) for role in roles}
+    return lambda c: dict.fromkeys(roles, (c,))
 
 
 # Attributes, and the shapes of tensors for an input of c channels; of ops that need any.
@@ -255,7 +255,7 @@ def models_and_inputs(op, random):
     assert found, f"no example of {op}: give the attributes and tensors that it needs in EXAMPLES"
 
 
-@lru_cache(maxsize=None)
+@cache
 def rows_taken(op):
     """What the op takes as its first input: "voxels", "points", "images", ..."""
     random, kinds = np.random.default_rng(1), {}

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import voxshift as vs
-
 from oracle import random_cloud
 
 SCANS = [vs.synth_lidar(seed)[0][::20].copy() for seed in range(2)]

@@ -73,7 +73,7 @@ def second(shape=SHAPE, width=8):
     x = g.conv("conv1", g.conv("conv_input", "input", width), width)
     for level in range(2):
         x = g.conv(f"conv{level + 2}.1", g.conv(f"conv{level + 2}.0", x, 2 * width, stride=2), 2 * width)
-    extents = [(-(-(-(-n // 2)) // 2)) for n in shape]
+    extents = [(-(-(-(-n // 2)) // 2)) for n in shape]  # noqa: B002  rounded up, twice
     x = g.node("bev", "bird_eye_view", [x], g.channels[x] * extents[2], shape=extents)
     first = g.conv2d("block1.1", g.conv2d("block1.0", x, 4 * width), 4 * width)
     second = g.conv2d("block2.1", g.conv2d("block2.0", first, 8 * width, stride=2), 8 * width)

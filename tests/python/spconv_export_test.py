@@ -8,10 +8,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
-from torch import nn  # noqa: E402
-
 import voxshift as vs  # noqa: E402
 import voxshift.torch as vst  # noqa: E402
+from torch import nn  # noqa: E402
 from voxshift.torch import spconv  # noqa: E402
 from voxshift.torch.ordered import Cells, Features  # noqa: E402
 from voxshift.torch.spconv import v1  # noqa: E402

@@ -13,7 +13,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
 from torch import nn  # noqa: E402
-
 from voxshift.torch import spconv  # noqa: E402
 
 FOLDER = os.environ.get("VOXSHIFT_DATA") and Path(os.environ["VOXSHIFT_DATA"]) / "checkpoints"

@@ -8,7 +8,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
 from torch import nn  # noqa: E402
-
 from voxshift.torch import spconv  # noqa: E402
 
 
@@ -42,7 +41,7 @@ def test_dense_holds_features_at_their_cells(random):
             expected[tuple(cell)] = x.features[row]
         assert torch.equal(x.dense(channels_first=False), expected)
         assert torch.equal(x.dense(), expected.movedim(-1, 1)) and x.dense().is_contiguous()
-        x.rows().sorted  # the other order is at hand
+        x.rows().sorted  # noqa: B018  the other order is at hand
         assert torch.equal(spconv.ToDense()(x), expected.movedim(-1, 1))
         back = spconv.SparseConvTensor.from_dense(expected)
         assert torch.equal(back.dense(False), expected) and back.indices.tolist() == sorted(x.indices.tolist())

@@ -8,7 +8,6 @@ from spconv_layers_test import Input, check, twins
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
 from torch import nn  # noqa: E402
-
 from voxshift.torch import spconv  # noqa: E402
 from voxshift.torch.spconv import v1  # noqa: E402
 

@@ -42,7 +42,7 @@ def signature_of(function):
 IN_PYTHON = {"from_open3d", "to_open3d"}  # typed where they are defined
 STUBBED = members(STUB.body)
 CLASSES = {name: node for name, node in STUBBED.items() if isinstance(node, ast.ClassDef) and not name.startswith("_")}
-FUNCTIONS = {name: node for name, node in STUBBED.items() if isinstance(node, ast.FunctionDef)}
+FUNCTIONS = {name: node for name, node in STUBBED.items() if isinstance(node, ast.FunctionDef) and not name.startswith("_")}
 METHODS = [
     (cls, name)
     for cls, node in CLASSES.items()

@@ -9,7 +9,6 @@ import pytest
 import voxshift as vs
 from op_examples import EXAMPLES, LEFT_OUT, OPS, SPLITS, STEP, WITHOUT_GRADIENT, models_and_inputs
 from sparse_torch import torch
-
 from voxshift.torch import Network, SparseTensor, gradients
 
 IGNORE_PLACES = {"devoxelize_dense", "three_nearest", "voxelize_dense"}  # their values change with the places

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import pytest
 import voxshift as vs
-from sparse_torch import torch
-
 import voxshift.torch as vst
+from sparse_torch import torch
 from voxshift.torch import detection as d
 
 CENTER = {

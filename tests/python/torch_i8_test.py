@@ -5,12 +5,11 @@ import copy
 import numpy as np
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from i8_oracle import Network as I8Network
 from i8_oracle import to_i8
 from sparse_torch import torch
 from torch_network_test import frames_of, scan
-
-import voxshift.torch as vst
 from voxshift.torch.fake_quantization import _Whole, range_of, whole_weight
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import voxshift as vs
 from sparse_torch import torch
-
 from voxshift.torch import Network, SparseTensor, gradients, library
 
 F = torch.nn.functional

@@ -10,9 +10,8 @@ import oracle
 import pytest
 import torch_oracle
 import voxshift as vs
-from torch_oracle import close, double, torch
-
 import voxshift.torch as vst
+from torch_oracle import close, double, torch
 from voxshift.torch import functional
 
 AXES = [(1, 3, 1, 1), (2, 2, 2, 1), (3, 3, 1, 1), (3, 3, 2, 1), (3, (3, 2, 1), (2, 2, 1), 1), (3, 3, 1, 2), (4, 2, 2, 1)]

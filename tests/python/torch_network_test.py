@@ -6,11 +6,10 @@ import numpy as np
 import oracle
 import pytest
 import voxshift as vs
+import voxshift.torch as vst
 from sparse_torch import Levels, torch
 from tsm_torch import Bidirectional, OneDirection, TsmMobileNetV2, normalized
 from unet_torch import MinkUNet, SpvCnn
-
-import voxshift.torch as vst
 
 NETWORKS = {"minkunet": vst.MinkUNet, "spvcnn": vst.SPVCNN}
 REFERENCES = {"minkunet": MinkUNet, "spvcnn": SpvCnn}

@@ -10,7 +10,7 @@ from oracle import random_cloud
 torch = pytest.importorskip("torch", reason="voxshift.torch needs PyTorch")
 
 import voxshift.torch as vst  # noqa: E402
-from voxshift.torch import gradients, recording  # noqa: E402
+from voxshift.torch import gradients  # noqa: E402
 
 
 @pytest.mark.parametrize("op", gradients._registered)

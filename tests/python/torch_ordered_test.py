@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's 
 
 import voxshift as vs  # noqa: E402
 import voxshift.torch as vst  # noqa: E402
-from voxshift.torch.recording.record import record  # noqa: E402
 from voxshift.torch.ordered import Cells, Features  # noqa: E402
+from voxshift.torch.recording.record import record  # noqa: E402
 
 
 def scattered(random, dims, n=60):

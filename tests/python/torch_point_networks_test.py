@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 import voxshift as vs
-from point_torch import PointNet2, PvcnnPlusPlus, PvcnnS3dis, PvcnnShapeNet, torch
-
 import voxshift.torch as vst
+from point_torch import PointNet2, PvcnnPlusPlus, PvcnnS3dis, PvcnnShapeNet, torch
 
 REFERENCES = {"pvcnn": PvcnnS3dis, "pvcnn-shapenet": PvcnnShapeNet, "pvcnn++": PvcnnPlusPlus, "pointnet++": PointNet2}
 WIDTHS = {"pvcnn++": 0.25}

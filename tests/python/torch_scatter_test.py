@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sparse_torch import torch
-
 from voxshift.torch import scatter as ts
 
 INDEX = torch.tensor([2, 0, 2, 5, 0, 0, 2])

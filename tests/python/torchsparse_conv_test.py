@@ -6,7 +6,6 @@ import pytest
 torch = pytest.importorskip("torch", reason="PyTorch is not installed: Debian's python3-torch")
 
 import torchsparse_oracle as oracle  # noqa: E402
-
 import voxshift.torch.torchsparse as torchsparse  # noqa: E402
 from voxshift.torch.torchsparse import nn as spnn  # noqa: E402
 from voxshift.torch.torchsparse.nn import functional as F  # noqa: E402
@@ -158,7 +157,7 @@ def test_an_extent_bounds_strided_layers():
         y = spnn.Conv3d(3, 2, 3, 2)(torchsparse.SparseTensor(feats, coords, spatial_range=(1, *extent)))
         assert y.spatial_range == (1, *(high + 1 for high in highest))
         taps, stride = oracle.ordered_offsets([0] * 3, (3, 3, 3)), (2, 2, 2)
-        inside = lambda _, c: all(0 <= v <= high for v, high in zip(c[1:], highest))  # noqa: B023, E731
+        inside = lambda _, c: all(0 <= v <= high for v, high in zip(c[1:], highest))
         reached = oracle.reached(cells, [tuple(-t for t in tap) for tap in taps], stride, inside)
         assert {tuple(c) for c in y.C.tolist()} == reached
 

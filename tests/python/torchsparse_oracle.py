@@ -51,7 +51,7 @@ def before_2_1(cells, size, stride, version):
     around = offsets
     if version == "2.0":
         around = list(itertools.product(*(range(-(n // 2), n // 2 + 1) if n % 2 else range(n) for n in size)))
-    not_below = lambda place, _: all(p >= low for p, low in zip(place[1:], lowest))  # noqa: E731
+    not_below = lambda place, _: all(p >= low for p, low in zip(place[1:], lowest))
     return reached(cells, around, stride, not_below), offsets
 
 
@@ -74,7 +74,7 @@ def from_2_1(cells, size, stride, padding, table=False, minkowski=False):
     ]
     taps = list(itertools.product(*(range(n) for n in size)))
     backwards = [tuple(p - t for p, t in zip(padding, tap)) for tap in taps]
-    inside = lambda _, coarse: all(0 <= c <= high for c, high in zip(coarse[1:], highest))  # noqa: E731
+    inside = lambda _, coarse: all(0 <= c <= high for c, high in zip(coarse[1:], highest))
     return reached(cells, backwards, stride, inside), offsets
 
 

@@ -10,7 +10,7 @@ import voxshift as vs
 torch = pytest.importorskip("torch", reason="voxshift.train needs PyTorch")
 
 import voxshift.torch as vst  # noqa: E402
-from voxshift.train import boxes, detect, loop  # noqa: E402
+from voxshift.train import boxes, detect  # noqa: E402
 from voxshift.train.__main__ import main  # noqa: E402
 
 NAMES = ["car", "truck", "pedestrian", "cyclist"]

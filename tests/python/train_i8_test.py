@@ -9,7 +9,6 @@ import voxshift as vs
 torch = pytest.importorskip("torch", reason="voxshift.train needs PyTorch")
 
 from train_test import TINY, folder, model_bytes  # noqa: E402, F401
-
 from voxshift.train import loop  # noqa: E402
 from voxshift.train.__main__ import main  # noqa: E402
 
@@ -29,7 +28,7 @@ def train(folder, init, out, *options):
 
 
 @pytest.fixture(scope="module")
-def whole_run(folder, init, tmp_path_factory):  # noqa: F811
+def whole_run(folder, init, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     assert train(folder, init, out) == 0
     return out
@@ -47,7 +46,7 @@ def test_writes_an_i8_model(whole_run, init):
     assert [int(row["step"]) for row in rows] == [2]
 
 
-def test_says_what_the_network_scores_before(folder, init, tmp_path, capfd):  # noqa: F811
+def test_says_what_the_network_scores_before(folder, init, tmp_path, capfd):
     assert train(folder, init, tmp_path) == 0
     out, err = capfd.readouterr()
     lines = out.splitlines()
@@ -55,7 +54,7 @@ def test_says_what_the_network_scores_before(folder, init, tmp_path, capfd):  # 
     assert lines[2].startswith("step 2: loss")
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(folder, init, whole_run, tmp_path, monkeypatch):  # noqa: F811
+def test_a_resumed_run_is_the_uninterrupted_one(folder, init, whole_run, tmp_path, monkeypatch):
     def interrupted(step, options, rate=loop.learning_rate):
         if step == 1:
             raise KeyboardInterrupt
@@ -68,7 +67,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(folder, init, whole_run, tmp_pat
     assert model_bytes(tmp_path) == model_bytes(whole_run)
 
 
-def test_what_is_kept_or_frozen_stays(folder, init, tmp_path):  # noqa: F811
+def test_what_is_kept_or_frozen_stays(folder, init, tmp_path):
     assert train(folder, init, tmp_path, "--keep", "classifier.0", "--keep", "stem.3", "--trainable", "head") == 0
     model, before = vs.Model.load(tmp_path / "model.safetensors"), vs.Model.load(init)
     found = model.parameters()
@@ -85,13 +84,13 @@ def test_what_is_kept_or_frozen_stays(folder, init, tmp_path):  # noqa: F811
         (["--quantize", "i8", "--init", "minkunet-lidar", "--keep", "stem"], 'keep names "stem", which is no product'),
     ],
 )
-def test_options_that_do_not_go_together(folder, tmp_path, capsys, options, message):  # noqa: F811
+def test_options_that_do_not_go_together(folder, tmp_path, capsys, options, message):
     assert main(["lidar", "--out", str(tmp_path), "--data", str(folder), *options]) == 1
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
 
 
-def test_an_i8_model_is_no_start(folder, whole_run, tmp_path, capsys):  # noqa: F811
+def test_an_i8_model_is_no_start(folder, whole_run, tmp_path, capsys):
     assert train(folder, whole_run / "model.safetensors", tmp_path) == 1
     error = capsys.readouterr().err
     assert "weights of i8" in error and error.count("\n") == 1

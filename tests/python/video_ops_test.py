@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import voxshift as vs
 
-
 # Value.
 
 
@@ -80,10 +79,10 @@ def test_masked_layer_is_the_dense_one(random, kind):
     weight = random.standard_normal((6, 4, 3, 3)).astype(np.float32)
     if kind == "conv2d":
         layer = vs.MaskedLayer.conv2d(7, 9, weight, stride=2, padding=1)
-        dense = lambda x: vs.conv2d(x, weight, stride=2, padding=1)  # noqa: E731
+        dense = lambda x: vs.conv2d(x, weight, stride=2, padding=1)
     else:
         layer = getattr(vs.MaskedLayer, kind)(7, 9, 4, 3, 2, 1)
-        dense = lambda x: getattr(vs, kind)(x, 3, 2, 1)  # noqa: E731
+        dense = lambda x: getattr(vs, kind)(x, 3, 2, 1)
     layer.push(pixels_of(image, np.ones((7, 9))))
     np.testing.assert_array_equal(layer.output(), dense(image))
     assert layer.macs() == layer.dense_macs() == (4 * 5 * 6 * 4 * 9 if kind == "conv2d" else 0)

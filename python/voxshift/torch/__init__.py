@@ -5,12 +5,12 @@ for any number of them. Works with torch 1.13 and later.
 """
 
 try:
-    import torch as _torch  # noqa: F401
+    import torch as _torch
 except ImportError as error:
     raise ImportError("voxshift.torch needs PyTorch: pip install torch, or Debian's python3-torch") from error
 
+from voxshift.torch import convolutions, elementwise, images, per_cloud, point_sets, selection  # their gradients
 from voxshift.torch.compat import compat
-from voxshift.torch import convolutions, elementwise, images, per_cloud, point_sets, selection  # noqa: F401  gradients
 from voxshift.torch.detection import anchor_targets, center_targets, detection_loss
 from voxshift.torch.export import export
 from voxshift.torch.fake_quantization import FakeQuantized, prepare_qat

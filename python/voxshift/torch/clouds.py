@@ -50,9 +50,10 @@ class Clouds:
         return self._once(DenseGrid, resolution, normalize, eps)
 
     def _once(self, make, *how):
-        if (make, *how) not in self._found:
-            self._found[(make, *how)] = make(self, *how)
-        return self._found[(make, *how)]
+        key = (make, *how)
+        if key not in self._found:
+            self._found[key] = make(self, *how)
+        return self._found[key]
 
 
 def _sample(clouds, count):

@@ -105,7 +105,7 @@ def _in_place_of(modules: dict[str, ModuleType]) -> Iterator[None]:
     parent = sys.modules.get("mmcv")
     had = vars(parent).get("ops") if parent else None
     if parent:
-        parent.ops = modules["mmcv.ops"]
+        vars(parent)["ops"] = modules["mmcv.ops"]
     try:
         yield
     finally:
@@ -113,9 +113,9 @@ def _in_place_of(modules: dict[str, ModuleType]) -> Iterator[None]:
             del sys.modules[name]
         sys.modules.update(before)
         if parent:
-            parent.__dict__.pop("ops", None)
+            vars(parent).pop("ops", None)
             if had is not None:
-                parent.ops = had
+                vars(parent)["ops"] = had
 
 
 @contextmanager

@@ -7,7 +7,6 @@ import torch
 
 import voxshift as vs
 from voxshift.torch.functional import array
-from voxshift.torch.gradients import gradient_of
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.values import Images, Rows
 

@@ -10,8 +10,8 @@ from torch import nn
 import voxshift as vs
 from voxshift.torch import functional, video
 from voxshift.torch.clouds import Clouds
-from voxshift.torch.export import recorded_model, to_model_of
 from voxshift.torch.convolutions import refinement
+from voxshift.torch.export import recorded_model, to_model_of
 from voxshift.torch.gradients import OPS, gradient_of
 from voxshift.torch.library import Library
 from voxshift.torch.sparse_tensor import SparseTensor, check_together
@@ -85,10 +85,11 @@ class Network(nn.Module):
     """The network of a voxshift.Model as a module with gradients.
 
     state_dict has the names of the model file: weights and biases are parameters, running statistics buffers. forward
-    takes what the network takes and gives its output, float32, of a network with several a dict of them by name: for networks on voxels a SparseTensor, and a tensor [N, classes]
-    with rows in the order of x's; for networks on points float32 [N, C], x y z first, of which rows [row_splits[b],
-    row_splits[b + 1]) are cloud b, and [N, classes]; for networks on frames float32 [clips * n_segment, H, W, 3], normalised,
-    the frames of each clip one after the other, and [clips * n_segment, classes]. Images are [images, H, W, channels].
+    takes what the network takes and gives its output, float32, of a network with several a dict of them by name: for
+    networks on voxels a SparseTensor, and a tensor [N, classes] with rows in the order of x's; for networks on points
+    float32 [N, C], x y z first, of which rows [row_splits[b], row_splits[b + 1]) are cloud b, and [N, classes]; for
+    networks on frames float32 [clips * n_segment, H, W, 3], normalised, the frames of each clip one after the
+    other, and [clips * n_segment, classes]. Images are [images, H, W, channels].
 
     Every op of graphs has a gradient (docs/support.md). One that had none would run through the library, and backward()
     through it raise ValueError, which names the op.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Iterator
+from typing import Any, Iterator, List
 
 # Names of extensions, and what the ends of names of compiled modules in model repositories look like.
 _EXTENSIONS = (
@@ -62,6 +62,8 @@ class Placeholder:
 
 
 class _Module(ModuleType):
+    __all__: List[str]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """Operators between points and voxels, with gradients of the features; coordinates and weights have none."""
 
-from typing import Optional, Union
+from typing import Union
 
 import numpy as np
 import torch

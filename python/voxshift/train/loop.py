@@ -311,7 +311,7 @@ def train(task, options):
                 "optimizer": optimizer.state_dict(),
                 "average": average.weights,
             }
-            write_atomically(checkpoint, lambda path: path.write_bytes(serialized(state)))
+            write_atomically(checkpoint, lambda path: path.write_bytes(serialized(state)))  # noqa: B023  at once
             with average.applied(network):
                 task.export(network, out / "model.safetensors")
     bar.close()

@@ -184,4 +184,4 @@ class Examples(torch.utils.data.Dataset):
 def collate(examples):
     """(coords int32 [N, 4] batch first, features float32 [N, 4], labels int64 [N]) in the order of the coordinates."""
     coords = torch.cat([torch.nn.functional.pad(cells, (1, 0), value=b) for b, (cells, _, _) in enumerate(examples)])
-    return coords, torch.cat([f for _, f, _ in examples]), torch.cat([l for _, _, l in examples]).long()
+    return coords, torch.cat([f for _, f, _ in examples]), torch.cat([labels for _, _, labels in examples]).long()

@@ -92,6 +92,7 @@ from voxshift.torch.minkowski.tensor import (
     sparse_tensor_operation_mode,
 )
 from voxshift.torch.minkowski.tensor_field import TensorField
+
 from voxshift.torch.minkowski import modules, utils  # isort: skip
 
 __version__ = "0.5.4"

@@ -18,8 +18,8 @@ class RegionType(Enum):
     HYPER_CROSS = 1
     CUSTOM = 2
     HYBRID = 3
-    HYPERCUBE = 0
-    HYPERCROSS = 1
+    HYPERCUBE = 0  # noqa: PIE796  MinkowskiEngine has two names for it
+    HYPERCROSS = 1  # noqa: PIE796
 
 
 class PoolingMode(Enum):

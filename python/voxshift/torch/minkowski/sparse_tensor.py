@@ -253,7 +253,7 @@ def _add(a, b):
 
 
 def key_of(
-    x: SparseTensor, coordinates: Union[None, torch.Tensor, CoordinateMapKey, Tensor], stride: List[int]
+    x: SparseTensor, coordinates: Union[torch.Tensor, CoordinateMapKey, Tensor, None], stride: List[int]
 ) -> Optional[CoordinateMapKey]:
     """The key of the coordinates that a layer is to give its result on; a tensor's become a new map of this stride."""
     if coordinates is None or isinstance(coordinates, CoordinateMapKey):

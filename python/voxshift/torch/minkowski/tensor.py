@@ -193,7 +193,7 @@ class Tensor:
     def _in_place(self, other: Any, function: Callable) -> "Tensor":
         self._is_same_key(other)
         changed = self.with_rows(function(*self.aligned(self, other)))
-        self._take(changed)
+        self._take(changed)  # type: ignore[attr-defined]  # of both classes below
         return self
 
     def __iadd__(self, other):

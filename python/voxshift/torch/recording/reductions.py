@@ -53,7 +53,7 @@ def _split(value, dims):
 
 def pooled(call, value, dims, keepdim, how, atoms) -> Value:
     """Over all rows of each cloud, batch or image."""
-    sizes = {group: 1 for group in value.groups}
+    sizes = dict.fromkeys(value.groups, 1)
     for atom in atoms:
         if atom.group not in sizes:
             raise Refused("over repeated elements")

@@ -81,7 +81,7 @@ class Shifts:
             self.assemblies[id(result)] = (known[id(args[0])], [], result._version)
             return True
         if name == "__setitem__" and id(args[0]) in self.assemblies:
-            self._put(*args, known)
+            self._put(args[0], args[1], args[2], known)
             return True
         if name == "__getitem__":
             self._slice(args[0], args[1], known, result)
@@ -147,7 +147,7 @@ class Shifts:
         dim = dim % len(bases[0].dims)
         if dim == time and len(pieces) == 2 and len(bases) == 1 and sum(piece.frames for piece in pieces) == frames:
             moved = next(piece for piece in pieces if piece.base is not None)
-            at = range(0, moved.frames) if pieces[0] is moved else range(frames - moved.frames, frames)
+            at = range(moved.frames) if pieces[0] is moved else range(frames - moved.frames, frames)
             self._keep(result, _shifted(moved, at, range(moved.first, moved.first + moved.count), frames))
             self.recorder.taint(f"cat (of frames){self.recorder.place()}", result)
             return True

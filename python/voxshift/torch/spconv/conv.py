@@ -3,7 +3,7 @@
 from typing import Optional
 
 from voxshift.torch.spconv.algo import ConvAlgo
-from voxshift.torch.spconv.convolution import Size, SparseConvolution  # noqa: F401
+from voxshift.torch.spconv.convolution import Size, SparseConvolution
 
 
 class _Strided(SparseConvolution):

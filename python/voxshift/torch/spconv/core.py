@@ -171,7 +171,8 @@ class SparseConvTensor:
             raise vs.InvalidArgument(f"[SparseConvTensor] indices expect int32, found {str(indices.dtype)[6:]}")
         if batch_size < 1:
             raise vs.InvalidArgument(f"[SparseConvTensor] batch_size expects at least 1, found {batch_size}")
-        self._grid, self._given, self._rows = Grid(indices), features, None
+        self._grid, self._given = Grid(indices), features
+        self._rows: Optional[Features] = None
         self.spatial_shape = [int(extent) for extent in spatial_shape]
         self.batch_size = int(batch_size)
         self.indice_dict = {} if indice_dict is None else indice_dict

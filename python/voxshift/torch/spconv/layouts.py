@@ -36,7 +36,7 @@ def shape_of(layout: str, kernel_size: Sequence[int], inputs: int, outputs: int)
     """The shape of a weight in this layout."""
     channels = {"K": [outputs], "C": [inputs], "RS": list(kernel_size)}
     names = {"KRSC": ("K", "RS", "C"), "RSKC": ("RS", "K", "C"), "RSCK": ("RS", "C", "K")}[layout]
-    return sum((channels[name] for name in names), [])
+    return [size for name in names for size in channels[name]]
 
 
 def kernel_of(weight: torch.Tensor, layout: str) -> torch.Tensor:

@@ -148,7 +148,7 @@ class _OfDims:
         record_voxel_count: bool = False,
         name: Optional[str] = None,
     ):
-        super().__init__(
+        super().__init__(  # type: ignore[call-arg]  # of the class beside it
             self.dims,
             kernel_size,
             stride,

@@ -16,6 +16,7 @@ from voxshift.torch.torchsparse.tensor import (
     set_allow_negative_coordinates,
 )
 from voxshift.torch.torchsparse.utils.tune import tune
+
 from voxshift.torch.torchsparse import backend, nn, utils  # isort: skip
 from voxshift.torch.torchsparse.utils import collate, quantize  # isort: skip
 

@@ -14,7 +14,8 @@ class GPUHashTable:
 
     def __init__(self, keys: Optional[torch.Tensor] = None, values: Optional[torch.Tensor] = None):
         """keys and values are the memory of torchsparse's table, which is not used."""
-        self._values = self._cells = None
+        self._values: Optional[torch.Tensor] = None
+        self._cells: Optional[vs.Coordinates] = None
 
     def insert_vals(self, references: torch.Tensor) -> None:
         self._values = references

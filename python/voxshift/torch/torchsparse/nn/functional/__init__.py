@@ -1,6 +1,6 @@
 """torchsparse.nn.functional."""
 
-from voxshift.torch.torchsparse.nn.functional import settings as conv_config  # noqa: F401
+from voxshift.torch.torchsparse.nn.functional import settings as conv_config
 from voxshift.torch.torchsparse.nn.functional.activation import leaky_relu, relu, silu
 from voxshift.torch.torchsparse.nn.functional.conv import conv3d
 from voxshift.torch.torchsparse.nn.functional.count import spcount

@@ -107,7 +107,7 @@ def _coords_of(cells: Cells) -> torch.Tensor:
     known = getattr(cells, "_torchsparse_coords", None)
     if known is None or known[0] != rules():
         known = (rules(), coords_of(cells))
-        cells._torchsparse_coords = known
+        cells._torchsparse_coords = known  # type: ignore[attr-defined]  # kept with the cells
     return known[1]
 
 
