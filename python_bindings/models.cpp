@@ -220,7 +220,7 @@ thread to run several at once. Any number of Recognizers share one model. Make o
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
-back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share. 
+back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share.
 dtype of features and weights: "auto" (i8 of an i8 file; else f32 on the CPU, f16 summed in f32 on CUDA), "f32", "f16", "bf16"
 (on the CPU) or "i8" (of an i8 file). Sums are f32, of i8 int32; an i8 file gives the same bits on every device.
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
