@@ -4,6 +4,9 @@ Arrays go in as numpy arrays, torch tensors, or anything with __dlpack__, __cuda
 out as numpy arrays, from a CUDA device as DeviceArrays; neither way copies where dtype and layout fit.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from voxshift import _cuda  # first, for it says where the compiled module is
 from voxshift._voxshift import (
     BackendUnavailable,
@@ -124,6 +127,20 @@ from voxshift._voxshift import (
 )
 from voxshift.open3d_clouds import from_open3d, to_open3d
 
+if TYPE_CHECKING:
+    from voxshift import io  # noqa: F401
+    from voxshift.io.tiles import label_tiles
+
+_LATER = {"io": "voxshift.io", "label_tiles": "voxshift.io.tiles"}  # imported when first used
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'voxshift' has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    return module if _LATER[name] == f"voxshift.{name}" else getattr(module, name)
+
+
 __all__ = [
     "BackendUnavailable",
     "ClassInfo",
@@ -204,6 +221,7 @@ __all__ = [
     "interpolate_backward",
     "kernel_map",
     "knn_search",
+    "label_tiles",
     "linear",
     "linear_backward",
     "max_pool",

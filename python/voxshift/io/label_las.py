@@ -60,9 +60,11 @@ def codes_of(labels: np.ndarray, table: Optional[np.ndarray]) -> np.ndarray:
     return narrow if table is None else table[narrow]
 
 
-def _lookup(classes: Sequence[ClassInfo], table: np.ndarray) -> dict[int, bytes]:
+def lookup_of(classes: Optional[Sequence[ClassInfo]], table: Optional[np.ndarray]) -> dict[int, bytes]:
     """Code -> names of its classes, cut to the 15 bytes that LAS has for them."""
     names: dict[int, list[str]] = {}
+    if classes is None or table is None:
+        return {}
     for train_id, info in enumerate(classes):
         names.setdefault(int(table[train_id]), []).append(info.name)
     return {code: ",".join(several).encode()[:15] for code, several in names.items()}
@@ -138,12 +140,11 @@ def write_las(
         raise InvalidArgument(f"[write_labels] expected whole numbers [N], found {values.dtype} {list(values.shape)}")
     table = code_table(classes, codes)
     new = codes_of(values, table)
-    lookup = None if classes is None or table is None else _lookup(classes, table)
     shown = os.fspath(source)
     with opened(Path(source), shown) as reader:
         if reader.header.point_count != len(new):
             raise InvalidArgument(f"[write_labels] {shown} has {reader.header.point_count} points, found {len(new)} labels")
-        with tile_copy(path, reader, int(new.max(initial=0)), lookup) as write:
+        with tile_copy(path, reader, int(new.max(initial=0)), lookup_of(classes, table)) as write:
             for start in range(0, len(new), CHUNK):
                 record = chunk_of(reader, CHUNK, shown)
                 write(record, new[start : start + len(record)])

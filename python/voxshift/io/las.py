@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +23,24 @@ def laspy_for(path: Union[str, Path]) -> Any:
     return needed("laspy", ".las files")
 
 
+def _check_head(path: Union[str, Path], shown: str) -> None:
+    """laspy takes a header that is cut for one without points. LAS 1.4 R15, table 3: bytes 94 to 99."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as stream:
+        head = stream.read(100)
+    if len(head) < 100 or head[:4] != b"LASF":
+        raise IoError(f"{shown}: does not start with LASF and a header, so it is no LAS file")
+    header_size, points_at = struct.unpack_from("<HI", head, 94)
+    if size < max(header_size, points_at):
+        raise IoError(f"{shown}: is cut: its points begin at byte {points_at}, the file has {size}")
+
+
 @contextmanager
 def opened(path: Union[str, Path], shown: str) -> Iterator[Any]:
     """laspy's reader of the file; whatever it throws is an IoError of one line."""
     laspy = laspy_for(path)
     try:
+        _check_head(path, shown)
         with laspy.open(str(path)) as reader:
             yield reader
     except Error:

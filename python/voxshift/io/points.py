@@ -12,6 +12,7 @@ from voxshift import _voxshift
 from voxshift._voxshift import InvalidArgument, IoError
 from voxshift.io.las import read_las
 from voxshift.io.scan import Scan, scan_of_cloud
+from voxshift.io.tables import read_npz, read_parquet
 
 Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO]
 BAGS = (".bag", ".db3", ".mcap")
@@ -19,6 +20,8 @@ BAGS = (".bag", ".db3", ".mcap")
 
 def _read_compiled(path: Path, shown: str, **options: Any) -> Scan:
     """.bin, .npy, .ply, .pcd; `shown` takes the place of a temporary file's name in errors and warnings."""
+    if str(path) == shown:
+        return scan_of_cloud(_voxshift.read_points(path, **options))
     try:
         with warnings.catch_warnings(record=True) as guesses:
             warnings.simplefilter("always")
@@ -26,19 +29,28 @@ def _read_compiled(path: Path, shown: str, **options: Any) -> Scan:
     except IoError as error:
         raise IoError(str(error).replace(str(path), shown)) from None
     for guess in guesses:
-        warnings.warn(str(guess.message).replace(str(path), shown), guess.category, stacklevel=3)
+        warnings.warn(str(guess.message).replace(str(path), shown), guess.category, stacklevel=4)
     return scan
 
 
 READERS: dict[str, Callable[..., Scan]] = {
     ".bin": _read_compiled,
     ".npy": _read_compiled,
+    ".npz": read_npz,
     ".ply": _read_compiled,
     ".pcd": _read_compiled,
     ".las": read_las,
     ".laz": read_las,
+    ".parquet": read_parquet,
 }
-OPTIONS = {".bin": {"columns"}}
+OPTIONS = {".bin": {"columns"}, ".parquet": {"row"}}
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise IoError(f"{path}: {error.strerror}") from None
 
 
 def _read(path: Path, shown: str, extension: str, options: dict[str, Any]) -> Scan:
@@ -55,10 +67,11 @@ def _read(path: Path, shown: str, extension: str, options: dict[str, Any]) -> Sc
 def read_points(
     source: Source, format: Optional[str] = None, *, columns: Optional[int] = None, row: Optional[int] = None
 ) -> Scan:
-    """Reads the points of a .bin, .npy, .ply, .pcd, .las or .laz file.
+    """Reads the points of a .bin, .npy, .npz, .ply, .pcd, .las, .laz or .parquet file.
 
     source: a path, or bytes or a binary file object, of which `format` says what they are, as "pcd". For a path, `format`
-    takes the place of its extension. columns: of a .bin, as of voxshift.read_points.
+    takes the place of its extension. columns: of a .bin, as of voxshift.read_points. row: of a .parquet that has a scan per
+    row, which one.
 
     Fields are known by their usual names (docs/readers.md); what a Scan does not know is in its `fields`. What is guessed
     is said in a UserWarning. Raises OSError "FILE: what is wrong" for a file that is missing, cut or not what its name
@@ -67,11 +80,14 @@ def read_points(
     options = {name: value for name, value in (("columns", columns), ("row", row)) if value is not None}
     extension = None if format is None else "." + format.lower().lstrip(".")
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        return _read(path, str(path), extension or path.suffix.lower(), options)
+        path, shown = Path(source), os.fspath(source)
+        if extension in (None, path.suffix.lower()) or READERS.get(extension or "") is not _read_compiled:
+            return _read(path, shown, extension or path.suffix.lower(), options)
+        with _opened(path) as stream:
+            return read_points(stream, format, columns=columns, row=row)
     if extension is None:
         raise InvalidArgument('[read_points] bytes and file objects need a format, as format="pcd"')
-    shown = str(getattr(source, "name", f"<{format} bytes>"))
+    shown = str(getattr(source, "name", f"<{extension[1:]} bytes>"))
     data = source if isinstance(source, (bytes, bytearray, memoryview)) else source.read()
     with tempfile.TemporaryDirectory(prefix="voxshift") as folder:
         path = Path(folder) / f"scan{extension}"
