@@ -1,5 +1,6 @@
 """PointCloud2 messages byte by byte, as ROS writes them, and recordings of such: independent of voxshift's reader."""
 
+import functools
 import struct
 from types import SimpleNamespace
 
@@ -69,12 +70,19 @@ def cdr(message, order="<"):
     return (b"\0\1\0\0" if order == "<" else b"\0\0\0\0") + bytes(out)
 
 
+@functools.lru_cache(None)
+def store_of(ros):
+    """rosbags' definitions of the messages of ROS 1 or 2."""
+    from rosbags.typesys import Stores, get_typestore
+
+    return get_typestore(Stores.ROS1_NOETIC if ros == 1 else Stores.ROS2_HUMBLE)
+
+
 def record_bag(path, topics):
     """A .bag by rosbags. topics: name -> (type, [(nanoseconds, bytes)])."""
     from rosbags.rosbag1 import Writer
-    from rosbags.typesys import Stores, get_typestore
 
-    store = get_typestore(Stores.ROS1_NOETIC)
+    store = store_of(1)
     with Writer(path) as writer:
         made = {name: writer.add_connection(name, kind, typestore=store) for name, (kind, _) in topics.items()}
         for name, at, data in in_order(topics):
@@ -84,9 +92,8 @@ def record_bag(path, topics):
 def record_folder(path, topics, storage):
     """A folder of ROS 2's with a .db3 or .mcap, by rosbags."""
     from rosbags.rosbag2 import StoragePlugin, Writer
-    from rosbags.typesys import Stores, get_typestore
 
-    store = get_typestore(Stores.ROS2_HUMBLE)
+    store = store_of(2)
     plugin = {".db3": StoragePlugin.SQLITE3, ".mcap": StoragePlugin.MCAP}[storage]
     with Writer(path, version=9, storage_plugin=plugin) as writer:
         made = {name: writer.add_connection(name, kind, typestore=store) for name, (kind, _) in topics.items()}

@@ -178,8 +178,9 @@ def write_bag(
 ) -> None:
     """As write_labels says of recordings."""
     bag = Bag(os.fspath(source))
-    if (path.suffix.lower() if not bag.path.is_dir() else "") != ("" if bag.path.is_dir() else bag.path.suffix.lower()):
-        raise InvalidArgument(f"[write_labels] a copy of {bag.path.name} is a {bag.path.suffix} file, too, found {path.name}")
+    kind = "" if bag.path.is_dir() else bag.path.suffix.lower()
+    if kind != path.suffix.lower() and (kind or path.suffix.lower() in KINDS):
+        raise InvalidArgument(f"[write_labels] a copy of {bag.path.name} is a {kind or 'folder'}, too, found {path.name}")
     names = chosen_topics(bag, topic)
     if to_topic is not None and to_topic in bag.topics():
         raise InvalidArgument(f"[write_labels] {bag.path} has a topic {to_topic} already")

@@ -174,7 +174,9 @@ def write_labels(
              "field": field, "names": names}
     options = {name: value for name, value in given.items() if value is not None}
     extension = Path(path).suffix.lower()
-    if extension not in WRITERS or (extension == "" and not (source is not None and Path(source).is_dir())):
+    if extension not in WRITERS and source is not None and Path(source).is_dir():
+        extension = ""
+    if extension not in WRITERS or (extension == "" and (source is None or not Path(source).is_dir())):
         kinds = ", ".join(kind for kind in WRITERS if kind)
         raise InvalidArgument(f"[write_labels] expected a name that ends in {kinds}, found {os.fspath(path)}")
     writer, needs, takes = WRITERS[extension]
