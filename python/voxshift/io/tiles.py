@@ -53,14 +53,14 @@ class _Remission:
 class _Blocks:
     """The points of a tile by the squares of a grid that begins at 0, 0 of its coordinates, in files of a folder."""
 
-    folder: Path
+    folder: str
     block: float
     overlap: float
     low: float = 0.0
     cells: set[tuple[int, int]] = field(default_factory=set)
 
-    def path(self, cell: tuple[int, int]) -> Path:
-        return self.folder / f"{cell[0]}_{cell[1]}"
+    def path(self, cell: tuple[int, int]) -> str:
+        return os.path.join(self.folder, f"{cell[0]}_{cell[1]}")
 
     def add(self, first: int, xyz: np.ndarray, remission: np.ndarray) -> None:
         """Points first, first + 1 .. of the tile: each to its own square and to those whose overlap it is in."""
@@ -92,7 +92,7 @@ class _Blocks:
     def read(self, cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(points float32 [M, 4] relative to the square's middle, places in the file [M], whether its own [M])."""
         rows = np.fromfile(self.path(cell), _SPILLED)
-        self.path(cell).unlink()
+        os.remove(self.path(cell))
         place = np.where(rows["index"] < 0, -1 - rows["index"], rows["index"])
         order = np.argsort(place)
         return np.ascontiguousarray(rows["point"][order]), place[order], rows["index"][order] >= 0
@@ -139,7 +139,7 @@ def _label(model: Model, path: Path, blocks: _Blocks, labels: np.ndarray, seen: 
         if scale is not None:
             guesses.append(f"intensity was taken for 0..{scale:.0f}, the model takes 0..{expected:g}")
             options = {**options, "remission_scale": scale}
-        elif seen.used == 0:
+        elif seen.used == 0 < seen.all:
             guesses.append("has no intensity: results will be worse than with it")
     for guess in guesses:
         warnings.warn(f"{path}: {guess}", UserWarning, stacklevel=3)
@@ -235,12 +235,12 @@ def label_tiles(
     options = {name: value for name, value in given.items() if value is not None}
     for path, target in zip(tiles, targets):
         with tempfile.TemporaryDirectory(prefix=".voxshift", dir=target.parent) as folder:
-            blocks = _Blocks(Path(folder), block, overlap)
+            blocks = _Blocks(folder, block, overlap)
             seen = _spill(path, blocks, _expected(profile))
             labels: np.ndarray = np.empty(0, np.uint8)
             if seen.all > 0:
-                labels = np.memmap(Path(folder) / "labels", np.uint8, "w+", shape=(seen.all,))
+                labels = np.memmap(os.path.join(folder, "labels"), np.uint8, "w+", shape=(seen.all,))
                 labels[:] = UNLABELLED
             _label(model, path, blocks, labels, seen, options, progress)
-            _write(path, target, labels, model.classes, codes)
+            _write(path, target, labels, list(model.classes) or None, codes)
     return targets
