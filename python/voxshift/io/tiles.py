@@ -49,6 +49,16 @@ class _Remission:
         return 65535.0 if self.beyond_byte * 1000 > self.all else 255.0
 
 
+def _keys(cells: np.ndarray) -> np.ndarray:
+    """int64 [N] in the order of the squares [N, 2]."""
+    return (cells[:, 0] << 32) + cells[:, 1]
+
+
+def _cell_of(key: int) -> tuple[int, int]:
+    along_x = (key + (1 << 31)) >> 32
+    return along_x, key - (along_x << 32)
+
+
 @dataclass
 class _Blocks:
     """The points of a tile by the squares of a grid that begins at 0, 0 of its coordinates, in files of a folder."""
@@ -67,7 +77,7 @@ class _Blocks:
         own = np.floor(xyz[:, :2] / self.block).astype(np.int64)
         inside = xyz[:, :2] - own * self.block
         index = np.arange(first, first + len(xyz))
-        self.cells.update(map(tuple, np.unique(own, axis=0).tolist()))
+        self.cells.update(_cell_of(key) for key in np.unique(_keys(own)).tolist())
         near = {-1: inside < self.overlap, 0: np.ones_like(inside, bool), 1: inside >= self.block - self.overlap}
         for dx in (-1, 0, 1):
             for dy in (-1, 0, 1):
@@ -77,17 +87,17 @@ class _Blocks:
                     self._spill(own[rows] + [dx, dy], signed, xyz[rows], remission[rows])
 
     def _spill(self, cells: np.ndarray, index: np.ndarray, xyz: np.ndarray, remission: np.ndarray) -> None:
-        found, inverse = np.unique(cells, axis=0, return_inverse=True)
-        order = np.argsort(inverse.ravel(), kind="stable")
-        bounds = np.searchsorted(inverse.ravel()[order], np.arange(len(found) + 1))
+        keys = _keys(cells)
+        order = np.argsort(keys, kind="stable")
+        found, starts = np.unique(keys[order], return_index=True)
         rows = np.empty(len(index), _SPILLED)
         rows["index"] = index
         rows["point"][:, :2] = xyz[:, :2] - (cells + 0.5) * self.block
         rows["point"][:, 2] = xyz[:, 2] - self.low
         rows["point"][:, 3] = remission
-        for i, cell in enumerate(found.tolist()):
-            with open(self.path((cell[0], cell[1])), "ab") as stream:
-                stream.write(rows[order[bounds[i] : bounds[i + 1]]].tobytes())
+        for key, several in zip(found.tolist(), np.split(order, starts[1:])):
+            with open(self.path(_cell_of(key)), "ab") as stream:
+                stream.write(rows[several].tobytes())
 
     def read(self, cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(points float32 [M, 4] relative to the square's middle, places in the file [M], whether its own [M])."""
