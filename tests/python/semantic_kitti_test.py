@@ -1,4 +1,4 @@
-"""SemanticKITTI by its folders, as its document describes them (semantic-kitti.org/dataset.html): velodyne/NNNNNN.bin, float32
+"""SemanticKITTI by its folders, as its document has them (semantic-kitti.org/dataset.html): velodyne/NNNNNN.bin, float32
 x y z remission, labels/NNNNNN.label uint32 with the class in the lower 16 bits, poses.txt of the left camera, calib.txt with
 Tr, times.txt; its own API's `inv(Tr) @ pose @ Tr` is the scanner's pose. The folders are written by this file."""
 

@@ -24,3 +24,29 @@ def mapping_of(protocol: str) -> dict[int, int]:
         except InvalidArgument:
             continue
     return found
+
+# Of nuScenes-lidarseg, in the order of its challenge's classes 1 to 16.
+NUSCENES = (
+    "barrier", "bicycle", "bus", "car", "construction_vehicle", "motorcycle", "pedestrian", "traffic_cone", "trailer", "truck",
+    "driveable_surface", "other_flat", "sidewalk", "terrain", "manmade", "vegetation",
+)
+NUSCENES_DETECTION = (
+    "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle", "traffic_cone", "barrier",
+)
+# Category of an annotation -> class of the detection task; what is not here has none.
+NUSCENES_CATEGORIES = {
+    "human.pedestrian.adult": "pedestrian",
+    "human.pedestrian.child": "pedestrian",
+    "human.pedestrian.construction_worker": "pedestrian",
+    "human.pedestrian.police_officer": "pedestrian",
+    "movable_object.barrier": "barrier",
+    "movable_object.trafficcone": "traffic_cone",
+    "vehicle.bicycle": "bicycle",
+    "vehicle.bus.bendy": "bus",
+    "vehicle.bus.rigid": "bus",
+    "vehicle.car": "car",
+    "vehicle.construction": "construction_vehicle",
+    "vehicle.motorcycle": "motorcycle",
+    "vehicle.trailer": "trailer",
+    "vehicle.truck": "truck",
+}
