@@ -50,3 +50,15 @@ NUSCENES_CATEGORIES = {
     "vehicle.trailer": "trailer",
     "vehicle.truck": "truck",
 }
+
+S3DIS = (
+    "ceiling", "floor", "wall", "beam", "column", "window", "door", "table", "chair", "sofa", "bookcase", "board", "clutter",
+)
+# Classes of ScanNet's benchmark -> their ids of NYU40.
+SCANNET = {
+    "wall": 1, "floor": 2, "cabinet": 3, "bed": 4, "chair": 5, "sofa": 6, "table": 7, "door": 8, "window": 9, "bookshelf": 10,
+    "picture": 11, "counter": 12, "desk": 14, "curtain": 16, "refrigerator": 24, "shower curtain": 28, "toilet": 33,
+    "sink": 34, "bathtub": 36, "otherfurniture": 39,
+}
+# Labels 1 to 8 of Toronto-3D; 0 is unclassified.
+TORONTO_3D = ("road", "road marking", "natural", "building", "utility line", "pole", "car", "fence")

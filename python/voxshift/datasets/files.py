@@ -106,3 +106,15 @@ def words_of(path: Path, dtype: str, points: int) -> np.ndarray:
     if len(data) != size * points:
         raise IoError(f"{path}: expected {points} labels of {size} bytes, one per point, found {len(data)} bytes")
     return np.frombuffer(data, dtype)
+
+
+def listed(path: Path, there: Sequence[str], scans: Path) -> list[str]:
+    """The names of a list, one a line, each of a scan that is there. Raises IoError."""
+    names = text(path).split()
+    known = set(there)
+    for name in names:
+        if name not in known:
+            raise IoError(f"{path}: names {name}, which {scans} does not have")
+    if not names:
+        raise IoError(f"{path}: expected names of scans, one a line, found none")
+    return names
