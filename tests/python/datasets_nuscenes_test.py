@@ -91,9 +91,11 @@ def test_sweeps_are_those_of_the_devkit(made_up, devkit, sweeps):
         # the devkit takes differences of seconds in double, 2^-22 s apart at this time, each off by half of that
         assert np.abs(points[:, 4] - lags[0]).max() <= 2.0**-22 + np.spacing(np.float32(1))
         newest = sample.scan.fields["sweep"] == 0
-        assert (sample.labels[~newest] == 255).all() and len(sample.labels) == len(points) == len(sample.scan.ring)
+        assert (sample.labels[~newest] == 255).all() and (sample.scan.label[~newest] == 0).all()
+        assert len(sample.labels) == len(points) == len(sample.scan.ring) == len(sample.scan.label)
         far = ~(np.abs(single[i].scan.points[:, :2]) < 1).all(axis=1)
         assert sample.labels[newest].tolist() == single[i].labels[far].tolist()
+        assert sample.scan.label[newest].tolist() == single[i].scan.label[far].tolist()
         assert points[newest, :4].tobytes() == single[i].scan.points[far].tobytes()
         counts.add(len(set(sample.scan.fields["sweep"].tolist())))
     assert counts == {2: {2}, 7: {2, 7}, 10: {2, 7, 10}}[sweeps]  # the first samples have fewer sweeps before them
@@ -107,7 +109,7 @@ def test_boxes_are_those_of_the_devkit(made_up, devkit):
     names = pytest.importorskip("nuscenes.eval.detection.utils").category_to_detection_name
     yaw_of = pytest.importorskip("nuscenes.eval.common.utils").quaternion_yaw
     dataset = datasets.NuScenes(made_up[0])
-    known = 0
+    known = {}
     for sample in dataset:
         lidar = devkit.get("sample", sample.name)["data"]["LIDAR_TOP"]
         _, boxes, _ = devkit.get_sample_data(lidar)
@@ -125,14 +127,16 @@ def test_boxes_are_those_of_the_devkit(made_up, devkit):
             for one in (pose, sensor):
                 velocity = quaternion(one["rotation"]).inverse.rotate(velocity)
             assert sample.boxes.boxes[i, 7:] == pytest.approx(velocity[:2], rel=1e-5, abs=1e-5, nan_ok=True)
-            known += not np.isnan(velocity[0])
+            known.setdefault((sample.sequence, box.name), []).append(not np.isnan(velocity[0]))
             annotation = devkit.get("sample_annotation", box.token)
             assert sample.boxes.types[i] == box.name == annotation["category_name"]
             assert sample.boxes.fields["points"][i] == annotation["num_lidar_pts"]
             assert sample.boxes.fields["instance"][i] == annotation["instance_token"]
             place = sample.boxes.classes[i]
             assert (dataset.box_classes[place] if place >= 0 else None) == names(box.name)
-    assert 0 < known < sum(len(sample.boxes) for sample in dataset)
+    assert known["scene-0061", "vehicle.car"] == [True] * 3 and known["scene-0061", "movable_object.barrier"] == [False]
+    assert known["scene-0103", "vehicle.car"] == [True] * 3 and known["scene-0103", "vehicle.truck"] == [False] * 2
+    assert known["scene-0916", "vehicle.car"] == [False] * 3
 
 
 def test_categories_are_those_of_the_devkit():
@@ -246,7 +250,8 @@ BAD = [
     (lambda root, _: (root / "v1.0-mini/scene.json").write_text("[]"), "scene.json: expected scenes, found none"),
     (spoil("ego_pose", lambda rows: rows[2].pop("rotation")),
      "ego_pose.json: expected token, translation, rotation in every row, row 2 has no rotation"),
-    (spoil("ego_pose", lambda rows: rows.clear()), "sample_data.json: names ego_pose ego_pose[0-9]+, which ego_pose.json does"),
+    (spoil("ego_pose", lambda rows: rows.clear()),
+     "sample_data.json: names ego_pose ego_pose[0-9]+, which ego_pose.json does not have"),
     (spoil("ego_pose", lambda rows: [row.update(rotation=[0, 0, 0, 0]) for row in rows]),
      "ego_pose.json: expected 4 numbers as rotation of ego_pose"),
     (spoil("sample_annotation", lambda rows: rows[1].update(size=[1, 2])),

@@ -123,6 +123,7 @@ def test_sweeps_in_the_frame_of_the_newest(root):
     assert sample.scan.fields["sweep"].tolist() == sweeps and sample.labels.tolist() == labels
     assert sample.scan.fields["instance"].tolist() == [3 - n for n in sweeps]
     assert sample.pose.tolist() == single[2].pose.tolist()
+    assert vs.train_ids(sample.scan.label).tolist() == labels
     first = dataset[0]
     assert set(first.scan.fields["sweep"].tolist()) == {0} and first.scan.points[:, 4].tolist() == [0] * len(first.scan)
 

@@ -17,6 +17,7 @@ CATEGORIES = [
 SWEEPS = 5  # of a sample
 POINTS = 400
 CHANNELS = {"LIDAR_TOP": "lidar", "CAM_FRONT": "camera", "CAM_BACK": "camera", "RADAR_FRONT": "radar"}
+APART = (500000, 1200000, 1700000)  # microseconds between the samples of a scene; beyond 1.5 s, or 3, there is no velocity
 START = 1531883530449377  # microseconds, as nuScenes' are
 
 
@@ -46,7 +47,7 @@ class MadeUp:
             self.add("calibrated_sensor", sensor_token=self.last("sensor"), translation=random.uniform(-2, 2, 3).tolist(),
                      rotation=quaternion(random, 0.02 if modality == "lidar" else 0.7), camera_intrinsic=camera)
         for i, name in enumerate(scenes):
-            self.scene(name, START + i * 10**8)
+            self.scene(name, START + i * 10**8, APART[i % 3])
 
     def add(self, table, **row):
         token = f"{table}{len(self.t[table])}"
@@ -63,12 +64,12 @@ class MadeUp:
             if b is not None:
                 b["prev"] = a["token"] if a is not None else ""
 
-    def scene(self, name, start):
+    def scene(self, name, start, apart):
         random, samples = self.random, []
         place, rows = random.uniform(300, 2000, 3) * [1, 1, 0], {channel: [] for channel in CHANNELS}
         scene = self.add("scene", log_token="log0", name=name, description="", nbr_samples=3)
         for i in range(3):
-            sample = self.add("sample", timestamp=start + 500000 * i, scene_token=scene["token"])
+            sample = self.add("sample", timestamp=start + apart * i, scene_token=scene["token"])
             samples.append(sample)
             for k in range(SWEEPS):
                 if i == 0 and k < 3:
@@ -98,6 +99,7 @@ class MadeUp:
         self.files[name] = np.zeros(0, np.uint8)
         if channel == "LIDAR_TOP":
             xyz = self.random.normal(0, 12, (POINTS, 3)) * [1, 1, 0.1]
+            xyz[0] = 2, 1e-9, 0  # which a transform that is nearly none would change
             rest = self.random.integers(0, 256, POINTS), np.arange(POINTS) % 32
             self.files[name] = np.column_stack([xyz, *rest]).astype(np.float32)
             if key:

@@ -36,7 +36,7 @@ def in_split(scene: str, split: str) -> bool:
     runs = VALIDATION.get(VERSIONS[split], [])
     number = scene.rpartition("-")[2]
     is_validation = number.isdigit() and any(first <= int(number) <= last for first, last in runs)
-    return split == "test" or is_validation == split.endswith("val")
+    return is_validation == split.endswith("val")
 
 
 @dataclass(eq=False)
