@@ -39,7 +39,7 @@ def test_samples(made_up):
     root, made = made_up
     dataset = datasets.NuScenes(root)
     assert repr(dataset) == "NuScenes(3 sequences, 9 samples)"
-    assert dataset.sequences == {"scene-0061": range(0, 3), "scene-0103": range(3, 6), "scene-0916": range(6, 9)}
+    assert dataset.sequences == {"scene-0061": range(3), "scene-0103": range(3, 6), "scene-0916": range(6, 9)}
     sample = dataset[4]
     [row] = [row for row in made.t["sample_data"] if row["is_key_frame"] and row["filename"].startswith("samples/LIDAR_TOP")
              and row["sample_token"] == "sample4"]

@@ -59,7 +59,7 @@ def points_of(root, sequence, i):
 def test_samples(root):
     dataset = datasets.SemanticKitti(root)
     assert len(dataset) == 8
-    assert dataset.sequences == {"03": range(0, 2), "08": range(2, 5), "11": range(5, 8)}
+    assert dataset.sequences == {"03": range(2), "08": range(2, 5), "11": range(5, 8)}
     assert len(dataset.classes) == 19 and dataset.ignore == 255 and dataset.mapping[258] == dataset.classes.index("truck")
     sample = dataset[3]
     folder = root / "sequences/08"

@@ -64,7 +64,7 @@ def root(tmp_path, random):
 
 def test_samples(root):
     dataset = datasets.Waymo(root)
-    assert dataset.sequences == {"0000": range(0, 2), "0017": range(2, 3), "1002": range(3, 4), "2001": range(4, 6)}
+    assert dataset.sequences == {"0000": range(2), "0017": range(2, 3), "1002": range(3, 4), "2001": range(4, 6)}
     sample = dataset[2]
     folder = root / "kitti_format/training"
     points = np.fromfile(folder / "velodyne/0017000.bin", np.float32).reshape(-1, 6)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from voxshift._voxshift import InvalidArgument, train_ids
-from voxshift.datasets.sample import IGNORED
 
 # Of semantic-kitti.yaml, in the order of its learning_map.
 SEMANTIC_KITTI = (

@@ -13,7 +13,7 @@ import numpy as np
 from voxshift._voxshift import InvalidArgument, IoError
 from voxshift.datasets import files
 from voxshift.datasets.classes import NUSCENES, NUSCENES_CATEGORIES, NUSCENES_DETECTION, mapping_of
-from voxshift.datasets.nuscenes_tables import LIDAR, Annotations, Row, Shot, Tables, annotations, rotation, samples_of, shot
+from voxshift.datasets.nuscenes_tables import LIDAR, Annotations, Row, Shot, Tables, annotations_of, rotation, samples_of, shot
 from voxshift.datasets.sample import Boxes, Dataset, Part, Sample, known_split
 from voxshift.datasets.sweeps import Sweep, checked, joined
 from voxshift.io import Scan, read_points
@@ -198,6 +198,6 @@ def _scenes(tables: Tables, scenes: Sequence[Row], sweeps: int) -> list[_Scene]:
         while len(chain) < sweeps and chain[-1]["prev"]:
             chain.append(tables.get("sample_data", chain[-1]["prev"], "sample_data"))
         taken = [shot(tables, one) for one in chain]
-        return _Frame(taken, cameras[token], annotations(tables, annotated[token]), labels.get(row["token"]))
+        return _Frame(taken, cameras[token], annotations_of(tables, annotated[token]), labels.get(row["token"]))
 
     return [_Scene(name, found, [frame(token) for token in found]) for name, found in tokens.items()]

@@ -171,7 +171,7 @@ def velocities(tables: Tables, rows: Sequence[Row]) -> np.ndarray:
     return way / seconds[:, None]
 
 
-def annotations(tables: Tables, rows: Sequence[Row]) -> Annotations:
+def annotations_of(tables: Tables, rows: Sequence[Row]) -> Annotations:
     """Of rows of sample_annotation."""
     table = "sample_annotation"
     instances = [tables.get("instance", row["instance_token"], table) for row in rows]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import ClassVar, Optional
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class S3dis(Dataset[_Area]):
     """
 
     classes = S3DIS
-    mapping = {i: i for i in range(len(S3DIS))}
+    mapping: ClassVar[Mapping[int, int]] = {i: i for i in range(len(S3DIS))}
 
     def __init__(
         self, root: files.AnyPath, split: Optional[str] = None, *, sequences: Optional[Sequence[str]] = None

@@ -8,7 +8,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Optional, TypeVar
+from typing import ClassVar, Generic, Optional, TypeVar
 
 import numpy as np
 
@@ -77,13 +77,13 @@ class Dataset(Generic[PartT]):
     Raises IndexError beyond its samples, and OSError "FILE: what was expected" for a frame that cannot be read.
     """
 
-    classes: tuple[str, ...] = ()
+    classes: ClassVar[tuple[str, ...]] = ()
     """Names of the classes of points: labels are positions in it."""
-    mapping: Mapping[int, int] = {}
+    mapping: ClassVar[Mapping[int, int]] = {}
     """Raw id of the label files -> position in classes, or 255. Other ids are errors."""
-    ignore: int = IGNORED
+    ignore: ClassVar[int] = IGNORED
     """The label of points that have no class."""
-    box_classes: tuple[str, ...] = ()
+    box_classes: ClassVar[tuple[str, ...]] = ()
     """Names of the classes of boxes."""
 
     def __init__(self, parts: Sequence[PartT]) -> None:

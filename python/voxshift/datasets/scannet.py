@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import ClassVar, Optional
 
 import numpy as np
 
@@ -40,7 +40,10 @@ class ScanNet(Dataset[_Scene]):
     """
 
     classes = tuple(SCANNET)
-    mapping = {**dict.fromkeys(range(LARGEST_RAW_ID + 1), Dataset.ignore), **{raw: i for i, raw in enumerate(SCANNET.values())}}
+    mapping: ClassVar[Mapping[int, int]] = {
+        **dict.fromkeys(range(LARGEST_RAW_ID + 1), Dataset.ignore),
+        **{raw: i for i, raw in enumerate(SCANNET.values())},
+    }
 
     def __init__(
         self, root: files.AnyPath, split: Optional[str] = None, *, sequences: Optional[Sequence[str]] = None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import ClassVar, Optional
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Toronto3d(Dataset[_Tile]):
     """
 
     classes = TORONTO_3D
-    mapping = {0: Dataset.ignore, **{i + 1: i for i in range(len(TORONTO_3D))}}
+    mapping: ClassVar[Mapping[int, int]] = {0: Dataset.ignore, **{i + 1: i for i in range(len(TORONTO_3D))}}
 
     def __init__(
         self, root: files.AnyPath, split: Optional[str] = None, *, sequences: Optional[Sequence[str]] = None

@@ -101,7 +101,7 @@ class Waymo(Dataset[_Segment]):
             row[2] += height / 2
             row[3:6] = length, width, height
             row[6] = (-rotation - np.pi / 2 + np.pi) % (2 * np.pi) - np.pi
-        fields = {"image_boxes": values[:, 3:7].astype(np.float32), "camera": values[:, 14].astype(np.int64)}
+        fields: dict[str, np.ndarray] = {"image_boxes": values[:, 3:7].astype(np.float32), "camera": values[:, 14].astype(np.int64)}
         return Boxes(boxes.astype(np.float32), types, self._box_classes(types), fields)
 
 
