@@ -172,12 +172,16 @@ def _scenes(tables: Tables, scenes: Sequence[Row], sweeps: int) -> list[_Scene]:
     wanted = {token for found in tokens.values() for token in found}
     channels = {row["token"]: tables.get("sensor", row["sensor_token"], "calibrated_sensor")
                 for row in tables.by_token("calibrated_sensor").values()}  # fmt: skip
+
+    def is_used(row: Row) -> bool:
+        tables.get("calibrated_sensor", row["calibrated_sensor_token"], "sample_data")
+        return row["is_key_frame"] or channels[row["calibrated_sensor_token"]]["channel"] == LIDAR
+
     lidar: dict[str, Row] = {}
     cameras: dict[str, dict[str, Shot]] = defaultdict(dict)
-    for row in tables.by_token("sample_data").values():
+    for row in tables.by_token("sample_data", is_used).values():
         if not row["is_key_frame"] or row["sample_token"] not in wanted:
             continue
-        tables.get("calibrated_sensor", row["calibrated_sensor_token"], "sample_data")
         sensor = channels[row["calibrated_sensor_token"]]
         if sensor["channel"] == LIDAR:
             lidar[row["sample_token"]] = row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -57,10 +57,10 @@ class Tables:
                     raise IoError(f"{path}: expected {', '.join(needed)} in every row, row {i} has no {column}")
         return list(rows)
 
-    def by_token(self, table: str) -> dict[str, Row]:
-        """Token -> row, kept."""
+    def by_token(self, table: str, wanted: Callable[[Row], bool] = lambda row: True) -> dict[str, Row]:
+        """Token -> row, kept; of the first call the wanted rows alone, for most of a large table is of radars and images."""
         if table not in self._by_token:
-            self._by_token[table] = {row["token"]: row for row in self.rows(table)}
+            self._by_token[table] = {row["token"]: row for row in self.rows(table) if wanted(row)}
         return self._by_token[table]
 
     def get(self, table: str, token: str, of: str) -> Row:
