@@ -128,10 +128,10 @@ from voxshift._voxshift import (
 from voxshift.open3d_clouds import from_open3d, to_open3d
 
 if TYPE_CHECKING:
-    from voxshift import io  # noqa: F401
+    from voxshift import datasets, io  # noqa: F401
     from voxshift.io.tiles import label_tiles
 
-_LATER = {"io": "voxshift.io", "label_tiles": "voxshift.io.tiles"}  # imported when first used
+_LATER = {"datasets": "voxshift.datasets", "io": "voxshift.io", "label_tiles": "voxshift.io.tiles"}  # imported when first used
 
 
 def __getattr__(name: str) -> Any:

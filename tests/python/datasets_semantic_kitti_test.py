@@ -148,6 +148,10 @@ def test_what_the_simulator_writes(tmp_path):
     assert dataset[1].pose is None and dataset[1].timestamp is None and dataset[1].calibration == {}
 
 
+def test_imported_when_first_used():
+    assert vs.datasets is datasets and vs.datasets.SemanticKitti is datasets.SemanticKitti
+
+
 def test_pickled(root):
     dataset = pickle.loads(pickle.dumps(datasets.SemanticKitti(root, "val", sweeps=3)))
     assert repr(dataset) == "SemanticKitti(1 sequences, 3 samples)" and len(dataset[2].scan) == 24
