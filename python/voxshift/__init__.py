@@ -128,7 +128,7 @@ from voxshift._voxshift import (
 from voxshift.open3d_clouds import from_open3d, to_open3d
 
 if TYPE_CHECKING:
-    from voxshift import datasets, io  # noqa: F401
+    from voxshift import datasets, io
     from voxshift.io.tiles import label_tiles
 
 _LATER = {"datasets": "voxshift.datasets", "io": "voxshift.io", "label_tiles": "voxshift.io.tiles"}  # imported when first used

@@ -200,8 +200,8 @@ def test_bad_labels(extension, tmp_path):
         (broken(), KeyError, "of the caller's own"),
     ):
         with pytest.raises(kind, match=text):
-            vio.write_labels(target, [np.array(one, int if not one else None) for one in labels] if isinstance(labels, list) else labels,
-                             source=source, topic="/points")
+            given = [np.array(one, None if one else int) for one in labels] if isinstance(labels, list) else labels
+            vio.write_labels(target, given, source=source, topic="/points")
         assert sorted(tmp_path.iterdir()) == there
     with pytest.raises(OSError, match="several topics of PointCloud2 messages, give one of them: "):
         vio.write_labels(target, LABELS, source=source)

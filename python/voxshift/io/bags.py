@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +121,8 @@ class Sqlite:
                 yield Message(*row)
 
 
-KINDS = {".bag": RosBag, ".mcap": Mcap, ".db3": Sqlite}
 Recording = Union[RosBag, Mcap, Sqlite]
+KINDS: dict[str, Callable[[Path], Recording]] = {".bag": RosBag, ".mcap": Mcap, ".db3": Sqlite}
 
 
 @contextmanager

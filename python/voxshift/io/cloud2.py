@@ -154,7 +154,7 @@ def checked(message: PointCloud2) -> PointCloud2:
         raise MalformedMessage(f"has rows of {message.width} points of {step} bytes in a row_step of {message.row_step}")
     if message.height * message.row_step != size:
         raise MalformedMessage(f"expected {message.height} rows of {message.row_step} bytes, found {size} bytes of data")
-    names = set()
+    names: set[str] = set()
     for field in message.fields:
         if field.datatype not in DATATYPES:
             known = ", ".join(f"{number} {np.dtype(code).name}" for number, code in DATATYPES.items())
@@ -219,4 +219,4 @@ def with_label(message: PointCloud2, labels: np.ndarray, name: str = "label") ->
     rows[:, :, label.offset : label.offset + labels.dtype.itemsize] = cells
     fields = message.fields if there else (*message.fields, label)
     return replace(message, fields=fields, point_step=step, row_step=message.width * step,
-                   data=memoryview(rows.reshape(-1)))
+                   data=memoryview(rows.tobytes()))

@@ -162,8 +162,10 @@ def _write_folder(path: Path, bag: Bag, label: Labeller) -> None:
             _copy(part, temporary / part.path.name, label, None)
         label.finish()
         os.replace(temporary, path)
+    except IoError:
+        raise
     except OSError as error:
-        raise error if isinstance(error, IoError) else IoError(f"{path}: cannot be written: {error.strerror or error}")
+        raise IoError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -171,7 +173,7 @@ def _write_folder(path: Path, bag: Bag, label: Labeller) -> None:
 def write_bag(
     path: Path,
     labels: Iterable[ArrayLike],
-    source: Union[str, "os.PathLike[str]"],
+    source: Union[str, os.PathLike[str]],
     topic: Optional[str] = None,
     to_topic: Optional[str] = None,
     field: str = "label",

@@ -43,12 +43,12 @@ def code_table(classes: Optional[Sequence[ClassInfo]], codes: Optional[Codes]) -
     for train_id, name in enumerate(names):
         table[train_id] = ASPRS.get(name.lower().replace("_", "-").replace(" ", "-"), table[train_id])
     for key, code in (codes or {}).items():
-        train_id = names.index(key) if key in names else key
-        if not isinstance(train_id, (int, np.integer)) or not 0 <= train_id <= 255:
+        at = names.index(str(key)) if key in names else key
+        if not isinstance(at, (int, np.integer)) or not 0 <= at <= 255:
             raise InvalidArgument(f"[write_labels] codes has {key!r}, which is neither a class nor a train id")
         if not 0 <= code <= 255:
             raise InvalidArgument(f"[write_labels] expected codes of 0..255, found {code} for {key!r}")
-        table[train_id] = code
+        table[at] = code
     return table.astype(np.uint8)
 
 
@@ -115,12 +115,13 @@ def tile_copy(
         tile.header.vlrs = laspy.vlrs.vlrlist.VLRList([*vlrs, vlr])
     with written_atomically(path) as temporary:
         try:
-            with open(temporary, "wb+") as stream:
-                with laspy.open(stream, mode="w", header=tile.header, closefd=False,
-                                do_compress=path.suffix.lower() == ".laz") as writer:
-                    yield lambda record, codes: writer.write_points(tile.piece(record, codes))
-                    if reader.evlrs and tile.header.version.minor >= 4:
-                        writer.write_evlrs(reader.evlrs)
+            packed = path.suffix.lower() == ".laz"
+            with open(temporary, "wb+") as stream, laspy.open(
+                stream, mode="w", header=tile.header, closefd=False, do_compress=packed
+            ) as writer:
+                yield lambda record, codes: writer.write_points(tile.piece(record, codes))
+                if reader.evlrs and tile.header.version.minor >= 4:
+                    writer.write_evlrs(reader.evlrs)
         except Exception as error:
             if type(error).__module__.split(".")[0] == "lazrs":  # a full disk, among others
                 raise OSError(str(error)) from error
@@ -130,7 +131,7 @@ def tile_copy(
 def write_las(
     path: Path,
     labels: ArrayLike,
-    source: Union[str, "os.PathLike[str]"],
+    source: Union[str, os.PathLike[str]],
     classes: Optional[Sequence[ClassInfo]] = None,
     codes: Optional[Codes] = None,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from voxshift._voxshift import IoError
 from voxshift.io.bags import Bag, Message, Topic

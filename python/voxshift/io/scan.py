@@ -101,14 +101,14 @@ class _Named:
                 names = ", ".join(self.arrays)[:200] or "none"
                 raise IoError(f"{self.source}: has no field {axis} of numbers, expected x, y, z, found {names}")
             found[axis] = self.known[axis]
-        for kind, names in NAMES.items():
-            name = self.first(names)
+        for kind, several in NAMES.items():
+            name = self.first(several)
             if name is not None and not (kind == "rgb" and self.arrays[name].dtype.itemsize < 4):
                 found[kind] = name
         if "rgb" not in found:
             for three in COLOURS:
-                if all(name in self.known for name in three):
-                    return found | dict(zip(COLOURS[0], (self.known[name] for name in three)))
+                if all(colour in self.known for colour in three):
+                    return found | dict(zip(COLOURS[0], (self.known[colour] for colour in three)))
         return found
 
 

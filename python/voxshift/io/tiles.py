@@ -140,7 +140,7 @@ def _spill(path: Path, blocks: _Blocks, expected: float) -> _Remission:
     return seen
 
 
-def _label(model: Model, path: Path, blocks: _Blocks, labels: np.ndarray, seen: _Remission, options: dict[str, Any],
+def _label(model: Any, path: Path, blocks: _Blocks, labels: np.ndarray, seen: _Remission, options: dict[str, Any],
            shown: Optional[bool]) -> None:
     """Fills the labels, block by block; each warning of a model is given once for the tile."""
     expected, guesses = _expected(model.profile), []
