@@ -30,8 +30,10 @@ struct ScanRunOptions : ScanOptions {
 
 /// write: of label, ply, png, scores; usual: label, ply, png.
 struct SegmentOptions : ScanRunOptions {
-  std::vector<float> range;  ///< metres, or two corners; empty: the profile's
-  std::string preprocess;    ///< profile in place of the model's; empty: the model's
+  std::vector<float> range;   ///< metres, or two corners; empty: the profile's
+  std::string preprocess;     ///< profile in place of the model's; empty: the model's
+  int shard = 1, shards = 1;  ///< which part of the scans
+  bool skip_done = false;     ///< what is labelled already, by the records beside the labels
 };
 
 /// write: of json, kitti, png, ply; usual: json, png.

@@ -1,5 +1,8 @@
 #include "scan_commands.h"
 
+#include <algorithm>
+#include <string>
+
 namespace voxshift {
 namespace {
 
@@ -54,6 +57,20 @@ void add_scan_run(CLI::App& command, ScanRunOptions& options, const std::string&
                    "Print shape, pairs, MACs, time and fraction of the f32 peak of every layer");
 }
 
+/// "I/N"
+void set_shard(SegmentOptions& options, const std::string& text) {
+  const std::size_t slash = text.find('/');
+  const auto number = [](const std::string& digits) {
+    const bool good = !digits.empty() && digits.size() < 8 &&
+                      std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+    return good ? std::stoi(digits) : 0;
+  };
+  options.shard = number(text.substr(0, slash));
+  options.shards = slash == std::string::npos ? 0 : number(text.substr(slash + 1));
+  if (options.shard < 1 || options.shard > options.shards)
+    throw CLI::ValidationError("--shard", "expected I/N with I from 1 to N, found " + text);
+}
+
 }  // namespace
 
 void add_segment(CLI::App& app, SegmentOptions& options) {
@@ -69,6 +86,14 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
       .add_option("--preprocess", options.preprocess,
                   "Profile in place of the model's: spvnas, pointcept, nuscenes, waymo, kitti-blocks .. or a JSON file")
       ->type_name("PROFILE");
+  command
+      .add_option_function<std::string>(
+          "--shard", [&options](const std::string& text) { set_shard(options, text); },
+          "Label part I of N of the scans, I from 1 to N: for N processes or jobs that share a list of scans")
+      ->type_name("I/N");
+  command.add_flag("--skip-done", options.skip_done,
+                   "Leave out scans whose results are there, made by the same model, version and options, and write "
+                   "NAME.label.json beside them, which tells so");
 }
 
 void add_detect(CLI::App& app, DetectOptions& options) {

@@ -5,9 +5,11 @@
 #include <voxshift/tensor/thread_pool.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <future>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <system_error>
@@ -15,6 +17,7 @@
 
 #include "commands.h"
 #include "heap.h"
+#include "label_record.h"
 #include "label_scan.h"
 #include "picture.h"
 #include "pretrained.h"
@@ -31,6 +34,7 @@ namespace fs = std::filesystem;
 // A scan on its way from file to file.
 struct Job {
   fs::path path;
+  std::uintmax_t bytes;  // of the file, before it was read
   PointCloud scan;
   Segmentation result;
   ScanStats stats;
@@ -46,9 +50,21 @@ fs::path result_path(const SegmentOptions& options, const fs::path& scan, const 
   return options.out / (scan.stem().string() + extensions().at(kind));
 }
 
+fs::path record_path(const SegmentOptions& options, const fs::path& scan) {
+  return result_path(options, scan, "label") += ".json";
+}
+
+std::vector<fs::path> results_of(const SegmentOptions& options, const fs::path& scan) {
+  std::vector<fs::path> results;
+  for (const std::string& kind : options.write) results.push_back(result_path(options, scan, kind));
+  return results;
+}
+
 Job read_job(const fs::path& path, const ScanOptions& options, bool with_colours) {
   const auto start = Clock::now();
-  Job job{path, read_scan(path, options, with_colours), {}, {}};
+  std::error_code ignored;
+  const std::uintmax_t bytes = fs::file_size(path, ignored);
+  Job job{path, bytes, read_scan(path, options, with_colours), {}, {}};
   job.stats.read_seconds = seconds_since(start);
   return job;
 }
@@ -84,9 +100,21 @@ std::vector<std::string> notes_of(const Job& job) {
   return notes;
 }
 
-void write_results(const SegmentOptions& options, const Model& model, Job& job) {
+/// Points of each class, the last for points without one.
+std::vector<std::int64_t> class_counts(const ScanStats& stats, std::size_t classes) {
+  const auto end = stats.label_counts.begin() + static_cast<std::ptrdiff_t>(classes);
+  std::vector<std::int64_t> counts(stats.label_counts.begin(), end);
+  counts.push_back(std::accumulate(end, stats.label_counts.end(), std::int64_t{0}));
+  return counts;
+}
+
+/// A record that is there goes before its results are replaced: it never tells of others. maker: none writes none.
+void write_results(const SegmentOptions& options, const Model& model, const std::optional<LabelMaker>& maker,
+                   Job& job) {
   const auto start = Clock::now();
   const auto labels = std::as_const(job.result.labels).values<std::uint8_t>();
+  const fs::path record = record_path(options, job.path);
+  about(record, [&] { return fs::remove(record); });
   for (const std::string& kind : options.write) {
     const fs::path path = result_path(options, job.path, kind);
     about(path, [&] {
@@ -101,7 +129,30 @@ void write_results(const SegmentOptions& options, const Model& model, Job& job) 
   }
   job.stats.scan = job.path;
   for (const std::uint8_t label : labels) ++job.stats.label_counts[label];
+  if (maker)
+    about(record, [&] {
+      write_record(record,
+                   {*maker, job.path, job.bytes, job.stats.files, class_counts(job.stats, model.classes().size())});
+    });
   job.stats.write_seconds = seconds_since(start);
+}
+
+/// Every n-th scan, so that all shards have as many, from all over the list.
+std::vector<fs::path> scans_of_shard(const std::vector<fs::path>& scans, const SegmentOptions& options) {
+  std::vector<fs::path> part;
+  const auto step = static_cast<std::size_t>(options.shards);
+  for (std::size_t i = static_cast<std::size_t>(options.shard) - 1; i < scans.size(); i += step)
+    part.push_back(scans[i]);
+  return part;
+}
+
+/// Takes out of `scans` those that are labelled already, and says how many they were.
+void leave_out_done(std::vector<fs::path>& scans, const SegmentOptions& options, const LabelMaker& maker) {
+  const std::size_t left_out = std::erase_if(scans, [&](const fs::path& scan) {
+    return is_done(record_path(options, scan), maker, scan, results_of(options, scan));
+  });
+  std::printf("%zu scans are labelled already, %zu are not\n", left_out, scans.size());
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -109,7 +160,10 @@ void write_results(const SegmentOptions& options, const Model& model, Job& job) 
 int segment(const SegmentOptions& given) {
   SegmentOptions options = given;
   if (options.write.empty()) options.write = {"label", "ply", "png"};
-  const std::vector<fs::path> scans = list_scans(options.scans);
+  const std::vector<fs::path> all = list_scans(options.scans);
+  check_results(all, [&](const fs::path& scan) { return results_of(options, scan); });
+  std::vector<fs::path> scans = scans_of_shard(all, options);
+  if (scans.empty()) return 0;
   const Device device = parse_device(options.device);
   const std::future<void> touching = touch_ahead(options, device, scans.front());
   options.model = model_or_pretrained(options.model, "minkunet-lidar", options.dtype);
@@ -122,16 +176,16 @@ int segment(const SegmentOptions& given) {
     model = about(options.model, [&] { return model.with_profile(profile); });
   }
   const bool with_colours = takes_colours(model);
-  check_results(scans, [&](const fs::path& scan) {
-    std::vector<fs::path> results;
-    for (const std::string& kind : options.write) results.push_back(result_path(options, scan, kind));
-    return results;
-  });
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
   const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
   Segmenter segmenter = about(options.model, [&] { return Segmenter(model, device, options.threads, dtype); });
   if (options.layers || !options.stats.empty()) segmenter.session().report_layers(true);
   make_folder(options.out);
+  std::optional<LabelMaker> maker;
+  if (options.skip_done) {
+    maker = maker_of(options, segmenter.session().dtype());
+    leave_out_done(scans, options, *maker);
+  }
   const double peak = options.layers ? runtime(device).fma_peak(device, segmenter.session().threads()) : 0;
 
   std::vector<ScanStats> done;
@@ -139,7 +193,7 @@ int segment(const SegmentOptions& given) {
   ScanSteps<Job> steps;
   steps.read = [&](const fs::path& scan) { return read_job(scan, options, with_colours); };
   steps.compute = [&](Job& job) { compute(segmenter, options, with_scores, job); };
-  steps.write = [&](Job& job) { write_results(options, model, job); };
+  steps.write = [&](Job& job) { write_results(options, model, maker, job); };
   steps.report = [&](const Job& job) {
     for (const std::string& note : notes_of(job))
       if (warned.insert(note).second) print_warning(job.path.string() + ": " + note);
