@@ -12,11 +12,11 @@ void DenseFrames::run(const Context& context, const std::uint8_t* frame) {
   // A frame that failed leaves the arena as it was then: the next one is not recorded.
   const bool settled = std::exchange(has_run_, false);
   if (recorded_bytes_ != context.arena->bytes()) recording_ = nullptr;
-  if (settled && recording_ == nullptr) {
+  if (settled && recording_ == nullptr && !steps_.measured()) {
     recording_ = runtime(context.device).record(context, [this](const Context& recorded) { run_steps(recorded); });
     recorded_bytes_ = context.arena->bytes();
   }
-  if (recording_ != nullptr) {
+  if (recording_ != nullptr && !steps_.measured()) {
     recording_->replay();
   } else {
     run_steps(context);

@@ -1,5 +1,6 @@
 #include <voxshift/streaming/frame_steps.h>
 #include <voxshift/temporal_shift/kernels.h>
+#include <voxshift/tensor/seconds.h>
 #include <voxshift/video/kernels.h>
 
 #include <algorithm>
@@ -125,7 +126,16 @@ RowView FrameSteps::cached(std::size_t s) const {
 }
 
 void FrameSteps::run(const Context& context, std::size_t s, const FrameMemory& memory, const StepPixels& wanted,
-                     const RowView& out) const {
+                     const RowView& out) {
+  if (!measured_) return run_step(context, s, memory, wanted, out);
+  const auto start = Clock::now();
+  run_step(context, s, memory, wanted, out);
+  runtime(context.device).synchronize(context.device);
+  costs_[s] = {wanted.pixels.count, macs(s, wanted), seconds_since(start)};
+}
+
+void FrameSteps::run_step(const Context& context, std::size_t s, const FrameMemory& memory, const StepPixels& wanted,
+                          const RowView& out) const {
   const Step& step = this->step(s);
   if (windows_[s] == nullptr) {
     const PlanRows rows = geometry_.all();

@@ -58,6 +58,12 @@ struct StepPixels {
   std::int64_t hidden_count = 0;
 };
 
+/// What a step did of the last frame.
+struct StepCost {
+  std::int64_t pixels = 0, macs = 0;
+  double seconds = 0;
+};
+
 /// Steps that move a window over images compute the pixels that are wanted of them; others compute all.
 class FrameSteps {
  public:
@@ -80,9 +86,15 @@ class FrameSteps {
 
   InputImage& input() { return input_; }
 
+  /// Whether run() waits for every step and keeps what it cost, until the next begin().
+  void measure(bool wanted) { measured_ = wanted; }
+  bool measured() const { return measured_; }
+  void begin() { costs_.assign(size(), {}); }
+  const std::vector<StepCost>& costs() const { return costs_; }
+
   /// Computes pixels of a step's output, `out` having as many rows, from the values in `memory`.
   void run(const Context& context, std::size_t s, const FrameMemory& memory, const StepPixels& wanted,
-           const RowView& out) const;
+           const RowView& out);
 
   /// Keeps what a shifted step has read for the next frame: the rows that changed, or all.
   void remember(const Context& context, std::size_t s, const FrameMemory& memory, Pixels changed = {});
@@ -94,6 +106,8 @@ class FrameSteps {
   std::size_t bytes() const { return state_bytes() + input_.bytes() + geometry_.bytes(); }
 
  private:
+  void run_step(const Context& context, std::size_t s, const FrameMemory& memory, const StepPixels& wanted,
+                const RowView& out) const;
   ConstRowView rows_of(int value, const FrameMemory& memory) const;
   RowView cached(std::size_t s) const;
 
@@ -103,6 +117,8 @@ class FrameSteps {
   std::vector<const WindowStep*> windows_;
   std::vector<std::int64_t> macs_;  // of steps that move no window
   std::vector<Array> caches_;       // of shifted steps: [pixels, fold]
+  bool measured_ = false;
+  std::vector<StepCost> costs_;  // by step
 };
 
 }  // namespace voxshift

@@ -92,6 +92,8 @@ struct FrameStream::Impl {
     return uploaded.data<std::uint8_t>();
   }
 
+  FrameSteps& steps() { return dense ? dense->steps() : masked->steps(); }
+
   const Runtime& memory() const { return runtime(network.device()); }
 
   void run(const std::uint8_t* frame);
@@ -157,6 +159,7 @@ const FrameCost& FrameStream::push(const Array& frame) {
   const auto start = Clock::now();
   try {
     s.arena.reset();  // what a frame that failed has left
+    if (s.steps().measured()) s.steps().begin();
     s.run(s.on_device(frame));
     s.arena.reset();
   } catch (...) {
@@ -202,6 +205,28 @@ std::span<const std::uint8_t> FrameStream::changed_pixels() const {
 }
 
 const FrameCost& FrameStream::cost() const { return impl_->cost; }
+
+void FrameStream::report_layers(bool wanted) {
+  impl_->steps().measure(wanted);
+  impl_->steps().begin();
+}
+
+RunReport FrameStream::report() const {
+  Impl& s = *impl_;
+  const Plan& plan = *s.network.plan();
+  RunReport report;
+  report.macs = s.cost.macs;
+  report.network_seconds = s.cost.seconds;
+  report.voxels = s.cost.changed_pixels;
+  for (std::size_t i = 0; i < plan.steps.size(); ++i) {
+    const Step& step = *plan.steps[i];
+    const PlannedValue &in = plan.value(step.input), &out = plan.value(step.output);
+    const StepCost cost = s.steps().measured() ? s.steps().costs()[i] : StepCost{};
+    report.layers.push_back({step.name, step.kind(), cost.pixels, in.channels, out.channels, cost.pixels, cost.macs,
+                             cost.seconds, in.dtype});
+  }
+  return report;
+}
 
 std::size_t FrameStream::state_bytes() const {
   const Impl& s = *impl_;

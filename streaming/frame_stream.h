@@ -1,6 +1,7 @@
 // A network frame by frame: the streaming shift, and computing only what changed.
 #pragma once
 
+#include <voxshift/engine/report.h>
 #include <voxshift/streaming/frame_network.h>
 #include <voxshift/streaming/skip_thresholds.h>
 #include <voxshift/tensor/array.h>
@@ -81,6 +82,13 @@ class FrameStream {
 
   /// Cost of the last frame.
   const FrameCost& cost() const;
+
+  /// Whether frames wait for every layer, so that report() tells what it cost; at first no.
+  void report_layers(bool wanted);
+
+  /// What the layers of the last frame did: pixels as rows, MACs, and the time of their products, which is not all of
+  /// the frame's; zeros for what was skipped, and where it was not asked for.
+  RunReport report() const;
 
   /// Bytes of state that frames leave for the next: kept values, caches of the shift and where they changed, the frame
   /// as the network has seen it and as it was. Scratch memory and the normalised input are not among them.

@@ -25,6 +25,9 @@ class MaskedFrames {
   /// at all, so that kept values are those of a dense run.
   std::int64_t run(const Context& context, const std::uint8_t* frame, bool key, double change);
 
+  FrameSteps& steps() { return dense_.steps(); }
+  const FrameSteps& steps() const { return dense_.steps(); }
+
   /// How the last frame was computed. One that is dense has kept no values but those of the shift.
   FrameForm form() const { return form_; }
 
@@ -63,8 +66,6 @@ class MaskedFrames {
 
   Mask& mask(int value) { return masks_[static_cast<std::size_t>(plan_.value(value).buffer)]; }
   const Mask& mask(int value) const { return const_cast<MaskedFrames*>(this)->mask(value); }
-  FrameSteps& steps() { return dense_.steps(); }
-  const FrameSteps& steps() const { return dense_.steps(); }
   StepWork work_of(std::size_t s, const StepPixels& done) const;
   bool reads_all(std::size_t s) const;
   bool reads_changes(std::size_t s) const;
