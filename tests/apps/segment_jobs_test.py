@@ -9,8 +9,16 @@ import subprocess
 import threading
 
 import pytest
-from command_fixture import COMMAND, cloud, fails, files, needs_command, put, run, succeeds
-from command_fixture import model  # noqa: F401: a fixture
+from command_fixture import (
+    COMMAND,
+    cloud,
+    fails,
+    files,
+    needs_command,
+    put,
+    run,
+    succeeds,
+)
 
 pytestmark = needs_command
 SCANS = 7
@@ -25,7 +33,7 @@ def scans(tmp_path):
     return folder
 
 
-def segment(scans, out, model, *options):  # noqa: F811
+def segment(scans, out, model, *options):
     return succeeds("segment", scans, "--model", model, "--out", out, "--write", "label", *options)
 
 
@@ -34,7 +42,7 @@ def labels_in(out):
 
 
 @pytest.mark.parametrize("shards", [1, 2, 3, SCANS, SCANS + 2])
-def test_shards_are_all_of_the_scans_once(model, scans, tmp_path, shards):  # noqa: F811
+def test_shards_are_all_of_the_scans_once(model, scans, tmp_path, shards):
     segment(scans, tmp_path / "whole", model)
     found = []
     for shard in range(1, shards + 1):
@@ -47,12 +55,12 @@ def test_shards_are_all_of_the_scans_once(model, scans, tmp_path, shards):  # no
 
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "2", "a/b", "1/", "/2", "-1/2", "1/2/3", "1.5/2", "1/99999999", ""])
-def test_bad_shards(model, scans, shard):  # noqa: F811
+def test_bad_shards(model, scans, shard):
     result = run("segment", scans, "--model", model, "--shard", shard)
     assert result.returncode == 2 and "--shard" in result.stderr and "I from 1 to N" in result.stderr
 
 
-def test_all_shards_refuse_results_that_would_replace_each_other(model, scans, tmp_path):  # noqa: F811
+def test_all_shards_refuse_results_that_would_replace_each_other(model, scans, tmp_path):
     put(tmp_path / "6.bin", cloud(50))
     for shard in ("1/2", "2/2"):
         fails("segment", scans, tmp_path / "6.bin", "--model", model, "--shard", shard, "--out", tmp_path / "out",
@@ -64,7 +72,7 @@ def record(out, index=0):
     return json.loads((out / f"{index}.label.json").read_text())
 
 
-def test_records(model, scans, tmp_path):  # noqa: F811
+def test_records(model, scans, tmp_path):
     out = tmp_path / "out"
     segment(scans, out, model, "--skip-done")
     assert files(out) == sorted(f"{i}.label{end}" for i in range(SCANS) for end in ("", ".json"))
@@ -76,7 +84,7 @@ def test_records(model, scans, tmp_path):  # noqa: F811
                      "points": 303, "files": {"3.label": 303 * 4}}
 
 
-def test_counts_are_of_the_classes(model, scans, tmp_path):  # noqa: F811
+def test_counts_are_of_the_classes(model, scans, tmp_path):
     out, ids = tmp_path / "out", json.loads(json.dumps(list(range(20))))
     segment(scans, out, model, "--skip-done", "--stats", tmp_path / "stats.json")
     stats = json.loads((tmp_path / "stats.json").read_text())
@@ -90,7 +98,7 @@ def done(text):
     return int(text.split()[0])
 
 
-def test_what_is_done_is_left_out(model, scans, tmp_path):  # noqa: F811
+def test_what_is_done_is_left_out(model, scans, tmp_path):
     out = tmp_path / "out"
     assert done(segment(scans, out, model, "--skip-done", "--shard", "1/2")) == 0
     before = {name: (out / name).stat().st_mtime_ns for name in files(out)}
@@ -123,7 +131,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_what_no_longer_matches_is_labelled_again(model, scans, tmp_path, what):  # noqa: F811
+def test_what_no_longer_matches_is_labelled_again(model, scans, tmp_path, what):
     out = tmp_path / "out"
     segment(scans, out, model, "--skip-done")
     good = record(out)
@@ -140,7 +148,7 @@ OPTIONS = [("--sensor", "kitti"), ("--columns", 4), ("--remission-scale", 0.7), 
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option[0])
-def test_other_options_are_other_labels(model, scans, tmp_path, option):  # noqa: F811
+def test_other_options_are_other_labels(model, scans, tmp_path, option):
     out = tmp_path / "out"
     segment(scans, out, model, "--skip-done")
     assert done(segment(scans, out, model, "--skip-done", *option)) == 0
@@ -148,7 +156,7 @@ def test_other_options_are_other_labels(model, scans, tmp_path, option):  # noqa
     assert done(segment(scans, out, model, "--skip-done")) == 0
 
 
-def test_a_profile_of_a_file_is_what_is_in_it(model, scans, tmp_path):  # noqa: F811
+def test_a_profile_of_a_file_is_what_is_in_it(model, scans, tmp_path):
     profile = tmp_path / "profile.json"
     profile.write_text(succeeds("info", "spvnas", "--profile"))
     segment(scans, tmp_path / "out", model, "--skip-done", "--preprocess", profile)
@@ -158,7 +166,7 @@ def test_a_profile_of_a_file_is_what_is_in_it(model, scans, tmp_path):  # noqa: 
     assert done(segment(scans, tmp_path / "out", model, "--skip-done", "--preprocess", profile)) == 0
 
 
-def test_more_kinds_of_results_are_not_done(model, scans, tmp_path):  # noqa: F811
+def test_more_kinds_of_results_are_not_done(model, scans, tmp_path):
     out = tmp_path / "out"
     segment(scans, out, model, "--skip-done")
     both = ["segment", scans, "--model", model, "--out", out, "--write", "label,ply", "--skip-done"]
@@ -169,7 +177,7 @@ def test_more_kinds_of_results_are_not_done(model, scans, tmp_path):  # noqa: F8
     assert done(succeeds(*both)) == SCANS - 1
 
 
-def test_labels_that_are_replaced_lose_their_record(model, scans, tmp_path):  # noqa: F811
+def test_labels_that_are_replaced_lose_their_record(model, scans, tmp_path):
     out = tmp_path / "out"
     segment(scans, out, model, "--skip-done")
     segment(scans / "0.bin", out, model, "--sensor", "kitti")
@@ -177,7 +185,7 @@ def test_labels_that_are_replaced_lose_their_record(model, scans, tmp_path):  # 
     assert done(segment(scans, out, model, "--skip-done")) == SCANS - 1
 
 
-def test_a_bad_scan_is_an_error_in_every_run(model, scans, tmp_path):  # noqa: F811
+def test_a_bad_scan_is_an_error_in_every_run(model, scans, tmp_path):
     out = tmp_path / "out"
     (scans / "2.bin").write_bytes(b"abc")
     for left_out in (0, SCANS - 1):
@@ -186,7 +194,7 @@ def test_a_bad_scan_is_an_error_in_every_run(model, scans, tmp_path):  # noqa: F
     assert "2.label.json" not in files(out)
 
 
-def test_a_job_that_is_killed_goes_on(model, tmp_path):  # noqa: F811
+def test_a_job_that_is_killed_goes_on(model, tmp_path):
     """SIGKILL once three scans are labelled: what has a record is whole, and the next run does the rest."""
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
@@ -212,7 +220,7 @@ def test_a_job_that_is_killed_goes_on(model, tmp_path):  # noqa: F811
     assert done(text) >= len(records) and len(labels_in(out)) == 300 and len(set(labels_in(out).values())) == 1
 
 
-def test_sha256(model, scans, tmp_path):  # noqa: F811
+def test_sha256(model, scans, tmp_path):
     """Of every length of the last block."""
     base = model.read_bytes()
     header = int.from_bytes(base[:8], "little")
