@@ -110,7 +110,7 @@ def test_labels_of_a_model(relative_to, synthetic_points, tmp_path):
     there, kinds = np.column_stack([las.x, las.y, las.z]), set()
     for i, j in sorted({tuple(one) for one in np.floor(there[:, :2] / 50).tolist()}):
         middle = [i * 50 + 25, j * 50 + 25, 200]
-        seen = (np.abs(there[:, :2] - middle[:2]) < 27).all(1)
+        seen = ((there[:, :2] - middle[:2] >= -27) & (there[:, :2] - middle[:2] < 27)).all(1)
         own = (np.floor(there[:, :2] / 50) == [i, j]).all(1)
         points = np.column_stack([there - middle, las.intensity]).astype(np.float32)[seen]
         options = {}
