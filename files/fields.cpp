@@ -154,6 +154,18 @@ std::string lower(std::string_view text) {
   return result;
 }
 
+OtherField copy_of(const Field& field, std::int64_t count) {
+  const std::size_t size = size_of(field.type), bytes = size * field.several;
+  OtherField other{field.name, field.type, field.several, std::vector<char>(bytes * static_cast<std::size_t>(count))};
+  char* to = other.values.data();
+  const char* from = field.first;
+  for (std::int64_t i = 0; i < count; ++i, from += field.stride, to += bytes) {
+    std::memcpy(to, from, bytes);
+    for (std::size_t k = 0; field.swapped && k < bytes; k += size) std::reverse(to + k, to + k + size);
+  }
+  return other;
+}
+
 /// Fields by the names that people give them.
 class Named {
  public:
@@ -166,7 +178,7 @@ class Named {
       for (const Field& field : fields_) {
         std::string plain = lower(field.name);
         if (plain.starts_with("scalar_")) plain.erase(0, 7);
-        if (plain != name) continue;
+        if (plain != name || field.several != 1) continue;
         check<IoError>(found == nullptr, file_, ": has field ", name, " twice");
         found = &field;
       }
@@ -175,8 +187,25 @@ class Named {
     return nullptr;
   }
 
-  const Field* coordinate(std::string_view name) const {
-    const Field* const field = find({name});
+  /// As find; the field has its place in a cloud.
+  const Field* take(std::initializer_list<std::string_view> names) {
+    const Field* const field = find(names);
+    taken_.push_back(field);
+    return field;
+  }
+
+  void take(const Field* field) { taken_.push_back(field); }
+
+  /// Those that have no place, as they are.
+  std::vector<OtherField> others(std::int64_t count) const {
+    std::vector<OtherField> result;
+    for (const Field& field : fields_)
+      if (std::ranges::find(taken_, &field) == taken_.end()) result.push_back(copy_of(field, count));
+    return result;
+  }
+
+  const Field* coordinate(std::string_view name) {
+    const Field* const field = take({name});
     check<IoError>(field != nullptr, file_, ": has no field ", name, ", expected x, y, z, found ", list());
     return field;
   }
@@ -190,6 +219,7 @@ class Named {
 
   const std::string& file_;
   std::span<const Field> fields_;
+  std::vector<const Field*> taken_;
 };
 
 }  // namespace
@@ -217,40 +247,46 @@ bool store(double value, Scalar type, char* to) {
   });
 }
 
-PointCloud cloud_of_fields(const std::string& file, std::span<const Field> fields, std::int64_t count) {
-  const Named named(file, fields);
+PointCloud cloud_of_fields(const std::string& file, std::span<const Field> fields, std::int64_t count,
+                           std::vector<OtherField>* others) {
+  Named named(file, fields);
   const Field* const xyz[] = {named.coordinate("x"), named.coordinate("y"), named.coordinate("z")};
   PointCloud cloud{std::vector<float>(static_cast<std::size_t>(count) * 4)};
   take_coordinates(xyz, cloud);
-  if (const Field* field = named.find({"remission", "intensity", "reflectivity", "reflectance", "i", "amplitude"})) {
+  if (const Field* field = named.take({"remission", "intensity", "reflectivity", "reflectance", "i", "amplitude"})) {
     cloud.has_remission = true;
     take_column(*field, 3, 0, cloud);
   }
   const Field* const colours[] = {named.find({"red", "r", "diffuse_red"}), named.find({"green", "g", "diffuse_green"}),
                                   named.find({"blue", "b", "diffuse_blue"})};
   if (const Field* field = named.find({"rgb", "rgba"}); field != nullptr && size_of(field->type) >= 4) {
+    named.take(field);
     take_packed_colour(*field, cloud);
   } else if (std::ranges::all_of(colours, [](const Field* colour) { return colour != nullptr; })) {
+    for (const Field* colour : colours) named.take(colour);
     take_colours(colours, cloud);
   }
   const auto rows = static_cast<std::size_t>(count);
-  if (const Field* field = named.find({"label", "class", "classification"})) {
+  if (const Field* field = named.take({"label", "class", "classification"})) {
     cloud.label.resize(rows);
     for_each(*field, count, [&](std::int64_t i, auto value) {
       cloud.label[static_cast<std::size_t>(i)] = to_integer<std::uint32_t>(static_cast<double>(value), 0);
     });
   }
-  if (const Field* field = named.find({"ring", "channel"})) {
+  if (const Field* field = named.take({"ring", "channel", "line", "beam"})) {
     cloud.ring.resize(rows);
     for_each(*field, count, [&](std::int64_t i, auto value) {
       cloud.ring[static_cast<std::size_t>(i)] = to_integer<std::int32_t>(static_cast<double>(value), -1);
     });
   }
-  if (const Field* field = named.find({"t", "time", "timestamp", "gps_time", "gpstime"})) {
+  if (const Field* field =
+          named.take({"t", "time", "timestamp", "gps_time", "gpstime", "offset_time", "time_offset"})) {
     cloud.time.resize(rows);
     for_each(*field, count,
              [&](std::int64_t i, auto value) { cloud.time[static_cast<std::size_t>(i)] = static_cast<double>(value); });
   }
+  if (others != nullptr)
+    for (OtherField& other : named.others(count)) others->push_back(std::move(other));
   return cloud;
 }
 

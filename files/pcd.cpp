@@ -117,7 +117,7 @@ std::string pcd_unpacked(FileText& file, std::size_t bytes) {
 
 }  // namespace
 
-PointCloud read_pcd(const std::string& name, const std::string& bytes) {
+PointCloud read_pcd(const std::string& name, const std::string& bytes, std::vector<OtherField>* others) {
   FileText file(name, bytes);
   const PcdHeader header = pcd_header(file);
   const std::vector<PcdField> layout = pcd_fields(file, header);
@@ -144,18 +144,18 @@ PointCloud read_pcd(const std::string& name, const std::string& bytes) {
     table = kind == "ascii" ? pcd_from_text(file, rows, layout) : pcd_unpacked(file, rows * row_bytes);
     values = table;
   }
-  // Padding is called "_", as often as there is some; a field of several values, such as a histogram, is none of ours.
+  // Padding is called "_", as often as there is some.
   std::vector<Field> fields;
   std::size_t offset = 0;
   for (const PcdField& field : layout) {
     const bool packed = kind == "binary_compressed";
-    const std::size_t stride = packed ? size_of(field.type) : row_bytes;
-    if (field.count == 1 && field.name != "_")
-      fields.push_back(
-          {field.name, field.type, values.data() + offset * (packed ? rows : 1), static_cast<std::ptrdiff_t>(stride)});
+    const std::size_t stride = packed ? field.bytes() : row_bytes;
+    if (field.count > 0 && field.name != "_")
+      fields.push_back({field.name, field.type, values.data() + offset * (packed ? rows : 1),
+                        static_cast<std::ptrdiff_t>(stride), false, field.count});
     offset += field.bytes();
   }
-  return cloud_of_fields(name, fields, points);
+  return cloud_of_fields(name, fields, points, others);
 }
 
 }  // namespace voxshift

@@ -158,7 +158,7 @@ class PlyValues {
 
 }  // namespace
 
-PointCloud read_ply(const std::string& name, const std::string& bytes) {
+PointCloud read_ply(const std::string& name, const std::string& bytes, std::vector<OtherField>* others) {
   FileText file(name, bytes);
   const PlyHeader header = ply_header(file);
   PlyValues values(file, *header.format);
@@ -182,7 +182,7 @@ PointCloud read_ply(const std::string& name, const std::string& bytes) {
       offset += size_of(field.type);
     }
     file.expect(element.count == 0 || !fields.empty(), "PLY vertices have no properties, expected x, y, z");
-    cloud = cloud_of_fields(name, fields, element.count);
+    cloud = cloud_of_fields(name, fields, element.count, others);
   }
   file.expect(cloud.has_value(), "PLY header has no element vertex");
   return *cloud;

@@ -44,10 +44,14 @@ std::string not_a_point_file(const fs::path& path) {
 
 PointCloud read_points(const fs::path& path, std::optional<int> columns) {
   check<IoError>(is_point_file(path), not_a_point_file(path));
-  const std::string bytes = read_bytes(path, "a point cloud"), name = path.string(), extension = lower_extension(path);
-  if (extension == ".bin") return read_bin(name, bytes, columns);
-  if (extension == ".npy") return read_npy(name, bytes);
-  return extension == ".ply" ? read_ply(name, bytes) : read_pcd(name, bytes);
+  return points_of_bytes(path.string(), read_bytes(path, "a point cloud"), lower_extension(path), columns);
+}
+
+PointCloud points_of_bytes(const std::string& file, const std::string& bytes, const std::string& extension,
+                           std::optional<int> columns, std::vector<OtherField>* others) {
+  if (extension == ".bin") return read_bin(file, bytes, columns);
+  if (extension == ".npy") return read_npy(file, bytes);
+  return extension == ".ply" ? read_ply(file, bytes, others) : read_pcd(file, bytes, others);
 }
 
 }  // namespace voxshift

@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
 #include <voxshift/files/fields.h>
+#include <voxshift/files/read_bytes.h>
 #include <voxshift/files/read_points.h>
 
 #include <array>
@@ -47,14 +48,46 @@ FileCloud file_cloud(PointCloud cloud) {
           cloud.has_remission};
 }
 
+void warn_of(const std::vector<std::string>& notes, const std::filesystem::path& path) {
+  for (const std::string& note : notes)
+    if (PyErr_WarnEx(PyExc_UserWarning, (path.string() + ": " + note).c_str(), 1) != 0) throw py::error_already_set();
+}
+
 FileCloud read(const std::filesystem::path& path, std::optional<int> columns) {
   PointCloud cloud = [&] {
     const py::gil_scoped_release without_gil;
     return read_points(path, columns);
   }();
-  for (const std::string& note : cloud.notes)
-    if (PyErr_WarnEx(PyExc_UserWarning, (path.string() + ": " + note).c_str(), 1) != 0) throw py::error_already_set();
+  warn_of(cloud.notes, path);
   return file_cloud(std::move(cloud));
+}
+
+py::dtype dtype_of(Scalar type) {
+  static const std::map<Scalar, const char*> names = {{Scalar::kI8, "i1"},  {Scalar::kU8, "u1"},  {Scalar::kI16, "i2"},
+                                                      {Scalar::kU16, "u2"}, {Scalar::kI32, "i4"}, {Scalar::kU32, "u4"},
+                                                      {Scalar::kI64, "i8"}, {Scalar::kU64, "u8"}, {Scalar::kF16, "f2"},
+                                                      {Scalar::kF32, "f4"}, {Scalar::kF64, "f8"}};
+  return py::dtype(names.at(type));
+}
+
+/// (cloud, {name: values}) of a file, or of its bytes where they are given; the path is then their name in messages.
+py::tuple read_all(const std::filesystem::path& path, const std::string& extension, std::optional<int> columns,
+                   const std::optional<py::bytes>& data) {
+  std::vector<OtherField> others;
+  std::string bytes = data ? std::string(*data) : std::string();
+  PointCloud cloud = [&] {
+    const py::gil_scoped_release without_gil;
+    if (!data) bytes = read_bytes(path, "a point cloud");
+    return points_of_bytes(path.string(), bytes, extension, columns, &others);
+  }();
+  warn_of(cloud.notes, path);
+  py::dict fields;
+  for (const OtherField& other : others) {
+    const auto rows = static_cast<py::ssize_t>(cloud.count()), several = static_cast<py::ssize_t>(other.several);
+    const std::vector<py::ssize_t> shape = several == 1 ? std::vector{rows} : std::vector{rows, several};
+    fields[py::str(other.name)] = py::array(dtype_of(other.type), shape, other.values.data());  // copies
+  }
+  return py::make_tuple(file_cloud(std::move(cloud)), fields);
 }
 
 Scalar scalar_of(const std::string& name, const py::dtype& dtype) {
@@ -131,6 +164,7 @@ void bind_point_files(py::module_& m) {
   pickle_by_fields(cloud, &FileCloud::points, &FileCloud::rgb, &FileCloud::label, &FileCloud::ring, &FileCloud::time,
                    &FileCloud::origin, &FileCloud::has_remission);
   m.def("read_points", &read, "path"_a, "columns"_a = py::none(), kReadPointsDoc);
+  m.def("_read_points", &read_all, "path"_a, "extension"_a, "columns"_a = py::none(), "data"_a = py::none());
   m.def("_cloud_of_fields", &cloud_of_arrays, "fields"_a, "columns"_a = py::none());
 }
 

@@ -78,12 +78,15 @@ def store_of(ros):
     return get_typestore(Stores.ROS1_NOETIC if ros == 1 else Stores.ROS2_HUMBLE)
 
 
-def record_bag(path, topics):
+def record_bag(path, topics, compression=None):
     """A .bag by rosbags. topics: name -> (type, [(nanoseconds, bytes)])."""
     from rosbags.rosbag1 import Writer
 
     store = store_of(1)
-    with Writer(path) as writer:
+    made = Writer(path)
+    if compression is not None:
+        made.set_compression(Writer.CompressionFormat[compression])
+    with made as writer:
         made = {name: writer.add_connection(name, kind, typestore=store) for name, (kind, _) in topics.items()}
         for name, at, data in in_order(topics):
             writer.write(made[name], at, data)

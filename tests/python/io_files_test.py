@@ -2,6 +2,8 @@
 
 import importlib.util
 import io
+import pickle
+import struct
 import sys
 import warnings
 
@@ -76,7 +78,7 @@ def test_errors_of_compiled_readers(tmp_path):
         assert str(error.value).startswith(f"{shown}: ") and "\n" not in str(error.value)
     with pytest.raises(OSError, match="none.bin: "):
         vio.read_points(tmp_path / "none.bin")
-    with pytest.raises(OSError, match=r"a.e57: expected a .bin, .npy, .npz, .ply, .pcd, .las, .laz, .parquet file$"):
+    with pytest.raises(OSError, match=r"a.e57: expected a .bin, .npy, .ply, .pcd, .npz, .las, .laz, .parquet file$"):
         vio.read_points(tmp_path / "a.e57")
     with pytest.raises(ValueError, match=r"\[read_points\] bytes and file objects need a format"):
         vio.read_points(b"")
@@ -84,6 +86,14 @@ def test_errors_of_compiled_readers(tmp_path):
         vio.read_points(tmp_path / "none.bin", row=1)
     with pytest.raises(ValueError, match=r"\[read_points\] columns is not of .npz files"):
         vio.read_points(tmp_path / "none.npz", columns=4)
+
+
+def test_scans_pickle(tmp_path):
+    np.savez(tmp_path / "a.npz", points=np.eye(4), ring=np.arange(4), rest=np.arange(4))
+    scan = vio.read_points(tmp_path / "a.npz")
+    again = pickle.loads(pickle.dumps(scan))
+    assert_same(again, scan)
+    assert again.fields["rest"].tolist() == [0, 1, 2, 3]
 
 
 # .npz
@@ -338,3 +348,51 @@ def test_a_scan_is_what_a_model_takes(synthetic_points, small_model, tmp_path):
         warnings.simplefilter("error")
         labels = small_model.segment(vio.read_points(tmp_path / "a.npz").points)
     assert labels.tobytes() == small_model.segment(synthetic_points).tobytes()
+
+
+# what else .ply and .pcd have
+
+OTHERS = {"range": ("u4", [1000, 2**32 - 1]), "wide": ("f8", [0.1, -1e300]), "near_ir": ("i2", [-5, 300])}
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+def test_further_fields_of_ply(kind, tmp_path):
+    names = {"u4": "uint", "f8": "double", "i2": "short", "f4": "float"}
+    fields = {"x": ("f4", [1, 2]), **OTHERS, "y": ("f4", [3, 4]), "z": ("f4", [5, 6]), "line": ("i2", [7, 8])}
+    header = "".join(f"property {names[code]} {name}\n" for name, (code, _) in fields.items())
+    order = ">" if "big" in kind else "<"
+    if kind == "ascii":
+        body = "".join(" ".join(repr(values[i]) for _, values in fields.values()) + "\n" for i in range(2)).encode()
+    else:
+        body = b"".join(np.array(values[i], order + code).tobytes() for i in range(2) for code, values in fields.values())
+    data = f"ply\nformat {kind} 1.0\nelement vertex 2\n{header}end_header\n".encode() + body
+    (tmp_path / "a.ply").write_bytes(data)
+    for scan in (vio.read_points(tmp_path / "a.ply"), vio.read_points(data, "ply")):
+        assert scan.points.tolist() == [[1, 3, 5, 0], [2, 4, 6, 0]] and scan.ring.tolist() == [7, 8]
+        assert {name: (values.dtype, values.tolist()) for name, values in scan.fields.items()} == {
+            name: (np.dtype(code), values) for name, (code, values) in OTHERS.items()}
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary", "binary_compressed"])
+def test_further_fields_of_pcd(kind, tmp_path):
+    """A field of several values is [N, k]; padding is none."""
+    fields = {"x": ("f4", [[1], [2]]), "histogram": ("u1", [[1, 2, 3], [4, 5, 6]]), "_": ("u1", [[9, 9], [9, 9]]), "y": ("f4", [[3], [4]]),
+              "z": ("f4", [[5], [6]]), "reflectivity": ("u2", [[8], [9]]), "intensity": ("f4", [[0.5], [0.25]])}
+    header = (f"VERSION .7\nFIELDS {' '.join(fields)}\nSIZE {' '.join(code[1] for code, _ in fields.values())}\n"
+              f"TYPE {' '.join(code[0].upper() for code, _ in fields.values())}\n"
+              f"COUNT {' '.join(str(len(values[0])) for _, values in fields.values())}\nWIDTH 2\nHEIGHT 1\nPOINTS 2\nDATA {kind}\n")
+    rows = [[np.array(values[i], f"<{code}") for code, values in fields.values()] for i in range(2)]
+    if kind == "ascii":
+        body = "".join(" ".join(str(one) for cell in row for one in cell.tolist()) + "\n" for row in rows).encode()
+    elif kind == "binary":
+        body = b"".join(cell.tobytes() for row in rows for cell in row)
+    else:
+        plain = b"".join(np.array(values, f"<{code}").tobytes() for code, values in fields.values())
+        packed = b"".join(bytes([len(plain[i : i + 32]) - 1]) + plain[i : i + 32] for i in range(0, len(plain), 32))  # LZF's literal runs
+        body = struct.pack("<II", len(packed), len(plain)) + packed
+    (tmp_path / "a.pcd").write_bytes(header.encode() + body)
+    scan = vio.read_points(tmp_path / "a.pcd")
+    assert scan.points.tolist() == [[1, 3, 5, 0.5], [2, 4, 6, 0.25]]
+    assert {name: values.tolist() for name, values in scan.fields.items()} == {
+        "histogram": [[1, 2, 3], [4, 5, 6]], "reflectivity": [8, 9]}
+    assert_same(scan, vs.read_points(tmp_path / "a.pcd"))

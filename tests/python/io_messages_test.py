@@ -56,6 +56,34 @@ def test_every_form_of_recording(recording):
         vio.read_messages(recording, "/chatter")
 
 
+@pytest.mark.parametrize("compression", ["BZ2", "LZ4", "NONE", "ZSTD"])
+@pytest.mark.parametrize("extension", [".bag", ".mcap"])
+def test_compressed_recordings(extension, compression, tmp_path):
+    many = cloud([(i, 2, 3, 4) for i in range(500)], XYZI, 16)
+    path = tmp_path / f"a{extension}"
+    if (extension, compression) in ((".bag", "NONE"), (".bag", "ZSTD"), (".mcap", "BZ2")):
+        pytest.skip(f"there is no such {extension}")
+    if extension == ".bag":
+        record_bag(path, {"/points": (TYPE, [(1, ros1(many))])}, compression)
+    else:
+        from mcap.writer import CompressionType
+
+        record_mcap(path, {"/points": (TYPE, [(1, cdr(many))])}, compression=CompressionType[compression])
+    assert (path.stat().st_size < 8000) == (compression != "NONE")
+    [(_, _, scan)] = vio.read_messages(path)
+    assert scan.points.tolist() == [[i, 2, 3, 4] for i in range(500)]
+
+
+def test_mcap_without_an_index(tmp_path):
+    from mcap.writer import IndexType
+
+    for options in ({"index_types": IndexType.NONE, "use_statistics": False, "repeat_channels": False, "repeat_schemas": False,
+                     "use_summary_offsets": False}, {"use_chunking": False}):
+        record_mcap(tmp_path / "a.mcap", {"/points": (TYPE, [(1, cdr(ONE)), (2, cdr(ONE))])}, **options)
+        assert vio.topics(tmp_path / "a.mcap") == {"/points": vio.Topic(TYPE, 2)}
+        assert [len(scan) for _, _, scan in vio.read_messages(tmp_path / "a.mcap")] == [2, 2]
+
+
 def test_folder_of_several_files(tmp_path):
     for number in (0, 2, 10):
         record_mcap(tmp_path / f"a_{number}.mcap", {"/points": (TYPE, [(number, cdr(cloud([(number, 0, 0, 0)], XYZI, 16)))])})

@@ -60,7 +60,7 @@ def test_module_and_stub_have_the_same_names():
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_function(name):
-    assert parameters(signature_of(getattr(vs, name))) == parameters(FUNCTIONS[name])
+    assert parameters(signature_of(getattr(_voxshift, name))) == parameters(FUNCTIONS[name])
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Optional, Union
 
@@ -18,27 +17,19 @@ Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO]
 BAGS = (".bag", ".db3", ".mcap")
 
 
-def _read_compiled(path: Path, shown: str, **options: Any) -> Scan:
-    """.bin, .npy, .ply, .pcd; `shown` takes the place of a temporary file's name in errors and warnings."""
-    if str(path) == shown:
-        return scan_of_cloud(_voxshift.read_points(path, **options))
-    try:
-        with warnings.catch_warnings(record=True) as guesses:
-            warnings.simplefilter("always")
-            scan = scan_of_cloud(_voxshift.read_points(path, **options))
-    except IoError as error:
-        raise IoError(str(error).replace(str(path), shown)) from None
-    for guess in guesses:
-        warnings.warn(str(guess.message).replace(str(path), shown), guess.category, stacklevel=4)
+def _read_compiled(
+    path: Path, shown: str, extension: str, columns: Optional[int] = None, data: Optional[bytes] = None
+) -> Scan:
+    """.bin, .npy, .ply, .pcd, of a path or of bytes, which are called `shown`."""
+    cloud, fields = _voxshift._read_points(path if data is None else shown, extension, columns, data)
+    scan = scan_of_cloud(cloud)
+    scan.fields = fields
     return scan
 
 
+COMPILED = (".bin", ".npy", ".ply", ".pcd")
 READERS: dict[str, Callable[..., Scan]] = {
-    ".bin": _read_compiled,
-    ".npy": _read_compiled,
     ".npz": read_npz,
-    ".ply": _read_compiled,
-    ".pcd": _read_compiled,
     ".las": read_las,
     ".laz": read_las,
     ".parquet": read_parquet,
@@ -46,22 +37,22 @@ READERS: dict[str, Callable[..., Scan]] = {
 OPTIONS = {".bin": {"columns"}, ".parquet": {"row"}}
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise IoError(f"{path}: {error.strerror}") from None
-
-
-def _read(path: Path, shown: str, extension: str, options: dict[str, Any]) -> Scan:
+def _read(path: Path, shown: str, extension: str, options: dict[str, Any], data: Optional[bytes] = None) -> Scan:
     if extension in BAGS:
         raise IoError(f"{shown}: holds many scans; read it by voxshift.io.read_messages")
-    if extension not in READERS:
-        raise IoError(f"{shown}: expected a {', '.join(READERS)} file")
+    if extension not in READERS and extension not in COMPILED:
+        raise IoError(f"{shown}: expected a {', '.join((*COMPILED, *READERS))} file")
     for name in options:
         if name not in OPTIONS.get(extension, ()):
             raise InvalidArgument(f"[read_points] {name} is not of {extension} files")
-    return READERS[extension](path, shown, **options)
+    if extension in COMPILED:
+        return _read_compiled(path, shown, extension, data=data, **options)
+    if data is None:
+        return READERS[extension](path, shown, **options)
+    with tempfile.TemporaryDirectory(prefix="voxshift") as folder:
+        path = Path(folder) / f"scan{extension}"
+        path.write_bytes(data)
+        return READERS[extension](path, shown, **options)
 
 
 def read_points(
@@ -80,16 +71,10 @@ def read_points(
     options = {name: value for name, value in (("columns", columns), ("row", row)) if value is not None}
     extension = None if format is None else "." + format.lower().lstrip(".")
     if isinstance(source, (str, os.PathLike)):
-        path, shown = Path(source), os.fspath(source)
-        if extension in (None, path.suffix.lower()) or READERS.get(extension or "") is not _read_compiled:
-            return _read(path, shown, extension or path.suffix.lower(), options)
-        with _opened(path) as stream:
-            return read_points(stream, format, columns=columns, row=row)
+        path = Path(source)
+        return _read(path, str(path), extension or path.suffix.lower(), options)
     if extension is None:
         raise InvalidArgument('[read_points] bytes and file objects need a format, as format="pcd"')
     shown = str(getattr(source, "name", f"<{extension[1:]} bytes>"))
     data = source if isinstance(source, (bytes, bytearray, memoryview)) else source.read()
-    with tempfile.TemporaryDirectory(prefix="voxshift") as folder:
-        path = Path(folder) / f"scan{extension}"
-        path.write_bytes(data)
-        return _read(path, shown, extension, options)
+    return _read(Path(), shown, extension, options, bytes(data))
