@@ -15,6 +15,9 @@
 // Points to boxes.
 #include <voxshift/tasks/detector.h>
 
+// Points, labels and boxes to a page that a browser shows.
+#include <voxshift/look/page.h>
+
 // Frames to a label: streams that compute what changed, whole clips, and what turns a camera's frames into theirs.
 #include <voxshift/streaming/frame_preparer.h>
 #include <voxshift/tasks/calibrate_skip.h>

@@ -25,10 +25,11 @@ struct ScanRunOptions : ScanOptions {
   std::filesystem::path out = ".";
   std::vector<std::string> write;  ///< kinds of files; empty: the usual ones
   std::filesystem::path stats;     ///< JSON file; empty: none
+  std::filesystem::path trace;     ///< JSON file; empty: none
   bool layers = false;
 };
 
-/// write: of label, ply, png, scores; usual: label, ply, png.
+/// write: of label, ply, png, scores, html, rrd; usual: label, ply, png.
 struct SegmentOptions : ScanRunOptions {
   std::vector<float> range;   ///< metres, or two corners; empty: the profile's
   std::string preprocess;     ///< profile in place of the model's; empty: the model's
@@ -36,7 +37,7 @@ struct SegmentOptions : ScanRunOptions {
   bool skip_done = false;     ///< what is labelled already, by the records beside the labels
 };
 
-/// write: of json, kitti, png, ply; usual: json, png.
+/// write: of json, kitti, png, ply, html, rrd; usual: json, png.
 struct DetectOptions : ScanRunOptions {
   std::filesystem::path calibration;     ///< file or folder; empty: a camera in the scanner's place
   std::optional<float> score_threshold;  ///< none: the model's
@@ -50,6 +51,7 @@ struct RunOptions {
   int threads = 0;  ///< 0: all processors
   std::filesystem::path out = ".";
   std::filesystem::path stats;  ///< JSON file; empty: none
+  std::filesystem::path trace;  ///< JSON file; empty: none
   bool layers = false;
 };
 
@@ -130,7 +132,8 @@ struct RecognizeOptions {
   std::int64_t max_frames = 0;     ///< 0: all
   std::string json;                ///< file of one object a line, "-" for standard output; empty: none
   std::filesystem::path stats;     ///< JSON file; empty: none
-  std::filesystem::path annotate;  ///< video; empty: none
+  std::filesystem::path trace;     ///< JSON file; empty: none
+  std::filesystem::path annotate;  ///< video, or a recording (.rrd); empty: none
 };
 
 struct CalibrateOptions {

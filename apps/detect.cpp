@@ -22,6 +22,8 @@
 #include "result_files.h"
 #include "scan_files.h"
 #include "scan_pipeline.h"
+#include "shared_files.h"
+#include "trace.h"
 
 namespace voxshift {
 namespace {
@@ -40,6 +42,13 @@ fs::path box_file(const DetectOptions& options, const fs::path& scan, const std:
   return options.out / (scan.stem().string() + (kind == "kitti" ? ".txt" : "." + kind));
 }
 
+/// Kinds of which each scan gets a file of its own.
+std::vector<std::string> kinds_of_boxes(const DetectOptions& options) {
+  std::vector<std::string> kinds = options.write;
+  std::erase_if(kinds, SharedFiles::has);
+  return kinds;
+}
+
 KittiCalibration calibration_of(const DetectOptions& options, const fs::path& scan) {
   if (options.calibration.empty()) return KittiCalibration::nominal();
   std::error_code ignored;
@@ -52,6 +61,7 @@ DetectJob read_scan_of(const fs::path& path, const DetectOptions& options) {
   const auto start = Clock::now();
   DetectJob job{path, read_scan(path, options), {}, {}};
   job.stats.scan = path;
+  job.stats.read_start = start;
   job.stats.read_seconds = seconds_since(start);
   return job;
 }
@@ -73,13 +83,16 @@ void find_boxes(Detector& detector, const DetectOptions& options, DetectJob& job
     ++job.stats.boxes[static_cast<std::size_t>(id)];
   }
   job.stats.run = detector.report();
+  job.stats.compute_start = start;
   job.stats.compute_seconds = seconds_since(start);
 }
 
-void write_boxes(const DetectOptions& options, const Model& model, bool with_velocity, DetectJob& job) {
+void write_boxes(const DetectOptions& options, const Model& model, bool with_velocity, SharedFiles& shared,
+                 DetectJob& job) {
   const auto start = Clock::now();
   const DetectedScan detected{job.scan, job.boxes, model.classes(), job.path.filename().string()};
-  for (const std::string& kind : options.write) {
+  if (shared.wanted()) shared.add(detected.title, job.scan, labels_of(detected), job.boxes);
+  for (const std::string& kind : kinds_of_boxes(options)) {
     const fs::path path = box_file(options, job.path, kind);
     about(path, [&] {
       if (kind == "json") write_boxes_json(path, detected, with_velocity);
@@ -89,7 +102,21 @@ void write_boxes(const DetectOptions& options, const Model& model, bool with_vel
     });
     job.stats.files.push_back(path);
   }
+  job.stats.write_start = start;
   job.stats.write_seconds = seconds_since(start);
+}
+
+void trace_detected(Trace& trace, const DetectStats& stats) {
+  const std::string name = stats.scan.filename().string();
+  const DetectReport& run = stats.run;
+  trace.stage(TraceRow::kRead, name, {stats.read_start, stats.read_seconds});
+  trace.compute(name, {stats.compute_start, stats.compute_seconds},
+                {{"voxelize", run.voxelize_seconds},
+                 {"maps", run.maps_seconds},
+                 {"network", run.network_seconds},
+                 {"boxes", run.boxes_seconds}},
+                run, {{"points", run.points}, {"dropped_points", run.dropped_points}});
+  trace.stage(TraceRow::kWrite, name, {stats.write_start, stats.write_seconds});
 }
 
 Model load_detector(const DetectOptions& options) {
@@ -115,15 +142,18 @@ int detect(const DetectOptions& given) {
   const Model model = load_detector(options);
   check_results(scans, [&](const fs::path& scan) {
     std::vector<fs::path> results;
-    for (const std::string& kind : options.write) results.push_back(box_file(options, scan, kind));
+    for (const std::string& kind : kinds_of_boxes(options)) results.push_back(box_file(options, scan, kind));
     return results;
   });
   const std::optional<DType> dtype = parse_network_dtype("detect", options.dtype);
   Detector detector = about(options.model, [&] { return Detector(model, device, options.threads, dtype); });
-  if (options.layers || !options.stats.empty()) detector.session().report_layers(true);
+  Trace trace(options.trace, "detect");
+  trace_session(trace, detector.session());
+  if (options.layers || !options.stats.empty() || trace.wanted()) detector.session().report_layers(true);
   make_folder(options.out);
   const double peak = options.layers ? runtime(device).fma_peak(device, detector.session().threads()) : 0;
 
+  SharedFiles shared(options.write, options.out, "", scans, model.classes());
   std::vector<DetectStats> done;
   std::set<std::string> warned;  // once what holds for all scans of a folder
   if (kitti && options.calibration.empty())
@@ -131,7 +161,9 @@ int detect(const DetectOptions& given) {
   ScanSteps<DetectJob> steps;
   steps.read = [&](const fs::path& scan) { return read_scan_of(scan, options); };
   steps.compute = [&](DetectJob& job) { find_boxes(detector, options, job); };
-  steps.write = [&, velocity = detector.has_velocity()](DetectJob& job) { write_boxes(options, model, velocity, job); };
+  steps.write = [&, velocity = detector.has_velocity()](DetectJob& job) {
+    write_boxes(options, model, velocity, shared, job);
+  };
   steps.report = [&](const DetectJob& job) {
     std::vector<std::string> notes = job.scan.notes;
     std::ranges::copy(job.stats.run.notes, std::back_inserter(notes));
@@ -140,9 +172,12 @@ int detect(const DetectOptions& given) {
     if (done.empty()) print_detect_header();
     print_detected(job.stats);
     if (options.layers) print_layers(job.stats.run, peak);
+    trace_detected(trace, job.stats);
     done.push_back(job.stats);
   };
   const bool all_good = run_scans(scans, steps);
+  shared.save();
+  trace.write();
   if (!options.stats.empty()) write_detect_stats(options.stats, done, detector);
   return all_good ? 0 : 1;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/tasks/detector.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -14,6 +15,7 @@ struct DetectStats {
   std::filesystem::path scan;
   DetectReport run;
   double read_seconds = 0, compute_seconds = 0, write_seconds = 0;
+  Clock::time_point read_start = {}, compute_start = {}, write_start = {};
   std::vector<std::int64_t> boxes;           ///< by class
   std::vector<std::filesystem::path> files;  ///< written
 

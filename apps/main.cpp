@@ -167,9 +167,12 @@ void add_recognize(CLI::App& app, RecognizeOptions& options) {
   command.add_option("--json", options.json, "Write one JSON object per frame, a line each; -: to standard output")
       ->type_name("FILE");
   command.add_option("--stats", options.stats, "Write counts and times as JSON")->type_name("FILE");
+  add_trace(command, options);
   command
       .add_option("--annotate", options.annotate,
-                  "Write a video (.mp4) with label and score, grey where nothing was computed anew")
+                  "Write a video (.mp4) with label and score, grey where nothing was computed anew; or a recording for "
+                  "rerun (.rrd), "
+                  "with the Python package")
       ->type_name("FILE");
 }
 
@@ -250,6 +253,7 @@ void add_run(CLI::App& app, RunOptions& options) {
   command.add_option("--out", options.out, "Folder; gets NAME.npy and, where it has any, NAME.coords.npy per output")
       ->capture_default_str();
   command.add_option("--stats", options.stats, "Write rows, MACs and times of every layer as JSON")->type_name("FILE");
+  add_trace(command, options);
   command.add_flag("--layers", options.layers,
                    "Print shape, pairs, MACs, time and fraction of the f32 peak of every layer");
 }

@@ -13,7 +13,9 @@
 #include "pretrained.h"
 #include "recognize_report.h"
 #include "report.h"
+#include "rrd.h"
 #include "signals.h"
+#include "trace.h"
 #include "video_files.h"
 
 namespace voxshift {
@@ -27,8 +29,12 @@ std::string class_name(const Model& model, std::int64_t label) {
 /// The results of a stream: lines on the terminal, --json, --annotate, --stats.
 class Results {
  public:
-  explicit Results(const RecognizeOptions& options) : options_(options), json_(options.json) {
-    if (!options.annotate.empty()) check_video_name(options.annotate);
+  Results(const RecognizeOptions& options, const Model& model) : options_(options), json_(options.json) {
+    if (options.annotate.extension() == ".rrd") {
+      recording_ = make_rrd(options.annotate, model.classes());
+    } else if (!options.annotate.empty()) {
+      check_video_name(options.annotate);
+    }
   }
 
   void add(const SourceFrame& frame, const FrameRecord& record, const Recognizer& stream, double frames_per_second) {
@@ -46,6 +52,7 @@ class Results {
   /// What is there is kept, whatever ended the work. Throws IoError where not all of it could be written.
   void close() {
     if (video_) video_->finish();
+    if (recording_ && stats_.frames() > 0) recording_->close();
     json_.close();
   }
 
@@ -54,7 +61,7 @@ class Results {
     if (!options_.stats.empty()) stats_.write(options_.stats, options_.source, stream, options_.skip, error);
     if (options_.json == "-" || stats_.frames() == 0) return;
     std::printf("%s\n", stats_.summary().c_str());
-    if (video_ && video_->finished()) std::printf("  -> %s\n", options_.annotate.string().c_str());
+    if (recording_ || (video_ && video_->finished())) std::printf("  -> %s\n", options_.annotate.string().c_str());
   }
 
   bool changes_label(const std::string& label) const { return label != label_; }
@@ -64,6 +71,11 @@ class Results {
   void annotate(const SourceFrame& frame, const FrameRecord& record, const Recognizer& stream,
                 double frames_per_second) {
     const FrameCost& cost = record.cost;
+    if (recording_) {
+      recording_->add({frame.number, frame.seconds, frame.pixels, stream.changed_pixels(), record.label, record.score,
+                       cost.mac_fraction(), record.milliseconds()});
+      return;
+    }
     char note[128];
     std::snprintf(note, sizeof(note), "frame %lld   %.2f s   %.2f ms   %s", static_cast<long long>(record.frame),
                   record.time, record.milliseconds(),
@@ -88,8 +100,21 @@ class Results {
   JsonLines json_;
   RecognizeStats stats_;
   std::unique_ptr<VideoFile> video_;
+  std::unique_ptr<RrdWriter> recording_;
   std::string label_;  ///< of the last frame
 };
+
+void trace_frame(Trace& trace, const SourceFrame& frame, const Recognizer& stream, Clock::time_point start) {
+  if (!trace.wanted()) return;
+  const FrameCost& cost = stream.cost();
+  trace.compute("frame " + std::to_string(frame.number), {start, seconds_since(start)}, {{"network", cost.seconds}},
+                stream.report(),
+                {{"macs", cost.macs},
+                 {"dense_macs", cost.dense_macs},
+                 {"changed_pixels", cost.changed_pixels},
+                 {"skipped", cost.skipped ? 1 : 0},
+                 {"key_frame", cost.key_frame ? 1 : 0}});
+}
 
 int recognize_stream(const RecognizeOptions& options, const VideoNetwork& network) {
   StreamOptions stream_options = parse_skip(options.skip);
@@ -101,11 +126,14 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
                  "`voxshift calibrate` on it once");
   Recognizer stream = about(options.model, [&] { return Recognizer(network, stream_options); });
   LabelSmoother smoother(options.smooth);
+  Trace trace(options.trace, "recognize");
+  trace.about(name(network.device()), name(network.dtype()), stream.threads());
+  stream.report_layers(trace.wanted());
   FrameSourceOptions frames = source_options(network);
   frames.latest = true;
   const std::unique_ptr<FrameReader> source = open_frames(options.source, frames);
   const double rate = source->frames_per_second() > 0 ? source->frames_per_second() : 25;
-  Results results(options);
+  Results results(options, network.model());
 
   const std::int64_t all = source->frame_count();
   const std::int64_t wanted = options.max_frames > 0 ? options.max_frames * options.every : all;
@@ -116,12 +144,16 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
   stop_at_signals();
   try {
     while (stop_signal() == 0 && !enough()) {
+      const Clock::time_point read_start = Clock::now();
       const std::optional<SourceFrame> frame = source->next();
       if (!frame) break;
+      trace.stage(TraceRow::kRead, "frame " + std::to_string(frame->number), {read_start, seconds_since(read_start)});
       results.stats().add_dropped(frame->number - expected);
       expected = frame->number + 1;
       if (frame->number % options.every != 0 && !source->live()) continue;
+      const Clock::time_point start = Clock::now();
       const FrameResult result = stream.push(frame->pixels);
+      trace_frame(trace, *frame, stream, start);
       const int label = options.smooth > 1 ? smoother.push(result.logits) : result.label;
       const FrameRecord record{frame->number, frame->seconds, class_name(network.model(), label),
                                static_cast<double>(result.scores[static_cast<std::size_t>(label)]), result.cost};
@@ -137,6 +169,7 @@ int recognize_stream(const RecognizeOptions& options, const VideoNetwork& networ
   progress.clear();
   try {
     results.close();
+    trace.write();
   } catch (const std::exception& failure) {
     if (error.empty()) error = failure.what();
   }
@@ -183,6 +216,7 @@ int recognize_whole(const RecognizeOptions& options, const VideoNetwork& network
   needs_online(options.every > 1, "--every");
   needs_online(!options.annotate.empty(), "--annotate");
   needs_online(!options.stats.empty(), "--stats");
+  needs_online(!options.trace.empty(), "--trace");
   const FrameSourceOptions frames = source_options(network);
   const std::int64_t count = count_frames(options, frames);
   const std::vector<std::int64_t> wanted =

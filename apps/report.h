@@ -3,6 +3,7 @@
 
 #include <voxshift/tasks/segmenter.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <array>
 #include <cstdint>
@@ -18,6 +19,7 @@ struct ScanStats {
   std::filesystem::path scan;
   SegmentReport run;
   double read_seconds = 0, compute_seconds = 0, write_seconds = 0;
+  Clock::time_point read_start = {}, compute_start = {}, write_start = {};
   std::array<std::int64_t, 256> label_counts{};  ///< by train id
   std::vector<std::filesystem::path> files;      ///< written
 

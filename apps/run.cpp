@@ -2,6 +2,7 @@
 #include <voxshift/engine/network_dtype.h>
 #include <voxshift/engine/session.h>
 #include <voxshift/files/read_array.h>
+#include <voxshift/tensor/seconds.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +13,7 @@
 #include "commands.h"
 #include "report.h"
 #include "result_files.h"
+#include "trace.h"
 
 namespace voxshift {
 namespace {
@@ -124,12 +126,19 @@ int run_network(const RunOptions& options) {
   const Model model = Model::load(options.model);
   const std::optional<DType> dtype = parse_network_dtype("run", options.dtype);
   Session session = about(options.model, [&] { return Session(model.network(), device, options.threads, dtype); });
-  session.report_layers(options.layers || !options.stats.empty());
+  Trace trace(options.trace, "run");
+  trace_session(trace, session);
+  session.report_layers(options.layers || !options.stats.empty() || trace.wanted());
+  const Clock::time_point start = Clock::now();
   const Outputs outputs = run_session(session, options.inputs);
+  const RunReport& run = session.report();
+  trace.compute(options.model.filename().string(), {start, seconds_since(start)},
+                {{"maps", run.maps_seconds}, {"network", run.network_seconds}}, run);
   make_folder(options.out);
   for (const auto& [name, output] : outputs) write_output(options.out, name, output);
   if (options.layers) print_layers(session.report(), runtime(device).fma_peak(device, session.threads()));
   if (!options.stats.empty()) write_run_stats(options.stats, session);
+  trace.write();
   return 0;
 }
 

@@ -52,6 +52,7 @@ void add_scan_run(CLI::App& command, ScanRunOptions& options, const std::string&
       ->check(CLI::IsMember(kinds))
       ->type_name("LIST");
   command.add_option("--stats", options.stats, "Write counts and times of every scan as JSON")->type_name("FILE");
+  add_trace(command, options);
   add_scan_options(command, options);
   command.add_flag("--layers", options.layers,
                    "Print shape, pairs, MACs, time and fraction of the f32 peak of every layer");
@@ -75,7 +76,10 @@ void set_shard(SegmentOptions& options, const std::string& text) {
 
 void add_segment(CLI::App& app, SegmentOptions& options) {
   CLI::App& command = *app.add_subcommand("segment", "Label every point of LiDAR scans");
-  add_scan_run(command, options, "minkunet-lidar", "label,ply,png,scores", {"label", "ply", "png", "scores"});
+  add_scan_run(
+      command, options, "minkunet-lidar",
+      "of each scan label, ply, png, scores; of all html (a page for browsers), rrd (for rerun, by the Python package)",
+      {"label", "ply", "png", "scores", "html", "rrd"});
   command
       .add_option("--range", options.range,
                   "Leave out points further along an axis, or outside two corners; default the profile's")
@@ -99,8 +103,9 @@ void add_segment(CLI::App& app, SegmentOptions& options) {
 void add_detect(CLI::App& app, DetectOptions& options) {
   CLI::App& command = *app.add_subcommand("detect", "Find vehicles and people in LiDAR scans, as boxes");
   add_scan_run(command, options, "centerpoint-lidar",
-               "json, kitti (label files, .txt), png (from above), ply (points and boxes)",
-               {"json", "kitti", "png", "ply"});
+               "of each scan json, kitti (label files, .txt), png (from above), ply (points and boxes); of all html (a "
+               "page for browsers), rrd (for rerun, by the Python package)",
+               {"json", "kitti", "png", "ply", "html", "rrd"});
   command
       .add_option("--calib", options.calibration,
                   "KITTI's calibration for --write kitti: a file, or the folder of those named as the scans; default a "

@@ -19,6 +19,14 @@ void add_device(CLI::App& command, Options& options) {
       ->check(CLI::IsMember({"auto", "f32", "f16", "bf16", "i8"}));
 }
 
+template <class Options>
+void add_trace(CLI::App& command, Options& options) {
+  command
+      .add_option("--trace", options.trace,
+                  "Write what ran when, layer by layer, in Chrome's trace format, for ui.perfetto.dev")
+      ->type_name("FILE");
+}
+
 void add_segment(CLI::App& app, SegmentOptions& options);
 void add_detect(CLI::App& app, DetectOptions& options);
 void add_view(CLI::App& app, ViewOptions& options);

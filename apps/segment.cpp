@@ -25,6 +25,8 @@
 #include "result_files.h"
 #include "scan_files.h"
 #include "scan_pipeline.h"
+#include "shared_files.h"
+#include "trace.h"
 
 namespace voxshift {
 namespace {
@@ -54,9 +56,16 @@ fs::path record_path(const SegmentOptions& options, const fs::path& scan) {
   return result_path(options, scan, "label") += ".json";
 }
 
+/// Kinds of which each scan gets a file of its own.
+std::vector<std::string> kinds_of_scans(const SegmentOptions& options) {
+  std::vector<std::string> kinds = options.write;
+  std::erase_if(kinds, SharedFiles::has);
+  return kinds;
+}
+
 std::vector<fs::path> results_of(const SegmentOptions& options, const fs::path& scan) {
   std::vector<fs::path> results;
-  for (const std::string& kind : options.write) results.push_back(result_path(options, scan, kind));
+  for (const std::string& kind : kinds_of_scans(options)) results.push_back(result_path(options, scan, kind));
   return results;
 }
 
@@ -65,6 +74,7 @@ Job read_job(const fs::path& path, const ScanOptions& options, bool with_colours
   std::error_code ignored;
   const std::uintmax_t bytes = fs::file_size(path, ignored);
   Job job{path, bytes, read_scan(path, options, with_colours), {}, {}};
+  job.stats.read_start = start;
   job.stats.read_seconds = seconds_since(start);
   return job;
 }
@@ -91,6 +101,7 @@ void compute(Segmenter& segmenter, const SegmentOptions& options, bool with_scor
   const auto start = Clock::now();
   job.result = about(job.path, [&] { return label_scan(segmenter, job.scan, options, with_scores); });
   job.stats.run = segmenter.report();
+  job.stats.compute_start = start;
   job.stats.compute_seconds = seconds_since(start);
 }
 
@@ -110,12 +121,13 @@ std::vector<std::int64_t> class_counts(const ScanStats& stats, std::size_t class
 
 /// A record that is there goes before its results are replaced: it never tells of others. maker: none writes none.
 void write_results(const SegmentOptions& options, const Model& model, const std::optional<LabelMaker>& maker,
-                   Job& job) {
+                   SharedFiles& shared, Job& job) {
   const auto start = Clock::now();
   const auto labels = std::as_const(job.result.labels).values<std::uint8_t>();
+  shared.add(job.path.filename().string(), job.scan, labels);
   const fs::path record = record_path(options, job.path);
   about(record, [&] { return fs::remove(record); });
-  for (const std::string& kind : options.write) {
+  for (const std::string& kind : kinds_of_scans(options)) {
     const fs::path path = result_path(options, job.path, kind);
     about(path, [&] {
       if (kind == "label") write_labels(path, labels, model.classes());
@@ -134,7 +146,24 @@ void write_results(const SegmentOptions& options, const Model& model, const std:
       write_record(record,
                    {*maker, job.path, job.bytes, job.stats.files, class_counts(job.stats, model.classes().size())});
     });
+  job.stats.write_start = start;
   job.stats.write_seconds = seconds_since(start);
+}
+
+void trace_segmented(Trace& trace, const ScanStats& stats) {
+  const std::string name = stats.scan.filename().string();
+  const SegmentReport& run = stats.run;
+  trace.stage(TraceRow::kRead, name, {stats.read_start, stats.read_seconds});
+  trace.compute(name, {stats.compute_start, stats.compute_seconds},
+                {{"voxelize", run.voxelize_seconds}, {"maps", run.maps_seconds}, {"network", run.network_seconds}}, run,
+                {{"points", run.points}, {"dropped_points", run.dropped_points}, {"voxels", run.voxels}});
+  trace.stage(TraceRow::kWrite, name, {stats.write_start, stats.write_seconds});
+}
+
+/// What is in the names of the files that the scans of a shard share.
+std::string part_of(const SegmentOptions& options) {
+  if (options.shards == 1) return "";
+  return "-" + std::to_string(options.shard) + "-of-" + std::to_string(options.shards);
 }
 
 /// Every n-th scan, so that all shards have as many, from all over the list.
@@ -160,6 +189,8 @@ void leave_out_done(std::vector<fs::path>& scans, const SegmentOptions& options,
 int segment(const SegmentOptions& given) {
   SegmentOptions options = given;
   if (options.write.empty()) options.write = {"label", "ply", "png"};
+  check(!options.skip_done || std::ranges::none_of(options.write, SharedFiles::has),
+        "[segment] --write html and rrd show all scans, of which --skip-done leaves some out; expected one of the two");
   const std::vector<fs::path> all = list_scans(options.scans);
   check_results(all, [&](const fs::path& scan) { return results_of(options, scan); });
   std::vector<fs::path> scans = scans_of_shard(all, options);
@@ -179,7 +210,9 @@ int segment(const SegmentOptions& given) {
   const bool with_scores = std::count(options.write.begin(), options.write.end(), "scores") > 0;
   const std::optional<DType> dtype = parse_network_dtype("segment", options.dtype);
   Segmenter segmenter = about(options.model, [&] { return Segmenter(model, device, options.threads, dtype); });
-  if (options.layers || !options.stats.empty()) segmenter.session().report_layers(true);
+  Trace trace(options.trace, "segment");
+  trace_session(trace, segmenter.session());
+  if (options.layers || !options.stats.empty() || trace.wanted()) segmenter.session().report_layers(true);
   make_folder(options.out);
   std::optional<LabelMaker> maker;
   if (options.skip_done) {
@@ -188,21 +221,25 @@ int segment(const SegmentOptions& given) {
   }
   const double peak = options.layers ? runtime(device).fma_peak(device, segmenter.session().threads()) : 0;
 
+  SharedFiles shared(options.write, options.out, part_of(options), scans, model.classes());
   std::vector<ScanStats> done;
   std::set<std::string> warned;  // once what holds for all scans of a folder
   ScanSteps<Job> steps;
   steps.read = [&](const fs::path& scan) { return read_job(scan, options, with_colours); };
   steps.compute = [&](Job& job) { compute(segmenter, options, with_scores, job); };
-  steps.write = [&](Job& job) { write_results(options, model, maker, job); };
+  steps.write = [&](Job& job) { write_results(options, model, maker, shared, job); };
   steps.report = [&](const Job& job) {
     for (const std::string& note : notes_of(job))
       if (warned.insert(note).second) print_warning(job.path.string() + ": " + note);
     if (done.empty()) print_header();
     print_scan(job.stats);
     if (options.layers) print_layers(job.stats.run, peak);
+    trace_segmented(trace, job.stats);
     done.push_back(job.stats);
   };
   const bool all_good = run_scans(scans, steps);
+  shared.save();
+  trace.write();
   if (!options.stats.empty()) write_stats(options.stats, done, segmenter);
   return all_good ? 0 : 1;
 }

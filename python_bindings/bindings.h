@@ -24,6 +24,7 @@ void bind_video(pybind11::module_& m);
 void bind_recognizer(pybind11::module_& m);  // after bind_models
 void bind_detection(pybind11::module_& m);   // after bind_models
 void bind_quantize(pybind11::module_& m);    // after bind_models
+void bind_page(pybind11::module_& m);
 void bind_command(pybind11::module_& m);
 
 /// Held by every call that computes: other Python threads go on meanwhile.

@@ -55,6 +55,7 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_recognizer(m);
   bind_detection(m);
   bind_quantize(m);
+  bind_page(m);
   bind_command(m);
   m.def(
       "set_memory_cache", [](std::size_t bytes) { voxshift::set_memory_cache(bytes); }, "bytes"_a,

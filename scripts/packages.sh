@@ -6,7 +6,7 @@ build=(g++ cmake ninja-build pkg-config libhwy-dev liblzf-dev nlohmann-json3-dev
        libprotobuf-dev protobuf-compiler)
 view=(libopen3d-dev)  # `voxshift view`; large, so not of `build`
 test=("${view[@]}" libgtest-dev libbenchmark-dev libboost-context-dev ca-certificates python3 python3-dev python3-numpy python3-pip python3-torch python3-venv
-      python3-matplotlib python3-tqdm python3-open3d xvfb libgl1-mesa-dri)
+      python3-matplotlib python3-pil python3-tqdm python3-open3d xvfb libgl1-mesa-dri chromium fonts-dejavu-core)
 site=(doxygen)
 check=(clang-format clang-tidy git pybind11-dev)
 asan=(clang-19 libclang-rt-19-dev pybind11-dev)

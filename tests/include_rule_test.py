@@ -10,7 +10,7 @@ SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
-ROOMS = "graph|engine|streaming|networks|tasks|quantize"
+ROOMS = "graph|engine|streaming|networks|tasks|quantize|look"
 LIBRARY = rf"(tensor|rows|synth|files|checkpoints|onnx|convert|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
@@ -28,6 +28,7 @@ OURS = {
     "networks": rf"(graph|tensor|files|{FAMILIES})/.*",
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "quantize": rf"(tasks|networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
+    "look": r"(tasks|files|tensor)/.*",
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
     "onnx": r"(graph|files|video|tensor)/.*",
@@ -61,7 +62,7 @@ THEIRS = {
     r"open3d/.*": r"apps/open3d_module\.cpp",
     r"onnx/onnx_file\.pb\.h|google/protobuf/.*": r"onnx/.*",
     r"zip\.h": r"checkpoints/zip_archive\.cpp|tests/checkpoints/\w+\.h",
-    r"nlohmann/.*": r"(graph|streaming|networks|tasks|apps|tests)/.*",
+    r"nlohmann/.*": r"(graph|streaming|networks|tasks|look|apps|tests)/.*",
     r"CLI/.*": r"apps/.*",
     r"pybind11/.*": r"python_bindings/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",

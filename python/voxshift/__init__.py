@@ -125,6 +125,7 @@ from voxshift._voxshift import (
     voxelize_features,
     voxelize_features_backward,
 )
+from voxshift.look import Page, write_html, write_rrd
 from voxshift.open3d_clouds import from_open3d, to_open3d
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ __all__ = [
     "NearestNeighbors",
     "OpaqueObject",
     "OutOfMemory",
+    "Page",
     "PointCloud",
     "RaggedNeighbors",
     "Recognizer",
@@ -260,4 +262,6 @@ __all__ = [
     "voxelize_dense_backward",
     "voxelize_features",
     "voxelize_features_backward",
+    "write_html",
+    "write_rrd",
 ]

@@ -564,6 +564,33 @@ class MaskedLayer:
     def dense_macs(self) -> int: ...
     def reset(self) -> None: ...
 
+class _Page:  # of voxshift.Page
+    def __init__(
+        self,
+        classes: Sequence[tuple[str, Optional[Sequence[int]]]],
+        title: str,
+        max_points: int,
+        max_frames: int,
+    ) -> None: ...
+    def add(
+        self,
+        points: _Array,
+        labels: Optional[_Array],
+        boxes: _Array,
+        scores: Optional[_Array],
+        classes: Optional[_Array],
+        name: str,
+        seconds: Optional[float],
+        has_remission: bool,
+        origin: Sequence[float],
+    ) -> None: ...
+    def html(self) -> str: ...
+    def save(self, path: _Path) -> None: ...
+    @staticmethod
+    def spread_colour(index: int) -> list[int]: ...
+    @property
+    def notes(self) -> list[str]: ...
+
 class _DetectedBoxes(TypedDict):
     boxes: _Array
     classes: Union[Sequence[str], Sequence[int], NDArray[Any]]

@@ -39,7 +39,7 @@ def signature_of(function):
     return ast.parse(f"def {line}: ...").body[0]
 
 
-IN_PYTHON = {"from_open3d", "label_tiles", "to_open3d"}  # typed where they are defined
+IN_PYTHON = {"Page", "from_open3d", "label_tiles", "to_open3d", "write_html", "write_rrd"}  # typed where they are defined
 STUBBED = members(STUB.body)
 CLASSES = {name: node for name, node in STUBBED.items() if isinstance(node, ast.ClassDef) and not name.startswith("_")}
 FUNCTIONS = {name: node for name, node in STUBBED.items() if isinstance(node, ast.FunctionDef) and not name.startswith("_")}
