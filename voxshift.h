@@ -25,6 +25,9 @@
 #include <voxshift/tasks/recognizer.h>
 #include <voxshift/tasks/video_network.h>
 
+// Messages of ROS to messages with labels, without ROS.
+#include <voxshift/ros/cloud_labeller.h>
+
 // From f32 to i8.
 #include <voxshift/quantize/quantize.h>
 

@@ -10,7 +10,7 @@ SOURCE = re.compile(r"\.(h|cpp|cu|cuh)$")
 INCLUDE = re.compile(r'^\s*#\s*include\s+(<[^>]+>|"[^"]+")', re.MULTILINE)
 
 FAMILIES = "sparse_conv|point_voxel|temporal_shift|video|detection"
-ROOMS = "graph|engine|streaming|networks|tasks|quantize|look"
+ROOMS = "graph|engine|streaming|networks|tasks|quantize|look|ros"
 LIBRARY = rf"(tensor|rows|synth|files|checkpoints|onnx|convert|{ROOMS}|{FAMILIES})/.*"
 CONTRACT = rf"(tensor|rows|{FAMILIES})/kernels\.h"  # for backends; not installed
 PUBLIC = rf"(?!{CONTRACT}){LIBRARY}"
@@ -29,6 +29,7 @@ OURS = {
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "quantize": rf"(tasks|networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "look": r"(tasks|files|tensor)/.*",
+    "ros": r"(tasks|tensor)/.*",
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
     "onnx": r"(graph|files|video|tensor)/.*",
