@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import voxshift as vs
 from command_fixture import CLASSES, cloud, fails, files, model, needs_command, put, succeeds, warns  # noqa: F401
-from recognize_command_test import clips, video_model  # noqa: F401: fixtures
 
 pytestmark = needs_command
 
@@ -28,7 +27,7 @@ def scans(tmp_path):
     return tmp_path / "scans"
 
 
-def test_a_folder_becomes_one_page(scans, model, tmp_path):  # noqa: F811
+def test_a_folder_becomes_one_page(scans, model, tmp_path):
     out = succeeds("segment", scans, "--model", model, "--write", "html,label", "--out", tmp_path / "out")
     assert out.endswith(f"  -> {tmp_path / 'out' / 'scans.html'}\n")
     assert files(tmp_path / "out") == ["0.label", "1.label", "2.label", "scans.html"]
@@ -43,19 +42,19 @@ def test_a_folder_becomes_one_page(scans, model, tmp_path):  # noqa: F811
         assert frame["points"] == 400 + i
 
 
-def test_one_scan_gives_the_page_its_name(scans, model, tmp_path):  # noqa: F811
+def test_one_scan_gives_the_page_its_name(scans, model, tmp_path):
     succeeds("segment", scans / "1.bin", "--model", model, "--write", "html", "--out", tmp_path / "out")
     assert files(tmp_path / "out") == ["1.html"]
     assert meta_of(tmp_path / "out" / "1.html")["title"] == "1.bin"
 
 
-def test_scans_that_fail_are_not_in_the_page(scans, model, tmp_path):  # noqa: F811
+def test_scans_that_fail_are_not_in_the_page(scans, model, tmp_path):
     (scans / "1.bin").write_bytes(b"123")
     fails("segment", scans, "--model", model, "--write", "html", "--out", tmp_path / "out", says=["1.bin"])
     assert [frame["name"] for frame in meta_of(tmp_path / "out" / "scans.html")["frames"]] == ["0.bin", "2.bin"]
 
 
-def test_what_is_left_out_is_a_line_of_warning(model, tmp_path):  # noqa: F811
+def test_what_is_left_out_is_a_line_of_warning(model, tmp_path):
     (tmp_path / "scans").mkdir()
     for i in range(301):
         put(tmp_path / "scans" / f"{i}.bin", cloud(8, seed=i))
@@ -77,7 +76,7 @@ def test_boxes_are_in_the_page(tmp_path):
         assert meta["classes"][box[8]]["name"] == truth["class"]
 
 
-def test_the_program_says_how_to_get_recordings(scans, model, clips, video_model, tmp_path):  # noqa: F811
+def test_the_program_says_how_to_get_recordings(scans, model, clips, video_model, tmp_path):
     fails("segment", scans, "--model", model, "--write", "rrd", "--out", tmp_path,
           says=["scans.rrd", "pip install 'voxshift[rerun]'", "python -m voxshift"])  # fmt: skip
     fails("recognize", clips / "moving.mkv", "--model", video_model, "--annotate", tmp_path / "a.rrd",
@@ -90,7 +89,7 @@ def package(*arguments, **environment):
                           timeout=120, env={**os.environ, **environment})  # fmt: skip
 
 
-def test_the_package_writes_recordings(scans, model, clips, video_model, tmp_path):  # noqa: F811
+def test_the_package_writes_recordings(scans, model, clips, video_model, tmp_path):
     pytest.importorskip("rerun", reason="rerun is not installed")
     dataframe = pytest.importorskip("rerun.dataframe", reason="this rerun has another reader")
     done = package("segment", scans, "--model", model, "--write", "rrd", "--out", tmp_path)
@@ -112,7 +111,7 @@ def test_the_package_writes_recordings(scans, model, clips, video_model, tmp_pat
     assert [value for row in fractions for value in row] == pytest.approx([frame["mac_fraction"] for frame in frames])
 
 
-def test_a_package_without_rerun_says_how_to_get_it(scans, model, tmp_path):  # noqa: F811
+def test_a_package_without_rerun_says_how_to_get_it(scans, model, tmp_path):
     (tmp_path / "rerun.py").write_text("raise ImportError('none')")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = package("segment", scans, "--model", model, "--write", "rrd", "--out", tmp_path, PYTHONPATH=path)

@@ -4,9 +4,7 @@ import json
 
 import pytest
 from command_fixture import cloud, fails, model, needs_command, put, succeeds  # noqa: F401
-from detect_command_test import detector, scan  # noqa: F401: fixtures
-from recognize_command_test import clips, video_model  # noqa: F401: fixtures
-from run_command_test import arguments, network  # noqa: F401: a fixture
+from run_command_test import arguments  # noqa: F401: a fixture
 
 pytestmark = needs_command
 
@@ -50,7 +48,7 @@ def of(spans, kind, row="compute"):
     return [span for span in spans if span["cat"] == kind and span["row"] == row]
 
 
-def test_segment(model, tmp_path):  # noqa: F811
+def test_segment(model, tmp_path):
     (tmp_path / "scans").mkdir()
     for i in range(3):
         put(tmp_path / "scans" / f"{i}.bin", cloud(3000, seed=i))
@@ -60,8 +58,8 @@ def test_segment(model, tmp_path):  # noqa: F811
     for row in ["read", "compute", "write"]:
         assert [span["name"] for span in of(spans, "stage", row)] == ["0.bin", "1.bin", "2.bin"]
     networks = [span for span in of(spans, "step") if span["name"] == "network"]
-    assert [span["args"]["macs"] for span in networks] == [scan["model"]["macs"] for scan in stats]  # noqa: F811
-    for span, scan in zip(networks, stats):  # noqa: F811
+    assert [span["args"]["macs"] for span in networks] == [scan["model"]["macs"] for scan in stats]
+    for span, scan in zip(networks, stats):
         layers = [layer for layer in of(spans, "layer") if layer["parent"] is span]
         assert sum(layer["args"]["macs"] for layer in layers) == scan["model"]["macs"] > 0
         assert span["dur"] / 1e6 == pytest.approx(scan["seconds"]["network"])
@@ -72,7 +70,7 @@ def test_segment(model, tmp_path):  # noqa: F811
         ["voxelize", "maps", "network"]] * 3  # fmt: skip
 
 
-def test_detect(detector, scan, tmp_path):  # noqa: F811
+def test_detect(detector, scan, tmp_path):
     put(tmp_path / "a.bin", scan)
     succeeds("detect", tmp_path / "a.bin", "--columns", 4, "--model", detector, "--out", tmp_path, "--write", "json",
              "--trace", tmp_path / "trace.json", "--stats", tmp_path / "stats.json")  # fmt: skip
@@ -81,7 +79,7 @@ def test_detect(detector, scan, tmp_path):  # noqa: F811
     assert sum(layer["args"]["macs"] for layer in of(spans, "layer")) == stats[0]["model"]["macs"] > 0
 
 
-def test_run(network, tmp_path):  # noqa: F811
+def test_run(network, tmp_path):
     folder, _, _ = network
     succeeds("run", *arguments(folder), "--out", folder, "--trace", folder / "trace.json", "--stats", folder / "stats.json")
     spans, stats = read(folder / "trace.json"), json.loads((folder / "stats.json").read_text())
@@ -94,7 +92,7 @@ def test_run(network, tmp_path):  # noqa: F811
 
 @pytest.mark.parametrize("skip", ["off", "exact", "0.2"])
 @pytest.mark.parametrize("clip", ["moving.mkv", "still.mkv"])
-def test_recognize(clips, video_model, tmp_path, clip, skip):  # noqa: F811
+def test_recognize(clips, video_model, tmp_path, clip, skip):
     succeeds("recognize", clips / clip, "--model", video_model, "--skip", skip, "--json", tmp_path / "frames.json",
              "--trace", tmp_path / "trace.json", "--threads", 1)  # fmt: skip
     frames = [json.loads(line) for line in (tmp_path / "frames.json").read_text().splitlines()]
@@ -102,7 +100,7 @@ def test_recognize(clips, video_model, tmp_path, clip, skip):  # noqa: F811
     stages = of(spans, "stage")
     assert [stage["name"] for stage in stages] == [f"frame {frame['frame']}" for frame in frames]
     for stage, frame in zip(stages, frames):
-        network, = [part for part in of(spans, "step") if part["parent"] is stage]  # noqa: F811
+        network, = [part for part in of(spans, "step") if part["parent"] is stage]
         layers = [layer for layer in of(spans, "layer") if layer["parent"] is network]
         assert sum(layer["args"]["macs"] for layer in layers) == stage["args"]["macs"] == network["args"]["macs"]
         assert stage["args"]["macs"] / stage["args"]["dense_macs"] == pytest.approx(frame["mac_fraction"])
@@ -110,7 +108,7 @@ def test_recognize(clips, video_model, tmp_path, clip, skip):  # noqa: F811
     assert stages[0]["args"]["macs"] > 0
 
 
-def test_a_trace_changes_no_result(clips, video_model, tmp_path):  # noqa: F811
+def test_a_trace_changes_no_result(clips, video_model, tmp_path):
     def scores(*options):
         out = succeeds("recognize", clips / "moving.mkv", "--model", video_model, "--skip", "0.2", "--json", "-", *options)
         return [(frame["score"], frame["mac_fraction"]) for frame in map(json.loads, out.splitlines())]
@@ -118,7 +116,7 @@ def test_a_trace_changes_no_result(clips, video_model, tmp_path):  # noqa: F811
     assert scores("--trace", tmp_path / "trace.json") == scores()
 
 
-def test_a_trace_that_cannot_be_written(model, tmp_path):  # noqa: F811
+def test_a_trace_that_cannot_be_written(model, tmp_path):
     put(tmp_path / "a.bin", cloud(100))
     fails("segment", tmp_path / "a.bin", "--model", model, "--out", tmp_path, "--trace", tmp_path / "none" / "t.json",
           says=["t.json"])  # fmt: skip
