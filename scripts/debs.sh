@@ -30,9 +30,9 @@ build() {
   if [[ $architecture == arm64 ]]; then
     scripts/packages.sh arm64 debs
     quietly debs_arm64_python arm64_python
-    local abi
-    abi=$(/usr/bin/python3 -c 'import sys; print("cpython-%d%d-aarch64-linux-gnu" % sys.version_info[:2])')
-    options=(-DPython_INCLUDE_DIR="$PWD/build/debs-arm64-python/include" -DPython_SOABI="$abi" -DPYTHON_MODULE_EXTENSION=".$abi.so")
+    local suffix
+    suffix=$(/usr/bin/python3 -c 'import sys; print(".cpython-%d%d-aarch64-linux-gnu.so" % sys.version_info[:2])')
+    options=(-DPython_INCLUDE_DIR="$PWD/build/debs-arm64-python/include" -DVOXSHIFT_PYTHON_SUFFIX="$suffix")
   else
     scripts/packages.sh build view debs
   fi

@@ -51,7 +51,7 @@ cmake_options() {
   else
     suffix=$("$python" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
     options+=(VOXSHIFT_CUDA=OFF "CMAKE_TOOLCHAIN_FILE=$PWD/cmake/zig.cmake" "VOXSHIFT_ZIG=$zig"
-              "VOXSHIFT_ZIG_TARGET=$kind-linux-gnu.2.28" "PYTHON_MODULE_EXTENSION=${suffix/x86_64/$kind}"
+              "VOXSHIFT_ZIG_TARGET=$kind-linux-gnu.2.28" "VOXSHIFT_PYTHON_SUFFIX=${suffix/x86_64/$kind}"
               "pybind11_DIR=$("$python" -m pybind11 --cmakedir)"
               "Python_INCLUDE_DIR=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')")
   fi
