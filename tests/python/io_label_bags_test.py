@@ -126,15 +126,16 @@ def test_topic_of_its_own(extension, tmp_path):
 
 
 @pytest.mark.parametrize(("dtype", "datatype"), [(np.uint8, 2), (np.uint16, 4), (np.uint32, 6), (np.int64, 6)])
-def test_type_and_name_of_the_field(dtype, datatype, tmp_path):
-    source = record(tmp_path, ".mcap", {"/points": (TYPE, [(1, cdr(clouds()[0]))])})
+@pytest.mark.parametrize("big", [False, True], ids=["little", "big"])
+def test_type_and_name_of_the_field(big, dtype, datatype, tmp_path):
+    source = record(tmp_path, ".mcap", {"/points": (TYPE, [(1, cdr(clouds(big)[0]))])})
     labels = np.array(LABELS[0], dtype)
     vio.write_labels(tmp_path / "a.mcap", [labels], source=source, field="class_id")
     [(_, _, data)] = messages_in(tmp_path / "a.mcap")
     message = unpacked(data, ".mcap")
     assert [(field.name, field.offset, field.datatype, field.count) for field in message.fields] == [
         *FIELDS, ("class_id", 19, datatype, 1)]
-    assert_labelled(data, clouds()[0], LABELS[0], ".mcap", "class_id")
+    assert_labelled(data, clouds(big)[0], LABELS[0], ".mcap", "class_id")
 
 
 def test_a_field_that_is_there(tmp_path):

@@ -197,6 +197,7 @@ def changed(**values):
     (changed(fields=[*XYZI[:3], ("intensity", 12, 7, 2**30)]), "field intensity ends at byte 4294967308 of points of 16"),
     (changed(fields=[*XYZI, ("x", 0, 7, 1)]), "has field x twice"),
     (changed(row_step=24), "has rows of 2 points of 16 bytes in a row_step of 24"),
+    (changed(data=b"." * 65), "expected 2 rows of 32 bytes, found 65 bytes of data"),
     (changed(data=b"." * 63), "expected 2 rows of 32 bytes, found 63 bytes of data"),
     (changed(width=2**31, row_step=0), "has rows of 2147483648 points of 16 bytes in a row_step of 0"),
     (changed(height=2**31), "expected 2147483648 rows of 32 bytes, found 64 bytes of data"),
@@ -273,9 +274,11 @@ def test_recordings_that_are_cut(extension, tmp_path):
 
 
 def test_a_flipped_byte_is_noticed(tmp_path):
-    record_mcap(tmp_path / "a.mcap", {"/points": (TYPE, [(1, cdr(ONE))])})
+    from mcap.writer import CompressionType
+
+    record_mcap(tmp_path / "a.mcap", {"/points": (TYPE, [(1, cdr(ONE))])}, compression=CompressionType.NONE)
     data = bytearray((tmp_path / "a.mcap").read_bytes())
-    data[len(data) // 3] ^= 1
+    data[data.index(ONE.data)] ^= 1
     (tmp_path / "a.mcap").write_bytes(data)
     with pytest.raises(vs.IoError, match=r"a.mcap: is no .mcap recording, or is cut: "):
         list(vio.read_messages(tmp_path / "a.mcap"))

@@ -1,6 +1,7 @@
 """LAS tiles labelled block by block, against plain loops over all points."""
 
 import math
+import resource
 import tracemalloc
 import warnings
 
@@ -110,7 +111,8 @@ def test_labels_of_a_model(relative_to, synthetic_points, tmp_path):
     there, kinds = np.column_stack([las.x, las.y, las.z]), set()
     for i, j in sorted({tuple(one) for one in np.floor(there[:, :2] / 50).tolist()}):
         middle = [i * 50 + 25, j * 50 + 25, 200]
-        seen = ((there[:, :2] - middle[:2] >= -27) & (there[:, :2] - middle[:2] < 27)).all(1)
+        away = there[:, :2] - middle[:2]
+        seen = ((away >= -27) & (away < 27)).all(1)
         own = (np.floor(there[:, :2] / 50) == [i, j]).all(1)
         points = np.column_stack([there - middle, las.intensity]).astype(np.float32)[seen]
         options = {}
@@ -218,6 +220,26 @@ def test_bad_input(tmp_path, small_model):
     with pytest.raises(RuntimeError, match="of the model's own"):
         vs.label_tiles(Broken(), tmp_path / "a.las", tmp_path / "out", remission_scale=1)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("most", [100, 5000, 70000])
+def test_a_full_disk_loses_nothing(most, tmp_path):
+    """While points are sorted, labelled or written. A limit of a file's size stands for the disk."""
+    made_tile(tmp_path / "a.las", points=3000)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.las").write_bytes(b"before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        with pytest.raises(vs.IoError) as error:
+            vs.label_tiles(Recorder(), tmp_path / "a.las", tmp_path / "out", remission_scale=1, block=20, overlap=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(error.value) == f"{tmp_path / 'out' / 'a.las'}: cannot be written: File too large"
+    assert [(path.name, path.read_bytes()) for path in (tmp_path / "out").iterdir()] == [("a.las", b"before")]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(vs.IoError, match="file: folder cannot be created: File exists$"):
+        vs.label_tiles(Recorder(), tmp_path / "a.las", tmp_path / "file")
 
 
 def test_progress_is_on_standard_error_alone(tmp_path, capsys, monkeypatch):

@@ -36,26 +36,35 @@ def _check_head(path: Union[str, Path], shown: str) -> None:
 
 
 @contextmanager
-def opened(path: Union[str, Path], shown: str) -> Iterator[Any]:
-    """laspy's reader of the file; whatever it throws is an IoError of one line."""
-    laspy = laspy_for(path)
+def _readable(shown: str) -> Iterator[None]:
+    """Whatever laspy, lazrs and struct throw of a file is an IoError of one line."""
     try:
-        _check_head(path, shown)
-        with laspy.open(str(path)) as reader:
-            yield reader
+        yield
     except Error:
         raise
     except FileNotFoundError as error:
         raise IoError(f"{shown}: No such file") from error
-    except Exception as error:  # laspy, lazrs and struct throw what they like
+    except Exception as error:
         line = (str(error).splitlines() or [type(error).__name__])[0]
         raise IoError(f"{shown}: is no LAS file, or is cut: {line}") from error
+
+
+@contextmanager
+def opened(path: Union[str, Path], shown: str) -> Iterator[Any]:
+    """laspy's reader of the file. Raises IoError."""
+    laspy = laspy_for(path)
+    with _readable(shown):
+        _check_head(path, shown)
+        reader = laspy.open(str(path))
+    with reader:
+        yield reader
 
 
 def chunk_of(reader: Any, count: int, shown: str) -> Any:
     """The next points of the file, `count` or what is left."""
     left = min(count, reader.header.point_count - reader.points_read)
-    chunk = reader.read_points(count)
+    with _readable(shown):
+        chunk = reader.read_points(count)
     if len(chunk) != left:
         raise IoError(f"{shown}: is cut: the header promises {reader.header.point_count} points, {len(chunk)} of the "
                       f"last {left} are there")

@@ -7,6 +7,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -116,7 +117,8 @@ def _expected(profile: Any) -> float:
 
 def _origin(points: np.ndarray) -> list[float]:
     """Of a sensor over the block's middle: as tasks/prepare_points.cpp puts it where a scan has none."""
-    near = points[np.hypot(points[:, 0], points[:, 1]) < 10, 2]
+    x, y = points[:, :2].astype(np.float64).T
+    near = points[np.hypot(x, y) < 10, 2]
     heights = near if len(near) > 0 else points[:, 2]
     return [0.0, 0.0, float(np.quantile(heights, 0.25)) + USUAL_HEIGHT]
 
@@ -171,13 +173,38 @@ def _write(path: Path, target: Path, labels: np.ndarray, classes: Any, codes: Op
             write(record, codes_of(np.asarray(labels[first : first + len(record)]), table))
 
 
+def _unlabelled(path: str, count: int) -> np.ndarray:
+    """uint8 [count] in a file. It is written before it is mapped: a disk that is full is an error then, and no signal later."""
+    if count == 0:
+        return np.empty(0, np.uint8)
+    with open(path, "wb") as stream:
+        for first in range(0, count, CHUNK):
+            stream.write(bytes([UNLABELLED]) * min(CHUNK, count - first))
+    return np.memmap(path, np.uint8, "r+", shape=(count,))
+
+
+@contextmanager
+def _room_beside(target: Path) -> Iterator[str]:
+    """A folder for the time of a tile. What the system refuses is an IoError of the file that was to be."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=".voxshift", dir=target.parent) as folder:
+            yield folder
+    except IoError:
+        raise
+    except OSError as error:
+        raise IoError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
 def _targets(paths: list[Path], out: Path) -> list[Path]:
     if out.suffix.lower() in (".las", ".laz"):
         if len(paths) != 1:
             raise InvalidArgument(f"[label_tiles] expected a folder for {len(paths)} tiles, found {out}")
         targets = [out]
     else:
-        out.mkdir(parents=True, exist_ok=True)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise IoError(f"{out}: folder cannot be created: {error.strerror}") from error
         targets = [out / path.name for path in paths]
     if len(set(targets)) != len(targets):
         raise InvalidArgument(f"[label_tiles] two tiles have the same name: {', '.join(sorted(p.name for p in paths))[:200]}")
@@ -244,13 +271,10 @@ def label_tiles(
     given = {"sensor": sensor, "remission_scale": remission_scale}
     options = {name: value for name, value in given.items() if value is not None}
     for path, target in zip(tiles, targets):
-        with tempfile.TemporaryDirectory(prefix=".voxshift", dir=target.parent) as folder:
+        with _room_beside(target) as folder:
             blocks = _Blocks(folder, block, overlap)
             seen = _spill(path, blocks, _expected(profile))
-            labels: np.ndarray = np.empty(0, np.uint8)
-            if seen.all > 0:
-                labels = np.memmap(os.path.join(folder, "labels"), np.uint8, "w+", shape=(seen.all,))
-                labels[:] = UNLABELLED
+            labels = _unlabelled(os.path.join(folder, "labels"), seen.all)
             _label(model, path, blocks, labels, seen, options, progress)
             _write(path, target, labels, list(model.classes) or None, codes)
     return targets
