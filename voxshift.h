@@ -27,6 +27,8 @@
 
 // Messages of ROS to messages with labels, without ROS.
 #include <voxshift/ros/cloud_labeller.h>
+#include <voxshift/ros/frame_worker.h>
+#include <voxshift/ros/generated_message.h>
 
 // From f32 to i8.
 #include <voxshift/quantize/quantize.h>
