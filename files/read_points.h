@@ -17,8 +17,9 @@ namespace voxshift {
 ///  .pcd   ascii, binary, binary_compressed
 /// Of the last two, fields are known by their usual names in any case, with or without CloudCompare's "scalar_": x, y,
 /// z; remission, intensity, reflectivity, reflectance, i, amplitude; rgb, rgba, or red, green, blue; label, class,
-/// classification; ring, channel; t, time, timestamp, gps_time. Throws IoError "FILE: what is wrong, what was expected"
-/// for a file that is missing, empty, cut or not what its name says. Memory is bounded by the size of the file.
+/// classification; ring, channel, line, beam; t, time, timestamp, gps_time, gpstime, offset_time, time_offset. Throws
+/// IoError "FILE: what is wrong, what was expected" for a file that is missing, empty, cut or not what its name says.
+/// Memory is bounded by the size of the file.
 PointCloud read_points(const std::filesystem::path& path, std::optional<int> columns = {});
 
 /// Whether the name ends in .bin, .npy, .ply or .pcd, in any case.

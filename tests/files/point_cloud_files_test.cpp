@@ -3,6 +3,8 @@ extern "C" {  // its own header leaves that to whoever includes it
 #include <lzf.h>
 }
 
+#include <voxshift/files/fields.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -37,6 +39,23 @@ std::vector<TypeOfFiles> types_of_files() {
           type_of<std::int64_t>("int64", "I 8"),   type_of<std::uint64_t>("uint64", "U 8"),
           type_of<float>("float", "F 4"),          type_of<float>("float32", ""),
           type_of<double>("double", "F 8"),        type_of<double>("float64", "")};
+}
+
+TEST(PointsOfBytes, FurtherFields) {
+  const std::string vertex = "element vertex 2\n" + kXyz + "property ushort ring\nproperty ushort range\n";
+  std::string body;  // big endian: 0 but for the last bytes of ring and range
+  for (const char* numbers : {"\0\3\1\2", "\0\4\0\5"}) body += std::string(12, '\0') + std::string(numbers, 4);
+  std::vector<OtherField> others;
+  const PointCloud cloud = points_of_bytes("a.ply", ply("binary_big_endian", vertex, body), ".ply", {}, &others);
+  EXPECT_EQ(cloud.ring, (std::vector<std::int32_t>{3, 4}));
+  ASSERT_EQ(others.size(), 1U);
+  EXPECT_EQ(others[0].name, "range");
+  EXPECT_EQ(others[0].type, Scalar::kU16);
+  EXPECT_EQ(others[0].several, 1U);
+  std::vector<std::uint16_t> values(others[0].values.size() / 2);
+  std::memcpy(values.data(), others[0].values.data(), others[0].values.size());
+  EXPECT_EQ(values, (std::vector<std::uint16_t>{258, 5}));
+  EXPECT_EQ(points_of_bytes("a.ply", ply("binary_big_endian", vertex, body), ".ply", {}).ring, cloud.ring);
 }
 
 TEST_F(PointFiles, PlyRefused) {
