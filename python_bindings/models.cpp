@@ -145,13 +145,16 @@ py::dict run(LoadedModel& model, const std::variant<Array, SparseTensor, Operand
 }
 
 py::object segment(LoadedModel& model, const Array& given, bool scores, const OptionalText& sensor,
-                   std::optional<float> remission_scale, const std::optional<Origin>& origin) {
+                   std::optional<float> remission_scale, const std::optional<Origin>& origin,
+                   const std::optional<Origin>& frame) {
   check_points_are_rows("segment", given.shape(), model.model().profile().columns());
   const auto [result, notes] = [&] {
     const py::gil_scoped_release without_gil;
     const bool half = given.dtype() == DType::kF16;
     const Array points = half ? widened({{"", given.to(Device::cpu())}}).at("").to(given.device()) : given;
-    return model.segment(points, scores, prepare_options("segment", sensor, remission_scale, origin));
+    PrepareOptions options = prepare_options("segment", sensor, remission_scale, origin);
+    if (frame) options.frame = *frame;
+    return model.segment(points, scores, options);
   }();
   warn("segment", notes);
   if (!scores) return array_to(result.labels);
@@ -271,7 +274,8 @@ constexpr const char* kSegmentDoc = R"(A label per point: uint8 [N], the train i
 
 points: float32 or float16 [N, C], x y z in metres and remission; further columns are ignored.
 sensor: "kitti", "nuscenes", "waymo", "ouster" or "livox". remission_scale: what a perfect reflector has, 1, 255 or 65535.
-origin: x, y, z of the sensor among the points, in metres.
+origin: x, y, z of the sensor among the points, in metres. frame: where the points' zero is in their file, as
+PointCloud.origin; where that is not 0, no sensor is taken to be there.
 scores: also return the softmax of the logits, float32 [N, classes], 0 for a dropped point: (labels, scores).
 
 What is not given and looks unlike what the model's profile takes is guessed, and a UserWarning says how: remission of
@@ -380,7 +384,7 @@ void bind_models(py::module_& m) {
       .def("forward", &LoadedModel::forward, "x"_a, "row_splits"_a = py::none(), WithoutGil(), kForwardDoc)
       .def("run", &run, "x"_a, "row_splits"_a = py::none(), kRunDoc)
       .def("segment", &segment, "points"_a, "scores"_a = false, "sensor"_a = py::none(),
-           "remission_scale"_a = py::none(), "origin"_a = py::none(), kSegmentDoc)
+           "remission_scale"_a = py::none(), "origin"_a = py::none(), "frame"_a = py::none(), kSegmentDoc)
       .def("__repr__", &repr)
       .def(py::pickle(&state_of, &from_state));
   bind_properties(bound);

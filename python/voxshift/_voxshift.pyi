@@ -404,6 +404,7 @@ class Model:
         sensor: Optional[str] = None,
         remission_scale: Optional[float] = None,
         origin: Optional[Sequence[float]] = None,
+        frame: Optional[Sequence[float]] = None,
     ) -> NDArray[np.uint8]: ...
     @overload
     def segment(
@@ -413,6 +414,7 @@ class Model:
         sensor: Optional[str] = None,
         remission_scale: Optional[float] = None,
         origin: Optional[Sequence[float]] = None,
+        frame: Optional[Sequence[float]] = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]: ...
     def recognize(self, frames: _Array) -> NDArray[np.float32]: ...
     def recognize_frames(self, frames: _Array) -> NDArray[np.float32]: ...
