@@ -85,12 +85,11 @@ def test_records(model, scans, tmp_path):
 
 
 def test_counts_are_of_the_classes(model, scans, tmp_path):
-    out, ids = tmp_path / "out", json.loads(json.dumps(list(range(20))))
+    out = tmp_path / "out"
     segment(scans, out, model, "--skip-done", "--stats", tmp_path / "stats.json")
     stats = json.loads((tmp_path / "stats.json").read_text())
     for index, scan in enumerate(stats):
         assert sorted(n for n in record(out, index)["counts"][:-1] if n) == sorted(scan["labels"].values())
-    assert len(ids) == len(record(out)["counts"])
 
 
 def done(text):
@@ -198,8 +197,8 @@ def test_a_job_that_is_killed_goes_on(model, tmp_path):
     """SIGKILL once three scans are labelled: what has a record is whole, and the next run does the rest."""
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
-    first = put(scans / "0.bin", cloud(20000))
-    for i in range(1, 300):
+    first = put(scans / "0.bin", cloud(8000))
+    for i in range(1, 100):
         (scans / f"{i}.bin").hardlink_to(first)
     command = [COMMAND, "segment", scans, "--model", model, "--out", out, "--write", "label", "--skip-done"]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, text=True)
@@ -214,10 +213,10 @@ def test_a_job_that_is_killed_goes_on(model, tmp_path):
     process.communicate()
     watchdog.cancel()
     records = [path for path in out.iterdir() if path.name.endswith(".label.json")]
-    assert process.returncode == -signal.SIGKILL and 3 <= len(records) < 300
-    assert all((out / path.stem).stat().st_size == 80000 for path in records)
+    assert process.returncode == -signal.SIGKILL and 3 <= len(records) < 100
+    assert all((out / path.stem).stat().st_size == 32000 for path in records)
     text = succeeds(*command[1:])
-    assert done(text) >= len(records) and len(labels_in(out)) == 300 and len(set(labels_in(out).values())) == 1
+    assert done(text) >= len(records) and len(labels_in(out)) == 100 and len(set(labels_in(out).values())) == 1
 
 
 def test_sha256(model, scans, tmp_path):
