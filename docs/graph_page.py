@@ -15,7 +15,7 @@ HEAD = """# Graphs
 A network is a graph of ops with named tensors, in one `.safetensors` file. `Model.graph` in Python and the metadata
 `voxshift.graph` of a file have it as
 
-```
+```text
 {"input": "voxels", "dims": 3, "in_channels": 4, "nodes": [NODE, ..], "outputs": ["name of a node", ..]}
 ```
 
@@ -23,7 +23,7 @@ A network is a graph of ops with named tensors, in one `.safetensors` file. `Mod
 (x, y and z are the first three channels), or the pixels of `frames`. A network with several inputs, or one of another name, has a
 list in place of `input` and `in_channels`:
 
-```
+```text
 "inputs": [{"name": "scan", "kind": "voxels", "channels": 4}, {"name": "normals", "rows_of": "scan", "channels": 3}]
 ```
 
@@ -31,7 +31,7 @@ An input that gives `rows_of` in place of a kind has further channels of the row
 where an op joins them, like `union_add`, or one row per cloud, batch or frame (`avg_pool`, `max_pool`, `broadcast`): points and frames
 hold as many of those, and voxels lie in no more batches. A node is
 
-```
+```text
 {"name": "conv0", "op": "conv", "inputs": ["input"], "parameters": {"weight": "name of a tensor"}, "kernel_size": [3, 3, 3]}
 ```
 
@@ -41,7 +41,7 @@ another shape, or values whose rows never meet, is one error that names the node
 
 A graph of an i8 network has `scales`, too:
 
-```
+```text
 "scales": {"conv0.relu": "name of a tensor f32 [1] or [channels]", ..}
 ```
 

@@ -2,20 +2,18 @@
 
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+import doc_blocks  # noqa: E402
 from convert_networks import Spvnas  # noqa: E402
 from convert_oracle import Net, scan  # noqa: E402
 
-PAGE = Path(__file__).parents[2] / "docs" / "quantize.md"
 COMMAND = os.environ.get("VOXSHIFT_COMMAND")
 pytestmark = pytest.mark.skipif(not COMMAND, reason="VOXSHIFT_COMMAND does not name the command to test")
 THIN = 31  # every so manieth point of a simulated scan
@@ -23,7 +21,7 @@ THIN = 31  # every so manieth point of a simulated scan
 
 def blocks():
     """(language, lines) of the page's programs."""
-    return re.findall(r"(?m)^```(\w+)\n([\s\S]*?)^```$", PAGE.read_text())
+    return [(block.language, block.text) for block in doc_blocks.blocks("docs/quantize.md") if not block.reason]
 
 
 def run(line, folder):
