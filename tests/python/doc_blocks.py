@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"(?m)(?:^<!-- not run: (?P<reason>[^\n]+?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n(?P<text>[\s\S]*?)^ *```$")
 PROGRAMS = {"sh", "python", "cpp", "c"}
-NO_PROGRAMS = {"text", "json", "cmake", "java"}
+NO_PROGRAMS = {"text", "json", "cmake", "java", "sql"}
 
 
 class Block(NamedTuple):
