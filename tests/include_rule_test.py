@@ -40,6 +40,7 @@ OURS = {
     "java": r"c_api\.h",
     "apps": rf"c_api\.h|{PUBLIC}",
     "python_bindings": PUBLIC,
+    "examples": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "benchmarks": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }

@@ -102,7 +102,7 @@ def things(clip_model):
 
 DATA = {"SparseTensor", "Voxels", "NearestNeighbors", "RaggedNeighbors", "Interpolation", "ClassInfo", "ConfusionMatrix"}
 DATA |= {"Coordinates", "Detections", "FrameCost", "FrameResult", "Model", "DeviceArray", "PointCloud", "OpaqueObject"}
-REFUSED = {"Detector", "ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer"}
+REFUSED = {"Detector", "ThreadPool", "Recognizer", "LabelSmoother", "StreamingShift", "MaskedLayer", "Page"}
 
 
 def test_every_class_is_data_or_refused():
@@ -157,6 +157,7 @@ def test_what_cannot_be_pickled_says_why(clip_model, again):
         vs.LabelSmoother(),
         vs.StreamingShift(),
         vs.MaskedLayer.conv2d(4, 4, weight),
+        vs.Page(np.zeros((2, 3), np.float32)),
     ]
     assert {type(thing).__name__ for thing in refused} == REFUSED
     for thing in refused:

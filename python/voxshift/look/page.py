@@ -6,7 +6,7 @@ import html
 import os
 import warnings
 from collections.abc import Iterable
-from typing import Optional, Union
+from typing import NoReturn, Optional, Union
 
 from voxshift import _voxshift
 from voxshift.look.frames import AnyClasses, AnyFrame, class_table, frames_of
@@ -65,6 +65,9 @@ class Page:
     def save(self, path: Union[str, os.PathLike[str]]) -> None:
         """Writes the page, complete or not at all. Raises OSError where the file cannot be written."""
         self._page.save(os.fspath(path))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Page cannot be pickled or copied: its frames are packed; save it, or make a new one")
 
     def _repr_html_(self) -> str:
         return (
