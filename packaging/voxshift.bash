@@ -4,10 +4,10 @@ _voxshift() {
   case "${COMP_WORDS[1]-} ${COMP_WORDS[2]-}" in
     "synth lidar") words="--help --seed --count --vary-sensor --boxes --pictures --out" ;;
     "synth video") words="--help --seed --count --label --camera --noise --frames --size --images --out" ;;
-    "segment "*) words="--help --model --device --dtype --threads --out --write --stats --sensor --columns --remission-scale --origin --layers --range --preprocess --shard --skip-done" ;;
-    "detect "*) words="--help --model --device --dtype --threads --out --write --stats --sensor --columns --remission-scale --origin --layers --calib --score-threshold" ;;
-    "run "*) words="--help --input --device --dtype --threads --out --stats --layers" ;;
-    "recognize "*) words="--help --model --skip --smooth --key-frames --every --max-frames --device --dtype --threads --json --stats --annotate" ;;
+    "segment "*) words="--help --model --device --dtype --threads --out --write --stats --trace --sensor --columns --remission-scale --origin --layers --range --preprocess --shard --skip-done" ;;
+    "detect "*) words="--help --model --device --dtype --threads --out --write --stats --trace --sensor --columns --remission-scale --origin --layers --calib --score-threshold" ;;
+    "run "*) words="--help --input --device --dtype --threads --out --stats --trace --layers" ;;
+    "recognize "*) words="--help --model --skip --smooth --key-frames --every --max-frames --device --dtype --threads --json --stats --trace --annotate" ;;
     "view "*) words="--help --labels --protocol --model --device --dtype --threads --sensor --columns --remission-scale --origin --fps --save" ;;
     "eval "*) words="--help --pred --gt --sequence --protocol --confusion --json --picture --detections --calib --scans --max-distance" ;;
     "info "*) words="--help --profile" ;;

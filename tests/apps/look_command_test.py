@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import voxshift as vs
 from command_fixture import CLASSES, cloud, fails, files, model, needs_command, put, succeeds, warns  # noqa: F401
+from recognize_command_test import clips, video_model  # noqa: F401  fixtures
 
 pytestmark = needs_command
 

@@ -9,16 +9,7 @@ import subprocess
 import threading
 
 import pytest
-from command_fixture import (
-    COMMAND,
-    cloud,
-    fails,
-    files,
-    needs_command,
-    put,
-    run,
-    succeeds,
-)
+from command_fixture import COMMAND, cloud, fails, files, model, needs_command, put, run, succeeds
 
 pytestmark = needs_command
 SCANS = 7
