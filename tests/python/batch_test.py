@@ -306,7 +306,7 @@ def test_without_pyarrow(model, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "pyarrow.fs", None)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"needs pyarrow: pip install 'voxshift\[ray\]'"):
+    with pytest.raises(ImportError, match=r"pyarrow is missing: pip install 'voxshift\[ray\]'"):
         Labeller(model=model).load()
 
 

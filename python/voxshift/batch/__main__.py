@@ -177,9 +177,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     options = parser().parse_args(arguments)
     try:
         return run(options)
-    except ImportError as error:
-        say(f"{error}" + ("" if options.local else "; --local N labels by N processes of this machine, without Ray"))
-    except (vs.Error, OSError) as error:
+    except (vs.Error, OSError, ImportError) as error:
         say(one_line(error))
     except KeyboardInterrupt:
         say("interrupted; the same command goes on with what is not labelled")

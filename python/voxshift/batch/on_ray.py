@@ -51,7 +51,10 @@ def ray_library() -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] not in ("ray", "pandas", "pyarrow"):
             raise
-        raise ImportError(f"a cluster needs Ray Data ({error.name} is missing): pip install 'voxshift[ray]'") from error
+        raise ImportError(
+            f"{error.name} is missing, which Ray Data needs: pip install 'voxshift[ray]'; "
+            "--local N labels by N processes of this machine, without Ray"
+        ) from error
     return ray
 
 

@@ -23,7 +23,7 @@ def pyarrow_fs() -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.split(".")[0] != "pyarrow":
             raise
-        raise ImportError("voxshift.batch needs pyarrow: pip install 'voxshift[ray]', or pyarrow alone") from error
+        raise ImportError("pyarrow is missing: pip install 'voxshift[ray]', or pyarrow alone") from error
     return pyarrow.fs
 
 
