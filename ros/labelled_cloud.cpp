@@ -26,6 +26,13 @@ void put(T value, std::uint8_t* to) {
 
 }  // namespace
 
+CloudStyle cloud_style(const std::string& form, const std::string& ids, const std::string& field) {
+  check(form == "fields" || form == "coloured", "[cloud2] form expects fields or coloured, found ", form);
+  check(ids == "train" || ids == "raw", "[cloud2] ids expects train or raw, found ", ids);
+  return {form == "fields" ? CloudForm::kFields : CloudForm::kColoured,
+          ids == "train" ? LabelIds::kTrain : LabelIds::kRaw, field};
+}
+
 LabelledCloud::LabelledCloud(std::span<const ClassInfo> classes, CloudStyle style) : style_(std::move(style)) {
   check(!style_.field.empty(), "[cloud2] the labels' field expects a name");
   for (const char* taken : {"x", "y", "z", "rgb"})

@@ -31,6 +31,9 @@ struct CloudStyle {
   std::string field = "label";  ///< name of the labels' field
 };
 
+/// The style of these words: "fields" or "coloured", "train" or "raw". Throws InvalidArgument for others.
+CloudStyle cloud_style(const std::string& form, const std::string& ids, const std::string& field);
+
 /// Writes messages with labels, one after the other, in memory that is kept.
 class LabelledCloud {
  public:

@@ -41,6 +41,7 @@ OURS = {
     "apps": rf"c_api\.h|{PUBLIC}",
     "python_bindings": PUBLIC,
     "examples": rf"voxshift\.h|c_api\.h|{PUBLIC}",
+    "ros2": PUBLIC,
     "benchmarks": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
 }
@@ -69,6 +70,7 @@ THEIRS = {
     r"pybind11/.*": r"python_bindings/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"fuzzer/.*": r"tests/fuzz/.*",
+    r"rclcpp.*|sensor_msgs/.*": r"ros2/.*",
     r"benchmark/.*": r"benchmarks/.*",
     r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(arm_features|cache_size|processors)\.cpp",
     r"(windows|psapi|io|stdio)\.h|mach-o/.*": r"apps/system_(posix|windows)\.cpp",

@@ -156,6 +156,17 @@ TEST(LabelledCloud, OneWriterForMessagesOfAnySize) {
   }
 }
 
+TEST(LabelledCloud, AStyleByItsWords) {
+  const CloudStyle style = cloud_style("coloured", "train", "class_id");
+  EXPECT_EQ(style.form, CloudForm::kColoured);
+  EXPECT_EQ(style.ids, LabelIds::kTrain);
+  EXPECT_EQ(style.field, "class_id");
+  EXPECT_EQ(cloud_style("fields", "raw", "label").form, CloudForm::kFields);
+  EXPECT_EQ(cloud_style("fields", "raw", "label").ids, LabelIds::kRaw);
+  EXPECT_EQ(error_of([] { cloud_style("color", "raw", ""); }), "[cloud2] form expects fields or coloured, found color");
+  EXPECT_EQ(error_of([] { cloud_style("fields", "all", ""); }), "[cloud2] ids expects train or raw, found all");
+}
+
 TEST(LabelledCloud, WhatDoesNotBelongTogether) {
   const OwnedCloud cloud = organised();
   CloudPoints points;
