@@ -140,7 +140,7 @@ def detector_card(count):
             rows.append([sensor, name, *cells])
     text = [f"On {count} held-out simulated scans of each kind of sensor: average precision (40 recalls) of boxes seen from above, "
             "IoU 0.7 for cars and trucks and 0.5 for the others, of what is within 40 m, with scores from 0.1 on. Easy: 50 points and more, within 30 m; "
-            "moderate: 15 and more; hard: 5 and more ([docs/evaluation.md](../../docs/evaluation.md)).",
+            "moderate: 15 and more; hard: 5 and more (`docs/evaluation.md`).",
             table(["sensor", "class", "easy", "moderate", "hard", "i8: easy", "moderate", "hard"], rows),
             "`centerpoint-lidar-i8` is the same network in i8: {1} MB in place of {0}.".format(*sizes("centerpoint-lidar"))]
     insert(CARDS / "centerpoint-lidar.md", "\n\n".join(text))

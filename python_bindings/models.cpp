@@ -29,9 +29,17 @@ namespace {
 using OptionalText = std::optional<std::string>;
 using AnyNumber = std::optional<AnyThreads>;
 
+/// The file of a model in a Hugging Face Hub's repository, which voxshift.hub brings; any other path as it is.
+std::filesystem::path file_of(const std::filesystem::path& path) {
+  const std::string text = path.string();
+  if (!text.starts_with("hf://")) return path;
+  const py::gil_scoped_acquire with_gil;
+  return py::module_::import("voxshift.hub").attr("fetch")(text).cast<std::filesystem::path>();
+}
+
 std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device,
                                   const AnyNumber& threads, const OptionalText& profile, const std::string& dtype) {
-  const Model model = Model::load(path);
+  const Model model = Model::load(file_of(path));
   return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model,
                                        parse_device(device), threads_of("Model", threads, {}), dtype);
 }
@@ -222,6 +230,8 @@ thread to run several at once. Any number of Recognizers share one model. Make o
 
 constexpr const char* kLoadDoc = R"(The model of a .safetensors file with voxshift's metadata.
 
+path: of the file; or "hf://ORG/NAME[@REVISION][/FILE.safetensors]" in a Hugging Face Hub's repository, which voxshift.hub
+brings, with the errors of voxshift.hub.fetch.
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
 back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share.
 dtype of features and weights: "auto" (i8 of an i8 file; else f32 on the CPU, f16 summed in f32 on CUDA), "f32", "f16", "bf16"
