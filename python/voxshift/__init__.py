@@ -129,10 +129,11 @@ from voxshift.look import Page, write_html, write_rrd
 from voxshift.open3d_clouds import from_open3d, to_open3d
 
 if TYPE_CHECKING:
-    from voxshift import datasets, io
+    from voxshift import datasets, hub, io
     from voxshift.io.tiles import label_tiles
 
-_LATER = {"datasets": "voxshift.datasets", "io": "voxshift.io", "label_tiles": "voxshift.io.tiles"}  # imported when first used
+# Imported when first used.
+_LATER = {"datasets": "voxshift.datasets", "hub": "voxshift.hub", "io": "voxshift.io", "label_tiles": "voxshift.io.tiles"}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import voxshift as vs
@@ -144,8 +144,8 @@ def test_what_the_cache_has_not_is_one_line(tmp_path, models):
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub's interface as a download needs."""
 
-    repos: dict = {}
-    asked: list = []
+    repos: ClassVar[dict] = {}
+    asked: ClassVar[list] = []
 
     def log_message(self, *_):
         pass

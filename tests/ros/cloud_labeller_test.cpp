@@ -54,7 +54,7 @@ TEST(CloudLabeller, LabelsAreThoseOfTheSamePoints) {
   const Model model = small_model();
   CloudLabeller labeller(model);
   for (const bool big : {false, true}) {
-    const OwnedCloud cloud = scan_message(1, big);
+    const OwnedCloud cloud = scan_message(big ? 2 : 1, big);
     const PointCloud2& labelled = labeller.label(cloud.message());
     const std::vector<std::uint8_t> expected = expected_labels(model, cloud);
     ASSERT_EQ(labelled.points(), static_cast<std::int64_t>(expected.size()));
