@@ -9,7 +9,7 @@ import subprocess
 import threading
 
 import pytest
-from command_fixture import COMMAND, cloud, fails, files, model, needs_command, put, run, succeeds
+from command_fixture import COMMAND, cloud, fails, files, model, needs_command, put, run, succeeds  # noqa: F401
 
 pytestmark = needs_command
 SCANS = 7
