@@ -56,13 +56,11 @@ def test_every_form_of_recording(recording):
         vio.read_messages(recording, "/chatter")
 
 
-@pytest.mark.parametrize("compression", ["BZ2", "LZ4", "NONE", "ZSTD"])
-@pytest.mark.parametrize("extension", [".bag", ".mcap"])
+@pytest.mark.parametrize(("extension", "compression"), [
+    (".bag", "BZ2"), (".bag", "LZ4"), (".mcap", "LZ4"), (".mcap", "NONE"), (".mcap", "ZSTD")])
 def test_compressed_recordings(extension, compression, tmp_path):
     many = cloud([(i, 2, 3, 4) for i in range(500)], XYZI, 16)
     path = tmp_path / f"a{extension}"
-    if (extension, compression) in ((".bag", "NONE"), (".bag", "ZSTD"), (".mcap", "BZ2")):
-        pytest.skip(f"there is no such {extension}")
     if extension == ".bag":
         record_bag(path, {"/points": (TYPE, [(1, ros1(many))])}, compression)
     else:
