@@ -51,13 +51,8 @@ class _Remission:
 
 
 def _keys(cells: np.ndarray) -> np.ndarray:
-    """int64 [N] in the order of the squares [N, 2]."""
+    """int64 [N], one number for each of the squares [N, 2], in their order."""
     return (cells[:, 0] << 32) + cells[:, 1]
-
-
-def _cell_of(key: int) -> tuple[int, int]:
-    along_x = (key + (1 << 31)) >> 32
-    return along_x, key - (along_x << 32)
 
 
 @dataclass
@@ -68,17 +63,17 @@ class _Blocks:
     block: float
     overlap: float
     low: float = 0.0
-    cells: set[tuple[int, int]] = field(default_factory=set)
+    cells: set[int] = field(default_factory=set)
 
-    def path(self, cell: tuple[int, int]) -> str:
-        return os.path.join(self.folder, f"{cell[0]}_{cell[1]}")
+    def path(self, cell: int) -> str:
+        return os.path.join(self.folder, str(cell))
 
     def add(self, first: int, xyz: np.ndarray, remission: np.ndarray) -> None:
         """Points first, first + 1 .. of the tile: each to its own square and to those whose overlap it is in."""
         own = np.floor(xyz[:, :2] / self.block).astype(np.int64)
         inside = xyz[:, :2] - own * self.block
         index = np.arange(first, first + len(xyz))
-        self.cells.update(_cell_of(key) for key in np.unique(_keys(own)).tolist())
+        self.cells.update(np.unique(_keys(own)).tolist())
         near = {-1: inside < self.overlap, 0: np.ones_like(inside, bool), 1: inside >= self.block - self.overlap}
         for dx in (-1, 0, 1):
             for dy in (-1, 0, 1):
@@ -97,10 +92,10 @@ class _Blocks:
         rows["point"][:, 2] = xyz[:, 2] - self.low
         rows["point"][:, 3] = remission
         for key, several in zip(found.tolist(), np.split(order, starts[1:])):
-            with open(self.path(_cell_of(key)), "ab") as stream:
+            with open(self.path(key), "ab") as stream:
                 stream.write(rows[several].tobytes())
 
-    def read(self, cell: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read(self, cell: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(points float32 [M, 4] relative to the square's middle, places in the file [M], whether its own [M])."""
         rows = np.fromfile(self.path(cell), _SPILLED)
         os.remove(self.path(cell))
