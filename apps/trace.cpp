@@ -49,7 +49,7 @@ Json name_of_row(TraceRow row, const char* name) {
 
 Trace::Trace(std::filesystem::path path, std::string command)
     : path_(std::move(path)), impl_(std::make_unique<Impl>()) {
-  impl_->command = "voxshift " + command;
+  impl_->command = "voxshift " + std::move(command);
   impl_->other["version"] = version();
 }
 Trace::~Trace() = default;

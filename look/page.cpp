@@ -33,7 +33,7 @@ struct Range1d {
 Range1d middle_of(std::vector<float> values, double share) {
   if (values.empty()) return {};
   const auto at = [&](double rank) {
-    const auto nth = values.begin() + static_cast<std::ptrdiff_t>(rank * static_cast<double>(values.size() - 1) + 0.5);
+    const auto nth = values.begin() + std::lround(rank * static_cast<double>(values.size() - 1));
     std::nth_element(values.begin(), nth, values.end());
     return *nth;
   };
@@ -101,11 +101,13 @@ std::string escaped(std::string_view text) {
   return safe;
 }
 
+/// A name need not be UTF-8, JSON must be.
+std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
 /// JSON that may stand in a script element, whatever names hold.
-std::string script_json(const Json& json) {
+std::string for_script(std::string_view json) {
   std::string text;
-  for (const char c : json.dump(-1, ' ', false, Json::error_handler_t::replace))
-    text += c == '<' ? "\\u003c" : std::string(1, c);
+  for (const char c : json) text += c == '<' ? "\\u003c" : std::string(1, c);
   return text;
 }
 
@@ -157,7 +159,7 @@ std::string points_that(std::size_t count, const std::string& are) {
 
 struct Page::Impl {
   struct Frame {
-    Json meta;
+    std::string meta;  // JSON
     std::vector<std::uint8_t> records;
   };
 
@@ -169,7 +171,7 @@ struct Page::Impl {
   std::size_t points() const;
   void drop_frames();
   void thin();
-  Json meta() const;
+  std::string meta(const std::vector<std::string>& notes) const;
 
   std::uint8_t class_of(const PageFrame& frame, std::size_t row) const {
     const std::uint8_t label = frame.labels.empty() ? kUnlabelled : frame.labels[row];
@@ -223,7 +225,7 @@ std::vector<std::uint8_t> Page::Impl::records_of(const PageFrame& frame, const S
       const double size =
           std::max(static_cast<double>(shown.box[axis].high) - static_cast<double>(shown.box[axis].low), 1e-30);
       const auto step = static_cast<std::uint16_t>(
-          (static_cast<double>(p[axis]) - static_cast<double>(shown.box[axis].low)) / size * kSteps + 0.5);
+          std::lround((static_cast<double>(p[axis]) - static_cast<double>(shown.box[axis].low)) / size * kSteps));
       std::memcpy(record + 2 * axis, &step, sizeof(step));
     }
     const float share = frame.has_remission && full_remission ? p[3] / *full_remission : 0;
@@ -308,7 +310,7 @@ void Page::add(const PageFrame& frame) {
   page.not_finite += count - finite;
   page.far += finite - shown.rows.size();
   page.look_at(frame, shown);
-  page.frames.push_back({page.meta_of(frame, shown), page.records_of(frame, shown)});
+  page.frames.push_back({text_of(page.meta_of(frame, shown)), page.records_of(frame, shown)});
   for (int i = 0; i < page.halved; ++i) halve(page.frames.back().records);
   page.thin();
 }
@@ -324,17 +326,20 @@ std::vector<std::string> Page::notes() const {
   return notes;
 }
 
-Json Page::Impl::meta() const {
-  Json classes = Json::array(), shown = Json::array();
+std::string Page::Impl::meta(const std::vector<std::string>& notes) const {
+  Json classes = Json::array();
   for (const ClassInfo& info : options.classes) classes.push_back({{"name", info.name}, {"rgb", info.rgb}});
-  for (const Frame& frame : frames) shown.push_back(frame.meta);
-  return {{"title", options.title},
-          {"classes", classes},
-          {"target", target},
-          {"reach", reach},
-          {"heights", {heights.low, heights.high}},
-          {"remission", full_remission ? Json(*full_remission) : Json()},
-          {"frames", shown}};
+  std::string text = text_of({{"title", options.title},
+                              {"classes", classes},
+                              {"target", target},
+                              {"reach", reach},
+                              {"heights", {heights.low, heights.high}},
+                              {"remission", full_remission ? Json(*full_remission) : Json()},
+                              {"notes", notes}});
+  text.back() = ',';
+  text += "\"frames\":";
+  for (std::size_t i = 0; i < frames.size(); ++i) text += (i == 0 ? '[' : ',') + frames[i].meta;
+  return text + "]}";
 }
 
 void Page::write(std::ostream& stream) const {
@@ -349,9 +354,7 @@ void Page::write(std::ostream& stream) const {
   until("@title@");
   stream << escaped(page.options.title);
   until("@meta@");
-  Json meta = page.meta();
-  meta["notes"] = notes();
-  stream << script_json(meta);
+  stream << for_script(page.meta(notes()));
   until("@frames@");
   for (std::size_t i = 0; i < page.frames.size(); ++i)
     stream << "<script type=\"application/octet-stream\" id=\"frame" << i << "\">" << base64(page.frames[i].records)

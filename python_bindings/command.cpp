@@ -32,13 +32,13 @@ class PythonRrd final : public RrdWriter {
   PythonRrd(const std::filesystem::path& path, std::span<const ClassInfo> classes) : path_(path.string()) {
     call([&] {
       const py::object recording = py::module_::import("voxshift.look.rrd").attr("Recording");
-      recording_ = recording(path_, std::vector<ClassInfo>(classes.begin(), classes.end()));
+      const auto with_lock = [](const py::object* held) {
+        const py::gil_scoped_acquire with_gil;
+        delete held;
+      };
+      recording_ = {new py::object(recording(path_, std::vector<ClassInfo>(classes.begin(), classes.end()))),
+                    with_lock};
     });
-  }
-
-  ~PythonRrd() override {
-    const py::gil_scoped_acquire with_gil;
-    recording_ = {};
   }
 
   void add(const std::string& name, const PointCloud& scan, std::span<const std::uint8_t> labels,
@@ -53,7 +53,7 @@ class PythonRrd final : public RrdWriter {
         ids.push_back(found.class_id);
       }
       const auto count = static_cast<std::int64_t>(boxes.size());
-      recording_.attr("add_scan")(
+      recording_->attr("add_scan")(
           py::dict("name"_a = py::reinterpret_steal<py::object>(PyUnicode_DecodeFSDefault(name.c_str())),
                    "points"_a = numpy_copy<float>(scan.points, {scan.count(), scan.columns}),
                    "labels"_a = numpy_copy<std::uint8_t>(labels, {static_cast<std::int64_t>(labels.size())}),
@@ -66,16 +66,16 @@ class PythonRrd final : public RrdWriter {
   void add(const RrdFrame& frame) override {
     call([&] {
       const Shape& shape = frame.pixels.shape();
-      recording_.attr("add_image")(numpy_copy<std::uint8_t>(frame.pixels.values<std::uint8_t>(), shape),
-                                   "number"_a = frame.number, "seconds"_a = frame.seconds,
-                                   "computed"_a = numpy_copy<std::uint8_t>(frame.computed, {shape[0], shape[1]}),
-                                   "label"_a = frame.label, "score"_a = frame.score,
-                                   "mac_fraction"_a = frame.mac_fraction, "milliseconds"_a = frame.milliseconds);
+      recording_->attr("add_image")(numpy_copy<std::uint8_t>(frame.pixels.values<std::uint8_t>(), shape),
+                                    "number"_a = frame.number, "seconds"_a = frame.seconds,
+                                    "computed"_a = numpy_copy<std::uint8_t>(frame.computed, {shape[0], shape[1]}),
+                                    "label"_a = frame.label, "score"_a = frame.score,
+                                    "mac_fraction"_a = frame.mac_fraction, "milliseconds"_a = frame.milliseconds);
     });
   }
 
   void close() override {
-    call([&] { recording_.attr("close")(); });
+    call([&] { recording_->attr("close")(); });
   }
 
  private:
@@ -93,7 +93,7 @@ class PythonRrd final : public RrdWriter {
   }
 
   std::string path_;
-  py::object recording_;
+  std::shared_ptr<py::object> recording_;
 };
 
 }  // namespace

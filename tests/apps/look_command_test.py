@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import voxshift as vs
 from command_fixture import CLASSES, cloud, fails, files, model, needs_command, put, succeeds, warns  # noqa: F401
-from recognize_command_test import clips, video_model  # noqa: F401  fixtures
+from recognize_command_test import clips, video_model  # noqa: F401
 
 pytestmark = needs_command
 
@@ -62,6 +62,18 @@ def test_what_is_left_out_is_a_line_of_warning(model, tmp_path):
     said = warns("segment", tmp_path / "scans", "--model", model, "--write", "html", "--out", tmp_path / "out")
     assert f"{tmp_path / 'out' / 'scans.html'}: every 2nd of 301 frames is shown" in said
     assert len(meta_of(tmp_path / "out" / "scans.html")["frames"]) == 151
+
+
+def test_a_shard_has_a_page_of_its_own(scans, model, tmp_path):
+    succeeds("segment", scans, "--model", model, "--write", "html", "--out", tmp_path / "out", "--shard", "2/3")
+    assert files(tmp_path / "out") == ["scans-2-of-3.html"]
+    assert [frame["name"] for frame in meta_of(tmp_path / "out" / "scans-2-of-3.html")["frames"]] == ["1.bin"]
+
+
+def test_a_page_of_what_is_left_is_refused(scans, model, tmp_path):
+    fails("segment", scans, "--model", model, "--write", "html,label", "--out", tmp_path / "out", "--skip-done",
+          says=["--write html", "--skip-done"])  # fmt: skip
+    assert not (tmp_path / "out").exists()
 
 
 def test_boxes_are_in_the_page(tmp_path):

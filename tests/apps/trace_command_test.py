@@ -4,9 +4,9 @@ import json
 
 import pytest
 from command_fixture import cloud, fails, model, needs_command, put, succeeds  # noqa: F401
-from detect_command_test import detector, scan  # noqa: F401  fixtures
-from recognize_command_test import clips, video_model  # noqa: F401  fixtures
-from run_command_test import arguments, network  # noqa: F401  a fixture
+from detect_command_test import detector, scan  # noqa: F401
+from recognize_command_test import clips, video_model  # noqa: F401
+from run_command_test import arguments, network  # noqa: F401
 
 pytestmark = needs_command
 
@@ -61,10 +61,10 @@ def test_segment(model, tmp_path):
         assert [span["name"] for span in of(spans, "stage", row)] == ["0.bin", "1.bin", "2.bin"]
     networks = [span for span in of(spans, "step") if span["name"] == "network"]
     assert [span["args"]["macs"] for span in networks] == [one["model"]["macs"] for one in stats]
-    for span, of_scan in zip(networks, stats):
+    for span, one in zip(networks, stats):
         layers = [layer for layer in of(spans, "layer") if layer["parent"] is span]
-        assert sum(layer["args"]["macs"] for layer in layers) == of_scan["model"]["macs"] > 0
-        assert span["dur"] / 1e6 == pytest.approx(of_scan["seconds"]["network"])
+        assert sum(layer["args"]["macs"] for layer in layers) == one["model"]["macs"] > 0
+        assert span["dur"] / 1e6 == pytest.approx(one["seconds"]["network"])
         assert len(layers) > 20 and {layer["args"]["dtype"] for layer in layers} == {"f32"}
     stages = of(spans, "stage")
     assert [stage["args"]["points"] for stage in stages] == [3000] * 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Optional, Union
+from typing import Any, Optional, Union, cast
 
 import numpy as np
 
@@ -130,7 +130,8 @@ def frame_of(given: AnyFrame) -> Frame:
 def frames_of(given: Union[AnyFrame, Iterable[AnyFrame]]) -> Iterator[Frame]:
     """One frame, or those of a list, a generator .., as they come."""
     one = isinstance(given, Mapping) or hasattr(given, "points") or getattr(array_like(given), "ndim", 0) == 2
-    for frame in [given] if one else given:
+    frames: Iterable[Any] = [given] if one else cast("Iterable[Any]", given)
+    for frame in frames:
         yield frame_of(frame)
 
 
@@ -144,6 +145,7 @@ def class_table(classes: AnyClasses) -> list[tuple[str, Optional[tuple[int, int,
     if classes is None:
         return [(f"class {i}", None) for i in range(NO_CLASS)]
     table: list[tuple[str, Optional[tuple[int, int, int]]]] = []
+    entry: Any
     for entry in classes:
         name = entry if isinstance(entry, str) else getattr(entry, "name", None) or entry[0]
         rgb = None if isinstance(entry, str) else getattr(entry, "rgb", None) or entry[-1]
