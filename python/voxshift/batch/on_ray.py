@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -58,6 +60,20 @@ def ray_library() -> Any:
     return ray
 
 
+@contextmanager
+def _without_errors_shown() -> Iterator[None]:
+    """What Ray's core writes to standard error while it starts is left out: it tells there how much it will tell."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def connect(address: Optional[str]) -> str:
     """Joins the cluster at `address`, or that of RAY_ADDRESS, else starts one on this machine; says which. Raises JobFailed."""
     ray = ray_library()
@@ -67,7 +83,13 @@ def connect(address: Optional[str]) -> str:
     os.environ.setdefault("RAY_DATA_USAGE_DISABLED", "1")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what it prints beside its log files
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None if address else False)
+        with _without_errors_shown():
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                include_dashboard=None if address else False,
+            )
     except Exception as error:
         raise JobFailed(f"Ray: {one_line(error)}") from error
     nodes = sum(node["Alive"] for node in ray.nodes())
