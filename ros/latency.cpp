@@ -26,7 +26,7 @@ std::uint64_t end_of(std::size_t bin) {
 
 /// With one digit behind the point, whatever the locale.
 std::string milliseconds_text(nanoseconds time) {
-  const std::int64_t tenths = (time.count() + 50'000) / 100'000;
+  const std::int64_t tenths = (time.count() / 50'000 + 1) / 2;
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " ms";
 }
 
