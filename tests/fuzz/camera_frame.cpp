@@ -1,42 +1,14 @@
 // Bytes as a camera's frame: its numbers first, then planes whose memory ends where they say.
 #include <voxshift/streaming/frame_preparer.h>
 
-#include <algorithm>
-#include <vector>
-
 #include "fuzz_input.h"
+#include "taken_bytes.h"
 
 namespace voxshift::fuzz {
 namespace {
 
-/// Numbers and bytes off the front; zeros behind the end.
-class FrameBytes {
- public:
-  FrameBytes(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-
-  template <class T>
-  T number() {
-    T value{};
-    std::ranges::copy(take(sizeof value), reinterpret_cast<std::uint8_t*>(&value));
-    return value;
-  }
-
-  /// As many as are left of `count`, in memory of their own.
-  std::vector<std::uint8_t> take(std::size_t count) {
-    count = std::min(count, size_);
-    const std::vector<std::uint8_t> bytes(data_, data_ + count);
-    data_ += count;
-    size_ -= count;
-    return bytes;
-  }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t size_;
-};
-
 /// Mostly numbers that a frame may have, at times any.
-std::int64_t side(FrameBytes& bytes) {
+std::int64_t side(TakenBytes& bytes) {
   const auto value = bytes.number<std::uint8_t>();
   return value == 255 ? bytes.number<std::int64_t>() : value;
 }
@@ -46,7 +18,7 @@ std::int64_t side(FrameBytes& bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace voxshift;
-  fuzz::FrameBytes bytes(data, size);
+  fuzz::TakenBytes bytes(data, size);
   FrameProfile profile;
   profile.resize = 1 + bytes.number<std::uint8_t>() % 64;
   profile.height = 1 + bytes.number<std::uint8_t>() % profile.resize;
