@@ -6,6 +6,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace voxshift;
   const std::string bytes = fuzz::text_of(data, size);
-  fuzz::may_refuse([&] { fuzz::expect_whole(read_ply("scan.ply", bytes)); });
+  fuzz::may_refuse([&] {
+    std::vector<OtherField> others;
+    fuzz::expect_whole(read_ply("scan.ply", bytes, &others));
+  });
   return 0;
 }
