@@ -145,12 +145,13 @@ void CloudPoints::read(const PointCloud2& given) {
 void CloudPoints::read_coordinates(const PointCloud2& message, const std::array<const PointField*, 3>& axes) {
   for (std::size_t axis = 0; axis < 3; ++axis) {
     const double origin = origin_[axis] = origin_along(message, *axes[axis]);
-    float* const to = points_.data() + axis;
+    float* const to = points_.data();
     if (origin == 0) {
-      each_value_of(message, *axes[axis], [to](std::size_t i, auto value) { to[4 * i] = static_cast<float>(value); });
+      each_value_of(message, *axes[axis],
+                    [=](std::size_t i, auto value) { to[4 * i + axis] = static_cast<float>(value); });
     } else {
-      each_value_of(message, *axes[axis], [to, origin](std::size_t i, auto value) {
-        to[4 * i] = static_cast<float>(static_cast<double>(value) - origin);
+      each_value_of(message, *axes[axis], [=](std::size_t i, auto value) {
+        to[4 * i + axis] = static_cast<float>(static_cast<double>(value) - origin);
       });
     }
   }

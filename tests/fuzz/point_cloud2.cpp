@@ -31,7 +31,8 @@ void label(const ros::PointCloud2& message, const ros::CloudPoints& points, Take
   style.form = choice % 2 == 0 ? ros::CloudForm::kFields : ros::CloudForm::kColoured;
   style.ids = choice % 4 < 2 ? ros::LabelIds::kTrain : ros::LabelIds::kRaw;
   const std::vector<ClassInfo> classes{{"car", 10, {100, 150, 245}}, {"road", 40, {255, 0, 255}}};
-  const ros::PointCloud2 written = ros::checked(ros::LabelledCloud(classes, style).write(message, points, labels));
+  ros::LabelledCloud labelled(classes, style);
+  const ros::PointCloud2 written = ros::checked(labelled.write(message, points, labels));
   const std::int64_t expected = style.form == ros::CloudForm::kFields ? message.points() : points.count();
   expect(written.points() == expected, "a message of as many points");
   expect(ros::find_field(written, style.field) != nullptr, "a field of labels");
