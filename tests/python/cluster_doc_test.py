@@ -65,5 +65,5 @@ def test_what_the_page_says_of_the_files(folder):
     duckdb = pytest.importorskip("duckdb", reason="duckdb is missing")
     query, = re.findall(r"`(select .*?)`", PAGE.read_text(), re.S)
     assert duckdb.sql(query.replace("rows/", f"{folder}/rows/")).fetchall() == []
-    rows = duckdb.sql(f"select sum(points), count(*), max(len(counts)) from '{folder}/rows/*.parquet'").fetchone()
+    rows = duckdb.sql(f"select sum(points), count(*), max(len(counts)) from '{folder}/rows/*.parquet'").fetchall()[0]
     assert rows == (sum(len(data) // 4 for data in found.values()), SCANS, 20)

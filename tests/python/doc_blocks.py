@@ -34,7 +34,7 @@ def blocks(page):
     ]
 
 
-def test_of(page):
+def own_test_of(page):
     """The test that runs this page alone, a file with its name."""
     name = f"{Path(page).stem.lower()}_doc_test.py"
     return next((folder / name for folder in (ROOT / "tests" / "python", ROOT / "tests" / "apps") if (folder / name).is_file()), None)

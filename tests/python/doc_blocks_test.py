@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from doc_blocks import NO_PROGRAMS, PAGES, PROGRAMS, ROOT, blocks, test_of
+from doc_blocks import NO_PROGRAMS, PAGES, PROGRAMS, ROOT, blocks, own_test_of
 
 COMMAND = os.environ.get("VOXSHIFT_COMMAND")
 THIN = 31  # every so manieth point of a simulated scan
-RUN_HERE = [page for page in PAGES if not test_of(page)]
+RUN_HERE = [page for page in PAGES if not own_test_of(page)]
 PYTHON = [block for page in RUN_HERE for block in blocks(page) if block.language == "python" and not block.reason]
 SHELL = [page for page in RUN_HERE if any(block.language == "sh" and not block.reason for block in blocks(page))]
 COMPILED = [block for page in PAGES for block in blocks(page) if block.language in ("cpp", "c") and not block.reason]
@@ -48,7 +48,7 @@ def test_no_block_escapes():
 
 def test_every_page_says_that_its_test_is_there():
     for page in ("docs/deploy.md", "docs/quantize.md"):
-        assert test_of(page) and page not in RUN_HERE
+        assert own_test_of(page) and page not in RUN_HERE
 
 
 def words(text):
