@@ -315,6 +315,21 @@ def test_scaled_extra_dimensions_and_names_that_are_known(tmp_path):
 
 
 @needs["laspy"]
+def test_extra_dimensions_that_are_called_as_the_standards(tmp_path):
+    import laspy
+
+    las = tile(tmp_path / "b.las")
+    las.add_extra_dims([laspy.ExtraBytesParams("Intensity", "u4"), laspy.ExtraBytesParams("Classification", "u1")])
+    las["Intensity"] = np.arange(len(las)) + 70_000
+    las["Classification"] = np.arange(len(las)) % 7
+    las.write(tmp_path / "a.las")
+    scan = vio.read_points(tmp_path / "a.las")
+    assert scan.points[:, 3].tolist() == las.intensity.tolist() and scan.label.tolist() == las["classification"].tolist()
+    assert scan.fields["Intensity"].tolist() == las["Intensity"].tolist()
+    assert scan.fields["Classification"].tolist() == las["Classification"].tolist()
+
+
+@needs["laspy"]
 def test_bad_tiles(tmp_path):
     tile(tmp_path / "a.las", points=60)
     cut_everywhere(tmp_path / "a.las", "las")

@@ -13,7 +13,7 @@ import numpy as np
 
 from voxshift._voxshift import Error, IoError
 from voxshift.io.needed import needed
-from voxshift.io.scan import Scan, scan_of_fields
+from voxshift.io.scan import Scan, plain, scan_of_fields
 
 
 def laspy_for(path: Union[str, Path]) -> Any:
@@ -86,7 +86,15 @@ def fields_of(record: Any) -> dict[str, np.ndarray]:
 
 
 def read_las(path: Union[str, Path], shown: str) -> Scan:
-    """All points of a .las or .laz: remission is the intensity, time the GPS time, label the classification."""
+    """All points of a .las or .laz: remission is the intensity, time the GPS time, label the classification.
+
+    Of an extra dimension that is called as one of the standard's, in any case, the standard's is taken.
+    """
     with opened(path, shown) as reader:
-        fields = fields_of(chunk_of(reader, max(reader.header.point_count, 1), shown))
-    return scan_of_fields(shown, fields)
+        record = chunk_of(reader, max(reader.header.point_count, 1), shown)
+    fields, layout = fields_of(record), record.point_format
+    standard = {plain(name) for name in layout.standard_dimension_names}
+    aside = {name: fields.pop(name) for name in layout.extra_dimension_names if plain(name) in standard}
+    scan = scan_of_fields(shown, fields)
+    scan.fields.update(aside)
+    return scan
