@@ -41,6 +41,19 @@ print(f"{sys.version_info[0]}.{sys.version_info[1]}{flag}" if ok else "")' 2>/de
   done
 }
 
+# A folder with all headers of a Python: Debian has one of them elsewhere, among the system's.
+headers() {
+  local include config
+  include=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+  config=$("$1" -c 'import sysconfig; print(sysconfig.get_config_h_filename())')
+  local folder=$work/include/${include//\//_}
+  rm -rf "$folder"
+  mkdir -p "$work/include"
+  cp -r --dereference "$include" "$folder"
+  cp "$config" "$folder/pyconfig.h"
+  echo "$folder"
+}
+
 # The options of CMake for a kind and a Python, a line each.
 cmake_options() {
   local kind=$1 python=$2 suffix
@@ -53,7 +66,7 @@ cmake_options() {
     options+=(VOXSHIFT_CUDA=OFF "CMAKE_TOOLCHAIN_FILE=$PWD/cmake/zig.cmake" "VOXSHIFT_ZIG=$zig"
               "VOXSHIFT_ZIG_TARGET=$kind-linux-gnu.2.28" "VOXSHIFT_PYTHON_SUFFIX=${suffix/x86_64/$kind}"
               "pybind11_DIR=$("$python" -m pybind11 --cmakedir)"
-              "Python_INCLUDE_DIR=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')")
+              "Python_INCLUDE_DIR=$(headers "$python")")
   fi
   printf -- '--config-settings=cmake.define.%s\n' "${options[@]}"
 }
