@@ -41,16 +41,17 @@ print(f"{sys.version_info[0]}.{sys.version_info[1]}{flag}" if ok else "")' 2>/de
   done
 }
 
-# A folder with all headers of a Python: Debian has one of them elsewhere, among the system's.
+# A folder with all headers of a Python. Debian has pyconfig.h elsewhere, among the system's headers, for each processor; that
+# of this machine is also right for 64-bit Arm, whose numbers are of the same sizes.
 headers() {
-  local include config
+  local include config folder
   include=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-  config=$("$1" -c 'import sysconfig; print(sysconfig.get_config_h_filename())')
-  local folder=$work/include/${include//\//_}
+  config=${include%/*}/$("$1" -c 'import sysconfig; print(sysconfig.get_config_var("MULTIARCH"))')/${include##*/}/pyconfig.h
+  folder=$work/include/${include//\//_}
   rm -rf "$folder"
   mkdir -p "$work/include"
   cp -r --dereference "$include" "$folder"
-  cp "$config" "$folder/pyconfig.h"
+  [[ ! -f $config ]] || cp "$config" "$folder/pyconfig.h"
   echo "$folder"
 }
 
