@@ -1,8 +1,9 @@
-"""Files that are complete or absent."""
+"""Files and folders that are complete or absent."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ from voxshift._voxshift import IoError
 
 @contextmanager
 def written_atomically(path: os.PathLike[str] | str) -> Iterator[Path]:
-    """Gives the path of a temporary file beside `path`, and renames it to `path` when the block ends well.
+    """Gives the path of a temporary file or folder beside `path`, and renames it to `path` when the block ends well.
 
     Whatever fails, the temporary is removed and a file that was there before stays as it was. OSError in the block
     becomes IoError "PATH: cannot be written: ..". A path that is a device or pipe is written directly.
@@ -33,5 +34,6 @@ def written_atomically(path: os.PathLike[str] | str) -> Iterator[Path]:
         raise IoError(f"{shown}: cannot be written: {error.strerror or error}") from error
     finally:
         if not direct:
+            shutil.rmtree(temporary, ignore_errors=True)
             with suppress(OSError):
                 temporary.unlink()

@@ -155,19 +155,11 @@ def _write_folder(path: Path, bag: Bag, label: Labeller) -> None:
     """A folder as bag's, each recording in it with labels; the rest, metadata.yaml among it, as it is."""
     if path.exists():
         raise IoError(f"{path}: is there already, expected a new folder")
-    temporary = path.with_name(f"{path.name}.part{os.getpid()}")
-    try:
+    with written_atomically(path) as temporary:
         shutil.copytree(bag.path, temporary, ignore=lambda _, names: [n for n in names if Path(n).suffix in KINDS])
         for part in bag.parts:
             _copy(part, temporary / part.path.name, label, None)
         label.finish()
-        os.replace(temporary, path)
-    except IoError:
-        raise
-    except OSError as error:
-        raise IoError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bag(
