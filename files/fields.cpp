@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <variant>
 
+#include "field_names.h"
+
 namespace voxshift {
 namespace {
 
@@ -253,7 +255,7 @@ PointCloud cloud_of_fields(const std::string& file, std::span<const Field> field
   const Field* const xyz[] = {named.coordinate("x"), named.coordinate("y"), named.coordinate("z")};
   PointCloud cloud{std::vector<float>(static_cast<std::size_t>(count) * 4)};
   take_coordinates(xyz, cloud);
-  if (const Field* field = named.take({"remission", "intensity", "reflectivity", "reflectance", "i", "amplitude"})) {
+  if (const Field* field = named.take(kRemissionNames)) {
     cloud.has_remission = true;
     take_column(*field, 3, 0, cloud);
   }
@@ -273,14 +275,13 @@ PointCloud cloud_of_fields(const std::string& file, std::span<const Field> field
       cloud.label[static_cast<std::size_t>(i)] = to_integer<std::uint32_t>(static_cast<double>(value), 0);
     });
   }
-  if (const Field* field = named.take({"ring", "channel", "line", "beam"})) {
+  if (const Field* field = named.take(kRingNames)) {
     cloud.ring.resize(rows);
     for_each(*field, count, [&](std::int64_t i, auto value) {
       cloud.ring[static_cast<std::size_t>(i)] = to_integer<std::int32_t>(static_cast<double>(value), -1);
     });
   }
-  if (const Field* field =
-          named.take({"t", "time", "timestamp", "gps_time", "gpstime", "offset_time", "time_offset"})) {
+  if (const Field* field = named.take(kTimeNames)) {
     cloud.time.resize(rows);
     for_each(*field, count,
              [&](std::int64_t i, auto value) { cloud.time[static_cast<std::size_t>(i)] = static_cast<double>(value); });

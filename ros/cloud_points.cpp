@@ -1,3 +1,4 @@
+#include <voxshift/files/field_names.h>
 #include <voxshift/ros/cloud_points.h>
 #include <voxshift/tensor/error.h>
 
@@ -119,11 +120,9 @@ void keep(std::vector<T>& values, std::span<const std::uint32_t> rows) {
 void CloudPoints::read(const PointCloud2& given) {
   const PointCloud2 message = checked(given);
   const std::array axes{axis_of(message, "x"), axis_of(message, "y"), axis_of(message, "z")};
-  const PointField* const remission =
-      first_of(message, {"remission", "intensity", "reflectivity", "reflectance", "i", "amplitude"});
-  const PointField* const ring = first_of(message, {"ring", "channel", "line", "beam"});
-  const PointField* const time =
-      first_of(message, {"t", "time", "timestamp", "gps_time", "gpstime", "offset_time", "time_offset"});
+  const PointField* const remission = first_of(message, kRemissionNames);
+  const PointField* const ring = first_of(message, kRingNames);
+  const PointField* const time = first_of(message, kTimeNames);
   total_ = message.points();
   const auto total = static_cast<std::size_t>(total_);
   points_.assign(4 * total, 0.0F);

@@ -29,7 +29,7 @@ OURS = {
     "tasks": rf"(networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "quantize": rf"(tasks|networks|streaming|engine|graph|synth|files|tensor|rows|{FAMILIES})/.*",
     "look": r"(tasks|files|tensor)/.*",
-    "ros": r"(tasks|tensor)/.*",
+    "ros": r"(tasks|files|tensor)/.*",
     "files": r"tensor/.*",
     "checkpoints": r"(graph|files|tensor)/.*",
     "onnx": r"(graph|files|video|tensor)/.*",
