@@ -3,11 +3,12 @@
 #include <voxshift/tensor/error.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <initializer_list>
 #include <limits>
+#include <optional>
 #include <type_traits>
 #include <variant>
 
@@ -174,7 +175,7 @@ class Named {
   Named(const std::string& file, std::span<const Field> fields) : file_(file), fields_(fields) {}
 
   /// The field of the first of `names` that is there; null where none is.
-  const Field* find(std::initializer_list<std::string_view> names) const {
+  const Field* find(std::span<const std::string_view> names) const {
     for (const std::string_view name : names) {
       const Field* found = nullptr;
       for (const Field& field : fields_) {
@@ -189,8 +190,10 @@ class Named {
     return nullptr;
   }
 
+  const Field* find(std::string_view name) const { return find(std::span(&name, 1)); }
+
   /// As find; the field has its place in a cloud.
-  const Field* take(std::initializer_list<std::string_view> names) {
+  const Field* take(std::span<const std::string_view> names) {
     const Field* const field = find(names);
     taken_.push_back(field);
     return field;
@@ -206,8 +209,16 @@ class Named {
     return result;
   }
 
+  /// Red, green and blue where all three are there.
+  std::optional<std::array<const Field*, 3>> colours() const {
+    for (const auto& [red, green, blue] : kColourNames)
+      if (const std::array found{find(red), find(green), find(blue)}; std::ranges::count(found, nullptr) == 0)
+        return found;
+    return std::nullopt;
+  }
+
   const Field* coordinate(std::string_view name) {
-    const Field* const field = take({name});
+    const Field* const field = take(std::span(&name, 1));
     check<IoError>(field != nullptr, file_, ": has no field ", name, ", expected x, y, z, found ", list());
     return field;
   }
@@ -259,17 +270,15 @@ PointCloud cloud_of_fields(const std::string& file, std::span<const Field> field
     cloud.has_remission = true;
     take_column(*field, 3, 0, cloud);
   }
-  const Field* const colours[] = {named.find({"red", "r", "diffuse_red"}), named.find({"green", "g", "diffuse_green"}),
-                                  named.find({"blue", "b", "diffuse_blue"})};
-  if (const Field* field = named.find({"rgb", "rgba"}); field != nullptr && size_of(field->type) >= 4) {
+  if (const Field* field = named.find(kPackedColourNames); field != nullptr && size_of(field->type) >= 4) {
     named.take(field);
     take_packed_colour(*field, cloud);
-  } else if (std::ranges::all_of(colours, [](const Field* colour) { return colour != nullptr; })) {
-    for (const Field* colour : colours) named.take(colour);
-    take_colours(colours, cloud);
+  } else if (const auto colours = named.colours()) {
+    for (const Field* colour : *colours) named.take(colour);
+    take_colours(*colours, cloud);
   }
   const auto rows = static_cast<std::size_t>(count);
-  if (const Field* field = named.take({"label", "class", "classification"})) {
+  if (const Field* field = named.take(kLabelNames)) {
     cloud.label.resize(rows);
     for_each(*field, count, [&](std::int64_t i, auto value) {
       cloud.label[static_cast<std::size_t>(i)] = to_integer<std::uint32_t>(static_cast<double>(value), 0);
@@ -281,7 +290,7 @@ PointCloud cloud_of_fields(const std::string& file, std::span<const Field> field
       cloud.ring[static_cast<std::size_t>(i)] = to_integer<std::int32_t>(static_cast<double>(value), -1);
     });
   }
-  if (const Field* field = named.take(kTimeNames)) {
+  if (const Field* field = named.take(time_names(named.find("s") != nullptr))) {
     cloud.time.resize(rows);
     for_each(*field, count,
              [&](std::int64_t i, auto value) { cloud.time[static_cast<std::size_t>(i)] = static_cast<double>(value); });

@@ -2,6 +2,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 #include <pybind11/stl/filesystem.h>
+#include <voxshift/files/field_names.h>
 #include <voxshift/files/fields.h>
 #include <voxshift/files/read_bytes.h>
 #include <voxshift/files/read_points.h>
@@ -10,7 +11,9 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -137,6 +140,23 @@ columns: float32 values per row of a .bin, 3 to 1024; unless given, 4 (KITTI), o
 What is guessed is said in a UserWarning. Fields are known by their usual names, such as intensity or reflectivity for the
 remission. Raises OSError for a file that is missing, cut or not what its name says.)";
 
+py::tuple tuple_of(std::span<const std::string_view> names) {
+  py::tuple tuple(names.size());
+  for (std::size_t k = 0; k < names.size(); ++k) tuple[k] = names[k];
+  return tuple;
+}
+
+py::dict field_names() {
+  return py::dict("remission"_a = tuple_of(kRemissionNames), "rgb"_a = tuple_of(kPackedColourNames),
+                  "label"_a = tuple_of(kLabelNames), "ring"_a = tuple_of(kRingNames), "time"_a = tuple_of(kTimeNames));
+}
+
+py::tuple colour_names() {
+  py::list names;
+  for (const auto& three : kColourNames) names.append(tuple_of(three));
+  return py::tuple(names);
+}
+
 }  // namespace
 
 void bind_point_files(py::module_& m) {
@@ -165,6 +185,8 @@ void bind_point_files(py::module_& m) {
                    &FileCloud::origin, &FileCloud::has_remission);
   m.def("read_points", &read, "path"_a, "columns"_a = py::none(), kReadPointsDoc);
   m.def("_read_points", &read_all, "path"_a, "extension"_a, "columns"_a = py::none(), "data"_a = py::none());
+  m.attr("_FIELD_NAMES") = field_names();
+  m.attr("_COLOUR_NAMES") = colour_names();
   m.def("_cloud_of_fields", &cloud_of_arrays, "fields"_a, "columns"_a = py::none());
 }
 

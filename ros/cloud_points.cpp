@@ -6,7 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <initializer_list>
+#include <span>
 #include <string_view>
 
 namespace voxshift::ros {
@@ -21,7 +21,7 @@ bool is_called(std::string_view name, std::string_view plain) {
 }
 
 /// The first of `names` that is there with one value per point; null where none is.
-const PointField* first_of(const PointCloud2& message, std::initializer_list<std::string_view> names) {
+const PointField* first_of(const PointCloud2& message, std::span<const std::string_view> names) {
   for (const std::string_view name : names)
     for (const PointField& field : message.fields)
       if (field.count <= 1 && is_called(field.name, name)) return &field;
@@ -35,7 +35,7 @@ std::string list_of(std::span<const PointField> fields) {
 }
 
 const PointField* axis_of(const PointCloud2& message, std::string_view name) {
-  const PointField* const field = first_of(message, {name});
+  const PointField* const field = first_of(message, std::span(&name, 1));
   if (field == nullptr)
     check(false, "[cloud2] expects fields x, y and z of one value each, found no ", name, " among ",
           list_of(message.fields));
@@ -122,7 +122,9 @@ void CloudPoints::read(const PointCloud2& given) {
   const std::array axes{axis_of(message, "x"), axis_of(message, "y"), axis_of(message, "z")};
   const PointField* const remission = first_of(message, kRemissionNames);
   const PointField* const ring = first_of(message, kRingNames);
-  const PointField* const time = first_of(message, kTimeNames);
+  const std::string_view s = "s";
+  const bool has_s = first_of(message, std::span(&s, 1)) != nullptr;
+  const PointField* const time = first_of(message, time_names(has_s));
   total_ = message.points();
   const auto total = static_cast<std::size_t>(total_);
   points_.assign(4 * total, 0.0F);

@@ -257,6 +257,14 @@ TEST_F(PointFiles, ColoursLabelsRingsAndTimes) {
   EXPECT_EQ(colours("ushort", "0 65535 257", "514 0 32896"), (std::vector<std::uint8_t>{0, 255, 1, 2, 0, 128}));
   EXPECT_EQ(colours("float", "0 1 0.5", "0.2 0 nan"), (std::vector<std::uint8_t>{0, 255, 128, 51, 0, 0}));
   EXPECT_EQ(colours("float", "0 255 128", "51 0 1"), (std::vector<std::uint8_t>{0, 255, 128, 51, 0, 1}));
+  // s and t of a mesh are places on its picture.
+  const auto times = [&](const std::string& first, const std::string& second) {
+    const std::string two = "property float " + first + "\nproperty float " + second + "\n";
+    return read_points(put("b.ply", ply("ascii", vertex + two, "1 2 3 0.1 4\n4 5 6 0.2 8\n"))).time;
+  };
+  EXPECT_EQ(times("s", "t"), std::vector<double>{});
+  EXPECT_EQ(times("s", "time"), (std::vector<double>{4, 8}));
+  EXPECT_EQ(times("nx", "t"), (std::vector<double>{4, 8}));
   // PCL packs 0xRRGGBB into the bits of a float, or into an integer.
   const auto packed = [&](const std::string& type, const std::string& bytes) {
     return read_points(put("a.pcd", "FIELDS x y z rgb\nSIZE 4 4 4 4\nTYPE F F F " + type +

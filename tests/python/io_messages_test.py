@@ -147,6 +147,14 @@ def test_names_of_drivers(name, attribute, tmp_path):
     assert found[attribute].tolist() == [40, 70]
 
 
+@pytest.mark.parametrize(("first", "second", "time"), [("s", "t", None), ("s", "time", [7, 9]), ("u", "t", [7, 9])])
+def test_places_on_a_picture_are_no_time(first, second, time, tmp_path):
+    message = cloud([(1, 2, 3, 40, 7), (4, 5, 6, 70, 9)], [*XYZI[:3], (first, 12, 6, 1), (second, 16, 6, 1)], 20)
+    scan = read_one(message, tmp_path)
+    assert (scan.time is None) if time is None else (scan.time.tolist() == time)
+    assert set(scan.fields) == ({first, second} if time is None else {first})
+
+
 def test_ousters_message(tmp_path):
     """Intensity is the remission, reflectivity stays by its name; an organized cloud keeps what has no return."""
     fields = [("x", 0, 7, 1), ("y", 4, 7, 1), ("z", 8, 7, 1), ("intensity", 16, 7, 1), ("t", 20, 6, 1),

@@ -137,6 +137,21 @@ TEST(CloudPoints, NamesOfDriversInAnyCase) {
   }
 }
 
+TEST(CloudPoints, PlacesOnAPictureAreNoTime) {
+  const auto times = [](const char* first, const char* second) {
+    CloudPoints points;
+    points.read(
+        cloud_of(
+            {{"x", 0, kFloat32}, {"y", 4, kFloat32}, {"z", 8, kFloat32}, {first, 12, kUint8}, {second, 13, kUint8}},
+            {{1, 2, 3, 8, 9}}, 14)
+            .message());
+    return std::vector<double>(points.time().begin(), points.time().end());
+  };
+  EXPECT_EQ(times("S", "t"), std::vector<double>{});
+  EXPECT_EQ(times("s", "time"), std::vector<double>{9});
+  EXPECT_EQ(times("u", "t"), std::vector<double>{9});
+}
+
 TEST(CloudPoints, TheFirstOfSeveralRemissionsAndNoneOfSeveralValues) {
   CloudPoints points;
   points.read(cloud_of({{"x", 0, kFloat32},

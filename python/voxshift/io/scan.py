@@ -8,17 +8,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from voxshift._voxshift import IoError, PointCloud, _cloud_of_fields
+from voxshift._voxshift import _COLOUR_NAMES, _FIELD_NAMES, IoError, PointCloud, _cloud_of_fields
 
 # The first name that is there is taken, in any case, with or without CloudCompare's scalar_.
-NAMES: dict[str, tuple[str, ...]] = {
-    "remission": ("remission", "intensity", "reflectivity", "reflectance", "i", "amplitude"),
-    "rgb": ("rgb", "rgba"),
-    "label": ("label", "class", "classification"),
-    "ring": ("ring", "channel", "line", "beam"),
-    "time": ("t", "time", "timestamp", "gps_time", "gpstime", "offset_time", "time_offset"),
-}
-COLOURS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
+NAMES, COLOURS = _FIELD_NAMES, _COLOUR_NAMES
 
 
 @dataclass(eq=False)
@@ -101,8 +94,10 @@ class _Named:
                 names = ", ".join(self.arrays)[:200] or "none"
                 raise IoError(f"{self.source}: has no field {axis} of numbers, expected x, y, z, found {names}")
             found[axis] = self.known[axis]
+        has_s = "s" in map(plain, self.arrays)
         for kind, several in NAMES.items():
-            name = self.first(several)
+            # t beside s: the places of a mesh's points on a picture
+            name = self.first(tuple(x for x in several if x != "t" or not has_s))
             if name is not None and not (kind == "rgb" and self.arrays[name].dtype.itemsize < 4):
                 found[kind] = name
         if "rgb" not in found:
