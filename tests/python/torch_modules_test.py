@@ -317,7 +317,7 @@ def test_names_of_torchsparse(random):
 def test_what_tensors_refuse(random):
     coords = np.array([[0, 1, 2, 3], [0, 1, 2, 4]], np.int32)
     for feats, message in [
-        (torch.zeros(2, 3, dtype=torch.float64), "float32 on the CPU, found float64"),
+        (torch.zeros(2, 3, dtype=torch.float64), "float32 on the CPU or on CUDA, found float64"),
         (torch.zeros(2, 3, device="meta"), "found float32 on meta"),
         (torch.zeros(3, 3), "2 coordinates, but 3 rows"),
     ]:
@@ -326,7 +326,7 @@ def test_what_tensors_refuse(random):
     with pytest.raises(ValueError, match="SparseTensor"):
         vst.SparseTensor(torch.zeros(2, 3), coords[[0, 0]])
     x = vst.SparseTensor(torch.zeros(2, 3), coords)
-    with pytest.raises(ValueError, match=r"\[conv\] weight expects float32 on the CPU, found float64"):
+    with pytest.raises(ValueError, match=r"\[conv\] weight expects float32 on the CPU or on CUDA, found float64"):
         vst.conv3d(x, torch.zeros(27, 3, 4, dtype=torch.float64))
     with pytest.raises(ValueError, match=r"\[conv\]"):
         vst.conv3d(x, torch.zeros(27, 4, 4))

@@ -8,7 +8,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
-from voxshift.torch.functional import array
+from voxshift.torch.memory import array
 from voxshift.torch.points import gather
 from voxshift.torch.sparse_tensor import SparseTensor
 

@@ -1,12 +1,12 @@
 """Operators with gradients on torch tensors.
 
-Each runs the voxshift operator of its name and, going back, its `_backward`; memory is shared, not copied. Gradients of
-gradients are not defined.
+Each runs the voxshift operator of its name and, going back, its `_backward`; memory is shared, not copied. Sums of
+gradients on a CUDA device are the library's, too: torch's index_add, scatter_add and index_put add in no fixed order there.
+Gradients of gradients are not defined.
 """
 
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
-import numpy as np
 import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.gradients import OPS, gradient, gradient_of
+from voxshift.torch.memory import array, tensor_of
 
 if TYPE_CHECKING:
     from voxshift.torch.sparse_tensor import SparseTensor
@@ -25,22 +26,6 @@ _CONVS = {
     "conv_transpose": (vs.conv_transpose, vs.conv_transpose_backward),
     "generative_conv_transpose": (vs.generative_conv_transpose, vs.generative_conv_transpose_backward),
 }
-
-
-def array(op: str, what: str, tensor: Optional[torch.Tensor]) -> Optional[np.ndarray]:
-    """The numpy array on a tensor's memory, contiguous. Raises ValueError unless it is float32 on the CPU."""
-    if tensor is None:
-        return None
-    if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
-        raise vs.InvalidArgument(
-            f"[{op}] {what} expects float32 on the CPU, found {str(tensor.dtype)[6:]} on {tensor.device}"
-        )
-    return tensor.detach().contiguous().numpy()
-
-
-def tensor_of(values: Optional[np.ndarray]) -> Optional[torch.Tensor]:
-    """The tensor on an array's memory; None stays None."""
-    return None if values is None else torch.from_numpy(values)
 
 
 class _Conv(Function):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch.functional import array
+from voxshift.torch.memory import array
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.values import Images, Rows
 

@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
-from voxshift.torch.functional import array, tensor_of
 from voxshift.torch.gradients import gradient
+from voxshift.torch.memory import array, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 
 

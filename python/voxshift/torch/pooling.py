@@ -8,8 +8,9 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.expected import expect
-from voxshift.torch.functional import Axes, array, per_axis, tensor_of
+from voxshift.torch.functional import Axes, per_axis
 from voxshift.torch.gradients import gradient
+from voxshift.torch.memory import array, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 
 _POOLS = {

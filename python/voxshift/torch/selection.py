@@ -3,8 +3,8 @@
 import numpy as np
 
 import voxshift as vs
-from voxshift.torch.functional import array
 from voxshift.torch.gradients import gradient
+from voxshift.torch.memory import array
 from voxshift.torch.points import gather
 from voxshift.torch.sparse_tensor import SparseTensor
 

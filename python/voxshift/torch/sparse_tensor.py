@@ -7,17 +7,18 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
-from voxshift.torch.functional import Axes, array
+from voxshift.torch.functional import Axes
 from voxshift.torch.functional import cat as cat_features
+from voxshift.torch.memory import array, copied, device_of, numbers, tensor_of
 
 
 class SparseTensor:
     """Coordinates, and features float32 [N, C] that carry gradients; names and argument order are torchsparse's.
 
     feats: torch float32 [N, C]. coords: a voxshift.Coordinates, with feats in the order of its rows; or int32 [N, 1 + D], batch first, in
-    units of their own grid. stride: size of a grid cell in cells of the network's input. shape: extent per axis, for bounded
+    units of their own grid, on the device of feats (numpy's go there). stride: size of a grid cell in cells of the network's input. shape: extent per axis, for bounded
     convolutions. Rows come to lie in lexicographic order of their coordinates; where they do not already, feats is permuted, and `inverse` tells where each
-    given row went. Raises ValueError for other shapes or dtypes and for repeated coordinates.
+    given row went. Raises ValueError for other shapes or dtypes, for coords on another device and for repeated coordinates.
     """
 
     cells_of_points = None  # the CellsOfPoints whose voxels these are, if they are any's
@@ -34,16 +35,18 @@ class SparseTensor:
         if isinstance(coords, vs.Coordinates):
             if stride != 1 or shape is not None:
                 raise vs.InvalidArgument("[SparseTensor] stride and shape are those of the Coordinates")
-            self.coordinates, self.inverse = coords, torch.empty(0, dtype=torch.long)
+            if device_of(coords) != feats.device:
+                raise vs.InvalidArgument(f"[SparseTensor] feats are on {feats.device}, the Coordinates on {coords.device}")
+            self.coordinates, self.inverse = coords, _no_rows(feats.device)
         else:
-            coords = coords.numpy() if isinstance(coords, torch.Tensor) else coords
+            coords = numbers("SparseTensor", "coords", coords, feats.device)
             self.coordinates = vs.Coordinates(coords, stride, shape)
-            self.inverse = torch.from_numpy(self.coordinates.inverse).long()
+            self.inverse = tensor_of(self.coordinates.inverse).long()
         if self.coordinates.size != given:
             raise vs.InvalidArgument(f"[SparseTensor] {given - self.coordinates.size} repeated coordinates")
         if len(feats) != given:
             raise vs.InvalidArgument(f"[SparseTensor] {given} coordinates, but {len(feats)} rows of feats")
-        identity = torch.arange(len(self.inverse))
+        identity = torch.arange(len(self.inverse), device=feats.device)
         if not torch.equal(self.inverse, identity):
             order = torch.empty_like(self.inverse)
             order[self.inverse] = identity
@@ -55,7 +58,7 @@ class SparseTensor:
     def _of(cls, coordinates, feats):
         recording.placed(feats, coordinates)
         x = cls.__new__(cls)
-        x.coordinates, x.feats, x.inverse = coordinates, feats, torch.empty(0, dtype=torch.long)
+        x.coordinates, x.feats, x.inverse = coordinates, feats, _no_rows(feats.device)
         return x
 
     def on(self, coordinates: vs.Coordinates, feats: torch.Tensor) -> "SparseTensor":
@@ -72,8 +75,23 @@ class SparseTensor:
 
     @property
     def coords(self) -> torch.Tensor:
-        """int32 [N, 1 + D], batch first; a copy."""
-        return torch.from_numpy(self.coordinates.coords.copy())
+        """int32 [N, 1 + D], batch first, on the device of feats; a copy."""
+        return copied(self.coordinates.coords)
+
+    @property
+    def device(self) -> torch.device:
+        """Where coordinates and features are."""
+        return self.feats.device
+
+    def to(self, device: Union[str, torch.device]) -> "SparseTensor":
+        """On "cpu" or on a CUDA device; the tensor itself where it is there. Kernel maps are made anew there."""
+        device = torch.device(device)
+        if device.type == self.device.type and device.index in (None, self.device.index):
+            return self
+        feats = self.feats.to(device)
+        x = SparseTensor._of(self.coordinates.to(str(feats.device)), feats)
+        x.inverse = self.inverse.to(device)
+        return x
 
     @property
     def stride(self) -> tuple[int, ...]:
@@ -94,6 +112,10 @@ class SparseTensor:
 
     def __repr__(self):
         return f"SparseTensor(size={len(self)}, channels={self.feats.shape[1]}, stride={self.stride})"
+
+
+def _no_rows(device):
+    return torch.empty(0, dtype=torch.long, device=device)
 
 
 def check_together(op: str, tensors: Sequence[SparseTensor]) -> None:
