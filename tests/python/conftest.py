@@ -38,3 +38,23 @@ def real_points():
 @pytest.fixture(scope="session")
 def small_model():
     return vs.Model.new(width=0.125, seed=5, threads=2)
+
+
+@pytest.fixture
+def torch_cuda():
+    """The device "cuda" of torch, for tests of tensors on it: a GPU's, or one that is emulated beside the library's."""
+    if not vs.build_info()["cuda"]:
+        if os.environ.get("VOXSHIFT_REQUIRE_CUDA") == "1":
+            pytest.fail("no CUDA device")
+        pytest.skip("no CUDA device, or a build without CUDA")
+    pytest.importorskip("torch")
+    from emulated_cuda import cuda
+
+    with cuda() as device:
+        yield device
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request):
+    """Where torch's tensors are."""
+    return request.getfixturevalue("torch_cuda") if request.param == "cuda" else "cpu"

@@ -1,0 +1,171 @@
+"""Tensors on a CUDA device for tests: torch's own where there is a GPU; else, with an emulated build of the library, tensors
+that say they are on cuda:0 and behave so. They hold their numbers on the CPU, run every operator of torch there, refuse what
+CUDA's tensors refuse, and give the library memory of its emulated device.
+"""
+
+from contextlib import contextmanager, nullcontext
+
+import voxshift as vs
+from sparse_torch import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map
+
+CUDA = torch.device("cuda", 0)
+_FROM_DLPACK = torch.from_dlpack
+_MOVES = ("copy_", "_to_copy")  # between devices
+_LIKE = ("new_tensor", "new_empty", "new_zeros", "new_ones", "new_full")
+
+
+def _is_cuda(device):
+    if isinstance(device, int) and not isinstance(device, bool):
+        return True
+    return isinstance(device, (str, torch.device)) and torch.device(device).type == "cuda"
+
+
+class OnCuda(torch.Tensor):
+    """A tensor on the emulated device; `held` has its numbers."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+    device = property(lambda self: CUDA)
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
+
+    @staticmethod
+    def __new__(cls, held):
+        options = {"dtype": held.dtype, "layout": held.layout, "device": "cpu", "requires_grad": False}
+        offset = held.storage_offset()
+        made = torch.Tensor._make_wrapper_subclass(cls, held.size(), held.stride(), offset, **options)
+        made.held = held
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        name = func._schema.name.partition("::")[2]
+        givers = {}
+
+        def held(x):
+            if isinstance(x, OnCuda):
+                givers[id(x.held)] = x
+                return x.held
+            if isinstance(x, torch.Tensor) and x.dim() and name not in _MOVES:
+                raise RuntimeError(f"Expected all tensors to be on the same device, found cuda:0 and cpu in {name}")
+            return x
+
+        def given(x):
+            return givers[id(x)] if id(x) in givers else OnCuda(x) if isinstance(x, torch.Tensor) else x
+
+        args, kwargs = tree_map(held, args), tree_map(held, kwargs or {})
+        if name == "copy_" and id(args[0]) not in givers:  # to the CPU
+            return func(*args, **kwargs)
+        return tree_map(given, func(*args, **kwargs))
+
+    def data_ptr(self):
+        return self.held.data_ptr()
+
+    def tolist(self):
+        return self.held.tolist()
+
+    def numpy(self, *args, **named):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
+
+    def __array__(self, *args, **named):
+        return self.numpy()
+
+    def __deepcopy__(self, memo):
+        again = OnCuda(self.held.clone())
+        return torch.nn.Parameter(again, self.requires_grad) if isinstance(self, torch.nn.Parameter) else again
+
+    def __repr__(self, **named):
+        return f"OnCuda({self.held})"
+
+    @property
+    def __cuda_array_interface__(self):
+        raise AttributeError("an emulated tensor gives its memory by DLPack")
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, stream=None):
+        if self.requires_grad:
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+        if not self.held.is_contiguous() or (self.held.numel() and self.data_ptr() % 16):
+            raise BufferError("kernels take contiguous memory that is aligned to 16 bytes")
+        return vs.to_device(self.held.numpy(), "cuda").__dlpack__()
+
+
+class _Moved(torch.autograd.Function):
+    """The same numbers on the other device."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.held.clone() if isinstance(x, OnCuda) else OnCuda(x.clone())
+
+    @staticmethod
+    def backward(ctx, grad):
+        return _Moved.apply(grad)
+
+
+def _placed(x, device):
+    """x on a device, None: where it is."""
+    is_there = device is None or isinstance(x, OnCuda) == _is_cuda(device)
+    return x if is_there else _Moved.apply(x)
+
+
+def _to(x, *args, device=None, **named):
+    if args and isinstance(args[0], torch.Tensor):
+        device, args = args[0].device, (args[0].dtype, *args[1:])
+    elif args and isinstance(args[0], (str, int, torch.device)):
+        device, args = args[0], args[1:]
+    dtype = next((value for value in (*args, named.get("dtype")) if isinstance(value, torch.dtype)), None)
+    x = _placed(x, device)
+    copied = x.clone() if named.get("copy") else x
+    return copied if dtype is None else copied.to(dtype)
+
+
+class _Emulated(TorchFunctionMode):
+    """device="cuda" of any function is the emulated device."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name == "to" and args and isinstance(args[0], torch.Tensor):
+            return _to(*args, **kwargs)
+        if name in ("cuda", "cpu") and args and isinstance(args[0], torch.Tensor):
+            return _placed(args[0], name)
+        like = isinstance(args[0], OnCuda) if args and name in _LIKE else False
+        if not _is_cuda(kwargs.get("device")) and not (like and name == "new_tensor"):
+            return func(*args, **kwargs)
+        kwargs.pop("device", None)
+        needs_grad = kwargs.pop("requires_grad", False)
+        if name == "new_tensor":
+            func, args, kwargs = torch.tensor, args[1:], {"dtype": args[0].dtype, **kwargs}
+        made = func(*args, **kwargs)
+        made = made if isinstance(made, OnCuda) else OnCuda(made)
+        return made.requires_grad_() if needs_grad else made
+
+
+def _from_dlpack(source, *args, **named):
+    if isinstance(source, vs.DeviceArray):
+        return OnCuda(torch.from_numpy(source.numpy()))
+    return _FROM_DLPACK(source, *args, **named)
+
+
+@contextmanager
+def emulated():
+    """Within the context device="cuda" makes such tensors, and results of the library on its device become them."""
+    overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # the data of a parameter are of its own class
+    torch.from_dlpack = _from_dlpack
+    try:
+        with _Emulated():
+            yield
+    finally:
+        torch.from_dlpack = _FROM_DLPACK
+        torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
+
+
+@contextmanager
+def cuda():
+    """Within the context torch has the device that is given: a GPU, or where there is none the emulated one."""
+    with nullcontext() if torch.cuda.is_available() else emulated():
+        yield CUDA
