@@ -84,7 +84,7 @@ def bird_eye_view(x, *, shape, axis, clouds):
     place = (((coords[:, 0] * extents[0] + y) * extents[1]) + x_) * depth + height
     feats = x.feats if bool(inside.all()) else x.feats[inside]
     pixels, channels = clouds * extents[0] * extents[1], x.feats.shape[1]
-    columns = torch.zeros(pixels * depth, channels).index_copy(0, place[inside], feats)
+    columns = feats.new_zeros(pixels * depth, channels).index_copy(0, place[inside], feats)
     if depth > 1:
         columns = columns.reshape(pixels, depth, channels).transpose(1, 2).reshape(pixels, channels * depth)
     return Images(columns, tuple(extents), max(clouds, 1), axis)

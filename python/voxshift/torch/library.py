@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch.memory import array
+from voxshift.torch.memory import array, on_host, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.values import Images, Rows
 
@@ -79,12 +79,13 @@ class Library:
         for node in self.graph["nodes"]:
             if node["name"] in needed:
                 own = {f"{node['name']}.{role}": tensor for role, tensor in self._tensors(node).items()}
-                tensors.update((place, array("Network", place, tensor)) for place, tensor in own.items())
+                tensors.update((place, on_host(tensor)) for place, tensor in own.items())
                 nodes.append({**node, "parameters": dict(zip(node.get("parameters", ()), own))})
-        model = vs.Model.from_graph({**self.graph, "nodes": nodes, "outputs": outputs}, tensors, None, 0)
+        graph = {**self.graph, "nodes": nodes, "outputs": outputs}
+        model = vs.Model.from_graph(graph, tensors, None, 0, device=str(self.given.feats.device), dtype="f32")
         runs = [model.run(*operands) for operands in self._operands()]
         for name in outputs:
-            features = [torch.from_numpy(run[name][0]) for run in runs]
+            features = [tensor_of(run[name][0]) for run in runs]
             self.found[name] = (features[0] if len(runs) == 1 else torch.cat(features), runs[0][name][1])
 
     def _tensors(self, node):
@@ -101,17 +102,21 @@ class Library:
             return [(vs.SparseTensor(self.given.coordinates, array("Network", "feats", self.given.feats)),)]
         if isinstance(self.given, Images):
             return [(array("Network", "frames", clip),) for clip in self.given.images.split(self.given.n_segment)]
-        return [(array("Network", "points", self.given.feats), self.row_splits)]
+        return [(array("Network", "points", self.given.feats), self._splits())]
+
+    def _splits(self):
+        return None if self.row_splits is None else on_host(self.row_splits)
 
 
 def _on_voxels(step, inputs, coords, feats):
     """Features on the coordinates of an input, or on new ones of the inputs' stride."""
+    coords = tensor_of(coords)
     for x in inputs:
-        if np.array_equal(x.coordinates.coords, coords):
+        if torch.equal(x.coords, coords):
             return x.with_feats(feats)
     stride = inputs[0].stride if inputs else (1,) * (coords.shape[1] - 1)
-    extent = _extent(step, inputs)
-    fits = extent is not None and ((coords[:, 1:] >= 0) & (coords[:, 1:] < extent)).all()
+    extent, places = _extent(step, inputs), coords[:, 1:]
+    fits = extent is not None and bool(((places >= 0) & (places < places.new_tensor(extent))).all())
     return SparseTensor(feats, coords, stride, extent if fits else None)
 
 

@@ -23,11 +23,16 @@ def array(op: str, what: str, tensor: Optional[torch.Tensor]) -> Optional[Array]
     """What operators take on a tensor's memory; None stays None. Raises ValueError unless it is float32, on the CPU or on CUDA."""
     if tensor is None:
         return None
-    if tensor.device.type not in ("cpu", "cuda") or tensor.dtype != torch.float32:
+    if not is_taken(tensor):
         raise vs.InvalidArgument(
             f"[{op}] {what} expects float32 on the CPU or on CUDA, found {str(tensor.dtype)[6:]} on {tensor.device}"
         )
     return _taken(tensor)
+
+
+def is_taken(tensor: torch.Tensor) -> bool:
+    """Whether operators take its dtype and device."""
+    return tensor.device.type in ("cpu", "cuda") and tensor.dtype == torch.float32
 
 
 def _taken(tensor):
@@ -38,9 +43,9 @@ def _taken(tensor):
 
 
 def tensor_of(values: Any) -> Optional[torch.Tensor]:
-    """The tensor on the memory of an operator's result, a numpy array or a voxshift.DeviceArray; None stays None."""
-    if values is None:
-        return None
+    """The tensor on the memory of what operators take or give, a numpy array or a voxshift.DeviceArray; None stays None."""
+    if values is None or isinstance(values, torch.Tensor):
+        return values
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else torch.from_dlpack(values)
 
 
@@ -49,21 +54,48 @@ def copied(values: Any) -> torch.Tensor:
     return torch.from_numpy(values.copy()) if isinstance(values, np.ndarray) else torch.from_dlpack(values).clone()
 
 
-def numbers(op: str, what: str, values: Array, device: torch.device) -> Array:
+def numbers(op: str, what: str, values: Any, device: torch.device) -> Any:
     """Places, rows or flags as operators take them beside features on the device. A numpy array goes where those are.
 
     Raises ValueError for a tensor on another device.
     """
+    if isinstance(values, np.ndarray) and device.type != "cpu":
+        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
     if not isinstance(values, torch.Tensor):
-        return values if device.type == "cpu" else torch.from_numpy(np.ascontiguousarray(values)).to(device)
+        return values
     if values.device != device:
         raise vs.InvalidArgument(f"[{op}] {what} expects numbers on {device}, found them on {values.device}")
     return _taken(values)
 
 
+def rows(values: Any, device: torch.device) -> torch.Tensor:
+    """int32 on the device: numbers of rows, of which no tensor has more, from a list or a numpy array."""
+    return torch.from_numpy(np.ascontiguousarray(values, np.int32)).to(device)
+
+
+def counted(count: int, device: torch.device, every: int = 1) -> torch.Tensor:
+    """int32 [count] on the device: i // every."""
+    return torch.div(torch.arange(count, dtype=torch.int32, device=device), every, rounding_mode="floor")
+
+
+def on_host(values: Any) -> np.ndarray:
+    """A numpy array of a tensor, an operator's result or numbers, which comes from a device."""
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().numpy()
+    return values.numpy() if isinstance(values, vs.DeviceArray) else np.asarray(values)
+
+
 def device_of(coordinates: vs.Coordinates) -> torch.device:
     """Where the rows of coordinates are."""
     return torch.device(coordinates.device)
+
+
+def last_batch(coordinates: vs.Coordinates) -> int:
+    """The highest batch that has a row, -1 where there is none. Rows are in order of their batch."""
+    if not len(coordinates):
+        return -1
+    coords = coordinates.coords
+    return int(coords[-1, 0] if isinstance(coords, np.ndarray) else tensor_of(coords)[-1, 0])
 
 
 def host_coords(coordinates: vs.Coordinates) -> np.ndarray:

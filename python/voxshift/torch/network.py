@@ -14,6 +14,7 @@ from voxshift.torch.convolutions import refinement
 from voxshift.torch.export import recorded_model, to_model_of
 from voxshift.torch.gradients import OPS, gradient_of
 from voxshift.torch.library import Library
+from voxshift.torch.memory import last_batch, on_host
 from voxshift.torch.sparse_tensor import SparseTensor, check_together
 from voxshift.torch.values import Images, Points
 
@@ -77,8 +78,7 @@ def _clouds_of(given):
         return len(given.clouds)
     if isinstance(given, Images):
         return len(given.images)
-    coords = given.coordinates.coords
-    return int(coords[:, 0].max()) + 1 if len(coords) else 0
+    return last_batch(given.coordinates) + 1
 
 
 class Network(nn.Module):
@@ -227,7 +227,7 @@ class Network(nn.Module):
 
     def to_model(self) -> vs.Model:
         """A voxshift.Model with the present weights."""
-        return self.model.with_parameters({name: self.tensor(name).detach().numpy().copy() for name in self._places})
+        return self.model.with_parameters({name: on_host(self.tensor(name)).copy() for name in self._places})
 
 
 def MinkUNet(width: float = 1.0, classes: int = 19, seed: int = 0) -> Network:

@@ -1,6 +1,5 @@
 """Operators that know which cloud, batch or image a row belongs to: pooling, normalisation, and rows of clouds at theirs."""
 
-import numpy as np
 import torch
 
 from voxshift.torch.functional import _BatchNorm, linear
@@ -28,8 +27,12 @@ gradient("sum_pool", of="values", counts_clouds=True)(lambda x, clouds: _pool(x,
 
 def _slices(of_rows):
     """(cloud, its rows) of every cloud that has any."""
-    clouds, first = np.unique(of_rows, return_index=True)
-    return [(b, slice(*rows)) for b, *rows in zip(clouds.tolist(), first.tolist(), [*first[1:].tolist(), len(of_rows)])]
+    clouds, counts = torch.unique_consecutive(of_rows, return_counts=True)
+    slices, first = [], 0
+    for b, count in zip(clouds.tolist(), counts.tolist()):
+        slices.append((b, slice(first, first + count)))
+        first += count
+    return slices
 
 
 @gradient("instance_norm", of="values")
@@ -38,8 +41,8 @@ def _instance_norm(x, *, weight=None, bias=None, eps):
     if of_rows is None:
         return NotImplemented
     channels = x.feats.shape[1]
-    weight = torch.ones(channels) if weight is None else weight
-    bias = torch.zeros(channels) if bias is None else bias
+    weight = x.feats.new_ones(channels) if weight is None else weight
+    bias = x.feats.new_zeros(channels) if bias is None else bias
     parts = [_BatchNorm.apply(x.feats[rows], weight, bias, None, eps, None, 0.0)[0] for _, rows in _slices(of_rows)]
     return x.with_feats(torch.cat([x.feats[:0], *parts]))
 

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch.gradients import gradient
-from voxshift.torch.memory import array, tensor_of
+from voxshift.torch.memory import array, counted, tensor_of
 from voxshift.torch.points import gather, interpolate, voxelize_features
 from voxshift.torch.values import Cells, Groups, Points
 
@@ -28,8 +28,9 @@ def _group(points, centers, count, radius):
     if not isinstance(centers, Points):
         return NotImplemented
     of, around = points.clouds, centers.clouds
-    neighbors = vs.ball_query(of.points, around.points, radius, count, of.row_splits, around.row_splits).reshape(-1)
-    own = np.where(neighbors < 0, -1, np.arange(len(neighbors)) // count)
+    found = vs.ball_query(of.points, around.points, radius, count, of.row_splits, around.row_splits)
+    neighbors = tensor_of(found).reshape(-1)
+    own = counted(len(neighbors), neighbors.device, count).masked_fill(neighbors < 0, -1)
     relative = gather(of.xyz, neighbors) - gather(around.xyz, own)
     return Groups(torch.cat((relative, gather(points.feats, neighbors)), 1), around, count)
 
@@ -105,5 +106,5 @@ def _voxel_offsets(points, voxels, **options):
         origin = voxelize_features(xyz.contiguous(), cells.of_points, len(cells), "mean")
     else:
         origin = cells.centers
-    inside = torch.from_numpy(cells.of_points >= 0)[:, None]
-    return points.with_feats(torch.where(inside, xyz - gather(origin, cells.of_points), torch.zeros(())))
+    inside = (cells.of_points >= 0)[:, None]
+    return points.with_feats(torch.where(inside, xyz - gather(origin, cells.of_points), xyz.new_zeros(())))

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.gradients import gradient
-from voxshift.torch.memory import array, tensor_of
+from voxshift.torch.memory import array, numbers, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 
 
@@ -29,6 +30,7 @@ class _Interpolate(Function):
 class _Gather(Function):
     @staticmethod
     def forward(ctx, feats, indices):
+        indices = numbers("gather", "indices", indices, feats.device)
         ctx.indices, ctx.rows = indices, len(feats)
         return tensor_of(vs.gather(array("gather", "feats", feats), indices))
 
@@ -41,6 +43,7 @@ class _Gather(Function):
 class _VoxelizeFeatures(Function):
     @staticmethod
     def forward(ctx, feats, inverse, voxels, reduce):
+        inverse = numbers("voxelize_features", "inverse", inverse, feats.device)
         ctx.inverse, ctx.reduce = inverse, reduce
         if reduce == "max":
             ctx.save_for_backward(feats)
@@ -64,7 +67,7 @@ def interpolate(feats: torch.Tensor, interpolation: vs.Interpolation) -> torch.T
     return out
 
 
-def gather(feats: torch.Tensor, indices: np.ndarray) -> torch.Tensor:
+def gather(feats: torch.Tensor, indices: Union[torch.Tensor, np.ndarray]) -> torch.Tensor:
     """Rows of feats float32 [N, C] at indices int32 or int64 [M]: float32 [M, C]; -1 gives zeros."""
     return _Gather.apply(feats, indices)
 
@@ -82,9 +85,9 @@ def voxelize_features(
     return out
 
 
-def _cells(x: SparseTensor) -> np.ndarray:
+def _cells(x: SparseTensor) -> torch.Tensor:
     """float32 [N, 1 + D]: batch and place of each coordinate, in cells of the network's input."""
-    return x.coordinates.coords.astype(np.float32) * np.array((1, *x.stride), np.float32)
+    return x.coords.float() * torch.tensor((1, *x.stride), dtype=torch.float32, device=x.device)
 
 
 def devoxelize(
@@ -98,7 +101,7 @@ def devoxelize(
     """
     if not isinstance(points, SparseTensor):
         return interpolate(x.feats, vs.trilinear(x.coordinates, array("devoxelize", "points", points), mode))
-    feats = interpolate(x.feats, vs.trilinear(x.coordinates, _cells(points), mode))
+    feats = interpolate(x.feats, vs.trilinear(x.coordinates, array("devoxelize", "points", _cells(points)), mode))
     if mode == "renormalized":
         recording.note("devoxelize", (x.feats, points.feats), feats)
     return points.with_feats(feats)
@@ -108,9 +111,10 @@ def devoxelize(
 def _devoxelize_of_nodes(x, like):
     if x.coordinates.dims == 3:
         return devoxelize(x, like)
-    flat = np.zeros((len(x), 3 - x.coordinates.dims), np.int32)  # the axes that are not there
-    voxels = vs.Coordinates(np.hstack((x.coordinates.coords, flat)), (*x.stride, *[1] * flat.shape[1]))
-    cells = np.pad(_cells(like), ((0, 0), (0, flat.shape[1])))
+    missing = 3 - x.coordinates.dims  # axes
+    coords = numbers("devoxelize", "voxels", pad(x.coords, (0, missing)), x.device)
+    voxels = vs.Coordinates(coords, (*x.stride, *[1] * missing))
+    cells = array("devoxelize", "points", pad(_cells(like), (0, missing)))
     return like.with_feats(interpolate(x.feats, vs.trilinear(voxels, cells, "renormalized")))
 
 
@@ -120,10 +124,11 @@ def voxelize(x: SparseTensor, like: SparseTensor) -> SparseTensor:
 
     Rows of x outside of all voxels take no part; a voxel without rows gets 0. Raises ValueError for other strides.
     """
-    ratio = np.array((1, *like.stride)) // (1, *x.stride)
-    if (ratio * (1, *x.stride) != (1, *like.stride)).any():
+    if any(coarse % fine for coarse, fine in zip(like.stride, x.stride)):
         raise vs.InvalidArgument(f"[voxelize] strides {like.stride} expected to be multiples of {x.stride}")
-    inverse = like.coordinates.find(x.coordinates.coords // ratio.astype(np.int32))
+    ratio = [coarse // fine for coarse, fine in zip(like.stride, x.stride)]
+    places = torch.div(x.coords, torch.tensor((1, *ratio), dtype=torch.int32, device=x.device), rounding_mode="floor")
+    inverse = like.coordinates.find(numbers("voxelize", "coordinates", places, like.device))
     feats = voxelize_features(x.feats, inverse, len(like))
     recording.note("voxelize", (x.feats, like.feats), feats)
     return like.with_feats(feats)

@@ -2,9 +2,10 @@
 
 from typing import Optional
 
-import numpy as np
+import torch
 
 import voxshift as vs
+from voxshift.torch.memory import counted
 from voxshift.torch.sparse_tensor import SparseTensor
 
 
@@ -17,9 +18,13 @@ class Rows:
     def with_feats(self, feats):
         return Rows(feats)
 
-    def clouds_of_rows(self) -> Optional[np.ndarray]:
-        """int64 [N], ascending: the cloud, batch or image that each row belongs to."""
+    def clouds_of_rows(self) -> Optional[torch.Tensor]:
+        """int32 [N], ascending, on the device of feats: the cloud, batch or image that each row belongs to."""
         return None
+
+    def _in_turn(self, count):
+        """The clouds of rows where each has as many as the others."""
+        return counted(len(self.feats), self.feats.device, count)
 
 
 class PerCloud(Rows):
@@ -29,7 +34,7 @@ class PerCloud(Rows):
         return PerCloud(feats)
 
     def clouds_of_rows(self):
-        return np.arange(len(self.feats))
+        return self._in_turn(1)
 
 
 class Points(Rows):
@@ -57,11 +62,11 @@ class Groups(Rows):
         return Groups(feats, self.centers, self.count)
 
     def clouds_of_rows(self):
-        return np.repeat(self.centers.of_rows, self.count)
+        return self.centers.of_rows.repeat_interleave(self.count)
 
     @property
     def centers_of_rows(self):
-        return np.arange(len(self.feats)) // self.count
+        return self._in_turn(self.count)
 
 
 class Cells(Rows):
@@ -75,7 +80,7 @@ class Cells(Rows):
         return Cells(feats, self.grid)
 
     def clouds_of_rows(self):
-        return np.arange(len(self.feats)) // self.grid.resolution**3
+        return self._in_turn(self.grid.resolution**3)
 
 
 class Images(Rows):
@@ -106,9 +111,9 @@ class Images(Rows):
         return Images.of(images, self.n_segment, self.axis)
 
     def clouds_of_rows(self):
-        return np.arange(len(self.feats)) // (self.extent[0] * self.extent[1])
+        return self._in_turn(self.extent[0] * self.extent[1])
 
 
-def clouds_of(x) -> Optional[np.ndarray]:
-    """int64 [N], ascending: the cloud, batch or image of each row; None where it is not known."""
-    return x.coordinates.coords[:, 0].astype(np.int64) if isinstance(x, SparseTensor) else x.clouds_of_rows()
+def clouds_of(x) -> Optional[torch.Tensor]:
+    """int32 [N], ascending, on x's device: the cloud, batch or image of each row; None where it is not known."""
+    return x.coords[:, 0] if isinstance(x, SparseTensor) else x.clouds_of_rows()
