@@ -47,7 +47,8 @@ class OnCuda(torch.Tensor):
             if isinstance(x, OnCuda):
                 givers[id(x.held)] = x
                 return x.held
-            if isinstance(x, torch.Tensor) and x.dim() and name not in _MOVES:
+            is_list = name == "index" and isinstance(x, torch.Tensor) and x.dtype == torch.long and x.numel() <= 8
+            if isinstance(x, torch.Tensor) and x.dim() and name not in _MOVES and not is_list:  # a list in brackets
                 raise RuntimeError(f"Expected all tensors to be on the same device, found cuda:0 and cpu in {name}")
             return x
 

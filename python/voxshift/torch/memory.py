@@ -15,6 +15,7 @@ import voxshift as vs
 
 Array = Union[np.ndarray, torch.Tensor]  # what operators take: numpy's on the CPU, torch's on a CUDA device
 
+_DEVICES = ("cpu", "cuda")
 _ALIGNMENT = 16  # bytes that kernels read at a time
 _on_the_host: "weakref.WeakKeyDictionary" = weakref.WeakKeyDictionary()
 
@@ -32,7 +33,7 @@ def array(op: str, what: str, tensor: Optional[torch.Tensor]) -> Optional[Array]
 
 def is_taken(tensor: torch.Tensor) -> bool:
     """Whether operators take its dtype and device."""
-    return tensor.device.type in ("cpu", "cuda") and tensor.dtype == torch.float32
+    return tensor.device.type in _DEVICES and tensor.dtype == torch.float32
 
 
 def _taken(tensor):
@@ -47,6 +48,23 @@ def tensor_of(values: Any) -> Optional[torch.Tensor]:
     if values is None or isinstance(values, torch.Tensor):
         return values
     return torch.from_numpy(values) if isinstance(values, np.ndarray) else torch.from_dlpack(values)
+
+
+def taken(op: str, what: str, tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor. Raises ValueError where it is on a device without operators, or none of torch's."""
+    if not isinstance(tensor, torch.Tensor):
+        raise vs.InvalidArgument(f"[{op}] {what} expects a tensor of torch, found {type(tensor).__name__}")
+    if tensor.device.type not in _DEVICES:
+        raise vs.InvalidArgument(f"[{op}] {what} expects a tensor on the CPU or on CUDA, found one on {tensor.device}")
+    return tensor
+
+
+def taken_together(op: str, named: dict) -> None:
+    """Raises ValueError unless all tensors, by what they are, are on one device that has operators."""
+    devices = {what: taken(op, what, tensor).device for what, tensor in named.items()}
+    if len(set(devices.values())) > 1:
+        found = ", ".join(f"{what} on {device}" for what, device in devices.items())
+        raise vs.InvalidArgument(f"[{op}] expects tensors on one device, found {found}")
 
 
 def copied(values: Any) -> torch.Tensor:

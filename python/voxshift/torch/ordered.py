@@ -14,6 +14,7 @@ from torch.autograd import Function
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.functional import Axes
+from voxshift.torch.memory import copied, numbers, on_host, taken, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 
 
@@ -44,19 +45,19 @@ class Cells:
     """
 
     def __init__(self, coords: torch.Tensor, stride: Axes = 1, shape: Optional[Axes] = None, op: str = "SparseTensor"):
-        """Raises ValueError for repeated cells, those outside `shape`, a negative batch and tensors that are not on the CPU."""
-        on_cpu(op, "coordinates", coords)
-        self.coordinates = vs.Coordinates(coords.detach().contiguous().numpy(), stride, shape)
+        """Raises ValueError for repeated cells, those outside `shape`, a negative batch and tensors on other devices."""
+        taken(op, "coordinates", coords)
+        self.coordinates = vs.Coordinates(numbers(op, "coordinates", coords, coords.device), stride, shape)
         if self.coordinates.size != len(coords):
             raise vs.InvalidArgument(f"[{op}] {len(coords) - self.coordinates.size} repeated coordinates")
         self._coords = coords
         self._to_given = self._to_sorted = None
-        inverse = self.coordinates.inverse
-        identity = np.arange(len(inverse), dtype=inverse.dtype)
-        if not np.array_equal(inverse, identity):
-            order = np.empty(len(inverse), np.int64)
+        inverse = tensor_of(self.coordinates.inverse).long()
+        identity = torch.arange(len(inverse), device=inverse.device)
+        if not torch.equal(inverse, identity):
+            order = torch.empty_like(inverse)
             order[inverse] = identity
-            self._to_sorted, self._to_given = torch.from_numpy(order), torch.from_numpy(inverse.astype(np.int64))
+            self._to_sorted, self._to_given = order, inverse
 
     @classmethod
     def of(cls, coordinates: vs.Coordinates) -> "Cells":
@@ -69,7 +70,7 @@ class Cells:
     def coords(self) -> torch.Tensor:
         """int32 [N, 1 + D] in the giver's order: the tensor that was given, or one that is made once."""
         if self._coords is None:
-            self._coords = torch.from_numpy(self.coordinates.coords.copy())
+            self._coords = copied(self.coordinates.coords)
         return self._coords
 
     @property
@@ -79,7 +80,7 @@ class Cells:
 
     def given_rows(self, rows: np.ndarray) -> np.ndarray:
         """The giver's numbers of the library's rows."""
-        return rows if self.in_order else self._to_sorted.numpy()[rows]
+        return rows if self.in_order else on_host(self._to_sorted)[rows]
 
     @property
     def in_order(self) -> bool:
@@ -159,13 +160,3 @@ def _follow(wanted: _Seen, other: _Seen, permute) -> Tuple[_Seen, _Seen]:
         return _seen(wanted), _seen(other[0])
     return wanted, other
 
-
-def on_cpu(op: str, what: str, tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor. Raises ValueError where it is on another device, or none of torch's."""
-    if not isinstance(tensor, torch.Tensor):
-        raise vs.InvalidArgument(f"[{op}] {what} expects a tensor of torch, found {type(tensor).__name__}")
-    if tensor.device.type != "cpu":
-        raise vs.InvalidArgument(
-            f"[{op}] {what} on {tensor.device}: torch's tensors are taken on the CPU, those on other devices come later"
-        )
-    return tensor

@@ -1,17 +1,18 @@
 """Operators between points and voxels, with gradients of the features; coordinates and weights have none."""
 
+from functools import reduce
 from typing import Union
 
 import numpy as np
 import torch
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import pad
+from torch.nn.functional import embedding_bag, pad
 
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.gradients import gradient
-from voxshift.torch.memory import array, numbers, tensor_of
+from voxshift.torch.memory import array, is_taken, numbers, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 
 
@@ -70,6 +71,23 @@ def interpolate(feats: torch.Tensor, interpolation: vs.Interpolation) -> torch.T
 def gather(feats: torch.Tensor, indices: Union[torch.Tensor, np.ndarray]) -> torch.Tensor:
     """Rows of feats float32 [N, C] at indices int32 or int64 [M]: float32 [M, C]; -1 gives zeros."""
     return _Gather.apply(feats, indices)
+
+
+def mixture(feats: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """float32 [N, C]: sum_j weights[i, j] * feats[rows[i, j]], of rows int64 [N, K]; -1 counts as 0."""
+    weights = torch.where(rows >= 0, weights.to(feats.dtype), weights.new_zeros((), dtype=feats.dtype))
+    if feats.device.type == "cpu":
+        return embedding_bag(rows.clamp(min=0), feats, mode="sum", per_sample_weights=weights)
+    rows = rows.int()  # on a GPU the gradient of an embedding bag has no fixed order
+    parts = [gather(feats, rows[:, j]) * weights[:, j : j + 1] for j in range(rows.shape[1])]
+    return reduce(torch.add, parts)
+
+
+def summed(feats: torch.Tensor, index: torch.Tensor, count: int) -> torch.Tensor:
+    """float32 [count, C]: the sums of the rows of feats [N, C] by index int [N], in the order of rows on any device."""
+    if feats.device.type == "cpu" or not is_taken(feats):
+        return feats.new_zeros((count, feats.shape[1])).index_add(0, index, feats)
+    return _VoxelizeFeatures.apply(feats, index.int(), count, "sum")
 
 
 def voxelize_features(

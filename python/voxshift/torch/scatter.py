@@ -6,6 +6,7 @@ from typing import Optional, Tuple
 import torch
 
 from voxshift.torch import recording
+from voxshift.torch.points import summed
 
 
 def broadcast(src: torch.Tensor, other: torch.Tensor, dim: int) -> torch.Tensor:
@@ -31,6 +32,36 @@ def _spread(src, index, dim, out, dim_size):
     return index, shape
 
 
+def _by_rows(x, dim):
+    """[n, rest] of a tensor whose dimension of n elements is this one."""
+    return x.movedim(dim, 0).reshape(x.shape[dim], -1)
+
+
+def _sums(src, index, spread, dim, shape, out):
+    """scatter_add to zeros or out, on a GPU in the order of rows, which scatter_add has not."""
+    if src.device.type == "cpu" or src.dtype != torch.float32:
+        return (src.new_zeros(shape) if out is None else out).scatter_add(dim, spread, src)
+    rows = _by_rows(src, dim)
+    if index.dim() == 1:
+        sums = summed(rows, index, shape[dim])
+    else:
+        width = rows.shape[1]
+        places = _by_rows(spread, dim) * width + torch.arange(width, device=src.device)
+        sums = summed(rows.reshape(-1, 1), places.reshape(-1), shape[dim] * width)
+    rest = [n for axis, n in enumerate(shape) if axis != dim % len(shape)]
+    sums = sums.reshape(shape[dim], *rest).movedim(0, dim)
+    return sums if out is None else out + sums
+
+
+def _at(values, dim, spread):
+    """values.gather(dim, spread), whose gradient has one order of sums."""
+    if values.device.type == "cpu":
+        return values.gather(dim, spread)
+    columns = torch.arange(spread.numel() // max(spread.shape[dim], 1), device=values.device)
+    found = _by_rows(values, dim)[_by_rows(spread, dim), columns]
+    return found.reshape(spread.movedim(dim, 0).shape).movedim(0, dim)
+
+
 def scatter_sum(
     src: torch.Tensor,
     index: torch.Tensor,
@@ -40,8 +71,7 @@ def scatter_sum(
 ) -> torch.Tensor:
     """The sums of src by index along a dimension, added to out where it is given."""
     spread, shape = _spread(src, index, dim, out, dim_size)
-    start = src.new_zeros(shape) if out is None else out
-    result = start.scatter_add(dim, spread, src)
+    result = _sums(src, index, spread, dim, shape, out)
     if out is not None:
         out.copy_(result)
         return out
@@ -61,7 +91,7 @@ def scatter_mean(
 ) -> torch.Tensor:
     """The means of src by index along a dimension; 0 where there is none."""
     spread, shape = _spread(src, index, dim, out, dim_size)
-    total = (src.new_zeros(shape) if out is None else out).scatter_add(dim, spread, src)
+    total = _sums(src, index, spread, dim, shape, out)
     count = src.new_zeros(shape).scatter_add(dim, spread, torch.ones_like(src)).clamp(min=1)
     result = total / count if src.is_floating_point() else torch.div(total, count, rounding_mode="floor")
     if out is not None:
@@ -82,9 +112,9 @@ def _extreme(src, index, dim, out, dim_size, how):
     dim = dim % src.dim()
     best = _reduced(src.detach().new_zeros(shape), dim, spread, src.detach(), how)
     last = src.shape[dim]
-    place = torch.arange(last).reshape([-1 if i == dim else 1 for i in range(src.dim())]).expand(src.shape)
+    place = torch.arange(last, device=src.device).reshape([-1 if i == dim else 1 for i in range(src.dim())]).expand(src.shape)
     place = torch.where(src.detach() == best.gather(dim, spread), place, torch.full_like(place, last))
-    first = _reduced(torch.full(shape, last, dtype=torch.long), dim, spread, place, "amin")
+    first = _reduced(torch.full(shape, last, dtype=torch.long, device=src.device), dim, spread, place, "amin")
     padded = torch.cat([src, src.new_zeros([1 if i == dim else n for i, n in enumerate(src.shape)])], dim)
     result = padded.gather(dim, first)
     if out is None:
@@ -143,7 +173,7 @@ def segment_csr(
     if indptr.dim() != 1:
         raise ValueError(f"[torch_scatter] indptr expects one dimension, found {list(indptr.shape)}")
     counts = indptr[1:] - indptr[:-1]
-    index = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    index = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     first, last = (int(indptr[0]), int(indptr[-1])) if len(indptr) else (0, 0)
     part = src if (first, last) == (0, len(src)) else src[first:last]
     return scatter(part, index, 0, out, len(counts), reduce)
@@ -162,7 +192,8 @@ def segment_coo(
 
 def gather_csr(src: torch.Tensor, indptr: torch.Tensor) -> torch.Tensor:
     """Row i of src at [indptr[i], indptr[i + 1])."""
-    index = torch.repeat_interleave(torch.arange(len(indptr) - 1), indptr[1:] - indptr[:-1])
+    counts = indptr[1:] - indptr[:-1]
+    index = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     return src[index]
 
 
@@ -173,4 +204,4 @@ def scatter_softmax(
     spread = broadcast(index, src, dim)
     largest = scatter_max(src.detach(), index, dim, None, dim_size)[0].gather(dim, spread)
     values = (src - largest).exp()
-    return values / scatter_sum(values, index, dim, None, dim_size).gather(dim, spread)
+    return values / _at(scatter_sum(values, index, dim, None, dim_size), dim, spread)

@@ -6,7 +6,7 @@ weight is laid out for it, zeros at the offsets in between; else the pairs of ro
 
 import itertools
 import weakref
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -16,8 +16,9 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.memory import array, copied, device_of, numbers, tensor_of
 from voxshift.torch.ordered import Features
-from voxshift.torch.points import voxelize_features
+from voxshift.torch.points import gather, voxelize_features
 
 Offsets = Tuple[Tuple[int, ...], ...]
 Pairs = List[Tuple[torch.Tensor, torch.Tensor]]  # per offset the rows of the base and of the cells at the offset from them
@@ -92,7 +93,7 @@ class LaidOut:
 
 def lay_out(weight: torch.Tensor, layout: Layout) -> torch.Tensor:
     """The weight [K, ..] as voxshift's [volume, ..]."""
-    places = torch.tensor(layout.places)
+    places = torch.tensor(layout.places, device=weight.device)
     out = weight.new_zeros((layout.volume, *weight.shape[1:])).index_copy(0, places, weight)
     return recording.derived(weight, out)
 
@@ -101,24 +102,32 @@ def strided(coordinates: vs.Coordinates, stride: Sequence[int]) -> vs.Coordinate
     """unique(floor(c / stride)), from which a transposed convolution finds back."""
     if all(step == 1 for step in stride):
         return coordinates
-    empty = vs.SparseTensor(coordinates, np.zeros((coordinates.size, 1), np.float32))
-    return vs.conv(empty, np.zeros((1, 1, 1), np.float32), kernel_size=1, stride=list(stride)).coordinates
+    zeros = partial(torch.zeros, device=device_of(coordinates))
+    empty = vs.SparseTensor(coordinates, array("conv", "feats", zeros(coordinates.size, 1)))
+    return vs.conv(empty, array("conv", "weight", zeros(1, 1, 1)), kernel_size=1, stride=list(stride)).coordinates
 
 
-def full(coordinates: vs.Coordinates) -> np.ndarray:
+def full(coordinates: vs.Coordinates) -> torch.Tensor:
     """int64 [N, 1 + D] in cells of the network's input, rows in lexicographic order."""
-    return coordinates.coords.astype(np.int64) * np.array((1, *coordinates.stride))
+    coords = copied(coordinates.coords).long()
+    return coords * torch.tensor((1, *coordinates.stride), device=coords.device)
 
 
-def pairs_of(base: np.ndarray, cells: vs.Coordinates, offsets: Offsets) -> Pairs:
+def rows_at(coordinates: vs.Coordinates, places: torch.Tensor) -> torch.Tensor:
+    """int64 [M]: the rows of places int64 [M, 1 + D] in cells of the network's input, -1 for none."""
+    unit = torch.tensor((1, *coordinates.stride), device=places.device)
+    cells = torch.div(places, unit, rounding_mode="floor").int()
+    found = tensor_of(coordinates.find(numbers("find", "coordinates", cells, places.device))).long()
+    return found.masked_fill((places % unit != 0).any(1), -1)
+
+
+def pairs_of(base: torch.Tensor, cells: vs.Coordinates, offsets: Offsets) -> Pairs:
     """Per offset the rows (of base, of the cells) with cell = base + offset, base [M, 1 + D] and offsets in input cells."""
-    unit = np.array((1, *cells.stride))
     found = []
     for offset in offsets:
-        place = base + np.array((0, *offset))
-        row = np.where((place % unit == 0).all(axis=1), cells.find((place // unit).astype(np.int32)), -1)
-        hit = np.flatnonzero(row >= 0)
-        found.append((torch.from_numpy(hit), torch.from_numpy(row[hit].astype(np.int64))))
+        row = rows_at(cells, base + torch.tensor((0, *map(int, offset)), device=base.device))
+        hit = (row >= 0).nonzero().reshape(-1)
+        found.append((hit, row[hit]))
     return found
 
 
@@ -127,7 +136,7 @@ def swapped(pairs: Pairs) -> Pairs:
 
 
 class _ConvByPairs(Function):
-    """out[to] += x[of] W[k] over the pairs (to, of) of each offset k."""
+    """out[to] += x[of] W[k] over the pairs (to, of) of each offset k. An offset has no row twice, so index_add has one order."""
 
     @staticmethod
     def forward(ctx, feats, weight, pairs, rows):
@@ -160,7 +169,7 @@ def conv_by_pairs(feats: torch.Tensor, weight: torch.Tensor, pairs: Pairs, rows:
 def pool_by_pairs(feats: torch.Tensor, pairs: Pairs, rows: int, reduce: str) -> torch.Tensor:
     """float32 [rows, C]: "max", "mean" or "sum" of the rows paired with each; 0 where there is none."""
     to, of = (torch.cat(side) for side in zip(*pairs))
-    return voxelize_features(feats[of], to, rows, reduce)
+    return voxelize_features(gather(feats, of.int()), to.int(), rows, reduce)
 
 
 def aligned(first: Features, *others: Features) -> List[torch.Tensor]:

@@ -1,9 +1,11 @@
 """MinkowskiEngine's names over voxshift's operators: `import voxshift.torch.minkowski as ME`.
 
 Names, arguments and the names, shapes and order of parameters are those of MinkowskiEngine 0.5, so that its model code runs
-and its checkpoints load. In one to four dimensions. Features are float32 on the CPU.
+and its checkpoints load. In one to four dimensions. Features are float32, on the CPU or on a
+CUDA device.
 """
 
+import voxshift as _vs
 from voxshift.torch.minkowski import functional as MinkowskiFunctional
 from voxshift.torch.minkowski import nonlinearity as MinkowskiNonlinearity
 from voxshift.torch.minkowski import ops as MinkowskiOps
@@ -101,13 +103,13 @@ globals().update(_NONLINEARITIES)
 
 
 def set_gpu_allocator(backend: GPUMemoryAllocatorType) -> None:
-    """Does nothing on the CPU."""
+    """Does nothing: torch and the library manage the memory of devices."""
 
 
 def set_memory_manager_backend(backend: GPUMemoryAllocatorType) -> None:
-    """Does nothing on the CPU."""
+    """Does nothing: torch and the library manage the memory of devices."""
 
 
 def is_cuda_available() -> bool:
     """Whether tensors on CUDA devices are taken."""
-    return False
+    return bool(_vs.build_info()["cuda"])

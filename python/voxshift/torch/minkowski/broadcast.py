@@ -5,7 +5,7 @@ from torch import nn
 
 from voxshift.torch import recording
 from voxshift.torch.expected import expect
-from voxshift.torch.minkowski.sparse_tensor import SparseTensor
+from voxshift.torch.minkowski.sparse_tensor import SparseTensor, rows_of
 from voxshift.torch.minkowski.tensor import Tensor
 
 
@@ -13,7 +13,7 @@ def rows_of_batches(x: Tensor, per_batch: SparseTensor) -> torch.Tensor:
     """float32 [N, C], in the order of x.rows(): for every voxel the row of per_batch that its batch has."""
     batches = per_batch.C[:, 0].long()
     order = torch.argsort(batches)
-    return per_batch.F[order[torch.searchsorted(batches[order], x.batch_of_rows())]]
+    return rows_of(per_batch.F, order[torch.searchsorted(batches[order], x.batch_of_rows())])
 
 
 def broadcast(x: SparseTensor, per_batch: SparseTensor) -> torch.Tensor:

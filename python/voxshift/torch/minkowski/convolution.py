@@ -10,6 +10,7 @@ import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.expected import expect
 from voxshift.torch.functional import conv3d
+from voxshift.torch.memory import numbers
 from voxshift.torch.minkowski.common import (
     ConvolutionMode,
     CoordinateMapKey,
@@ -106,13 +107,13 @@ class Layer:
 
     def _made(self, unit, stride) -> CoordinateMapKey:
         """A new map of the input's coordinates plus each offset on a grid of the unit, multiples of the stride."""
-        places = self.x.C.long()[:, None] + torch.tensor(
-            [(0, *offset) for offset in self.generator.full_offsets(unit)]
-        )
+        coords = self.x.C.long()
+        places = coords[:, None] + coords.new_tensor([(0, *offset) for offset in self.generator.full_offsets(unit)])
         places = places.view(-1, places.shape[-1])
-        steps = torch.tensor((1, *stride))
-        places = torch.div(places[(places % steps == 0).all(dim=1)], steps, rounding_mode="floor")
-        return self.manager.insert(stride, Cells.of(vs.Coordinates(places.int().numpy(), list(stride))))
+        steps = coords.new_tensor((1, *stride))
+        places = torch.div(places[(places % steps == 0).all(dim=1)], steps, rounding_mode="floor").int()
+        made = vs.Coordinates(numbers("convolution", "coordinates", places, places.device), list(stride))
+        return self.manager.insert(stride, Cells.of(made))
 
     def listed(self, key: CoordinateMapKey, transposed: bool) -> SparseTensor:
         """Onto a map that the library's ops do not lead to."""
@@ -250,7 +251,7 @@ class MinkowskiChannelwiseConvolution(MinkowskiModuleBase):
         feats = input._features.sorted
         out = feats.new_zeros((manager.size(key), self.in_channels))
         for weight, (to, of) in zip(self.kernel, manager.pairs(in_key, key, generator, False)):
-            out = out.index_add(0, to, feats[of] * weight)
+            out = out.index_add(0, to, feats[of] * weight)  # no row twice: index_add has one order
         if self.bias is not None:
             out = out + self.bias
         if coords is None and manager.coarse(in_key, key) is not None:

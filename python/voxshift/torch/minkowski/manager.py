@@ -1,12 +1,14 @@
 """The coordinate maps that tensors of one network share."""
 
+import itertools
 import math
+from functools import partial
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import numpy as np
 import torch
 
 import voxshift as vs
+from voxshift.torch.memory import copied, numbers, taken, tensor_of
 from voxshift.torch.minkowski.common import (
     CoordinateMapKey,
     CoordinateMapType,
@@ -16,24 +18,26 @@ from voxshift.torch.minkowski.common import (
     convert_to_int_list,
 )
 from voxshift.torch.minkowski.kernel_generator import KernelGenerator
-from voxshift.torch.ordered import Cells, on_cpu
-from voxshift.torch.windows import Pairs, full, pairs_of, strided, swapped
+from voxshift.torch.ordered import Cells
+from voxshift.torch.windows import Pairs, full, pairs_of, rows_at, strided, swapped
 
 Key = CoordinateMapKey
 
 
-def unique_rows(coords: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def unique_rows(coords: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
     """(first row of each distinct one, in order of appearance; of every row its place among those), both int64."""
-    coordinates = vs.Coordinates(np.ascontiguousarray(coords, np.int32))
-    inverse, rows = coordinates.inverse, len(coords)
+    count = partial(torch.arange, device=coords.device)
+    coordinates = vs.Coordinates(numbers("CoordinateManager", "coordinates", coords.int(), coords.device))
+    rows = len(coords)
     if coordinates.size == rows:
-        return np.arange(rows), np.arange(rows)
-    first = np.empty(coordinates.size, np.int64)
-    first[inverse[::-1]] = np.arange(rows - 1, -1, -1)  # of equal ones the last to be written is the first row
-    order = np.argsort(first)
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    return first[order], place[inverse]
+        return count(rows), count(rows)
+    inverse = tensor_of(coordinates.inverse).long()
+    of, by_cell = torch.sort(inverse, stable=True)
+    begins = torch.cat([of.new_ones(1, dtype=torch.bool), of[1:] != of[:-1]])
+    first, order = torch.sort(by_cell[begins])
+    place = torch.empty_like(order)
+    place[order] = count(len(order))
+    return first, place[inverse]
 
 
 class CoordinateManager:
@@ -94,23 +98,23 @@ class CoordinateManager:
         self, coordinates: torch.Tensor, tensor_stride: StrideType = 1, string_id: str = ""
     ) -> Tuple[Key, Tuple[torch.Tensor, torch.Tensor]]:
         """A new map of coordinates int32 [N, 1 + D]: (key, (first rows int64 [M], of every row its place int64 [N]))."""
-        on_cpu("CoordinateManager", "coordinates", coordinates)
+        places = taken("CoordinateManager", "coordinates", coordinates).detach()
         stride = convert_to_int_list(tensor_stride, self.D)
-        places = coordinates.detach().numpy()
-        if places.ndim != 2 or places.shape[1] != self.D + 1:
+        if places.dim() != 2 or places.shape[1] != self.D + 1:
             raise vs.InvalidArgument(f"[CoordinateManager] expects [N, {self.D + 1}], found {list(places.shape)}")
-        steps = np.array((1, *(max(step, 1) for step in stride)))
-        if (places % steps).any():
-            steps = np.ones_like(steps)
+        steps = [1, *(max(step, 1) for step in stride)]
+        unit = torch.tensor(steps, dtype=places.dtype, device=places.device)
+        if (places % unit).any():
+            steps, unit = [1] * len(steps), torch.ones_like(unit)
         first, inverse = unique_rows(places)
-        cells = Cells(torch.from_numpy((places[first] // steps).astype(np.int32)), [int(step) for step in steps[1:]])
+        cells = Cells(torch.div(places[first], unit, rounding_mode="floor").int(), steps[1:])
         key = self.insert(stride, cells, string_id)
-        return key, (torch.from_numpy(first), torch.from_numpy(inverse))
+        return key, (first, inverse)
 
     def insert_field(self, coordinates: torch.Tensor, tensor_stride: Sequence[int], string_id: str = "") -> Key:
         """A new field of coordinates float32 [N, 1 + D]."""
         key = self.new_key(tensor_stride, string_id, self._fields)
-        self._fields[key.pair] = on_cpu("CoordinateManager", "coordinates", coordinates)
+        self._fields[key.pair] = taken("CoordinateManager", "coordinates", coordinates)
         return key
 
     def get_coordinate_field(self, key: Key) -> torch.Tensor:
@@ -127,8 +131,9 @@ class CoordinateManager:
         return key, maps
 
     def _rounded(self, field_key, stride):
-        field, steps = self._fields[field_key.pair], torch.tensor(stride)
-        places = torch.empty(field.shape, dtype=torch.int)
+        field = self._fields[field_key.pair]
+        steps = torch.tensor(stride, device=field.device)
+        places = torch.empty(field.shape, dtype=torch.int, device=field.device)
         places[:, 0] = field[:, 0].round().int()
         places[:, 1:] = (torch.floor(field[:, 1:] / steps) * steps).int()
         return places
@@ -137,7 +142,7 @@ class CoordinateManager:
         """(rows of the map, points of the field in them), for a map that is there."""
         cells = self.cells(sparse_map_key)
         places = self._rounded(field_map_key, sparse_map_key.get_tensor_stride())
-        rows = self._given_rows(cells, places.numpy())
+        rows = self._given_rows(cells, places)
         points = torch.nonzero(rows >= 0).squeeze(1)
         self._of_fields[field_map_key.pair, sparse_map_key.pair] = rows[points], points
         return rows[points], points
@@ -154,18 +159,15 @@ class CoordinateManager:
 
     def inverse_of_field(self, field_key: Key, sparse_key: Key) -> torch.Tensor:
         """int64 [N]: the row of the map that each point of the field lies in. Raises ValueError where one lies in none."""
-        rows = self._given_rows(self.cells(sparse_key), self._rounded(field_key, sparse_key.get_tensor_stride()).numpy())
+        rows = self._given_rows(self.cells(sparse_key), self._rounded(field_key, sparse_key.get_tensor_stride()))
         if (rows < 0).any():
             raise vs.InvalidArgument(f"[slice] {int((rows < 0).sum())} points lie in no voxel of the sparse tensor")
         return rows
 
     @staticmethod
-    def _given_rows(cells: Cells, places: np.ndarray) -> torch.Tensor:
+    def _given_rows(cells: Cells, places: torch.Tensor) -> torch.Tensor:
         """int64 [N]: the rows, in the user's order, of coordinates; -1 for none."""
-        steps = np.array((1, *cells.coordinates.stride))
-        aligned = (places % steps == 0).all(axis=1)
-        rows = np.where(aligned, cells.coordinates.find(np.ascontiguousarray(places // steps, np.int32)), -1)
-        return in_given_order(cells, torch.from_numpy(rows.astype(np.int64)))
+        return in_given_order(cells, rows_at(cells.coordinates, places.long()))
 
     def stride(self, coordinate_map_key: Key, stride: StrideType, string_id: str = "") -> Key:
         """The key of the map of coordinates rounded down to multiples of the tensor stride times this one."""
@@ -203,12 +205,12 @@ class CoordinateManager:
         """The key of the map of batches: b, 0, .., 0, with tensor stride 0."""
         key = Key([0] * self.D, "")
         if key.pair not in self._maps:
-            columns = [cells.coordinates.coords[:, 0] for cells in self._maps.values()]
-            columns = columns or [field[:, 0].round().int().numpy() for field in self._fields.values()]
-            batches = np.unique(np.concatenate(columns)) if columns else np.zeros(0, np.int32)
-            places = np.zeros((len(batches), self.D + 1), np.int32)
+            columns = [copied(cells.coordinates.coords)[:, 0] for cells in self._maps.values()]
+            columns = columns or [field[:, 0].round().int() for field in self._fields.values()]
+            batches = torch.unique(torch.cat(columns)) if columns else torch.zeros(0, dtype=torch.int)
+            places = batches.new_zeros((len(batches), self.D + 1))
             places[:, 0] = batches
-            self._maps[key.pair] = Cells(torch.from_numpy(places))
+            self._maps[key.pair] = Cells(places)
         return key
 
     def origin_map(self, key: Key) -> Tuple[torch.Tensor, List[torch.Tensor]]:
@@ -233,7 +235,7 @@ class CoordinateManager:
         """int32 [N, 1 + D], multiples of the tensor stride, in the user's order."""
         key = self._get_coordinate_map_key(coords_key_or_tensor_strides)
         cells = self.cells(key)
-        return cells.coords * torch.tensor((1, *cells.coordinates.stride), dtype=torch.int)
+        return cells.coords * cells.coords.new_tensor((1, *cells.coordinates.stride))
 
     def get_coordinate_map_keys(self, tensor_stride: StrideType) -> List[Key]:
         stride = tuple(convert_to_int_list(tensor_stride, self.D))
@@ -263,10 +265,11 @@ class CoordinateManager:
     def parents(self, fine_key: Key, coarse_key: Key) -> Pairs:
         """The rows (of coarse, of fine), in lexicographic order, where the fine cell rounds down to the coarse one."""
         fine, coarse = self.cells(fine_key).coordinates, self.cells(coarse_key).coordinates
-        step = np.array((1, *coarse.stride))
-        rows = coarse.find((full(fine) // step).astype(np.int32)).astype(np.int64)
-        hit = np.flatnonzero(rows >= 0)
-        return [(torch.from_numpy(rows[hit]), torch.from_numpy(hit))]
+        places = full(fine)
+        step = places.new_tensor((1, *coarse.stride))
+        rows = rows_at(coarse, torch.div(places, step, rounding_mode="floor") * step)
+        hit = (rows >= 0).nonzero().reshape(-1)
+        return [(rows[hit], hit)]
 
     def kernel_map(
         self,
@@ -307,12 +310,16 @@ class CoordinateManager:
         strides = [key.get_tensor_stride() for key in in_keys]
         stride = [min(steps) for steps in zip(*strides)]
         units = list(zip(*(self.cells(key).coordinates.stride for key in in_keys)))
-        steps = np.array((1, *(math.gcd(*unit) for unit in units)))
-        every = [full(self.cells(key).coordinates) // steps for key in in_keys]
-        cells = Cells.of(vs.Coordinates(np.concatenate(every).astype(np.int32), [int(step) for step in steps[1:]]))
+        steps = [math.gcd(*unit) for unit in units]
+        every = [full(self.cells(key).coordinates) for key in in_keys]
+        places = torch.cat(every)
+        places = torch.div(places, places.new_tensor((1, *steps)), rounding_mode="floor").int()
+        cells = Cells.of(vs.Coordinates(numbers("union", "coordinates", places, places.device), steps))
         out_key.set_key(*self.insert(stride, cells, "merge").get_key())
-        rows = [torch.from_numpy(cells.coordinates.find(part.astype(np.int32)).astype(np.int64)) for part in every]
-        own = [in_given_order(self.cells(key), torch.arange(len(part))) for key, part in zip(in_keys, every)]
+        rows = [rows_at(cells.coordinates, part) for part in every]
+        own = [
+            in_given_order(self.cells(key), torch.arange(len(part), device=part.device)) for key, part in zip(in_keys, every)
+        ]
         return [torch.stack(pair) for pair in zip(own, rows)]
 
     def interpolation_map_weight(
@@ -326,18 +333,18 @@ class CoordinateManager:
 
     def corners(self, key: Key, samples: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
         """int64 rows in lexicographic order, -1 for none, and float32 weights, both [N, 2^D], last axis fastest."""
-        cells = self.cells(key).coordinates
-        place = samples.detach().numpy()
-        step = np.array([max(step, 1) for step in key.get_tensor_stride()], place.dtype)
-        low = np.floor(place[:, 1:] / step)
+        cells, place = self.cells(key).coordinates, samples.detach()
+        step = place.new_tensor([max(step, 1) for step in key.get_tensor_stride()])
+        low = torch.floor(place[:, 1:] / step)
         part = place[:, 1:] / step - low
-        bits = (np.arange(2**self.D)[:, None] >> np.arange(self.D - 1, -1, -1)) & 1
-        queries = np.empty((len(place), len(bits), self.D + 1), np.int32)
-        queries[..., 0] = np.round(place[:, :1])
-        queries[..., 1:] = (low[:, None] + bits) * step / cells.stride
-        rows = cells.find(queries.reshape(-1, self.D + 1)).reshape(len(place), -1)
-        weights = np.where(bits, part[:, None], 1 - part[:, None]).prod(axis=2)
-        return torch.from_numpy(rows.astype(np.int64)), torch.from_numpy(weights.astype(place.dtype))
+        bits = torch.tensor(list(itertools.product((0, 1), repeat=self.D)), device=place.device)
+        queries = torch.empty((len(place), len(bits), self.D + 1), dtype=torch.int, device=place.device)
+        queries[..., 0] = place[:, :1].round()
+        queries[..., 1:] = (low[:, None] + bits) * step / place.new_tensor(cells.stride)
+        found = cells.find(numbers("interpolation", "coordinates", queries.view(-1, self.D + 1), place.device))
+        rows = tensor_of(found).long().view(len(place), -1)
+        weights = torch.where(bits.bool(), part[:, None], 1 - part[:, None]).prod(dim=2)
+        return rows, weights
 
     def __repr__(self) -> str:
         maps = "".join(f"\t{Key(*pair)}: {len(cells)}\n" for pair, cells in self._maps.items())

@@ -98,6 +98,7 @@ def to_sparse(x: torch.Tensor, format: Optional[str] = None, coordinates=None, d
 def to_sparse_all(dense_tensor: torch.Tensor, coordinates: Optional[torch.Tensor] = None) -> SparseTensor:
     """All cells of a dense tensor [B, C, ..]."""
     places = dense_coordinates(dense_tensor.shape) if coordinates is None else coordinates
+    places = places.to(dense_tensor.device)
     return SparseTensor(dense_tensor.movedim(1, -1).reshape(-1, dense_tensor.shape[1]), places)
 
 

@@ -7,6 +7,7 @@ import torch
 import voxshift as vs
 from voxshift.torch import pooling, recording
 from voxshift.torch.expected import expect
+from voxshift.torch.memory import copied, numbers
 from voxshift.torch.minkowski.common import CoordinateMapKey, MinkowskiModuleBase, PoolingMode, StrideType
 from voxshift.torch.minkowski.convolution import strides_of
 from voxshift.torch.minkowski.kernel_generator import KernelGenerator
@@ -128,9 +129,10 @@ class MinkowskiPoolingTranspose(MinkowskiPoolingBase):
 
 
 def _generated(x, generator, stride):
-    places = x.C.long()[:, None] + torch.tensor([(0, *offset) for offset in generator.full_offsets(stride)])
-    cells = torch.div(places.view(-1, x.D + 1), torch.tensor((1, *stride)), rounding_mode="floor")
-    return Cells.of(vs.Coordinates(cells.int().numpy(), list(stride)))
+    coords = x.C.long()
+    places = coords[:, None] + coords.new_tensor([(0, *offset) for offset in generator.full_offsets(stride)])
+    cells = torch.div(places.view(-1, x.D + 1), coords.new_tensor((1, *stride)), rounding_mode="floor").int()
+    return Cells.of(vs.Coordinates(numbers("pooling", "coordinates", cells, cells.device), list(stride)))
 
 
 class MinkowskiGlobalPooling(MinkowskiModuleBase):
@@ -156,9 +158,9 @@ def pooled_by_batch(x: Tensor, reduce: str) -> SparseTensor:
     manager = x.coordinate_manager
     key = manager.origin()
     cells = manager.cells(key)
-    batches = torch.from_numpy(cells.coordinates.coords[:, 0].copy()).long()
+    batches = copied(cells.coordinates.coords)[:, 0].long()
     inverse = torch.searchsorted(batches, x.batch_of_rows())
-    feats = voxelize_features(x.rows(), inverse, len(batches), reduce)
+    feats = voxelize_features(x.rows(), inverse.int(), len(batches), reduce)
     return SparseTensor.on(manager, key, Features(cells, sorted=feats))
 
 

@@ -28,7 +28,7 @@ class MinkowskiUnion(MinkowskiModuleBase):
         cells = manager.cells(key)
         out = inputs[0].F.new_zeros((len(cells), inputs[0].shape[1]))
         for x, (own, place) in zip(inputs, maps):
-            out = out.index_add(0, place, x.F[own])
+            out = out.index_add(0, place, x.F[own])  # no place twice: index_add has one order
         recording.refuse("a union", out)
         if len(inputs) == 2:
             recording.note("union_add", [x._features.sorted for x in inputs], out)

@@ -1,18 +1,19 @@
 """MinkowskiEngine.SparseTensor."""
 
+import math
 import warnings
 from typing import Any, Callable, List, Optional, Union
 
 import torch
-from torch.nn.functional import embedding_bag
 
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.minkowski.common import CoordinateMapKey, StrideType, convert_to_int_list
 from voxshift.torch.minkowski.manager import CoordinateManager
 from voxshift.torch.minkowski.tensor import SparseTensorQuantizationMode, Tensor, manager_for
-from voxshift.torch.ordered import Features, on_cpu
-from voxshift.torch.points import voxelize_features
+from voxshift.torch.memory import is_taken, taken, taken_together
+from voxshift.torch.ordered import Features
+from voxshift.torch.points import gather, mixture, summed, voxelize_features
 from voxshift.torch.windows import aligned
 
 Mode = SparseTensorQuantizationMode
@@ -48,7 +49,7 @@ class SparseTensor(Tensor):
     ):
         if not isinstance(features, torch.Tensor) or features.dim() != 2:
             raise vs.InvalidArgument("[SparseTensor] features expects a tensor [N, C]")
-        features = on_cpu("SparseTensor", "features", features if device is None else features.to(device))
+        features = taken("SparseTensor", "features", features if device is None else features.to(device))
         if coordinates is None and (coordinate_map_key is None or coordinate_manager is None):
             raise vs.InvalidArgument(
                 "[SparseTensor] expects coordinates, or coordinate_map_key and coordinate_manager"
@@ -57,6 +58,8 @@ class SparseTensor(Tensor):
             raise vs.InvalidArgument("[SparseTensor] expects coordinates or coordinate_map_key, found both")
         self.quantization_mode = quantization_mode
         if coordinates is not None:
+            coordinates = coordinates if device is None else coordinates.to(device)
+            taken_together("SparseTensor", {"features": features, "coordinates": coordinates})
             dimension = coordinates.shape[1] - 1
             self._manager = coordinate_manager or manager_for(dimension, minkowski_algorithm)
             features, coordinate_map_key = self._initialize(coordinates, features, tensor_stride)
@@ -152,7 +155,7 @@ class SparseTensor(Tensor):
 
     def sparse(self, min_coords=None, max_coords=None, contract_coords: bool = True):
         """(torch sparse tensor [B, .., C], lowest coordinates, tensor stride)."""
-        stride = torch.tensor(self.tensor_stride, dtype=torch.int)
+        stride = torch.tensor(self.tensor_stride, dtype=torch.int, device=self.device)
         batch, places = self.C[:, :1], self.C[:, 1:]
         lowest = places.min(0, keepdim=True)[0] if min_coords is None else min_coords.view(1, -1)
         highest = None if max_coords is None else max_coords.view(1, -1)
@@ -172,11 +175,12 @@ class SparseTensor(Tensor):
 
     def dense(self, shape=None, min_coordinate=None, contract_stride: bool = True):
         """(float32 [B, C, ..], lowest coordinate, tensor stride): 0 where there is no voxel. Raises ValueError."""
-        stride = torch.tensor(self.tensor_stride, dtype=torch.int)
+        stride = torch.tensor(self.tensor_stride, dtype=torch.int, device=self.device)
         if not len(self):
             if shape is None:
                 raise vs.InvalidArgument("[dense] expects a shape for a tensor without voxels")
-            return torch.zeros(shape, dtype=self.dtype), torch.zeros(self.D, dtype=torch.int), self.tensor_stride
+            empty = torch.zeros(shape, dtype=self.dtype, device=self.device)
+            return empty, stride.new_zeros(self.D), self.tensor_stride
         batch, places = self.C[:, 0].long(), self.C[:, 1:]
         lowest = min_coordinate
         if lowest is None:
@@ -186,7 +190,7 @@ class SparseTensor(Tensor):
         elif isinstance(lowest, torch.Tensor):
             lowest = lowest.view(1, -1)
             places = places - lowest
-        if (torch.as_tensor(lowest) % stride).any():
+        if (torch.as_tensor(lowest, device=self.device) % stride).any():
             raise vs.InvalidArgument("[dense] the minimum coordinates must be divisible by the tensor stride")
         if contract_stride:
             places = torch.div(places, stride, rounding_mode="floor")
@@ -197,10 +201,10 @@ class SparseTensor(Tensor):
         index = batch
         for axis, size in enumerate(extent):
             index = index * size + places[:, axis].long()
-        outside = (places < 0) | (places >= torch.tensor(extent))
+        outside = (places < 0) | (places >= places.new_tensor(extent))
         if outside.any():
             raise vs.InvalidArgument(f"[dense] {int(outside.any(1).sum())} voxels lie outside of the shape {extent}")
-        dense = self.F.new_zeros((batches * int(torch.tensor(extent).prod()), self.shape[1])).index_add(0, index, self.F)
+        dense = summed(self.F, index, batches * math.prod(extent))
         dense = dense.view(batches, *extent, -1).movedim(-1, 1)
         is_own_grid = contract_stride or bool((stride == 1).all())
         if shape is not None and min_coordinate is None and is_own_grid and recording.is_under_way():
@@ -213,8 +217,7 @@ class SparseTensor(Tensor):
         feats = self._features.sorted
         if not len(feats):
             return feats.new_zeros((len(rows), feats.shape[1]))
-        weights = torch.where(rows >= 0, weights.to(feats.dtype), torch.zeros((), dtype=feats.dtype))
-        return embedding_bag(rows.clamp(min=0), feats, mode="sum", per_sample_weights=weights)
+        return mixture(feats, rows, weights)
 
     def interpolate(self, X):
         """The tensor field of features_at_coordinates(X.C)."""
@@ -223,12 +226,12 @@ class SparseTensor(Tensor):
     def slice(self, X):
         """The tensor field X's points with the features of the voxels that they lie in; X may be a SparseTensor's origin."""
         rows = self._rows_of(X)
-        return self._sliced(X, recording.sliced(self.F, X.F, self.F[rows]), rows)
+        return self._sliced(X, recording.sliced(self.F, X.F, rows_of(self.F, rows)), rows)
 
     def cat_slice(self, X):
         """slice(X) with X's own features behind."""
         rows = self._rows_of(X)
-        own = recording.sliced(self.F, X.F, self.F[rows])
+        own = recording.sliced(self.F, X.F, rows_of(self.F, rows))
         return self._sliced(X, torch.cat((own, X.F), dim=1), rows)
 
     def _rows_of(self, X):
@@ -246,6 +249,11 @@ class SparseTensor(Tensor):
             options = {"coordinate_manager": self._manager, "quantization_mode": self.quantization_mode}
             return TensorField(feats, coordinates=self.C[rows].float(), **options)
         return X.with_rows(feats)
+
+
+def rows_of(feats: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """feats[rows], whose gradient has one order of sums."""
+    return gather(feats, rows.int()) if is_taken(feats) else feats[rows]
 
 
 def _add(a, b):

@@ -2,7 +2,6 @@
 
 from typing import Any, Dict, List, Optional
 
-import numpy as np
 import torch
 
 import voxshift as vs
@@ -11,8 +10,9 @@ from voxshift.torch.minkowski.common import CoordinateMapKey, StrideType, conver
 from voxshift.torch.minkowski.manager import CoordinateManager
 from voxshift.torch.minkowski.sparse_tensor import REDUCED, SparseTensor, quantized
 from voxshift.torch.minkowski.tensor import SparseTensorQuantizationMode, Tensor, manager_for
-from voxshift.torch.ordered import Features, on_cpu
-from voxshift.torch.points import voxelize_features
+from voxshift.torch.memory import taken, taken_together
+from voxshift.torch.ordered import Features
+from voxshift.torch.points import summed, voxelize_features
 
 Mode = SparseTensorQuantizationMode
 
@@ -35,13 +35,15 @@ class TensorField(Tensor):
     ):
         if not isinstance(features, torch.Tensor) or features.dim() != 2:
             raise vs.InvalidArgument("[TensorField] features expects a tensor [N, C]")
-        features = on_cpu("TensorField", "features", features if device is None else features.to(device))
+        features = taken("TensorField", "features", features if device is None else features.to(device))
         if coordinates is None and (coordinate_field_map_key is None or coordinate_manager is None):
             raise vs.InvalidArgument(
                 "[TensorField] expects coordinates, or coordinate_field_map_key and coordinate_manager"
             )
         self.quantization_mode = quantization_mode
         if coordinates is not None:
+            coordinates = coordinates if device is None else coordinates.to(device)
+            taken_together("TensorField", {"features": features, "coordinates": coordinates})
             if len(coordinates) != len(features):
                 raise vs.InvalidArgument(f"[TensorField] {len(coordinates)} coordinates, but {len(features)} rows")
             self._manager = coordinate_manager or manager_for(coordinates.shape[1] - 1, minkowski_algorithm)
@@ -116,7 +118,7 @@ class TensorField(Tensor):
         else:
             key = coordinate_map_key
             rows, points = manager.field_to_sparse_map(self.coordinate_field_map_key, key)
-            inverse = torch.full((len(self),), -1).index_copy(0, points, rows)
+            inverse = torch.full((len(self),), -1, device=self.device).index_copy(0, points, rows)
             reduce = {Mode.UNWEIGHTED_SUM: "sum", Mode.MAX_POOL: "max", Mode.RANDOM_SUBSAMPLE: "first"}.get(mode, "mean")
             feats = voxelize_features(self.F, inverse, manager.size(key), reduce)
         self._inverse_mapping[key] = inverse
@@ -124,13 +126,13 @@ class TensorField(Tensor):
 
     def splat(self) -> SparseTensor:
         """The 2^D voxels around each point, with the sum of the features times their linear weights."""
-        places = torch.from_numpy(np.floor(self.C.numpy()).astype(np.int32))
-        bits = torch.tensor([[0, *map(int, f"{corner:0{self.D}b}")] for corner in range(2**self.D)], dtype=torch.int)
+        places = torch.floor(self.C).int()
+        bits = places.new_tensor([[0, *map(int, f"{corner:0{self.D}b}")] for corner in range(2**self.D)])
         corners = (places[:, None] + bits).view(-1, self.D + 1)
         key, (_, inverse) = self._manager.insert_and_map(corners)
         _, weights = self._manager.corners(key, self.C)
         shares = (self.F[:, None] * weights[..., None].to(self.dtype)).reshape(-1, self.shape[1])
-        feats = self.F.new_zeros((self._manager.size(key), self.shape[1])).index_add(0, inverse, shares)
+        feats = summed(shares, inverse, self._manager.size(key))
         return SparseTensor.on(self._manager, key, Features(self._manager.cells(key), given=feats))
 
     def inverse_mapping(self, sparse_tensor_map_key: CoordinateMapKey) -> torch.Tensor:

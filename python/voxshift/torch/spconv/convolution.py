@@ -38,7 +38,7 @@ class Folded(NamedTuple):
 
     def fold(self, kernel, bias):
         """Kernel and bias that give the layer's features times scale plus shift."""
-        folded = torch.mul(kernel, self.scale, out=torch.empty(kernel.shape))
+        folded = torch.mul(kernel, self.scale, out=kernel.new_empty(kernel.shape))
         return folded, self.shift if bias is None else torch.addcmul(self.shift, bias, self.scale)
 
 
@@ -249,7 +249,7 @@ class SparseConvolution(SparseModule):
         kernel = self.kernel(taps)
         if window.taps is None:
             return kernel
-        spread = kernel.new_zeros(size, *kernel.shape[1:]).index_copy(0, window.taps, kernel)
+        spread = kernel.new_zeros(size, *kernel.shape[1:]).index_copy(0, window.taps.to(kernel.device), kernel)
         recording.derived(self.weight, spread)
         return spread
 

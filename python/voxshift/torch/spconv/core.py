@@ -7,7 +7,8 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
-from voxshift.torch.ordered import Cells, Features, on_cpu
+from voxshift.torch.memory import on_host, taken, taken_together
+from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.spconv.algo import ConvAlgo
 
 
@@ -37,8 +38,18 @@ def scatter_nd(indices: torch.Tensor, updates: torch.Tensor, shape: Sequence[int
     """Zeros of `shape` in which row i of updates stands at indices[i]; what is repeated stands there once."""
     out = updates.new_zeros(*shape)
     places = indices.reshape(-1, indices.shape[-1]).long()
-    rest = tuple(shape[indices.shape[-1] :])
-    return out.index_put(tuple(places.t()), updates.reshape(len(places), *rest))
+    updates = updates.reshape(len(places), *shape[indices.shape[-1] :])
+    kept = _last_of_each(places, shape)
+    return out.index_put(tuple(places[kept].t()), updates[kept])
+
+
+def _last_of_each(places, shape):
+    """The last row of each of the places [N, axes]."""
+    flat = torch.zeros(len(places), dtype=torch.long, device=places.device)
+    for axis, extent in enumerate(shape[: places.shape[1]]):
+        flat = flat * extent + torch.remainder(places[:, axis], max(extent, 1))
+    flat, order = torch.sort(flat, stable=True)
+    return order[flat != torch.cat([flat[1:], flat.new_full((1,), -1)])] if len(flat) else order
 
 
 class Grid:
@@ -111,14 +122,15 @@ class IndiceData:
             rows[0, k, : len(inputs)] = self.source.given_rows(inputs)
             rows[1, k, : len(inputs)] = self.target.given_rows(outputs)
         count = np.array([len(inputs) for inputs, _ in found], np.int32)
-        return torch.from_numpy(rows[:, :, : len(self.source)]), torch.from_numpy(count)
+        found = torch.from_numpy(rows[:, :, : len(self.source)]), torch.from_numpy(count)
+        return tuple(values.to(self.indices.device) for values in found)
 
     def _canonical(self):
         """(input rows, output rows) in the library's order for each of the layer's taps."""
         if self.is_transposed:
             raise vs.InvalidArgument("[spconv] the pairs of a transposed layer cannot be read")
         options = self.window.options
-        pairs = vs.kernel_map(self.source.coordinates, **options)
+        pairs = on_host(vs.kernel_map(self.source.coordinates, **options))
         count = np.bincount(pairs[:, 0], minlength=int(np.prod(options["kernel_size"])))
         parts = np.split(pairs[:, 1:], np.cumsum(count)[:-1])
         taps = range(len(parts)) if self.window.taps is None else self.window.taps.tolist()
@@ -160,8 +172,7 @@ class SparseConvTensor:
         enable_timer: bool = False,
         force_algo: Optional[ConvAlgo] = None,
     ):
-        on_cpu("SparseConvTensor", "features", features)
-        on_cpu("SparseConvTensor", "indices", indices)
+        taken_together("SparseConvTensor", {"features": features, "indices": indices})
         if features.dim() != 2 or indices.dim() != 2 or indices.shape[1] != len(spatial_shape) + 1:
             raise vs.InvalidArgument(
                 f"[SparseConvTensor] expects features [N, C] and indices [N, 1 + {len(spatial_shape)}], found "
@@ -206,7 +217,7 @@ class SparseConvTensor:
 
     @features.setter
     def features(self, features: torch.Tensor) -> None:
-        self._given, self._rows = on_cpu("SparseConvTensor", "features", features), None
+        self._given, self._rows = taken("SparseConvTensor", "features", features), None
 
     @property
     def indices(self) -> torch.Tensor:
@@ -216,7 +227,7 @@ class SparseConvTensor:
     @indices.setter
     def indices(self, indices: torch.Tensor) -> None:
         given = self.features
-        self._grid, self._given, self._rows = Grid(on_cpu("SparseConvTensor", "indices", indices)), given, None
+        self._grid, self._given, self._rows = Grid(taken("SparseConvTensor", "indices", indices)), given, None
 
     @property
     def at_hand(self) -> torch.Tensor:
@@ -309,7 +320,7 @@ class SparseConvTensor:
         feats, channels = self.at_hand, self.at_hand.shape[1]
         is_sorted = self._rows is not None and not self._rows.is_given
         coords = self._rows.cells.sorted_coords if is_sorted else self.indices
-        flat = torch.zeros(len(coords), dtype=torch.long)
+        flat = torch.zeros(len(coords), dtype=torch.long, device=coords.device)
         for axis, extent in enumerate((self.batch_size, *self.spatial_shape)):
             column = coords[:, axis].long()
             if len(column) and not (0 <= int(column.min()) and int(column.max()) < extent):

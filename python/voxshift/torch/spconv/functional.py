@@ -4,6 +4,7 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.memory import copied, numbers, tensor_of
 from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.spconv.core import SparseConvTensor
 
@@ -36,9 +37,9 @@ def _sum(a, b):
     if cells.same_coordinates(others.cells.coordinates):
         out, feats = rows.cells, rows.sorted + others.sorted
     else:
-        coords = torch.cat([torch.from_numpy(x.cells.coordinates.coords.copy()) for x in (rows, others)])
-        both = vs.Coordinates(coords.numpy(), cells.stride, cells.shape)
-        places = torch.from_numpy(both.inverse).long().split([len(rows.cells), len(others.cells)])
+        coords = torch.cat([copied(x.cells.coordinates.coords) for x in (rows, others)])
+        both = vs.Coordinates(numbers("sparse_add", "indices", coords, coords.device), cells.stride, cells.shape)
+        places = tensor_of(both.inverse).long().split([len(rows.cells), len(others.cells)])
         feats = rows.sorted.new_zeros(both.size, rows.sorted.shape[1])
         feats = feats.index_add(0, places[0], rows.sorted).index_add(0, places[1], others.sorted)
         recording.note("union_add", (rows.sorted, others.sorted), feats)

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import Iterator, Optional
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from voxshift.torch import functional
 from voxshift.torch.expected import expect
@@ -177,10 +177,10 @@ class SparseBatchNorm(_OnTensors, nn.BatchNorm1d):
 
 
 class _SyncBatchNorm(nn.SyncBatchNorm):
-    """On the CPU there is one process, for which torch before 2.0 raises an error."""
+    """In one process, or on the CPU, what torch before 2.0 raises an error for is a batch norm."""
 
     def forward(self, input):
-        if input.device.type == "cpu":
+        if input.device.type == "cpu" or not (distributed.is_available() and distributed.is_initialized()):
             return nn.modules.batchnorm._BatchNorm.forward(self, input)
         return super().forward(input)
 

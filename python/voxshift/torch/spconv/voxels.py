@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch.ordered import on_cpu
+from voxshift.torch.memory import on_host, taken
 
 
 class VoxelBox:
@@ -59,7 +59,7 @@ class VoxelBox:
 
 
 class PointToVoxel:
-    """spconv.pytorch.utils.PointToVoxel. pc: float32 [N, 3 + ..] on the CPU."""
+    """spconv.pytorch.utils.PointToVoxel. pc: float32 [N, 3 + ..]; the CPU does the work, for any device."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class PointToVoxel:
         max_num_points_per_voxel: int,
         device: Union[torch.device, str] = "cpu",
     ):
-        on_cpu("PointToVoxel", "device", torch.empty(0, device=device))
+        taken("PointToVoxel", "device", torch.empty(0, device=device))
         self.box = VoxelBox(vsize_xyz, coors_range_xyz)
         self.ndim, self.device = self.box.ndim, torch.device(device)
         self.num_point_features = num_point_features
@@ -86,9 +86,9 @@ class PointToVoxel:
         """
         if pc.dim() != 2 or pc.shape[1] != self.num_point_features:
             raise vs.InvalidArgument(f"[PointToVoxel] expects [N, {self.num_point_features}], found {tuple(pc.shape)}")
-        points = on_cpu("PointToVoxel", "points", pc).detach().numpy()
+        points = on_host(taken("PointToVoxel", "points", pc))
         found = self.box.generate(points, self.max_num_voxels, self.max_num_points_per_voxel, empty_mean)
-        return tuple(map(torch.from_numpy, found))
+        return tuple(torch.from_numpy(values).to(pc.device) for values in found)
 
     def __call__(
         self, pc: torch.Tensor, clear_voxels: bool = True, empty_mean: bool = False

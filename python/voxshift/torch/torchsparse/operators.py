@@ -6,6 +6,7 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.points import summed
 from voxshift.torch.torchsparse.tensor import SparseTensor, combined
 
 
@@ -22,7 +23,7 @@ def generative_add(a: SparseTensor, b: SparseTensor) -> SparseTensor:
     coords, inverse = torch.unique(torch.cat([larger.coords, other.coords]), dim=0, return_inverse=True)
     feats = torch.cat([larger.feats, other.feats])
     out = SparseTensor(
-        feats.new_zeros((len(coords), feats.shape[1])).index_add(0, inverse, feats),
+        summed(feats, inverse, len(coords)),
         coords,
         larger.stride,
         larger.spatial_range,

@@ -5,7 +5,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 import torch
 
 import voxshift as vs
-from voxshift.torch.ordered import Cells, Features, on_cpu
+from voxshift.torch.memory import taken, taken_together
+from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.torchsparse.rules import rules
 from voxshift.torch.torchsparse.utils.tensor_cache import new_cache
 from voxshift.torch.torchsparse.utils.to_dense import to_dense
@@ -30,21 +31,21 @@ def set_allow_negative_coordinates(allow_negative_coordinates: bool) -> None:
 def grid_of(coords: torch.Tensor, stride: Stride) -> Cells:
     """The cells of coords in the layout of the version followed; remembered by the tensor itself.
 
-    Raises ValueError unless coords are int [N, 4] on the CPU, without repetitions, and multiples of the stride where the
+    Raises ValueError unless coords are int [N, 4], without repetitions, and multiples of the stride where the
     version has them so.
     """
     known = getattr(coords, "_voxshift_grid", None)
     key = (rules(), stride, coords._version)
     if known is not None and known[0] == key:
         return known[1]
-    on_cpu("SparseTensor", "coords", coords)
+    taken("SparseTensor", "coords", coords)
     if coords.dim() != 2 or coords.shape[1] != 4 or coords.dtype.is_floating_point:
         raise vs.InvalidArgument(
             f"[SparseTensor] coords expects int32 [N, 4], found {str(coords.dtype)[6:]} {list(coords.shape)}"
         )
     places = coords if rules().batch == 0 else coords[:, [3, 0, 1, 2]]
     if rules().multiplied and stride != (1, 1, 1):
-        steps = torch.tensor((1, *stride))
+        steps = places.new_tensor((1, *stride))
         if (places % steps).any():
             raise vs.InvalidArgument(f"[SparseTensor] coords expects multiples of the stride {stride}")
         places = torch.div(places, steps, rounding_mode="floor")
@@ -57,7 +58,7 @@ def coords_of(cells: Cells) -> torch.Tensor:
     """int32 [N, 4] in the layout of the version followed."""
     places = cells.coords
     if rules().multiplied:
-        places = places * torch.tensor((1, *cells.coordinates.stride), dtype=torch.int)
+        places = places * places.new_tensor((1, *cells.coordinates.stride))
     coords = (places if rules().batch == 0 else places[:, [1, 2, 3, 0]]).contiguous()
     coords._voxshift_grid = ((rules(), cells.coordinates.stride, coords._version), cells)
     return coords
@@ -116,20 +117,20 @@ class SparseTensor:
     def features(self) -> Features:
         """What lies on the cells, for operators. Raises ValueError for coords or feats that they cannot take."""
         if not isinstance(self._features, Features):
-            on_cpu("SparseTensor", "feats", self._features)
+            taken_together("SparseTensor", {"feats": self._features, "coords": self._coords})
             self._features = Features(grid_of(self._coords, self.stride), given=self._features)
         return self._features
 
     def rows(self) -> torch.Tensor:
-        """Features in an order that costs nothing, for what is done to every row alike. Raises ValueError unless on the CPU."""
-        return on_cpu("SparseTensor", "feats", self._rows())
+        """Features in an order that costs nothing, for what is done to every row alike. Raises ValueError on other devices."""
+        return taken("SparseTensor", "feats", self._rows())
 
     def _rows(self):
         return self._features.at_hand if isinstance(self._features, Features) else self._features
 
-    def expect_cpu(self) -> None:
-        """Raises ValueError where the features are on another device."""
-        on_cpu("SparseTensor", "feats", self._rows())
+    def expect_taken(self) -> None:
+        """Raises ValueError where the features are on a device without operators, or the coords on another."""
+        taken_together("SparseTensor", {"feats": self._rows(), "coords": self._coords})
 
     def with_rows(self, rows: torch.Tensor) -> "SparseTensor":
         """Other features in the order of rows(), on the same voxels, with the same caches."""

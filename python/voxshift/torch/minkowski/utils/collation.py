@@ -29,7 +29,7 @@ def batched_coordinates(coords: Sequence[Array], dtype=torch.int32, device: Any 
     for index, part in enumerate(map(_tensor, coords)):
         if dtype == torch.int32 and part.is_floating_point():
             part = part.floor()
-        parts.append(torch.cat((torch.full((len(part), 1), index, dtype=dtype), part.to(dtype)), dim=1))
+        parts.append(torch.cat((torch.full((len(part), 1), index, dtype=dtype, device=part.device), part.to(dtype)), dim=1))
     return torch.cat(parts)
 
 

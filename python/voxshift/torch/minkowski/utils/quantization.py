@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
+from voxshift.torch.memory import on_host
 from voxshift.torch.minkowski.manager import unique_rows
 
 Array = Union[np.ndarray, torch.Tensor]
@@ -35,21 +36,26 @@ def _floor(coordinates: Array, size: Any) -> Array:
             if len(size) != coordinates.shape[1]:
                 raise vs.InvalidArgument(f"[sparse_quantize] {coordinates.shape[1]} axes, but {len(size)} sizes")
             values = [float(value) for value in size]
-            size = np.array(values) if isinstance(coordinates, np.ndarray) else torch.tensor(values)
+            size = np.array(values) if isinstance(coordinates, np.ndarray) else torch.tensor(values, device=coordinates.device)
         coordinates = coordinates / size
     if isinstance(coordinates, np.ndarray):
         return np.floor(coordinates).astype(np.int32)
     return (torch.floor(coordinates) if coordinates.is_floating_point() else coordinates).int()
 
 
+def _like(given: Array, values: np.ndarray) -> torch.Tensor:
+    """A tensor of values, on the device of what was given."""
+    return torch.from_numpy(values).to(given.device if isinstance(given, torch.Tensor) else "cpu")
+
+
 def _first_of(cells: Array) -> Tuple[np.ndarray, np.ndarray]:
     """(first rows, place of every row) of distinct ones, in order of appearance, whatever the number of columns."""
-    cells = np.asarray(cells)
+    cells = on_host(cells)
     if 1 <= cells.shape[1] <= 4:
         padded = np.zeros((len(cells), cells.shape[1] + 1), np.int32)
         padded[:, 1:] = cells
         try:
-            return unique_rows(padded)
+            return tuple(map(on_host, unique_rows(torch.from_numpy(padded))))
         except vs.InvalidArgument:  # further apart than keys of 63 bits reach
             pass
     _, first, inverse = np.unique(cells, axis=0, return_index=True, return_inverse=True)
@@ -86,13 +92,13 @@ def sparse_quantize(
     cells = _floor(coordinates, quantization_size)
     first, inverse = _first_of(cells)
     as_numpy = labels is not None and isinstance(coordinates, np.ndarray)
-    index, back = (first, inverse) if as_numpy else (torch.from_numpy(first), torch.from_numpy(inverse))
+    index, back = (first, inverse) if as_numpy else (_like(coordinates, first), _like(coordinates, inverse))
     if return_maps_only:
         return (index, back) if return_inverse else index
     cells = cells if as_numpy or isinstance(cells, torch.Tensor) else torch.from_numpy(cells)
     found = [cells[index]]
     if features is not None:
-        found.append(features[first] if isinstance(features, np.ndarray) else features[torch.from_numpy(first)])
+        found.append(features[first] if isinstance(features, np.ndarray) else features[_like(features, first)])
     if labels is not None:
         found.append(_common_labels(labels, first, inverse, ignore_label))
     found += [index] * return_index + [back] * return_inverse
@@ -100,10 +106,10 @@ def sparse_quantize(
 
 
 def _common_labels(labels: Array, first: np.ndarray, inverse: np.ndarray, ignore_label: int) -> Array:
-    values = np.asarray(labels)
+    values = on_host(labels)
     common = values[first].astype(np.int32)
     common[inverse[values != values[first][inverse]]] = ignore_label
-    return common if isinstance(labels, np.ndarray) else torch.from_numpy(common)
+    return common if isinstance(labels, np.ndarray) else _like(labels, common)
 
 
 def quantize(coords: Array) -> Tuple[Array, Array]:
@@ -111,7 +117,7 @@ def quantize(coords: Array) -> Tuple[Array, Array]:
     first, inverse = _first_of(coords)
     if isinstance(coords, np.ndarray):
         return first.astype(np.int32), inverse.astype(np.int32)
-    return torch.from_numpy(first), torch.from_numpy(inverse)
+    return _like(coords, first), _like(coords, inverse)
 
 
 def quantize_label(coords: Array, labels: Array, ignore_label: int) -> Tuple[Array, Array, Array]:
@@ -122,5 +128,4 @@ def quantize_label(coords: Array, labels: Array, ignore_label: int) -> Tuple[Arr
 
 def unique_coordinate_map(coordinates: torch.Tensor, tensor_stride: Any = 1) -> Tuple[torch.Tensor, torch.Tensor]:
     """(first rows, place of every row) of the distinct coordinates int32 [N, 1 + D]."""
-    first, inverse = unique_rows(coordinates.int().numpy())
-    return torch.from_numpy(first), torch.from_numpy(inverse)
+    return unique_rows(coordinates.int())

@@ -11,7 +11,7 @@ from voxshift.torch.torchsparse.tensor import SparseTensor
 
 
 def _column_of_batch(index: int, coords: torch.Tensor) -> torch.Tensor:
-    batch = torch.full((len(coords), 1), index, dtype=torch.int)
+    batch = torch.full((len(coords), 1), index, dtype=torch.int, device=coords.device)
     return torch.cat((batch, coords) if rules().batch == 0 else (coords, batch), dim=1)
 
 

@@ -1,8 +1,11 @@
 """A dense grid of sparse features."""
 
+import math
 from typing import Sequence
 
 import torch
+
+from voxshift.torch.points import summed
 
 
 def to_dense(feats: torch.Tensor, coords: torch.Tensor, spatial_range: Sequence[int]) -> torch.Tensor:
@@ -10,11 +13,11 @@ def to_dense(feats: torch.Tensor, coords: torch.Tensor, spatial_range: Sequence[
 
     Voxels outside of the range are left out.
     """
-    extent = torch.tensor(list(spatial_range))
+    extent = torch.tensor(list(spatial_range), device=coords.device)
     places = coords[:, : len(extent)].long()
     inside = ((places >= 0) & (places < extent)).all(dim=1)
-    index = torch.zeros(len(feats), dtype=torch.long)
+    index = torch.zeros(len(feats), dtype=torch.long, device=coords.device)
     for axis, size in enumerate(spatial_range):
         index = index * size + places[:, axis]
-    dense = feats.new_zeros((int(extent.prod()), feats.shape[1])).index_add(0, index[inside], feats[inside])
+    dense = summed(feats[inside], index[inside], math.prod(spatial_range))
     return dense.view(*spatial_range, feats.shape[1])

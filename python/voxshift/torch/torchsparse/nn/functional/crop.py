@@ -14,11 +14,11 @@ def spcrop(
 ) -> SparseTensor:
     """The voxels with coords_min <= x, y, z < coords_max; rows keep their order."""
     expect("torchsparse", input, SparseTensor)
-    input.expect_cpu()
+    input.expect_taken()
     places = input.coords[:, rules().axes]
-    kept = torch.ones(len(places), dtype=torch.bool)
+    kept = torch.ones(len(places), dtype=torch.bool, device=places.device)
     if coords_min is not None:
-        kept &= (places >= torch.tensor(coords_min)).all(dim=1)
+        kept &= (places >= places.new_tensor(coords_min)).all(dim=1)
     if coords_max is not None:
-        kept &= (places < torch.tensor(coords_max)).all(dim=1)
+        kept &= (places < places.new_tensor(coords_max)).all(dim=1)
     return SparseTensor(input.feats[kept], input.coords[kept], input.stride)

@@ -1,9 +1,9 @@
 """Voxels to points."""
 
 import torch
-from torch.nn.functional import embedding_bag
 
 from voxshift.torch import recording
+from voxshift.torch.points import mixture
 from voxshift.torch.torchsparse.rules import rules
 
 
@@ -20,7 +20,7 @@ def calc_ti_weights(coords: torch.Tensor, idx_query: torch.Tensor, scale: float 
         part = (axes - low) / scale
         weights = []
         for corner in range(8):
-            bits = torch.tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dtype=torch.bool)
+            bits = torch.tensor([corner >> 2 & 1, corner >> 1 & 1, corner & 1], dtype=torch.bool, device=part.device)
             weights.append(torch.where(bits, part, 1 - part).prod(dim=1))
         weights = torch.stack(weights, dim=1 if by_point else 0)
         weights[idx_query == -1] = 0
@@ -30,10 +30,8 @@ def calc_ti_weights(coords: torch.Tensor, idx_query: torch.Tensor, scale: float 
 def spdevoxelize(feats: torch.Tensor, coords: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """float32 [N, C]: sum of weights [N, 8] times the rows coords int [N, 8] of feats [M, C]; -1 counts as 0."""
     rows = coords.long()
-    present = rows >= 0
     if not len(feats):
         return feats.new_zeros((len(rows), feats.shape[1])) + feats.sum()
-    weights = torch.where(present, weights.to(feats.dtype), torch.zeros((), dtype=feats.dtype))
-    out = embedding_bag(rows.clamp(min=0), feats, mode="sum", per_sample_weights=weights)
+    out = mixture(feats, rows, weights)
     recording.interpolated(feats, out)
     return out

@@ -1,5 +1,6 @@
 """Which voxels a layer makes and which weights lie between two: torchsparse's rules, version by version."""
 
+from functools import partial
 from typing import Any, Optional, Sequence, Tuple
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.functional import conv3d
+from voxshift.torch.memory import device_of, host_coords, numbers
 from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.sparse_tensor import SparseTensor as Voxels
 from voxshift.torch.torchsparse.nn.utils.kernel import window
@@ -18,6 +20,7 @@ from voxshift.torch.windows import (
     Layout,
     Offsets,
     conv_by_pairs,
+    full,
     layout_of,
     layout_of_digits,
     pairs_of,
@@ -49,9 +52,10 @@ class FittingMap:
     def outputs(self) -> Cells:
         """The coarse voxels."""
         if self.coarse is None:
-            ones = Features(self.fine, sorted=torch.zeros((len(self.fine), 1)))
+            zeros = partial(torch.zeros, device=device_of(self.fine.coordinates))
+            ones = Features(self.fine, sorted=zeros((len(self.fine), 1)))
             with recording.paused():
-                self.forward(ones, torch.zeros((len(self._layout.places), 1, 1)), None, LaidOut())
+                self.forward(ones, zeros((len(self._layout.places), 1, 1)), None, LaidOut())
         return self.coarse
 
     def forward(self, x: Features, weight: torch.Tensor, bias, laid_out: LaidOut) -> Features:
@@ -75,10 +79,9 @@ class ListedMap:
     def __init__(self, fine: Cells, outputs: Optional[np.ndarray], offsets: Offsets, stride: Sequence[int]):
         """outputs: int64 [M, 4], unique sorted cells of the coarse grid, batch first. offsets: in cells of the fine one."""
         unit = np.array(fine.coordinates.stride)
-        grid = vs.Coordinates(outputs.astype(np.int32), [int(a * b) for a, b in zip(unit, stride)])
-        self.fine, self.coarse = fine, Cells.of(grid)
-        base = outputs * np.array((1, *(unit * stride)))
-        self._pairs = pairs_of(base, fine.coordinates, tuple(tuple(np.array(offset) * unit) for offset in offsets))
+        self.fine, self.coarse = fine, _made_of(outputs, [int(a * b) for a, b in zip(unit, stride)], fine)
+        scaled = tuple(tuple(np.array(offset) * unit) for offset in offsets)
+        self._pairs = pairs_of(full(self.coarse.coordinates), fine.coordinates, scaled)
 
     def outputs(self) -> Cells:
         """The coarse voxels."""
@@ -97,6 +100,12 @@ class ListedMap:
         out = out if bias is None else out + bias
         recording.refuse("a convolution whose voxels no rule of voxshift's gives", out)
         return Features(cells, sorted=out)
+
+
+def _made_of(outputs, stride, like):
+    """Cells of outputs int64 [M, 4], which the CPU found, on the device of others."""
+    coords = numbers("conv3d", "voxels", outputs.astype(np.int32), device_of(like.coordinates))
+    return Cells.of(vs.Coordinates(coords, stride))
 
 
 def map_of(cells: Cells, size, stride, padding, spatial_range: Range, config: Any):
@@ -128,7 +137,7 @@ def _map_of_table(cells, size, stride, padding, spatial_range, downsample_mode):
 def _map_of_multiples(cells, size, stride):
     """1.4 and 2.0."""
     offsets = window(size, [1 - (n + 1) // 2 for n in size])
-    grid = cells.coordinates.coords
+    grid = host_coords(cells.coordinates)
     if all(step in (1, n) for step, n in zip(stride, size)):
         if rules().floor or max(stride) == 1 or not (grid[:, 1:] < 0).any():
             return FittingMap(cells, layout_of(offsets), stride)
@@ -156,18 +165,18 @@ def _divisible(grid, offsets, stride):
 def _extent(cells, spatial_range):
     if spatial_range is not None:
         return list(spatial_range[1:])
-    return [int(end) + 1 for end in cells.coordinates.coords[:, 1:].max(axis=0, initial=-1)]
+    return [int(end) + 1 for end in host_coords(cells.coordinates)[:, 1:].max(axis=0, initial=-1)]
 
 
 def _holds(cells, extent):
     """Whether bounded semantics take the cells: all lie in [0, extent)."""
-    grid = cells.coordinates.coords[:, 1:]
+    grid = host_coords(cells.coordinates)[:, 1:]
     return bool((grid >= 0).all() and (grid < extent).all() and np.min(extent) > 0)
 
 
 def _bounded_outputs(cells, size, stride, padding, extent):
     """What a window reaches of [lowest, (extent - 1 + 2 padding - (size - 1)) // stride]."""
-    grid, size, padding = cells.coordinates.coords, np.array(size), np.array(padding)
+    grid, size, padding = host_coords(cells.coordinates), np.array(size), np.array(padding)
     reached = tuple(tuple(padding - digit) for digit in np.array(window(size, (0, 0, 0))))
     outputs = _divisible(grid, reached, stride)
     lowest = np.zeros(3)
@@ -183,7 +192,7 @@ def generated_map(cells: Cells, size, stride, spatial_range: Range) -> ListedMap
     if spatial_range is None:
         raise vs.InvalidArgument("[conv3d] expects a tensor with a spatial_range where it generates voxels")
     made = window(size, [1 - (n + 1) // 2 for n in size])
-    grid = cells.coordinates.coords.astype(np.int64) * np.array((1, *stride))
+    grid = host_coords(cells.coordinates).astype(np.int64) * np.array((1, *stride))
     outputs = grid[:, None] + np.array([(0, *offset) for offset in made])
     outputs[..., 1:] = np.clip(outputs[..., 1:], 0, np.array(spatial_range[1:]) - 1)
     outputs = np.unique(outputs.reshape(-1, 4), axis=0)
@@ -194,8 +203,6 @@ def generated_map(cells: Cells, size, stride, spatial_range: Range) -> ListedMap
 class _Generated(ListedMap):
     def __init__(self, coarse, outputs, offsets, stride):
         unit = [a // b for a, b in zip(coarse.coordinates.stride, stride)]
-        self.fine = coarse
-        self.coarse = Cells.of(vs.Coordinates(outputs.astype(np.int32), unit))
-        full = outputs * np.array((1, *unit))
+        self.fine, self.coarse = coarse, _made_of(outputs, unit, coarse)
         scaled = tuple(tuple(np.array(offset) * unit) for offset in offsets)
-        self._pairs = pairs_of(full, coarse.coordinates, scaled)
+        self._pairs = pairs_of(full(self.coarse.coordinates), coarse.coordinates, scaled)

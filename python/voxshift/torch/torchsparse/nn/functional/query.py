@@ -10,4 +10,4 @@ def sphashquery(queries: torch.Tensor, references: torch.Tensor) -> torch.Tensor
         return torch.full_like(queries, -1)
     wanted = queries.contiguous()
     place = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-    return torch.where(keys[place] == wanted, index[place], -1)
+    return index[place].masked_fill(keys[place] != wanted, -1)

@@ -8,6 +8,7 @@ from torch import nn
 
 from voxshift.torch import recording
 from voxshift.torch.expected import expect
+from voxshift.torch.points import summed
 from voxshift.torch.torchsparse.rules import rules
 from voxshift.torch.torchsparse.tensor import SparseTensor
 from voxshift.torch.torchsparse.utils.utils import make_ntuple
@@ -16,10 +17,10 @@ from voxshift.torch.torchsparse.utils.utils import make_ntuple
 def _cells(input: SparseTensor) -> torch.Tensor:
     """int64 [N, 4]: batch, x, y, z of every row, in cells of the tensor's own grid."""
     expect("torchsparse", input, SparseTensor)
-    input.expect_cpu()
+    input.expect_taken()
     places = input.coords[:, [rules().batch, *rules().axes]].long()
     if rules().multiplied:
-        places[:, 1:] = torch.div(places[:, 1:], torch.tensor(input.stride), rounding_mode="floor")
+        places[:, 1:] = torch.div(places[:, 1:], places.new_tensor(input.stride), rounding_mode="floor")
     return places
 
 
@@ -29,14 +30,14 @@ def _images(batch_and_columns: torch.Tensor, feats: torch.Tensor, extent: Sequen
     index = batch_and_columns[:, 0]
     for axis, size in enumerate(extent):
         index = index * size + batch_and_columns[:, 1 + axis]
-    pixels = feats.new_zeros((batches * math.prod(extent), feats.shape[1])).index_add(0, index, feats)
+    pixels = summed(feats, index, batches * math.prod(extent))
     return pixels.view(batches, *extent, feats.shape[1])
 
 
 def _merged(columns: torch.Tensor, feats: torch.Tensor, stride, mean: bool) -> SparseTensor:
     """One voxel for all at the same place, by sum or mean."""
     places, inverse, counts = torch.unique(columns, dim=0, return_inverse=True, return_counts=True)
-    out = feats.new_zeros((len(places), feats.shape[1])).index_add(0, inverse, feats)
+    out = summed(feats, inverse, len(places))
     return SparseTensor(out / counts[:, None] if mean else out, places.int(), stride)
 
 
@@ -52,7 +53,7 @@ class _OfView(nn.Module):
 
     def cells(self, input: SparseTensor) -> torch.Tensor:
         cells = _cells(input)
-        steps = torch.tensor(input.stride) if rules().multiplied else torch.ones(3, dtype=torch.long)
+        steps = cells.new_tensor(input.stride if rules().multiplied else (1, 1, 1))
         cells[:, 1:] -= torch.div(self.offset[0, :3].long(), steps, rounding_mode="floor")
         return cells
 
@@ -75,7 +76,7 @@ class ToBEVReduction(nn.Module):
 
     def forward(self, input: SparseTensor) -> SparseTensor:
         expect("torchsparse", input, SparseTensor)
-        input.expect_cpu()
+        input.expect_taken()
         columns = input.coords.clone()
         columns[:, rules().axes[self.dim]] = 0
         return _merged(columns, input.feats, input.stride, mean=True)
@@ -137,7 +138,7 @@ class ToBEVConvolution(_WeightPerHeight):
         stride = tuple(step * self.stride for step in input.stride)
         cells[:, 1:] = torch.div(cells[:, 1:], self.stride, rounding_mode="floor")
         if rules().multiplied:
-            cells[:, 1:] *= torch.tensor(stride)
+            cells[:, 1:] *= cells.new_tensor(stride)
         order = [0, 1, 2, 3] if rules().batch == 0 else [1, 2, 3, 0]
         out = _merged(cells[:, order], feats, make_ntuple(stride, 3), mean=False)
         if recording.is_under_way():

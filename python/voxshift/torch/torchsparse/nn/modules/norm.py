@@ -31,7 +31,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, input: SparseTensor) -> SparseTensor:
         expect("torchsparse", input, SparseTensor)
-        input.expect_cpu()
+        input.expect_taken()
         feats, batch = input.feats, input.coords[:, rules().batch]
         out = torch.zeros_like(feats)
         for index in range(int(batch.max()) + 1 if len(batch) else 0):

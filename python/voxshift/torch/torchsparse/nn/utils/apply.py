@@ -11,7 +11,7 @@ from voxshift.torch.torchsparse.tensor import SparseTensor
 def fapply(input: SparseTensor, fn: Callable[..., torch.Tensor], *args, **kwargs) -> SparseTensor:
     """The tensor whose features are fn(input.feats, *args, **kwargs), on the same voxels."""
     expect("torchsparse", input, SparseTensor)
-    input.expect_cpu()
+    input.expect_taken()
     return input.with_feats(fn(input.feats, *args, **kwargs))
 
 
