@@ -258,7 +258,7 @@ def test_refusals(random):
         ME.MinkowskiConvolution(3, 2, kernel_size=3)
     with pytest.raises(ValueError, match="kernel_size"):
         ME.MinkowskiConvolution(3, 2, dimension=3)
-    with pytest.raises(ValueError, match="come later"):
+    with pytest.raises(ValueError, match="on the CPU or on CUDA, found one on meta"):
         ME.SparseTensor(torch.zeros(1, 1, device="meta"), torch.ones(1, 4, dtype=torch.int))
     with pytest.raises(ValueError, match="coordinates, or"):
         ME.SparseTensor(torch.zeros(1, 1))

@@ -278,5 +278,5 @@ def test_caches_are_shared_if_told():
 
 def test_tensors_elsewhere_are_refused(random):
     x, _ = made(random, "2.1")
-    with pytest.raises(ValueError, match="come later"):
+    with pytest.raises(ValueError, match="on the CPU or on CUDA, found one on meta"):
         spnn.Conv3d(4, 4, 3)(torchsparse.SparseTensor(x.F.to("meta"), x.C))
