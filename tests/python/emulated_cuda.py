@@ -7,11 +7,12 @@ from contextlib import contextmanager, nullcontext
 
 import voxshift as vs
 from sparse_torch import torch
+from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 CUDA = torch.device("cuda", 0)
-_FROM_DLPACK = torch.from_dlpack
+_FROM_DLPACK, _BACKWARD = torch.from_dlpack, BackwardCFunction.apply
 _MOVES = ("copy_", "_to_copy")  # between devices
 _LIKE = ("new_tensor", "new_empty", "new_zeros", "new_ones", "new_full")
 
@@ -151,17 +152,23 @@ def _from_dlpack(source, *args, **named):
     return _FROM_DLPACK(source, *args, **named)
 
 
+def _backward_there(self, *grads):
+    """A gradient function within the mode, which autograd leaves while it runs."""
+    with _Emulated():
+        return _BACKWARD(self, *grads)
+
+
 @contextmanager
 def emulated():
     """Within the context device="cuda" makes such tensors, and results of the library on its device become them."""
     overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)  # the data of a parameter are of its own class
-    torch.from_dlpack = _from_dlpack
+    torch.from_dlpack, BackwardCFunction.apply = _from_dlpack, _backward_there
     try:
         with _Emulated():
             yield
     finally:
-        torch.from_dlpack = _FROM_DLPACK
+        torch.from_dlpack, BackwardCFunction.apply = _FROM_DLPACK, _BACKWARD
         torch.__future__.set_overwrite_module_params_on_conversion(overwrites)
 
 

@@ -14,9 +14,12 @@ from voxshift.torch import Network, SparseTensor, gradients
 IGNORE_PLACES = {"devoxelize_dense", "three_nearest", "voxelize_dense"}  # their values change with the places
 
 
+NEAR = {"cpu": 1e-6, "cuda": 1e-5}  # of the largest number, as the runtime's values on devices
+
+
 def forward(given, network, values):
     if given.kind == "voxels":
-        return network(SparseTensor(values, given.coordinates))
+        return network(SparseTensor(values, given.coordinates.to(str(values.device))))
     return network(values, row_splits=SPLITS) if given.kind == "points" else network(values, n_segment=3)
 
 
@@ -32,13 +35,15 @@ def differences(given, model, directions, along):
     return (moved(1) - moved(-1)) / (2 * STEP)
 
 
-def expect_gradient(given, model, network, random):
+def expect_gradient(given, model, network, random, device):
     """Along random directions of at most one step per number. Gives the gradient's norm."""
-    x = torch.from_numpy(given.values).requires_grad_()
+    x = torch.from_numpy(given.values).to(device).requires_grad_()
     y = forward(given, network, x)
     along = random.standard_normal(tuple(y.shape)).astype(np.float32)
-    y.backward(torch.from_numpy(along))
-    found = {"input": x.grad, **{name: p.grad for name, p in network.named_parameters()}}
+    y.backward(torch.from_numpy(along).to(device))
+    gradients = {"input": x.grad, **{name: p.grad for name, p in network.named_parameters()}}
+    assert all(g.device == x.device for g in gradients.values())
+    found = {name: g.cpu() for name, g in gradients.items()}
     size = np.sqrt(sum((g.norm() ** 2).item() for g in found.values()))
     for _ in range(2):
         directions = {name: random.uniform(-1, 1, tuple(g.shape)).astype(np.float32) for name, g in found.items()}
@@ -50,28 +55,29 @@ def expect_gradient(given, model, network, random):
     return size
 
 
-def expect_value(given, network, expected):
+def expect_value(given, network, expected, device):
     with torch.no_grad():
-        found = forward(given, network, torch.from_numpy(given.values))
-    assert found.shape == expected.shape, network.model.graph
-    assert np.abs(expected - found.numpy()).max() <= 1e-6 * np.abs(expected).max(), network.model.graph
+        found = forward(given, network, torch.from_numpy(given.values).to(device))
+    assert found.device.type == torch.device(device).type and found.shape == expected.shape, network.model.graph
+    near = NEAR[found.device.type] * np.abs(expected).max()
+    assert np.abs(expected - found.cpu().numpy()).max() <= near, network.model.graph
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_every_op_has_its_value_and_its_gradient(random, op):
+def test_every_op_has_its_value_and_its_gradient(random, op, device):
     sizes = []
     for given, model, expected in models_and_inputs(op, random):
-        network = Network(model).eval()
-        expect_value(given, network, expected)
+        network = Network(model).eval().to(device)
+        expect_value(given, network, expected, device)
         if op in WITHOUT_GRADIENT:
-            expect_error(given, model, network)
+            expect_error(given, model, network, device)
         else:
-            sizes.append(expect_gradient(given, model, network, random))
+            sizes.append(expect_gradient(given, model, network, random, device))
     assert op in WITHOUT_GRADIENT or max(sizes) > 0.1
 
 
-def expect_error(given, model, network):
-    y = forward(given, network, torch.from_numpy(given.values).requires_grad_())
+def expect_error(given, model, network, device):
+    y = forward(given, network, torch.from_numpy(given.values).to(device).requires_grad_())
     with pytest.raises(vs.InvalidArgument, match=r"^\[Network\] node \w+: \w+ has no gradient here$") as caught:
         y.sum().backward()
     name, op = re.findall(r"node (\w+): (\w+)", str(caught.value))[0]
@@ -81,11 +87,21 @@ def expect_error(given, model, network):
 @pytest.mark.parametrize("op", OPS)
 def test_every_op_runs_without_autograd(random, monkeypatch, op):
     """As one does that nobody wrote a gradient for."""
+    expect_values_without_autograd(random, monkeypatch, op, "cpu")
+
+
+@pytest.mark.parametrize("op", ["tanh", "pool", "conv2d", "furthest_point_sample", "voxelize_points", "scale"])
+def test_ops_run_without_autograd_on_a_device(random, monkeypatch, op, torch_cuda):
+    """Of each kind of rows one; cuda_ops_test.py has the values of all."""
+    expect_values_without_autograd(random, monkeypatch, op, torch_cuda)
+
+
+def expect_values_without_autograd(random, monkeypatch, op, device):
     monkeypatch.delitem(gradients._registered, op)
     for given, model, expected in models_and_inputs(op, random):
-        network = Network(model).eval()
-        expect_value(given, network, expected)
-        expect_error(given, model, network)
+        network = Network(model).eval().to(device)
+        expect_value(given, network, expected, device)
+        expect_error(given, model, network, device)
 
 
 def test_what_is_said_of_gradients_is_of_ops():

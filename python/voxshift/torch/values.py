@@ -62,7 +62,7 @@ class Groups(Rows):
         return Groups(feats, self.centers, self.count)
 
     def clouds_of_rows(self):
-        return self.centers.of_rows.repeat_interleave(self.count)
+        return self.centers.of_rows[:, None].expand(-1, self.count).reshape(-1)
 
     @property
     def centers_of_rows(self):
