@@ -293,25 +293,44 @@ def detection_loss(
     [M, 7] or [M, 9] in the frame of the scan, and int [M]. weights: of the losses, as center_loss and anchor_loss have them;
     further options are those of center_targets or anchor_targets. Raises ValueError for another number of scans.
     """
-    total = {}
+    shapes = {name: tuple(map_.shape) for name, map_ in maps.items()}
+    return loss_of_targets(detection, maps, detection_targets(detection, shapes, boxes, classes, **targets), weights)
+
+
+def detection_targets(
+    detection: dict,
+    shapes: dict[str, Sequence[int]],
+    boxes: Sequence[np.ndarray],
+    classes: Sequence[np.ndarray],
+    **targets,
+) -> list:
+    """detection_loss's targets by head, on the CPU, for maps of these shapes, (scans, W, H, channels) by name.
+
+    The other arguments are detection_loss's. A list of CenterTargets, and of lists of AnchorTargets, one of each scan.
+    """
+    found = []
     for head in detection["heads"]:
-        map_ = maps[head["heatmap" if "heatmap" in head else "scores"]]
-        if not len(map_) == len(boxes) == len(classes):
+        scans, *extent, channels = shapes[head["heatmap" if "heatmap" in head else "scores"]]
+        if not scans == len(boxes) == len(classes):
             raise vs.InvalidArgument(
-                f"[detection_loss] expects boxes and classes of {len(map_)} scans, found {len(boxes)} and {len(classes)}"
+                f"[detection_loss] expects boxes and classes of {scans} scans, found {len(boxes)} and {len(classes)}"
             )
-        extent = map_.shape[1:3]
         if "heatmap" in head:
-            losses = center_loss(head, maps, center_targets(head, extent, boxes, classes, **targets), weights)
-        else:
-            anchors = len(head["anchors"])
-            options = {
-                "class_count": map_.shape[3] // anchors,
-                "columns": maps[head["boxes"]].shape[3] // anchors,
-                **targets,
-            }
-            of_scans = [anchor_targets(head, extent, b, c, **options) for b, c in zip(boxes, classes)]
-            losses = anchor_loss(head, maps, of_scans, weights)
-        for key, value in losses.items():
+            found.append(center_targets(head, extent, boxes, classes, **targets))
+            continue
+        anchors = len(head["anchors"])
+        options = {"class_count": channels // anchors, "columns": shapes[head["boxes"]][3] // anchors, **targets}
+        found.append([anchor_targets(head, extent, b, c, **options) for b, c in zip(boxes, classes)])
+    return found
+
+
+def loss_of_targets(
+    detection: dict, maps: dict[str, torch.Tensor], targets: Sequence, weights: Optional[dict] = None
+) -> dict[str, torch.Tensor]:
+    """detection_loss, given the targets of the heads on the device of the maps."""
+    total = {}
+    for head, of_head in zip(detection["heads"], targets):
+        loss = center_loss if "heatmap" in head else anchor_loss
+        for key, value in loss(head, maps, of_head, weights).items():
             total[key] = total.get(key, 0) + value
     return total

@@ -4,6 +4,8 @@ import argparse
 import sys
 import warnings
 
+import torch
+
 import voxshift as vs
 from voxshift.train import detect, lidar, loop, video
 from voxshift.train.loop import Failure
@@ -28,6 +30,10 @@ def main(arguments=None):
         return 1
     except OSError as error:
         print(f"voxshift.train: {error}", file=sys.stderr)
+        return 1
+    except torch.cuda.OutOfMemoryError as error:
+        line = str(error).splitlines()[0]
+        print(f"voxshift.train: {line}: --batch-size, or smaller examples, or --dtype f16, take less", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("voxshift.train: interrupted; --resume goes on from the last checkpoint", file=sys.stderr)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.train.loop import Failure
+from voxshift.train.files import Failure
 
 SAME_AS = {"van": "car", "bicyclist": "cyclist", "person": "pedestrian", "person_sitting": "pedestrian"}
 IMAGE = (1242, 375)  # pixels of KITTI's camera

@@ -8,7 +8,9 @@ import torch
 
 import voxshift as vs
 import voxshift.torch as vst
+from voxshift.torch.detection import detection_targets, loss_of_targets
 from voxshift.train import boxes, loop, scans
+from voxshift.train.place import Place
 
 SUMMARY = "train a network that finds boxes in LiDAR scans"
 CLASSES = [
@@ -93,17 +95,18 @@ def with_scores_from(model, threshold):
     )
 
 
-def evaluation(scenes, model, reach=40.0):
+def evaluation(scenes, model, reach=40.0, deployed=loop.unchanged):
     """network -> AP of boxes seen from above within `reach` metres, of each of KITTI's classes, as evaluate of a loop.Task.
 
-    Objects of 5 points and more count: `hard` of vs.evaluate_detections. Boxes are those of scores above 0.1.
+    Objects of 5 points and more count: `hard` of vs.evaluate_detections. Boxes are those of scores above 0.1. deployed: model ->
+    the one that runs.
     """
     model = with_scores_from(model, 0.1)
     names = [c.name for c in model.classes]
     truths = [{"boxes": s.boxes, "classes": [names[c] for c in s.classes], "points": s.counts()} for s in scenes]
 
     def evaluate(network):
-        detector = vs.Detector(trained_model(model, network))
+        detector = vs.Detector(deployed(trained_model(model, network)))
         found = [detector.detect(scene.points) for scene in scenes]
         scores = vs.evaluate_detections(found, truths, max_distance=reach, class_names=names)["classes"]
         metrics = {name: scores[name.capitalize()]["bev"]["hard"] if name.capitalize() in scores else float("nan") for name in names}
@@ -138,7 +141,7 @@ def hold_positions(network, name):
 def trained_model(model, network):
     """The model, of another range, with the network's weights; of i8 where that computes so."""
     if not isinstance(network, vst.FakeQuantized):
-        return model.with_parameters({n: network.tensor(n).detach().numpy().copy() for n in model.parameters()})
+        return model.with_parameters({n: network.tensor(n).detach().cpu().numpy().copy() for n in model.parameters()})
     whole = vst.prepare_qat(model, network.kept)
     whole.load_state_dict(network.state_dict())
     return whole.to_model()
@@ -171,6 +174,7 @@ def settle(network, batches):
 
 
 def run(options):
+    place = Place(options)
     torch.manual_seed(options.seed)
     model = loop.initial_model(options.init) if options.init else new_model(options)
     if not model.detection or model.graph.get("input") != "points":
@@ -192,39 +196,40 @@ def run(options):
     wanted = [0 if options.no_paste else PASTED.get(name, 5) for name in names]
     pasted = round(options.steps * (1 - options.fade)) * options.batch_size
     dataset = boxes.Examples(source, options.seed, options.reuse, model.profile, whole, side, wanted, pasted)
-    network = loop.for_i8(network, options, dataset, boxes.collate, lambda net, batch: net(batch[0], row_splits=batch[1]))
+    network = loop.for_i8(network, options, place, dataset, boxes.collate, lambda net, batch: net(batch[0], row_splits=batch[1]))
     if side:
         hold_positions(network, name)
     detection = network.model.detection
     spread = {"spread": 1} if all("heatmap" in head for head in detection["heads"]) else {}
+    shapes = {name: map_.shape[1:] for name, (map_, _) in network.model.run(np.zeros((1, len(model.profile["scale"])), np.float32)).items()}
+    is_first = True
 
-    def loss(net, batch):
+    def prepare(batch):
+        nonlocal is_first
         points, splits, of_scans, classes = batch
-        if loss.is_first:
+        if is_first:
             scans.warn_of_remission(points, model.profile)
-        loss.is_first = False
-        maps = net(points, row_splits=splits)
-        losses = vst.detection_loss(detection, maps, of_scans, classes, LOSSES, **spread)
-        loss.parts = {key: 0.98 * loss.parts.get(key, value.item()) + 0.02 * value.item() for key, value in losses.items()}
-        return sum(losses.values())
+        is_first = False
+        of_batch = {name: (len(of_scans), *shape) for name, shape in shapes.items()}
+        return points, splits, detection_targets(detection, of_batch, of_scans, classes, **spread)
 
-    loss.parts, loss.is_first = {}, True
-    evaluate = evaluation([held[i] for i in range(count)], model)
+    def loss(forward, batch):
+        points, splits, targets = batch
+        return loss_of_targets(detection, forward(points, row_splits=splits), targets, LOSSES)
+
+    evaluate = evaluation([held[i] for i in range(count)], model, deployed=place.deployed)
 
     def export(net, path):
         trained_model(model, net).save(path, half=not options.float32 and not options.quantize)
 
-    def evaluate_and_parts(net):
-        return {**evaluate(net), **{f"loss {key}": round(value, 4) for key, value in loss.parts.items()}}
-
     def finish(net):
         first, size = options.steps * options.batch_size, options.batch_size
         indices = [range(first + size * b, first + size * (b + 1)) for b in range(min(SETTLING, options.steps))]
-        settle(net, (boxes.collate([dataset[i] for i in batch]) for batch in indices))
+        settle(net, (place.brought(boxes.collate([dataset[i] for i in batch])) for batch in indices))
 
-    task = loop.Task(network, dataset, boxes.collate, loss, evaluate_and_parts, export, "ap",
+    task = loop.Task(network, dataset, boxes.collate, loss, evaluate, export, "ap", prepare,
                      None if options.quantize else finish)
-    rows = loop.train(task, options)
+    rows = loop.train(task, options, place)
     if rows:
         loop.write_atomically(options.out / "metrics.json",
                               lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n"))

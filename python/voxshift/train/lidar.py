@@ -9,7 +9,8 @@ import torch
 import voxshift as vs
 import voxshift.torch as vst
 from voxshift.train import loop, scans
-from voxshift.train.lovasz import lovasz_softmax
+from voxshift.train.lovasz import known_and_present, lovasz_of_known
+from voxshift.train.place import Place
 
 SUMMARY = "train a network that labels LiDAR scans"
 
@@ -62,11 +63,11 @@ def class_weights(dataset, classes, scans_used=12):
     return torch.tensor(weights / weights[weights > 0].mean(), dtype=torch.float32)
 
 
-def evaluation(validation, count, classes, report=None):
-    """network -> mIoU over the classes present, accuracy, and each class's IoU, on whole scans."""
+def evaluation(validation, count, classes, deployed=loop.unchanged):
+    """network -> mIoU over the classes present, accuracy, and each class's IoU, on whole scans. deployed: model -> the one that runs."""
 
     def evaluate(network):
-        model = network.to_model()
+        model = deployed(network.to_model())
         matrix = np.zeros((len(classes), len(classes)), np.int64)  # truth, prediction
         for i in range(count):
             points, labels = validation[i]
@@ -86,6 +87,7 @@ def evaluation(validation, count, classes, report=None):
 
 
 def run(options):
+    place = Place(options)
     torch.manual_seed(options.seed)
     network = new_network(options)
     profile = network.model.profile or {}
@@ -99,29 +101,34 @@ def run(options):
     count = min(options.val_scans, len(validation)) if options.val_data else options.val_scans
     weights = class_weights(source, len(classes))
     dataset = scans.Examples(source, options.seed, 1 if options.data else options.reuse, options.sector, profile)
-    network = loop.for_i8(network, options, dataset, scans.collate,
+    network = loop.for_i8(network, options, place, dataset, scans.collate,
                           lambda net, batch: net(vst.SparseTensor(batch[1], batch[0])))
     choose_trainable(network, options)
-    distillation = loop.Distillation(network, options)
-    cross_entropy = torch.nn.CrossEntropyLoss(weights, ignore_index=scans.IGNORED)
+    distillation = loop.Distillation(network, options, place)
+    cross_entropy = torch.nn.CrossEntropyLoss(weights.to(place.device), ignore_index=scans.IGNORED)
 
     is_first = True
 
-    def loss(net, batch):
+    def prepare(batch):
         nonlocal is_first
         coords, feats, labels = batch
         if is_first:
             scans.warn_of_remission(feats, profile)
         is_first = False
+        return place.coordinates(coords), feats, labels, *known_and_present(labels, scans.IGNORED)
+
+    def loss(forward, batch):
+        coords, feats, labels, known, present = batch
         x = vst.SparseTensor(feats, coords)
-        logits = net(x)
-        return cross_entropy(logits, labels) + lovasz_softmax(logits, labels, scans.IGNORED) + distillation(logits, x)
+        logits = forward(x)
+        return cross_entropy(logits, labels) + lovasz_of_known(logits, labels, known, present) + distillation(logits, x)
 
     held = [validation[i] for i in range(count)]
     rows = loop.train(
-        loop.Task(network, dataset, scans.collate, loss, evaluation(held, count, classes),
-                  lambda net, path: loop.save(net, path, options), "miou"),
+        loop.Task(network, dataset, scans.collate, loss, evaluation(held, count, classes, place.deployed),
+                  lambda net, path: loop.save(net, path, options), "miou", prepare),
         options,
+        place,
     )
     if rows:
         loop.write_atomically(options.out / "metrics.json",

@@ -4,10 +4,7 @@ A program gives `train` a Task: a network, batches by step, a loss and an evalua
 (seed, step), so a run that is resumed, or has another number of worker processes or threads, gives the same bits.
 """
 
-import csv
-import io
 import math
-import os
 import random
 import time
 from dataclasses import dataclass
@@ -19,10 +16,11 @@ import torch
 
 import voxshift as vs
 import voxshift.torch as vst
-
-
-class Failure(Exception):
-    """What ends a program with status 1 and one line."""
+from voxshift.train import place as places
+from voxshift.train.ahead import ahead
+from voxshift.train.files import Failure, serialized, write_atomically, write_metrics
+from voxshift.train.place import Place, mapped
+from voxshift.train.progress import Losses, bar
 
 
 def initial_model(given: Path) -> vs.Model:
@@ -35,15 +33,20 @@ def initial_model(given: Path) -> vs.Model:
         raise Failure(f"{given}: no such file, nor a shipped model: {error}") from None
 
 
+def unchanged(batch):
+    return batch
+
+
 @dataclass
 class Task:
     """What is trained.
 
-    network: a torch module. dataset: item i is one example, a pure function of i; a batch of step s has the items s * B ..
-    s * B + B - 1. collate: list of examples -> batch. loss: (network, batch) -> scalar tensor. evaluate: network -> {name:
-    number}, called with the averaged weights in evaluation mode. export: (network, path) writes the model file.
-    score: the name of the metric that the progress line shows. finish: network -> None, called once with the averaged weights after
-    the last step, before its evaluation.
+    network: a torch module, at its place. dataset: item i is one example, a pure function of i; a batch of step s has the items
+    s * B .. s * B + B - 1. collate: list of examples -> batch. loss: (forward, batch) -> a scalar tensor, or several by name,
+    whose sum it is; forward computes the network, tensors of the batch are on its device. evaluate: network -> {name: number},
+    called with the averaged weights in evaluation mode. export: (network, path) writes the model file. score: the name of the
+    metric that the progress line shows. prepare: batch -> batch, what of a step can be done on the CPU before it, in the order
+    of the steps. finish: network -> None, called once with the averaged weights after the last step, before its evaluation.
     """
 
     network: torch.nn.Module
@@ -53,6 +56,7 @@ class Task:
     evaluate: Callable
     export: Callable
     score: str
+    prepare: Callable = unchanged
     finish: Optional[Callable] = None
 
 
@@ -74,6 +78,9 @@ def add_arguments(parser, steps, lr, batch_size):
     add("--seed", type=int, default=0, help="of weights and data (default %(default)s)")
     add("--workers", type=int, default=1, help="processes that make data, 0 for none (default %(default)s)")
     add("--threads", type=positive, default=vs.num_threads(), help="of the operators (default %(default)s)")
+    add("--prefetch", type=natural, default=2, metavar="N",
+        help="batches that a thread prepares while a step computes, 0 for none (default %(default)s)")
+    places.add_arguments(parser)
     add("--eval-every", type=positive, default=1000, metavar="STEPS", help="(default %(default)s)")
     add("--checkpoint-every", type=positive, default=500, metavar="STEPS", help="(default %(default)s)")
     add("--resume", action="store_true", help="go on from DIR/checkpoint.pt, to the bit as if never interrupted")
@@ -104,22 +111,22 @@ def complete(options):
             setattr(options, name, value)
 
 
-def for_i8(network, options, dataset, collate, run):
-    """The network as --quantize wants it: as it is without; else its FakeQuantized, with scales for examples of the dataset.
+def for_i8(network, options, place, dataset, collate, run):
+    """The network as --quantize wants it, at its place: as it is without; else its FakeQuantized, with scales for examples.
 
-    They are those after the last ones that training takes. run: (network, batch) -> anything, a forward pass.
+    They are found on the CPU, of those of the dataset after the last that training takes. run: (network, batch) -> anything, a forward pass.
     """
     if not options.quantize:
-        return network
+        return network.to(place.device)
     quantized = vst.prepare_qat(network, options.keep or ())
     if options.resume:  # the checkpoint has the scales
-        return quantized
+        return quantized.to(place.device)
     first, size = options.steps * options.batch_size, options.batch_size
     with quantized.calibrate():
         for start in range(0, options.calibration, size):
             count = min(size, options.calibration - start)
             run(quantized, collate([dataset[first + start + i] for i in range(count)]))
-    return quantized
+    return quantized.to(place.device)
 
 
 def save(network, path, options):
@@ -132,6 +139,10 @@ def positive(text):
     if value < 1:
         raise ValueError
     return value
+
+
+def natural(text):
+    return positive(text) if int(text) else 0
 
 
 class _Batches:
@@ -165,9 +176,13 @@ class _Average:
 
     @torch.no_grad()
     def update(self, network, step):
-        decay = min(self.decay, (1 + step) / (10 + step))
-        for name, p in network.named_parameters():
-            self.weights[name].lerp_(p, 1 - decay)
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        pairs = [(self.weights[name], p) for name, p in network.named_parameters()]
+        if hasattr(torch, "_foreach_lerp_"):  # few kernels for all of them
+            torch._foreach_lerp_(*map(list, zip(*pairs)), share)
+            return
+        for average, p in pairs:
+            average.lerp_(p, share)
 
     def applied(self, network):
         """Within the context the network has the averaged weights."""
@@ -194,30 +209,11 @@ class _Swapped:
         self.network.train(self.training)
 
 
-def serialized(state):
-    """The bytes of torch.save. It writes to memory: on a full disk torch 1.13 ends the process."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def write_atomically(path, write):
-    """write(temporary path), then a rename: a failure leaves what was there. Raises Failure."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        kept = ", the one before is kept" if path.exists() else ""
-        raise Failure(f"{path}: cannot be written: {str(error).splitlines()[0]}{kept}") from error
-
-
 def adamw(parameters, **options):
-    """torch's AdamW, fused where this torch has that for the CPU: a third of the time."""
-    fused = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 4)
+    """torch's AdamW, fused where this torch has that for the device: on the CPU a third of the time."""
+    parameters = list(parameters)
+    on_cpu = all(p.device.type == "cpu" for p in parameters)
+    fused = tuple(int(part) for part in torch.__version__.split(".")[:2]) >= ((2, 4) if on_cpu else (2, 0))
     return torch.optim.AdamW(parameters, **options, **({"fused": True} if fused else {}))
 
 
@@ -226,9 +222,9 @@ class Distillation:
     2015), 0 where that is 0.
     """
 
-    def __init__(self, network, options):
+    def __init__(self, network, options, place):
         self.weight = options.distill
-        self.teacher = vst.Network(network.model).eval() if self.weight else None
+        self.teacher = vst.Network(network.model).to(place.device).eval() if self.weight else None
 
     def __call__(self, logits, *given, **options):
         if not self.teacher:
@@ -239,7 +235,135 @@ class Distillation:
         return self.weight * divergence
 
 
-def train(task, options):
+class _Run:
+    """A training between its first and last step."""
+
+    STEPS_PER_READ = 16  # of losses on a CUDA device
+
+    def __init__(self, task, options, place):
+        self.task, self.options, self.place = task, options, place
+        self.network = task.network.train()
+        self.forward = place.forward(self.network)
+        self.trained = [p for p in self.network.parameters() if p.requires_grad]
+        self.optimizer = adamw(self.trained, lr=options.lr, weight_decay=options.weight_decay)
+        self.average = _Average(self.network, options.ema)
+        self.checkpoint = options.out / "checkpoint.pt"
+        self.first, seconds, self.rows = 0, 0.0, []
+        if options.resume:
+            self.first, seconds, self.rows = self._restored()
+        self.losses = Losses(self.first, self.STEPS_PER_READ if place.is_cuda else 1, self.checkpoint)
+        self.began = time.monotonic() - seconds
+        self.bar = bar(self.first, options.steps)
+
+    def run(self):
+        options = self.options
+        if options.quantize and not options.resume:
+            self._score_before()
+        with ahead(self._batches(), options.prefetch) as batches:
+            for step, batch in enumerate(batches, self.first):
+                self._step(step, self.place.arrived(batch))
+                self.bar.update(1)
+                if self.losses.smooth is not None:
+                    self.bar.set_postfix(loss=f"{self.losses.smooth:.3f}", refresh=False)
+                self._after(step + 1)
+        self.bar.close()
+        return self.rows
+
+    def _score_before(self):
+        for what, scored in (("float32", vst.Network(self.network.model)), ("i8 before training", self.network)):
+            score = self.task.evaluate(scored.eval())[self.task.score]
+            self.bar.write(f"{what}: {self.task.score} {100 * score:.1f} %")
+        self.network.train()
+
+    def _batches(self):
+        options, task = self.options, self.task
+        loader = torch.utils.data.DataLoader(
+            task.dataset,
+            batch_sampler=_Batches(self.first, options.steps, options.batch_size),
+            collate_fn=task.collate,
+            num_workers=options.workers,
+            worker_init_fn=_one_thread,
+            **({"multiprocessing_context": "spawn", "prefetch_factor": 4} if options.workers else {}),
+        )
+        batches = iter(loader)  # here, not in the thread: it takes a number of torch's generator
+        return (self.place.sent(task.prepare(batch)) for batch in _plain_errors(batches))
+
+    def _step(self, step, batch):
+        place, optimizer = self.place, self.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, self.options)
+        optimizer.zero_grad(set_to_none=True)
+        try:
+            found = self.task.loss(self.forward, batch)
+        except vs.Error:
+            self.losses.read()  # what no number began
+            raise
+        parts = found if isinstance(found, dict) else {}
+        loss = sum(parts.values()) if parts else found
+        self.losses.add(loss, parts)
+        place.scaler.scale(loss).backward()
+        place.scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(self.trained, self.options.clip)
+        place.scaler.step(optimizer)
+        place.scaler.update()
+        self.average.update(self.network, step)
+
+    def _after(self, done):
+        """What comes after `done` steps."""
+        options, is_last = self.options, done == self.options.steps
+        if is_last and self.task.finish:
+            with self.average.applied(self.network):
+                self.task.finish(self.network)
+        if done % options.eval_every == 0 or is_last:
+            self._evaluate(done)
+        if done % options.checkpoint_every == 0 or is_last:
+            self._save(done)
+
+    def _evaluate(self, done):
+        self.losses.read()
+        with self.average.applied(self.network):
+            metrics = self.task.evaluate(self.network)
+        metrics.update({f"loss {key}": round(value, 4) for key, value in self.losses.parts.items()})
+        seconds, lr, score = round(time.monotonic() - self.began, 1), learning_rate(done - 1, self.options), self.task.score
+        self.rows.append({"step": done, "seconds": seconds, "lr": lr, "loss": round(self.losses.smooth, 5), **metrics})
+        self.bar.write(f"step {done}: loss {self.losses.smooth:.3f}, {score} {100 * metrics[score]:.1f} %")
+        write_metrics(self.options.out, self.rows, score)
+
+    def _save(self, done):
+        self.losses.read()
+        state = {
+            "step": done,
+            "seconds": time.monotonic() - self.began,
+            "rows": self.rows,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.weights,
+            "scaler": self.place.scaler.state_dict(),
+        }
+        state = mapped(state, lambda tensor: tensor.cpu())  # goes on on any device
+        write_atomically(self.checkpoint, lambda path: path.write_bytes(serialized(state)))
+        with self.average.applied(self.network):
+            self.task.export(self.network, self.options.out / "model.safetensors")
+
+    def _restored(self):
+        checkpoint, optimizer = self.checkpoint, self.optimizer
+        try:
+            state = torch.load(checkpoint, map_location="cpu")
+            self.network.load_state_dict(state["network"])
+            for group, own in zip(state["optimizer"]["param_groups"], optimizer.param_groups):
+                group.update({name: own[name] for name in ("fused", "foreach", "capturable") if name in own})  # the device's
+            optimizer.load_state_dict(state["optimizer"])
+            self.average.weights = mapped(state["average"], lambda tensor: tensor.to(self.place.device))
+        except FileNotFoundError as error:
+            raise Failure(f"{checkpoint}: there is no checkpoint to resume from") from error
+        except (RuntimeError, KeyError, ValueError, EOFError) as error:
+            raise Failure(f"{checkpoint}: not a checkpoint of this network: {str(error).splitlines()[0]}") from error
+        if self.place.scaler.is_enabled() and state.get("scaler"):
+            self.place.scaler.load_state_dict(state["scaler"])
+        return state["step"], state["seconds"], state["rows"]
+
+
+def train(task, options, place: Place):
     """Trains to the last step and writes model.safetensors, checkpoint.pt, metrics.csv and metrics.png in options.out.
 
     With --quantize also says what the network scores before, in float32 and with the scales that were found.
@@ -250,72 +374,11 @@ def train(task, options):
     random.seed(options.seed)
     np.random.seed(options.seed % 2**32)
     torch.manual_seed(options.seed)
-    out = options.out
-    out.mkdir(parents=True, exist_ok=True)
-    network = task.network.train()
-    trained = [p for p in network.parameters() if p.requires_grad]
-    optimizer = adamw(trained, lr=options.lr, weight_decay=options.weight_decay)
-    average = _Average(network, options.ema)
-    checkpoint = out / "checkpoint.pt"
-    first, seconds, rows = 0, 0.0, []
-    if options.resume:
-        first, seconds, rows = _restore(checkpoint, network, optimizer, average)
-    loader = torch.utils.data.DataLoader(
-        task.dataset,
-        batch_sampler=_Batches(first, options.steps, options.batch_size),
-        collate_fn=task.collate,
-        num_workers=options.workers,
-        worker_init_fn=_one_thread,
-        **({"multiprocessing_context": "spawn", "prefetch_factor": 4} if options.workers else {}),
-    )
-    began = time.monotonic() - seconds
-    smooth = None
-    bar = _bar(first, options.steps)
-    if options.quantize and not options.resume:
-        for what, scored in (("float32", vst.Network(network.model)), ("i8 before training", network)):
-            bar.write(f"{what}: {task.score} {100 * task.evaluate(scored.eval())[task.score]:.1f} %")
-        network.train()
-    for step, batch in enumerate(_batches(loader), first):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, options)
-        optimizer.zero_grad(set_to_none=True)
-        loss = task.loss(network, batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            kept = f"the last good checkpoint is {checkpoint}" if checkpoint.exists() else "there is no checkpoint yet"
-            raise Failure(f"the loss is {value} at step {step}; {kept}")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, options.clip)
-        optimizer.step()
-        average.update(network, step)
-        smooth = value if smooth is None else 0.98 * smooth + 0.02 * value
-        bar.update(1)
-        bar.set_postfix(loss=f"{smooth:.3f}", refresh=False)
-        done = step + 1
-        if done == options.steps and task.finish:
-            with average.applied(network):
-                task.finish(network)
-        if done % options.eval_every == 0 or done == options.steps:
-            with average.applied(network):
-                metrics = task.evaluate(network)
-            rows.append({"step": done, "seconds": round(time.monotonic() - began, 1), "lr": learning_rate(step, options),
-                         "loss": round(smooth, 5), **metrics})
-            bar.write(f"step {done}: loss {smooth:.3f}, {task.score} {100 * metrics[task.score]:.1f} %")
-            _write_metrics(out, rows, task.score)
-        if done % options.checkpoint_every == 0 or done == options.steps:
-            state = {
-                "step": done,
-                "seconds": time.monotonic() - began,
-                "rows": rows,
-                "network": network.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "average": average.weights,
-            }
-            write_atomically(checkpoint, lambda path: path.write_bytes(serialized(state)))  # noqa: B023  at once
-            with average.applied(network):
-                task.export(network, out / "model.safetensors")
-    bar.close()
-    return rows
+    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        return _Run(task, options, place).run()
+    finally:
+        place.free()
 
 
 def _one_thread(_):
@@ -323,75 +386,11 @@ def _one_thread(_):
     vs.set_num_threads(1)
 
 
-def _batches(loader):
-    """The loader's batches; of a worker's Failure the message alone, which torch puts after the worker's traceback."""
+def _plain_errors(batches):
+    """The loader's batches; of a worker process' error the message alone, which torch puts after the process' traceback."""
     try:
-        yield from loader
-    except Failure as failure:
-        raise Failure(str(failure).strip().rsplit("Failure: ", 1)[-1]) from None
-
-
-def _restore(checkpoint, network, optimizer, average):
-    try:
-        state = torch.load(checkpoint, map_location="cpu")
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-    except FileNotFoundError as error:
-        raise Failure(f"{checkpoint}: there is no checkpoint to resume from") from error
-    except (RuntimeError, KeyError, ValueError, EOFError) as error:
-        raise Failure(f"{checkpoint}: not a checkpoint of this network: {str(error).splitlines()[0]}") from error
-    average.weights = state["average"]
-    return state["step"], state["seconds"], state["rows"]
-
-
-class _Silent:
-    """Stands in for a progress bar where there is no terminal or no tqdm; evaluations are still told."""
-
-    def update(self, _):
-        pass
-
-    def set_postfix(self, **_):
-        pass
-
-    def write(self, line):
-        print(line, flush=True)
-
-    def close(self):
-        pass
-
-
-def _bar(first, steps):
-    import sys
-
-    if sys.stderr.isatty():
-        try:
-            from tqdm import tqdm
-        except ImportError:
-            return _Silent()
-        return tqdm(initial=first, total=steps, unit="step", smoothing=0.05)
-    return _Silent()
-
-
-def _write_metrics(out, rows, score):
-    def table(path):
-        with open(path, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[-1]))
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_atomically(out / "metrics.csv", table)
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return
-    figure = Figure(figsize=(8, 4))
-    left = figure.subplots()
-    steps = [row["step"] for row in rows]
-    left.plot(steps, [row["loss"] for row in rows], color="tab:blue")
-    left.set_xlabel("step")
-    left.set_ylabel("training loss", color="tab:blue")
-    right = left.twinx()
-    right.plot(steps, [100 * row[score] for row in rows], color="tab:orange", marker=".")
-    right.set_ylabel(f"{score}, %", color="tab:orange")
-    figure.tight_layout()
-    write_atomically(out / "metrics.png", lambda path: figure.savefig(path, format="png", dpi=120))
+        yield from batches
+    except (Failure, vs.Error, OSError) as error:
+        if str(error).startswith("Caught "):
+            raise type(error)(str(error).strip().rsplit(f"{type(error).__name__}: ", 1)[-1]) from None
+        raise

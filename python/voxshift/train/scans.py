@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.train.loop import Failure
+from voxshift.train.files import Failure
 
 IGNORED = 255
 HELD_OUT = 1 << 32  # seeds of simulated scans that no training uses begin here

@@ -9,6 +9,7 @@ import torch
 import voxshift as vs
 import voxshift.torch as vst
 from voxshift.train import loop
+from voxshift.train.place import Place
 from voxshift.train.scans import HELD_OUT
 
 SUMMARY = "train a network that recognises motions in video"
@@ -69,9 +70,14 @@ def collate(examples):
     return torch.cat([frames for frames, _ in examples]), torch.tensor([label for _, label in examples])
 
 
-def normalized(frames, profile):
-    mean, std = torch.tensor(profile["mean"]), torch.tensor(profile["std"])
-    return (frames.float() / 255 - mean) / std
+class Normalization:
+    """Frames uint8 [.., 3] -> float32, 0 on average and 1 in deviation, by the mean and std of a profile, on the device of both."""
+
+    def __init__(self, profile, device="cpu"):
+        self.mean, self.std = (torch.tensor(profile[name]).to(device) for name in ("mean", "std"))
+
+    def __call__(self, frames):
+        return (frames.float() / 255 - self.mean) / self.std
 
 
 def accuracy(model, clips, frames=32):
@@ -101,19 +107,21 @@ def new_network(options):
 
 
 def run(options):
+    place = Place(options)
     torch.manual_seed(options.seed)
     network = new_network(options)
     profile = network.model.profile["frames"]
     count = options.steps * options.batch_size
     clips = Clips(options.seed + 1, count, options.frames, profile["height"], options.init is not None)
-    distillation = loop.Distillation(network, options)
-    network = loop.for_i8(network, options, clips, collate,
-                          lambda net, batch: net(normalized(batch[0], profile), n_segment=options.frames))
+    distillation = loop.Distillation(network, options, place)
+    network = loop.for_i8(network, options, place, clips, collate,
+                          lambda net, batch: net(Normalization(profile)(batch[0]), n_segment=options.frames))
+    normalized = Normalization(profile, place.device)
 
-    def loss(net, batch):
+    def loss(forward, batch):
         frames, labels = batch
-        given = normalized(frames, profile)
-        logits = net(given, n_segment=options.frames)
+        given = normalized(frames)
+        logits = forward(given, n_segment=options.frames)
         late = logits.reshape(len(labels), options.frames, -1)[:, options.warm_up_frames :]
         right = torch.nn.functional.cross_entropy(late.flatten(0, 1), labels.repeat_interleave(late.shape[1]))
         return right + distillation(logits, given, n_segment=options.frames)
@@ -123,11 +131,11 @@ def run(options):
         clips,
         collate,
         loss,
-        lambda net: accuracy(net.to_model(), options.val_clips),
+        lambda net: accuracy(place.deployed(net.to_model()), options.val_clips),
         lambda net, path: loop.save(net, path, options),
         "accuracy",
     )
-    rows = loop.train(task, options)
+    rows = loop.train(task, options, place)
     if rows:
         loop.write_atomically(
             options.out / "metrics.json", lambda path: path.write_text(json.dumps(rows[-1], indent=2) + "\n")
