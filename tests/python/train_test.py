@@ -79,6 +79,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(folder, whole_run, tmp_path, mon
         assert train(folder, tmp_path, "--seed", 3) == 1
     assert train(folder, tmp_path, "--seed", 3, "--resume") == 0
     assert model_bytes(tmp_path) == model_bytes(whole_run)
+    assert [row["loss"] for row in metrics(tmp_path)] == [row["loss"] for row in metrics(whole_run)]
 
 
 @pytest.mark.parametrize("options", [("--threads", 1), ("--workers", 2)])

@@ -193,11 +193,12 @@ class _Swapped:
     def __init__(self, network, weights):
         self.network, self.weights = network, weights
 
+    @torch.no_grad()
     def _swap(self):
         for name, p in self.network.named_parameters():
-            own = p.data
-            p.data = self.weights[name]
-            self.weights[name] = own
+            own = p.detach().clone()
+            p.copy_(self.weights[name])
+            self.weights[name].copy_(own)
 
     def __enter__(self):
         self.training = self.network.training
@@ -248,10 +249,10 @@ class _Run:
         self.optimizer = adamw(self.trained, lr=options.lr, weight_decay=options.weight_decay)
         self.average = _Average(self.network, options.ema)
         self.checkpoint = options.out / "checkpoint.pt"
-        self.first, seconds, self.rows = 0, 0.0, []
+        self.first, seconds, self.rows, losses = 0, 0.0, [], (None, {})
         if options.resume:
-            self.first, seconds, self.rows = self._restored()
-        self.losses = Losses(self.first, self.STEPS_PER_READ if place.is_cuda else 1, self.checkpoint)
+            self.first, seconds, self.rows, losses = self._restored()
+        self.losses = Losses(self.first, self.STEPS_PER_READ if place.is_cuda else 1, self.checkpoint, *losses)
         self.began = time.monotonic() - seconds
         self.bar = bar(self.first, options.steps)
 
@@ -339,6 +340,7 @@ class _Run:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.weights,
             "scaler": self.place.scaler.state_dict(),
+            "losses": (self.losses.smooth, self.losses.parts),
         }
         state = mapped(state, lambda tensor: tensor.cpu())  # goes on on any device
         write_atomically(self.checkpoint, lambda path: path.write_bytes(serialized(state)))
@@ -360,7 +362,7 @@ class _Run:
             raise Failure(f"{checkpoint}: not a checkpoint of this network: {str(error).splitlines()[0]}") from error
         if self.place.scaler.is_enabled() and state.get("scaler"):
             self.place.scaler.load_state_dict(state["scaler"])
-        return state["step"], state["seconds"], state["rows"]
+        return state["step"], state["seconds"], state["rows"], state.get("losses", (None, {}))
 
 
 def train(task, options, place: Place):

@@ -15,8 +15,8 @@ class Losses:
     for a CUDA device.
     """
 
-    def __init__(self, first, interval, checkpoint):
-        self.smooth, self.parts = None, {}
+    def __init__(self, first, interval, checkpoint, smooth=None, parts=None):
+        self.smooth, self.parts = smooth, parts or {}
         self._next, self._interval, self._checkpoint, self._waiting = first, interval, checkpoint, []
 
     def add(self, loss, parts):
