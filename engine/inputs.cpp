@@ -1,4 +1,5 @@
 #include <voxshift/engine/inputs.h>
+#include <voxshift/tensor/features.h>
 
 #include <algorithm>
 
@@ -23,6 +24,7 @@ class Checker {
 
   void operator()(const SparseTensor* x) const {
     expect_kind(InputKind::kVoxels);
+    check_f32(subject_.op, "the tensor", x->dtype());
     check(x->channels() == input().channels && x->dims() == subject_.graph.dims, subject_, " takes ", input().channels,
           " channels on ", subject_.graph.dims, " axes, the tensor has ", x->channels(), " on ", x->dims());
     expect_device("the tensor is", x->device());

@@ -158,8 +158,9 @@ class CpuRowKernels final : public RowKernels {
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
-                                                       std::int64_t in_channels,
-                                                       std::int64_t out_channels) const override {
+                                                       std::int64_t in_channels, std::int64_t out_channels,
+                                                       DType dtype) const override {
+    check<BackendUnavailable>(dtype == DType::kF32, "[linear_backward] the CPU has no kernel for ", name(dtype));
     return std::make_shared<const PackedPanels>(context, weight, 1, in_channels, out_channels, WeightOrder::kOutIn);
   }
 

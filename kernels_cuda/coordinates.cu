@@ -202,8 +202,9 @@ void moved_candidates(const Queue& queue, const Level& level, const Window& wind
 }
 
 // What reduce() owes each row: a share of its segment's gradient.
-void share_gradient(const Queue& queue, Rows<const float> in, const Segments& segments, const std::int32_t* segment,
-                    Reduce reduce, Rows<const float> grad, Rows<float> out) {
+template <class T>
+void share_gradient(const Queue& queue, Rows<const T> in, const Segments& segments, const std::int32_t* segment,
+                    Reduce reduce, Rows<const T> grad, Rows<T> out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
     const std::int32_t s = segment[i];
     float value = 0;
@@ -356,7 +357,10 @@ class CudaCoordinateKernels final : public CoordinateKernels {
     const Queue queue(context, "reduce_backward");
     const Arena::Mark mark = queue.arena().mark();
     const Segments segments = by_segment(queue, segment, out.count, grad.count);
-    share_gradient(queue, rows<float>(in), segments, segment, reduce, rows<float>(grad), rows<float>(out));
+    with_type("reduce_backward", out.dtype, [&](auto type) {
+      using T = decltype(type);
+      share_gradient(queue, rows<T>(in), segments, segment, reduce, rows<T>(grad), rows<T>(out));
+    });
     queue.arena().rewind(mark);
   }
 };

@@ -161,9 +161,9 @@ class CudaRowKernels final : public RowKernels {
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight,
-                                                       std::int64_t in_channels,
-                                                       std::int64_t out_channels) const override {
-    return std::make_shared<const DeviceWeights>(context, weight, nullptr, 1, in_channels, out_channels, DType::kF32,
+                                                       std::int64_t in_channels, std::int64_t out_channels,
+                                                       DType dtype) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, nullptr, 1, in_channels, out_channels, dtype,
                                                  WeightOrder::kOutIn);
   }
 

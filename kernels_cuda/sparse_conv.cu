@@ -49,7 +49,8 @@ void pool_rows(const Queue& queue, In in, const Pairs& pairs, Pooling pooling, O
 }
 
 // The offset, on the way to `o`, of the first pair that has the maximum.
-__device__ inline int winner(const Rows<const float>& in, const Pairs& forward, std::int64_t o, std::int64_t c) {
+template <class T>
+__device__ int winner(const Rows<const T>& in, const Pairs& forward, std::int64_t o, std::int64_t c) {
   int best = -1;
   float value = 0;
   for (int k = 0; k < forward.volume; ++k) {
@@ -80,8 +81,9 @@ void depthwise_rows(const Queue& queue, In in, const Pairs& pairs, const float* 
   });
 }
 
-void share_gradient(const Queue& queue, Rows<const float> in, Rows<const float> grad, const Pairs& forward,
-                    const Pairs& transposed, Pooling pooling, Rows<float> out) {
+template <class T>
+void share_gradient(const Queue& queue, Rows<const T> in, Rows<const T> grad, const Pairs& forward,
+                    const Pairs& transposed, Pooling pooling, Rows<T> out) {
   for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t i, std::int64_t c) {
     float sum = 0;
     for (int k = 0; k < transposed.volume; ++k) {
@@ -164,10 +166,10 @@ class CudaSparseConvKernels final : public SparseConvKernels {
   }
 
   std::shared_ptr<const PackedWeights> pack_transposed(const Context& context, const float* weight, std::int64_t volume,
-                                                       std::int64_t in_channels,
-                                                       std::int64_t out_channels) const override {
-    return std::make_shared<const DeviceWeights>(context, weight, nullptr, volume, in_channels, out_channels,
-                                                 DType::kF32, WeightOrder::kOutIn);
+                                                       std::int64_t in_channels, std::int64_t out_channels,
+                                                       DType dtype) const override {
+    return std::make_shared<const DeviceWeights>(context, weight, nullptr, volume, in_channels, out_channels, dtype,
+                                                 WeightOrder::kOutIn);
   }
 
   void conv(const Context& context, const ConstRowView& in, const KernelMapView& map, const PackedWeights& weights,
@@ -211,8 +213,12 @@ class CudaSparseConvKernels final : public SparseConvKernels {
 
   void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
                      const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
-    share_gradient(Queue(context, "pool_backward"), rows<float>(in), rows<float>(grad), Pairs(map.forward),
-                   Pairs(map.transposed), pooling, rows<float>(out));
+    const Queue queue(context, "pool_backward");
+    with_type("pool_backward", out.dtype, [&](auto type) {
+      using T = decltype(type);
+      share_gradient(queue, rows<T>(in), rows<T>(grad), Pairs(map.forward), Pairs(map.transposed), pooling,
+                     rows<T>(out));
+    });
   }
 
   void bird_eye_view(const Context& context, const ConstRowView& in, const Level& level, const BirdEyeView& view,

@@ -2,6 +2,7 @@
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/point_voxel/row_indices.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/features.h>
 
 #include <algorithm>
 #include <array>
@@ -83,6 +84,7 @@ Interpolation trilinear(const Coordinates& voxels, const Array& points, Trilinea
 }
 
 Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode) {
+  check_f32("devoxelize", "voxels", voxels.dtype());
   return mixed(voxels.features(), trilinear(voxels, points, mode));
 }
 

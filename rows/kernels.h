@@ -27,12 +27,13 @@ struct BatchNormBackward {
 };
 
 /// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, in the
-/// ops of inference, linear() to spread_scores(), also f16, bf16 (not on CUDA) and i8; gradients and batch_norm() are
-/// f32. Each view has a dtype of its own: numbers are read as f32, i8 ones as n * scale, and rounded to nearest when
-/// they are written, once. What is copied from one view to another of the same dtype and scales keeps its bytes, with
-/// or without scales. Where a view is i8, every product and every sum is rounded, none is fused with another, in the
-/// order that is written here: the same bits on all devices. Functions that use exp, tanh or erf have the accuracy of
-/// the device's library.
+/// ops of inference, linear() to spread_scores(), also f16, bf16 (not on CUDA) and i8; in weight_gradient() to
+/// batch_norm_backward() they are f32 or, on CUDA, f16, all views of a call the same, and sums and what belongs to a
+/// channel or a weight are f32. Elsewhere each view has a dtype of its own: numbers are read as f32, i8 ones as n *
+/// scale, and rounded to nearest when they are written, once. What is copied from one view to another of the same dtype
+/// and scales keeps its bytes, with or without scales. Where a view is i8, every product and every sum is rounded, none
+/// is fused with another, in the order that is written here: the same bits on all devices. Functions that use exp, tanh
+/// or erf have the accuracy of the device's library.
 class RowKernels {
  public:
   virtual ~RowKernels() = default;
@@ -45,10 +46,10 @@ class RowKernels {
   virtual std::shared_ptr<const PackedWeights> pack_i8(const Context&, const QuantizedWeights& weights,
                                                        std::int64_t in_channels, std::int64_t out_channels) const = 0;
 
-  /// Packs W for f32 from its transpose f32 [out_channels, in_channels].
+  /// Packs W for features of `dtype`, on the CPU f32, from its transpose f32 [out_channels, in_channels].
   virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight,
-                                                               std::int64_t in_channels,
-                                                               std::int64_t out_channels) const = 0;
+                                                               std::int64_t in_channels, std::int64_t out_channels,
+                                                               DType dtype) const = 0;
 
   /// out[i] = act(in[i] W + bias + residual[i]), summed over input channels in order.
   virtual void linear(const Context&, const ConstRowView& in, const PackedWeights&, const Epilogue&,

@@ -1,5 +1,6 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/rows/ops.h>
+#include <voxshift/tensor/features.h>
 
 namespace voxshift {
 namespace {
@@ -21,7 +22,8 @@ const float* channel_vector(const char* op, const char* what, const std::optiona
 }  // namespace
 
 Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias, Activation activation) {
-  check_rows("linear", x);
+  check(is_real(x.dtype()) && x.rank() == 2, "[linear] x expects f32 [N, C], f16 or bf16, found ", name(x.dtype()), " ",
+        x.shape());
   check(weight.dtype() == DType::kF32 && weight.rank() == 2 && weight.dim(0) == x.dim(1),
         "[linear] weight expects f32 [", x.dim(1), ", Cout], found ", name(weight.dtype()), " ", weight.shape());
   check_weight_channels("linear", weight.dim(0), weight.dim(1));
@@ -31,10 +33,10 @@ Array linear(const Array& x, const Array& weight, const std::optional<Array>& bi
   Epilogue epilogue;
   epilogue.bias = channel_vector("linear", "bias", bias, weight.dim(1), x.device());
   epilogue.activation = activation;
-  Array out({x.dim(0), weight.dim(1)}, DType::kF32, x.device());
+  Array out({x.dim(0), weight.dim(1)}, x.dtype(), x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
-  const auto packed = kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), DType::kF32);
+  const auto packed = kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), x.dtype());
   kernels.linear(context, rows_of(x), *packed, epilogue, rows_of(out));
   return out;
 }

@@ -1,4 +1,4 @@
-// Ops on rows of features f32 [N, C].
+// Ops on rows of features [N, C], f32 unless said otherwise.
 #pragma once
 
 #include <voxshift/tensor/epilogue.h>
@@ -7,8 +7,9 @@
 
 namespace voxshift {
 
-/// act(x W + bias): x f32 [N, Cin], weight f32 [Cin, Cout], bias f32 [Cout]. Gives f32 [N, Cout]. Throws
-/// InvalidArgument for other shapes, dtypes or mixed devices, more than 2^20 channels and more than 2^31 - 1 rows.
+/// act(x W + bias): x [N, Cin] f32, f16 or, on the CPU, bf16, weight f32 [Cin, Cout], bias f32 [Cout]. Gives [N, Cout]
+/// of the dtype of x, to which the weight is rounded; sums are f32. Throws InvalidArgument for other shapes, dtypes or
+/// mixed devices, more than 2^20 channels and more than 2^31 - 1 rows.
 Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias = {}, Activation activation = {});
 
 /// act(x * scale + shift) per channel: batch normalisation at inference. scale and shift f32 [C], absent ones are 1 and

@@ -1,4 +1,6 @@
-// What training needs on rows of features f32 [N, C]: batch normalisation over the rows, and gradients.
+// What training needs on rows of features [N, C]: batch normalisation over the rows, and gradients. Features, and the
+// gradients that have their shape, are f32 or, on CUDA, f16; all else, and every sum, is f32. Halves elsewhere are
+// BackendUnavailable.
 #pragma once
 
 #include <voxshift/tensor/epilogue.h>
@@ -17,8 +19,8 @@ struct LinearGradients {
   std::optional<Array> weight;  ///< x^T grad
 };
 
-/// Gradients of linear(x, weight) without activation for grad f32 [N, Cout], that of its result. Throws InvalidArgument
-/// for other shapes, dtypes or mixed devices, more than 2^20 channels and more than 2^31 - 1 rows.
+/// Gradients of linear(x, weight) without activation for grad [N, Cout] of the dtype of x, that of its result. Throws
+/// InvalidArgument for other shapes, dtypes or mixed devices, more than 2^20 channels and more than 2^31 - 1 rows.
 LinearGradients linear_backward(const Array& x, const Array& weight, const Array& grad, WantedGradients wanted = {});
 
 /// f32 [C]: the sum over all rows, the gradient of a bias. Added in chunks of 512 rows, then in double precision.
@@ -26,12 +28,12 @@ Array sum_rows(const Array& x);
 
 struct BatchNormOptions {
   float eps = 1e-5f;
-  std::optional<Array> residual;  ///< f32 [N, C], added before the activation
+  std::optional<Array> residual;  ///< [N, C], of x's dtype, added before the activation
   Activation activation;
 };
 
 struct BatchNorm {
-  Array out;             ///< f32 [N, C]
+  Array out;             ///< [N, C], of x's dtype
   Array mean, variance;  ///< f32 [C], over all rows; the variance is biased, as it normalises
 };
 
@@ -45,7 +47,7 @@ struct BatchNormGradients {
   std::optional<Array> residual;
 };
 
-/// Gradients of batch_norm(x, weight, ..) for grad f32 [N, C], that of its `out`; mean and variance get none. eps and
+/// Gradients of batch_norm(x, weight, ..) for grad [N, C], that of its `out`; mean and variance get none. eps and
 /// activation are those of the forward op. The activation's derivative is taken from `forward.out`, or, where there was
 /// no residual and `bias` is given, from x: then `forward.out` is not read and may be empty. Where out is 0 it is the
 /// one of x < 0. Throws InvalidArgument for other shapes, dtypes or mixed devices, and for a bias with

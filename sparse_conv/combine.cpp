@@ -1,6 +1,7 @@
 #include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/combine.h>
 #include <voxshift/sparse_conv/kernels.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/result_size.h>
 
@@ -9,10 +10,16 @@
 namespace voxshift {
 namespace {
 
+void check_same_dtype(const char* op, const SparseTensor& a, const SparseTensor& b) {
+  check(a.dtype() == b.dtype(), "[", op, "] tensors must have one dtype, found ", name(a.dtype()), " and ",
+        name(b.dtype()));
+}
+
 void check_equal_coordinates(const char* op, const SparseTensor& a, const SparseTensor& b) {
   check(a.device() == b.device(), "[", op, "] tensors are on ", name(a.device()), " and ", name(b.device()));
   check(a.map()->same_as(*b.map()), "[", op, "] tensors must have equal coordinates, found ", a.size(), " and ",
         b.size(), " rows; union_add takes different ones");
+  check_same_dtype(op, a, b);
 }
 
 // The rows of a, then those of b.
@@ -33,7 +40,7 @@ SparseTensor cat(const std::vector<SparseTensor>& tensors) {
     check_equal_coordinates("cat", tensors[0], x);
     channels += x.channels();
   }
-  Array out({tensors[0].size(), channels}, DType::kF32, tensors[0].device());
+  Array out({tensors[0].size(), channels}, tensors[0].dtype(), tensors[0].device());
   const Context context{out.device(), nullptr, num_threads(), nullptr};
   std::int64_t first = 0;
   for (const SparseTensor& x : tensors) {
@@ -47,7 +54,7 @@ SparseTensor cat(const std::vector<SparseTensor>& tensors) {
 SparseTensor add(const SparseTensor& a, const SparseTensor& b, Activation activation) {
   check_equal_coordinates("add", a, b);
   check(a.channels() == b.channels(), "[add] tensors have ", a.channels(), " and ", b.channels(), " channels");
-  Array out({a.size(), a.channels()}, DType::kF32, a.device());
+  Array out({a.size(), a.channels()}, a.dtype(), a.device());
   const Context context{out.device(), nullptr, num_threads(), nullptr};
   row_kernels(out.device())
       .affine(context, rows_of(a.features()), nullptr, nullptr, rows_of(b.features()), activation, rows_of(out));
@@ -58,6 +65,7 @@ SparseTensor union_add(const SparseTensor& a, const SparseTensor& b) {
   check(a.device() == b.device() && a.dims() == b.dims() && a.channels() == b.channels() && a.stride() == b.stride(),
         "[union_add] tensors must agree in device, dimensions, channels and stride, found ", a.dims(), "-D with ",
         a.channels(), " channels and ", b.dims(), "-D with ", b.channels());
+  check_same_dtype("union_add", a, b);
   return {joined(a.coords(), b.coords()),
           joined(a.features(), b.features()),
           {.stride = a.stride(), .shape = a.shape(), .reduce = Reduce::kSum}};
@@ -74,13 +82,14 @@ SparseTensor select_rows(const SparseTensor& x, const Array& mask) {
   auto* rows = scratch.allocate<std::int32_t>(x.size());
   const std::int64_t n = kernels.list(context, mask.data<std::uint8_t>(), x.size(), rows);
   const std::int64_t axes = x.dims() + 1;
-  Array coords({n, axes}, DType::kI32, x.device()), features({n, x.channels()}, DType::kF32, x.device());
+  Array coords({n, axes}, DType::kI32, x.device()), features({n, x.channels()}, x.dtype(), x.device());
   kernels.pick(context, x.coords().data<std::int32_t>(), axes, rows, n, coords.data<std::int32_t>());
   kernels.gather(context, rows_of(x.features()), rows, rows_of(features));
   return {coords, features, {.stride = x.stride(), .shape = x.shape()}};
 }
 
 Array to_dense(const SparseTensor& x, std::int64_t batches) {
+  check_f32("to_dense", "x", x.dtype());
   check(x.shape().has_value(), "[to_dense] the tensor has no shape; make it with SparseTensor(..., shape=)");
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};

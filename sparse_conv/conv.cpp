@@ -7,7 +7,7 @@
 namespace voxshift {
 namespace {
 
-Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t channels,
+Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t channels, DType dtype,
                      const std::shared_ptr<const CoordinateMap>& coordinates) {
   Epilogue epilogue;
   epilogue.activation = options.activation;
@@ -22,6 +22,8 @@ Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t ch
     check(options.residual->map()->same_as(*coordinates) && options.residual->channels() == channels, "[", op,
           "] residual expects ", channels, " channels on the output's coordinates, found ",
           options.residual->channels(), " on ", options.residual->size(), " rows");
+    check(options.residual->dtype() == dtype, "[", op, "] residual expects ", name(dtype), ", found ",
+          name(options.residual->dtype()));
     epilogue.residual = rows_of(options.residual->features());
   }
   return epilogue;
@@ -30,12 +32,12 @@ Epilogue epilogue_of(const char* op, const ConvOptions& options, std::int64_t ch
 SparseTensor run(const char* op, const ConvPlan& plan, const SparseTensor& x, const Array& weight,
                  const ConvOptions& options) {
   const auto& kernels = sparse_conv_kernels(x.device());
-  const Epilogue epilogue = epilogue_of(op, options, weight.dim(2), plan.out.map());
+  const Epilogue epilogue = epilogue_of(op, options, weight.dim(2), x.dtype(), plan.out.map());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   const auto packed =
-      kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), weight.dim(2), DType::kF32);
-  Array out({plan.out.size(), weight.dim(2)}, DType::kF32, x.device());
+      kernels.pack(context, weight.data<float>(), weight.dim(0), weight.dim(1), weight.dim(2), x.dtype());
+  Array out({plan.out.size(), weight.dim(2)}, x.dtype(), x.device());
   kernels.conv(context, rows_of(x.features()), plan.forward(), *packed, epilogue, rows_of(out));
   return {plan.out, out};
 }

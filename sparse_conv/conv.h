@@ -18,7 +18,7 @@ struct ConvOptions {
   std::vector<std::int32_t> output_padding{0};  ///< kBounded generative_conv_transpose only
   Semantics semantics = Semantics::kFloor;
   std::optional<Array> bias;             ///< f32 [Cout]
-  std::optional<SparseTensor> residual;  ///< on the output's coordinates, Cout channels
+  std::optional<SparseTensor> residual;  ///< on the output's coordinates, Cout channels, x's dtype
   Activation activation;
 };
 
@@ -30,7 +30,7 @@ Coordinates output_coordinates(const Coordinates& x, const Window& window);
 
 /// out[o] = act(sum_k x[i] W[k] + bias + residual[o]) over the pairs with i = o * stride + offset_k, correlation as in
 /// all peers. weight f32 [K, Cin, Cout], offsets row-major with the last axis fastest, odd sizes centred, even sizes
-/// 0..k-1.
+/// 0..k-1. The result has the dtype of x, to which the weight is rounded, and with it the residual; sums are f32.
 ///
 /// Stride 1 with kFloor is submanifold: the output has the input's coordinates (Graham et al., CVPR 2018). A larger
 /// stride gives unique(floor(c / stride)) (MinkowskiEngine, torchsparse <= 2.0). kBounded is spconv's SparseConv: it

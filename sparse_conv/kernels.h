@@ -78,10 +78,11 @@ class SparseConvKernels {
                                                        std::int64_t volume, std::int64_t in_channels,
                                                        std::int64_t out_channels) const = 0;
 
-  /// Packs W for f32 from the transposes of its offsets, f32 [volume, out_channels, in_channels].
+  /// Packs W for features of `dtype`, on the CPU f32, from the transposes of its offsets, f32 [volume, out_channels,
+  /// in_channels].
   virtual std::shared_ptr<const PackedWeights> pack_transposed(const Context&, const float* weight, std::int64_t volume,
-                                                               std::int64_t in_channels,
-                                                               std::int64_t out_channels) const = 0;
+                                                               std::int64_t in_channels, std::int64_t out_channels,
+                                                               DType dtype) const = 0;
 
   /// out[o] = act(sum_k sum_{(i, o) in map_k} in[i] W[k] + bias + residual[o]). One accumulator per output element:
   /// offsets in order, then input channels. An output row without pairs is act(bias + residual).
@@ -94,7 +95,8 @@ class SparseConvKernels {
                          const Epilogue&, const RowView& out) const = 0;
 
   /// out[k] = sum_{(i, o) in map_k} in[i]^T grad[o], f32 [volume, in.channels, grad.channels]: the gradient of conv()'s
-  /// weight. That of its input is conv() on the map in the other direction with transposed weights.
+  /// weight. That of its input is conv() on the map in the other direction with transposed weights. `in` and `grad` are
+  /// both f32 or, on CUDA, both f16; sums are f32, and their order is one on every run.
   virtual void weight_gradient(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapView&,
                                float* out) const = 0;
 
@@ -106,6 +108,7 @@ class SparseConvKernels {
   /// out[i] = sum over the pairs (i, o), offsets in order, of i's share of grad[o], the gradient of pool(in)[o]: all of
   /// it for a sum, 1 / the pairs of o for a mean; for a maximum, channel by channel, all of it where i is the first
   /// pair of o, offsets in order, that has the maximum. A row without pairs is 0. `in` is read for the maximum only.
+  /// All views have one dtype, f32 or, on CUDA, f16; sums are f32.
   virtual void pool_backward(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapViews&,
                              Pooling, const RowView& out) const = 0;
 

@@ -1,5 +1,6 @@
 #include <voxshift/sparse_conv/kernels.h>
 #include <voxshift/sparse_conv/pool.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/result_size.h>
 
@@ -35,8 +36,9 @@ Reduce reduce_of(Pooling pooling) {
 
 void check_grad(const char* op, const SparseTensor& x, const Array& grad, std::int64_t rows) {
   const Shape expected{rows, x.channels()};
-  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", op, "] grad expects f32 ", expected, ", found ",
-        name(grad.dtype()), " ", grad.shape());
+  check_gradients(op, x.dtype(), x.device());
+  check(grad.dtype() == x.dtype() && grad.shape() == expected, "[", op, "] grad expects ", name(x.dtype()), " ",
+        expected, ", found ", name(grad.dtype()), " ", grad.shape());
   check(grad.device() == x.device(), "[", op, "] grad is on ", name(grad.device()), ", tensor is on ",
         name(x.device()));
 }
@@ -47,7 +49,7 @@ SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& opt
   const Window window = make_window("pool", x.dims(), options);
   const Coordinates coarse = output_coordinates(x, window);
   const auto map = x.cache()->kernel_map(x.map(), coarse.map(), window);
-  Array out({coarse.size(), x.channels()}, DType::kF32, x.device());
+  Array out({coarse.size(), x.channels()}, x.dtype(), x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   sparse_conv_kernels(x.device()).pool(context, rows_of(x.features()), map->forward(), pooling, rows_of(out));
@@ -59,7 +61,7 @@ Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, c
   const Coordinates coarse = output_coordinates(x, window);
   check_grad("pool_backward", x, grad, coarse.size());
   const auto map = x.cache()->kernel_map(x.map(), coarse.map(), window);
-  Array out({x.size(), x.channels()}, DType::kF32, x.device());
+  Array out({x.size(), x.channels()}, x.dtype(), x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   sparse_conv_kernels(x.device())
@@ -70,7 +72,7 @@ Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, c
 
 Array global_pool(const SparseTensor& x, Pooling pooling) {
   const Batches batches = batches_of("global_pool", x);
-  Array out({batches.count, x.channels()}, DType::kF32, x.device());
+  Array out({batches.count, x.channels()}, x.dtype(), x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   coordinate_kernels(x.device())
@@ -81,7 +83,7 @@ Array global_pool(const SparseTensor& x, Pooling pooling) {
 Array global_pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling) {
   const Batches batches = batches_of("global_pool_backward", x);
   check_grad("global_pool_backward", x, grad, batches.count);
-  Array out({x.size(), x.channels()}, DType::kF32, x.device());
+  Array out({x.size(), x.channels()}, x.dtype(), x.device());
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   coordinate_kernels(x.device())

@@ -11,18 +11,19 @@ namespace voxshift {
 /// inputs present (MinkowskiEngine's average pooling; spconv's divides likewise).
 SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& options);
 
-/// Gradient f32 [N, C] of x's features for grad f32 [No, C], that of the features of pool(x, pooling, options): a sum
+/// Gradient [N, C] of x's features for grad [No, C], that of the features of pool(x, pooling, options): a sum
 /// hands grad[o] to every input in its window, a mean 1 / their number of it, a maximum, channel by channel, all of it
 /// to the input that has it; among equal ones to the first in the order of the offsets. The kernel map is the one that
-/// the forward op left in x's cache. Throws InvalidArgument for another grad.
+/// the forward op left in x's cache. Both have the dtype of x, f32 or, on CUDA, f16; sums are f32. Throws
+/// InvalidArgument for another grad, and BackendUnavailable for halves where they have no gradients.
 Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, const ConvOptions& options);
 
-/// Max, mean or sum over all rows of a batch: f32 [B, C] with B = highest batch + 1; 0 for a batch without rows. Throws
-/// InvalidArgument where B is more than 65,536 and more than x has rows.
+/// Max, mean or sum over all rows of a batch: [B, C] of x's dtype with B = highest batch + 1; 0 for a batch without
+/// rows. Throws InvalidArgument where B is more than 65,536 and more than x has rows.
 Array global_pool(const SparseTensor& x, Pooling pooling);
 
-/// Gradient f32 [N, C] of x's features for grad f32 [B, C], that of global_pool(x, pooling). Among equal maxima of a
-/// batch the lowest row has it. Throws InvalidArgument for another grad.
+/// Gradient [N, C] of x's features for grad [B, C], that of global_pool(x, pooling). Among equal maxima of a batch the
+/// lowest row has it. dtypes and errors are those of pool_backward().
 Array global_pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling);
 
 }  // namespace voxshift

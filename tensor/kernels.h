@@ -94,7 +94,8 @@ class CoordinateKernels {
 
   /// out[i] = row i's share of grad[segment[i]], the gradient of reduce(in): all of it for a sum, 1 / the rows of the
   /// segment for a mean; all of it for the first row, or, channel by channel, for the first row that has the maximum,
-  /// and 0 for the others. 0 for rows that take no part. `in` is read for the maximum only.
+  /// and 0 for the others. 0 for rows that take no part. `in` is read for the maximum only. All views have one dtype,
+  /// f32 or, on CUDA, f16.
   virtual void reduce_backward(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
                                const ConstRowView& grad, const RowView& out) const = 0;
 };

@@ -1,3 +1,4 @@
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/sparse_tensor.h>
 
@@ -7,8 +8,9 @@ namespace voxshift {
 namespace {
 
 void check_rows(const char* op, const Array& features, const Coordinates& coordinates) {
-  check(features.dtype() == DType::kF32 && features.rank() == 2 && features.dim(0) == coordinates.size(), "[", op,
-        "] expected f32 [", coordinates.size(), ", C], found ", name(features.dtype()), " ", features.shape());
+  check(is_real(features.dtype()) && features.rank() == 2 && features.dim(0) == coordinates.size(), "[", op,
+        "] expected f32 [", coordinates.size(), ", C], f16 or bf16, found ", name(features.dtype()), " ",
+        features.shape());
   check(features.device() == coordinates.device(), "[", op, "] features is on ", name(features.device()),
         ", the coordinates are on ", name(coordinates.device()));
 }
@@ -17,8 +19,9 @@ void check_rows(const char* op, const Array& features, const Coordinates& coordi
 
 SparseTensor::SparseTensor(const Array& coords, const Array& features, const Options& options)
     : coordinates_(coords, options.stride, options.shape) {
-  check(features.dtype() == DType::kF32 && features.rank() == 2, "[SparseTensor] features expects f32 [N, C], found ",
-        name(features.dtype()), " ", features.shape());
+  check(is_real(features.dtype()) && features.rank() == 2,
+        "[SparseTensor] features expects f32 [N, C], f16 or bf16, found ", name(features.dtype()), " ",
+        features.shape());
   check(coords.dim(0) == features.dim(0), "[SparseTensor] coords has ", coords.dim(0), " rows, features has ",
         features.dim(0));
   check(coords.device() == features.device(), "[SparseTensor] coords is on ", name(coords.device()),
@@ -32,7 +35,7 @@ SparseTensor::SparseTensor(const Array& coords, const Array& features, const Opt
   const Context context{device, nullptr, num_threads(), &scratch};
   const std::int32_t* inverse = std::as_const(coordinates_).inverse().data<std::int32_t>();
   const bool in_order = size() == n && coordinate_kernels(device).ascending(context, inverse, n);
-  features_ = in_order ? features : Array({size(), features.dim(1)}, DType::kF32, device);
+  features_ = in_order ? features : Array({size(), features.dim(1)}, features.dtype(), device);
   if (!in_order) {
     const Reduce reduce = options.reduce == Reduce::kNone ? Reduce::kFirst : options.reduce;
     coordinate_kernels(device).reduce(context, rows_of(features), inverse, reduce, rows_of(features_));

@@ -10,7 +10,8 @@
 
 namespace voxshift {
 
-/// Coordinates and features f32 [N, C]. Copies share memory and caches.
+/// Coordinates and features f32, f16 or bf16 [N, C]. Copies share memory and caches. Convolutions, pools, sums and
+/// selections take all three, bf16 on the CPU; other ops f32.
 class SparseTensor {
  public:
   using Extents = Coordinates::Extents;
@@ -32,6 +33,7 @@ class SparseTensor {
 
   const Coordinates& coordinates() const { return coordinates_; }
   const Array& features() const { return features_; }
+  DType dtype() const { return features_.dtype(); }
   std::int64_t channels() const { return features_.dim(1); }
   Device device() const { return features_.device(); }
 

@@ -1,14 +1,28 @@
-// Features in f16, to and from numbers of tests. Only CUDA has them.
+// Features in f16, to and from numbers of tests.
 #pragma once
 
 #include <voxshift/rows/kernels.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
 #include "device_fixture.h"
 
 namespace voxshift {
+
+/// x to the nearest number of `dtype`, ties to even: f16 has 11 bits and no step below 2^-24.
+inline double rounded(double x, DType dtype) {
+  if (dtype == DType::kF32) return static_cast<float>(x);
+  int exponent = 0;
+  std::frexp(x, &exponent);
+  const double step = std::ldexp(1.0, std::max(exponent - 11, -24));
+  return std::nearbyint(x / step) * step;
+}
+inline oracle::Matrix rounded(oracle::Matrix m, DType dtype) {
+  for (double& x : m.values) x = rounded(x, dtype);
+  return m;
+}
 
 class HalfTest : public DeviceTest {
  protected:
@@ -29,6 +43,14 @@ class HalfTest : public DeviceTest {
     Array result(x.shape(), dtype, device());
     row_kernels(device()).affine(context(), rows_of(x), nullptr, nullptr, {}, {}, rows_of(result));
     return result;
+  }
+
+  // All numbers of an array, in one column.
+  oracle::Matrix numbers(const Array& x) const {
+    const auto values = host<float>(converted(x.reshaped({x.count(), 1}), DType::kF32));
+    oracle::Matrix m(values.size(), 1);
+    m.values.assign(values.begin(), values.end());
+    return m;
   }
 
   // f16 has 11 bits: a result is within 2^-11 of the f32 one, which is within `slack`.

@@ -1,4 +1,5 @@
 #include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/result_size.h>
 #include <voxshift/video/checks.h>
 #include <voxshift/video/grouped_conv2d.h>
@@ -81,6 +82,7 @@ struct MaskedLayer::Impl {
   Array rows_of_pixels(const SparseTensor& changed) const {
     check(changed.device() == device(), "[MaskedLayer] expects pixels on ", name(device()), ", found them on ",
           name(changed.device()));
+    check_f32("MaskedLayer", "a push", changed.dtype());
     check(changed.dims() == 2 && changed.channels() == input.dim(2), "[MaskedLayer] expects pixels (0, y, x) of ",
           input.dim(2), " channels, found ", changed.dims(), " axes and ", changed.channels(), " channels");
     const Array coords = changed.coords().to(Device::cpu());

@@ -102,7 +102,7 @@ def test_repr():
         (np.zeros(4, np.int32), np.zeros((1, 3), np.float32), {}, r"found i32 \[4\]"),
         (np.zeros((1, 4), np.float32), np.zeros((1, 3), np.float32), {}, "found f32"),
         (np.zeros((1, 4), np.int32), np.zeros((1, 3), np.float64), {}, "expected float32, .* found float64"),
-        (np.zeros((1, 4), np.int32), np.zeros((1, 3), np.float16), {}, "expects f32 .* found f16"),
+        (np.zeros((1, 4), np.int32), np.zeros((1, 3), np.int32), {}, "expects f32 .* found i32"),
         (np.zeros((1, 4), np.int32), np.zeros(3, np.float32), {}, r"features expects f32 \[N, C\]"),
         (np.array([[-1, 0, 0, 0]], np.int32), np.zeros((1, 3), np.float32), {}, "negative, found -1"),
         (np.array([[0, 0, 9, 0]], np.int32), np.zeros((1, 3), np.float32), {"shape": 9}, "allows 0..8 on axis 1"),

@@ -1,0 +1,25 @@
+// Which numbers features are, and where they have kernels.
+#pragma once
+
+#include <voxshift/tensor/device.h>
+#include <voxshift/tensor/dtype.h>
+#include <voxshift/tensor/error.h>
+
+namespace voxshift {
+
+/// f32, f16 or bf16.
+constexpr bool is_real(DType dtype) { return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16; }
+
+/// Throws BackendUnavailable where `device` has no gradients for features of `dtype`, which is real.
+inline void check_gradients(const char* op, DType dtype, Device device) {
+  check<BackendUnavailable>(dtype == DType::kF32 || (device.kind == Device::Kind::kCuda && dtype == DType::kF16), "[",
+                            op, "] takes f32 on all devices and f16 on cuda, found ", name(dtype), " on ",
+                            name(device));
+}
+
+/// Throws InvalidArgument unless the features, `what`, are f32, which `op` takes alone.
+inline void check_f32(const char* op, const char* what, DType dtype) {
+  check(dtype == DType::kF32, "[", op, "] ", what, " expects f32 features, found ", name(dtype));
+}
+
+}  // namespace voxshift
