@@ -117,6 +117,7 @@ semantics: "floor": stride 1 is submanifold, the output has x's coordinates (Gra
     gives unique(floor(c / stride)) (MinkowskiEngine, torchsparse <= 2.0). "bounded": every output that a tap touches
     inside x.shape exists, i = o * stride - padding + r * dilation (spconv).
 bias: float32 [Cout]. residual: a tensor on the output's coordinates with Cout channels.
+Features are float32 or float16: the result and a residual have the dtype of x, to which the weight is rounded; sums are float32.
 activation: None, "relu", "relu6" or "leaky_relu" with negative_slope.
 
 Raises ValueError for wrong shapes, dtypes or options.)";
@@ -151,9 +152,9 @@ B is the highest batch index + 1, or batches where that is larger. Raises ValueE
 highest batch index is 65,536 or more and not below the number of rows, and for a result of more than 2**31 - 1 numbers.)";
 
 constexpr const char* kLinearDoc =
-    R"(act(x W + bias): x float32 [N, Cin], weight float32 [Cin, Cout], bias float32 [Cout]; gives float32 [N, Cout].
+    R"(act(x W + bias): x [N, Cin] float32 or float16, weight float32 [Cin, Cout], bias float32 [Cout]; gives [N, Cout].
 
-activation as in conv. Raises ValueError for other shapes or dtypes.)";
+dtypes and activation as in conv. Raises ValueError for other shapes or dtypes.)";
 
 constexpr const char* kAffineDoc =
     R"(act(x * scale + shift) per channel: batch normalisation at inference.
@@ -197,27 +198,28 @@ void bind_generative_backward(py::module_& m, const char* op, const char* doc) {
 }
 
 constexpr const char* kConvBackwardDoc =
-    R"(Gradients of conv for grad float32 [No, Cout], that of its result's features before activation.
+    R"(Gradients of conv for grad [No, Cout], that of its result's features before activation.
 
-Gives (input float32 [N, Cin], weight float32 [K, Cin, Cout]); input_gradient and weight_gradient say which, None for the
-other. added: float32 [N, Cin] that is added to input, the gradient of another use of x's features. A bias has the gradient
-sum_rows(grad), a residual has grad. Other arguments as given to conv; the kernel map is the one that conv left with x. Raises ValueError for wrong shapes, dtypes or options.)";
+Gives (input [N, Cin], weight float32 [K, Cin, Cout]); input_gradient and weight_gradient say which, None for the other. grad,
+input and added have the dtype of x, float32 or, on CUDA, float16. added: [N, Cin] that is added to input, the gradient of another use of x's features. A bias has the gradient
+sum_rows(grad), a residual has grad. Other arguments as given to conv; the kernel map is the one that conv left with x.
+Raises ValueError for wrong shapes, dtypes or options, and BackendUnavailable for float16 on the CPU.)";
 
 constexpr const char* kLinearBackwardDoc =
-    R"(Gradients of linear for grad float32 [N, Cout], that of its result before activation.
+    R"(Gradients of linear for grad [N, Cout], that of its result before activation; dtypes and errors as those of conv_backward.
 
-Gives (input float32 [N, Cin], weight float32 [Cin, Cout]); input_gradient and weight_gradient say which, None for the
+Gives (input [N, Cin], weight float32 [Cin, Cout]); input_gradient and weight_gradient say which, None for the
 other. A bias has the gradient sum_rows(grad). Raises ValueError for wrong shapes or dtypes.)";
 
 constexpr const char* kBatchNormDoc =
     R"(Batch normalisation in training mode over all rows (Ioffe and Szegedy, ICML 2015).
 
 (out, mean, variance) with out = act(weight * (x - mean) / sqrt(variance + eps) + bias + residual): x, residual and out
-float32 [N, C], the others float32 [C]; the variance is biased. activation as in conv. Raises ValueError for wrong
-shapes, dtypes or eps.)";
+[N, C] float32 or, on CUDA, float16, the others float32 [C]; the variance is biased. activation as in conv. Raises ValueError
+for wrong shapes, dtypes or eps, and BackendUnavailable for float16 on the CPU.)";
 
 constexpr const char* kBatchNormBackwardDoc =
-    R"(Gradients of batch_norm for grad float32 [N, C], that of its out: (x, weight, bias, residual).
+    R"(Gradients of batch_norm for grad [N, C] of x's dtype, that of its out: (x, weight, bias, residual).
 
 out, mean and variance are batch_norm's results, eps and activation what it was given. The last is None unless
 residual_gradient is set. Where there was no residual, out may be None and bias be given: the activation's derivative
@@ -248,40 +250,35 @@ void bind_sparse_conv(py::module_& m) {
             "Mean of the inputs present in each window (MinkowskiEngine, spconv); coordinates and options as in conv.");
   bind_pool(m, "sum_pool", Pooling::kSum,
             "Sum of the inputs present in each window; coordinates and options as in conv.");
-  bind_global_pool(
-      m, "global_max_pool", Pooling::kMax,
-      "Maximum over the rows of each batch: float32 [B, C], 0 for a batch without rows. Raises ValueError where\n"
-      "the highest batch index is 65,536 or more and not below the number of rows.");
-  bind_global_pool(
-      m, "global_avg_pool", Pooling::kAverage,
-      "Mean over the rows of each batch: float32 [B, C], 0 for a batch without rows. Raises ValueError where\n"
-      "the highest batch index is 65,536 or more and not below the number of rows.");
-  bind_global_pool(
-      m, "global_sum_pool", Pooling::kSum,
-      "Sum over the rows of each batch: float32 [B, C], 0 for a batch without rows. Raises ValueError where\n"
-      "the highest batch index is 65,536 or more and not below the number of rows.");
+  bind_global_pool(m, "global_max_pool", Pooling::kMax,
+                   "Maximum over the rows of each batch: [B, C], 0 for a batch without rows. Raises ValueError where\n"
+                   "the highest batch index is 65,536 or more and not below the number of rows.");
+  bind_global_pool(m, "global_avg_pool", Pooling::kAverage,
+                   "Mean over the rows of each batch: [B, C], 0 for a batch without rows. Raises ValueError where\n"
+                   "the highest batch index is 65,536 or more and not below the number of rows.");
+  bind_global_pool(m, "global_sum_pool", Pooling::kSum,
+                   "Sum over the rows of each batch: [B, C], 0 for a batch without rows. Raises ValueError where\n"
+                   "the highest batch index is 65,536 or more and not below the number of rows.");
   bind_pool_backward(
       m, "max_pool_backward", Pooling::kMax,
-      "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of max_pool's features.\n\n"
+      "Gradient [N, C] of x's features for grad [No, C], that of max_pool's features.\n\n"
       "Channel by channel grad[o] goes to the input that has the maximum, among equal ones to the first\n"
       "in the order of the offsets. Other arguments as given to max_pool. Raises ValueError.");
-  bind_pool_backward(
-      m, "avg_pool_backward", Pooling::kAverage,
-      "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of avg_pool's features.\n\n"
-      "Other arguments as given to avg_pool. Raises ValueError.");
-  bind_pool_backward(
-      m, "sum_pool_backward", Pooling::kSum,
-      "Gradient float32 [N, C] of x's features for grad float32 [No, C], that of sum_pool's features.\n\n"
-      "Other arguments as given to sum_pool. Raises ValueError.");
+  bind_pool_backward(m, "avg_pool_backward", Pooling::kAverage,
+                     "Gradient [N, C] of x's features for grad [No, C], that of avg_pool's features.\n\n"
+                     "Other arguments as given to avg_pool. Raises ValueError.");
+  bind_pool_backward(m, "sum_pool_backward", Pooling::kSum,
+                     "Gradient [N, C] of x's features for grad [No, C], that of sum_pool's features.\n\n"
+                     "Other arguments as given to sum_pool. Raises ValueError.");
   bind_global_pool_backward(m, "global_max_pool_backward", Pooling::kMax,
-                            "Gradient float32 [N, C] of x's features for grad float32 [B, C] of global_max_pool.\n\n"
+                            "Gradient [N, C] of x's features for grad [B, C] of global_max_pool.\n\n"
                             "Channel by channel it goes to the row that has the maximum, among equal ones to the\n"
                             "lowest. Raises ValueError for another grad.");
   bind_global_pool_backward(m, "global_avg_pool_backward", Pooling::kAverage,
-                            "Gradient float32 [N, C] of x's features for grad float32 [B, C] of global_avg_pool.\n\n"
+                            "Gradient [N, C] of x's features for grad [B, C] of global_avg_pool.\n\n"
                             "Raises ValueError for another grad.");
   bind_global_pool_backward(m, "global_sum_pool_backward", Pooling::kSum,
-                            "Gradient float32 [N, C] of x's features for grad float32 [B, C] of global_sum_pool.\n\n"
+                            "Gradient [N, C] of x's features for grad [B, C] of global_sum_pool.\n\n"
                             "Raises ValueError for another grad.");
 }
 
@@ -332,7 +329,7 @@ void bind_training(py::module_& m) {
       "x"_a, "weight"_a, "grad"_a, "input_gradient"_a = true, "weight_gradient"_a = true, WithoutGil(),
       kLinearBackwardDoc);
   m.def("sum_rows", &sum_rows, "x"_a, WithoutGil(),
-        "float32 [C]: the sum of x float32 [N, C] over all rows, the gradient of a bias.");
+        "float32 [C]: the sum of x [N, C], float32 or, on CUDA, float16, over all rows, the gradient of a bias.");
   m.def(
       "batch_norm",
       [](const Array& x, const Array& weight, const Array& bias, float eps, const std::optional<Array>& residual,

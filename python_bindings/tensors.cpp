@@ -148,10 +148,10 @@ constexpr const char* kSparseTensorDoc = R"(Coordinates, and one row of features
 Rows are unique and in lexicographic order of the coordinates, batch first. Tensors that ops make from one another share
 their coordinates and the kernel maps between them. A deep copy and what was pickled share neither with it.)";
 
-constexpr const char* kInitDoc = R"(A tensor of coords [N, 1 + D] and feats float32 [N, C].
+constexpr const char* kInitDoc = R"(A tensor of coords [N, 1 + D] and feats [N, C].
 
 coords: Coordinates, with feats in the order of their rows and nothing else given. Or int32 (int64 is converted), batch index first, D = 1..4, in units of their own grid.
-feats: float32. Arrays are numpy's, torch's or any with __dlpack__ or a buffer. Where the rows are in order and unique,
+feats: float32 or float16. Arrays are numpy's, torch's or any with __dlpack__ or a buffer. Where the rows are in order and unique,
     feats is used in place; otherwise a sorted copy is made and `inverse` tells where each row went.
 stride: size of a grid cell in cells of the network's input, one number or one per axis.
 shape: extent per axis in cells of this grid; bounded convolutions and to_dense need it.
@@ -218,12 +218,12 @@ void bind_tensors(py::module_& m) {
           "The Coordinates that the tensor shares with others.")
       .def_property_readonly(
           "feats", [](const SparseTensor& x) { return array_to(x.features()); },
-          "float32 [N, C], on the tensor's memory.")
+          "[N, C], float32 or float16, on the tensor's memory.")
       .def_property_readonly(
           "features", [](const SparseTensor& x) { return array_to(x.features()); }, "The same as feats.")
       .def_property_readonly("channels", &SparseTensor::channels, "Number of features C of a row.")
       .def("with_features", &SparseTensor::with_features, "features"_a, WithoutGil(),
-           "The same coordinates with features float32 [N, C'], which are not copied. Raises ValueError for another\n"
+           "The same coordinates with features [N, C'], which are not copied. Raises ValueError for another\n"
            "dtype or shape.")
       .def(py::pickle([](const SparseTensor& x) { return state_of(x); }, &tensor_from_state));
   bind_grid(tensor);
