@@ -1,5 +1,6 @@
 // 2-D convolution by the dtypes of what goes in and comes out, and the fused block, which is three convolutions here.
 #include <voxshift/kernels_cuda/conv2d.h>
+#include <voxshift/kernels_cuda/dense_product.h>
 #include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
 
@@ -29,6 +30,18 @@ void run_of(const Queue& queue, const Conv2dLayer& layer, const DeviceWeights& w
   run_in(queue, conv2d_operands<T>(layer, weights, call, any_rows(residual), any_rows(out)), whole);
 }
 
+// A pointwise convolution of all pixels by the library of dense products; false: not done.
+bool as_dense_product(const Queue& queue, const Conv2dLayer& layer, const DeviceWeights& weights,
+                      const Conv2dCall& call, const ConstRowView& residual, const RowView& out) {
+  const bool all = call.pixels.rows == nullptr && call.mask == nullptr && call.pixels.count == call.in_extent.pixels();
+  if (!layer.window.pointwise() || !all || residual.base != nullptr || call.in.border > 0 || call.in.rows.count != 1 ||
+      call.pixels.listed)
+    return false;
+  const ChannelRun& run = call.in.rows.runs[0];
+  return dense_product(queue, {run.base, run.row_stride, call.pixels.count, run.channels, call.in.rows.dtype}, weights,
+                       {weights.bias_or_null(), {}, layer.activation}, out);
+}
+
 }  // namespace
 
 void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, const ImageView& in,
@@ -40,7 +53,9 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
   const Conv2dCall call{in_extent, in, residual_rows, pixels, mask};
   const RowView wanted = out.rows(0, pixels.count);
   const UnroundedRows to(queue, layer.activation, in.rows.dtype, wanted);
-  if (in.rows.dtype == DType::kI8) {
+  if (as_dense_product(queue, layer, weights, call, residual, to.rows)) {
+    // done by the library
+  } else if (in.rows.dtype == DType::kI8) {
     run_of<std::int8_t>(queue, layer, weights, call, residual, to.rows);
   } else {
     with_type("conv2d", in.rows.dtype,
@@ -52,6 +67,7 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
 void fused_block(const Queue& queue, const FusedBlock& block, const ImageView& in, const ConstRowView& residual,
                  const std::uint8_t* hidden, Pixels pixels, const RowView& out) {
   const std::int64_t channels = block.first.out_channels;
+  const bool listed = pixels.listed || pixels.rows != nullptr;
   Arena& arena = queue.arena();
   const Arena::Mark mark = arena.mark();
   const auto image = [&](std::int64_t count, const Conv2dLayer& reader, const Scales& scales) {
@@ -61,11 +77,12 @@ void fused_block(const Queue& queue, const FusedBlock& block, const ImageView& i
   };
   const RowView expanded = image(block.hidden().pixels(), block.depthwise, block.hidden_scales);
   const RowView filtered = image(pixels.count, block.project, block.filtered_scales);
-  conv2d(queue, block.first, block.in, in, {}, nullptr, {nullptr, expanded.count}, hidden, expanded);
+  conv2d(queue, block.first, block.in, in, {}, nullptr, {nullptr, expanded.count, listed}, hidden, expanded);
   depthwise(queue, block.depthwise, block.hidden(), expanded, pixels, filtered);
   ImageView last;
   last.rows = ConstRowView(filtered);
-  conv2d(queue, block.project, {pixels.count, 1}, last, residual, pixels.rows, {nullptr, pixels.count}, nullptr, out);
+  conv2d(queue, block.project, {pixels.count, 1}, last, residual, pixels.rows, {nullptr, pixels.count, listed}, nullptr,
+         out);
   arena.rewind(mark);
 }
 

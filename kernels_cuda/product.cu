@@ -2,6 +2,7 @@
 // channels and goes through the offsets that any of its rows has, a few input channels at a time: rows are fetched by
 // cp.async into a ring of stages in shared memory while earlier stages are multiplied. Warps leave out 32 rows at a
 // time where none of them has the offset.
+#include <voxshift/kernels_cuda/dense_product.h>
 #include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/product.h>
 #include <voxshift/kernels_cuda/rows.h>
@@ -237,7 +238,9 @@ void product(const Queue& queue, const ConstRowView& in, const RowTable& map, co
              const Epilogue& epilogue, const RowView& out) {
   if (out.count == 0 || out.channels == 0) return;
   const UnroundedRows to(queue, epilogue.activation, in.dtype, out);
-  if (in.dtype == DType::kI8) {
+  if (map.table == nullptr && dense_product(queue, in, weights, epilogue, to.rows)) {
+    // done by the library
+  } else if (in.dtype == DType::kI8) {
     run_mixed(queue, rows<std::int8_t>(in), map, weights, epilogue, to.rows);
   } else {
     const bool plain = all_of(in.dtype, residual_of(epilogue), to.rows);

@@ -1,5 +1,6 @@
 // A block owns a tile of 64 x 64 weights of one offset and a share of its pairs; the shares are added in order, so that
 // the result is the same on every run.
+#include <voxshift/kernels_cuda/dense_product.h>
 #include <voxshift/kernels_cuda/half_weight_gradient.h>
 #include <voxshift/kernels_cuda/outer_tile.h>
 #include <voxshift/kernels_cuda/rows.h>
@@ -60,6 +61,7 @@ void weight_gradient(const Queue& queue, const ConstRowView& in, const ConstRowV
                      int volume, float* out) {
   const std::int64_t weights = volume * in.channels * grad.channels;
   if (weights == 0) return;
+  if (lists == nullptr && dense_weight_gradient(queue, in, grad, out)) return;
   if (in.dtype != DType::kF32) return half_weight_gradient(queue, in, grad, lists, volume, out);
   const std::int64_t tiles = ceil_div<std::int64_t>(in.channels, kTile) * ceil_div<std::int64_t>(grad.channels, kTile);
   const std::int64_t shares = std::clamp<std::int64_t>(

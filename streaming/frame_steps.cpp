@@ -99,7 +99,7 @@ void FrameSteps::reset() {
 
 StepPixels FrameSteps::all_of(std::size_t s) const {
   const std::int64_t hidden = windows_[s] != nullptr ? windows_[s]->hidden().pixels() : 0;
-  return {{nullptr, pixels(step(s).output)}, nullptr, hidden};
+  return {{nullptr, pixels(step(s).output), true}, nullptr, hidden};
 }
 
 std::int64_t FrameSteps::macs(std::size_t s, const StepPixels& done) const {

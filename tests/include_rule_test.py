@@ -43,7 +43,7 @@ OURS = {
     "examples": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "ros2": PUBLIC,
     "benchmarks": rf"voxshift\.h|c_api\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/device\.h|{CONTRACT}|{PUBLIC}",
+    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/(device|dense_choice|dense_call|cublas_lt)\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
@@ -55,7 +55,7 @@ THEIRS = {
     r"std(def|int)\.h": r"c_api/c_api\.h",
     r"sys/mman\.h": r"kernels_cpu/runtime\.cpp|kernels_cuda/emulation/memory\.cpp|apps/heap\.cpp",
     r"link\.h": r"kernels_cuda/emulation/races\.cpp",
-    r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp",
+    r"cuda.*|cub/.*|thrust/.*|cublas.*|boost/.*": r"kernels_cuda/.*|benchmarks/cuda_limits\.cpp|tests/kernels_cuda/fake_cublas_lt\.cpp",
     r"sanitizer/.*": r"kernels_cuda/emulation/\w+\.(h|cpp)",
     r"jni\.h": r"java/.*",
     r"lzf\.h": r"files/pcd\.cpp|tests/(files/point_cloud_files|tasks/refused_memory)_test\.cpp",
@@ -72,7 +72,7 @@ THEIRS = {
     r"fuzzer/.*": r"tests/fuzz/.*",
     r"rclcpp.*|sensor_msgs/.*": r"ros2/.*",
     r"benchmark/.*": r"benchmarks/.*",
-    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(arm_features|cache_size|processors)\.cpp",
+    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(arm_features|cache_size|processors)\.cpp|kernels_cuda/cublas_lt\.cu",
     r"(windows|psapi|io|stdio)\.h|mach-o/.*": r"apps/system_(posix|windows)\.cpp",
     r"(process|wchar)\.h": r"files/process\.cpp",
 }

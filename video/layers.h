@@ -17,6 +17,7 @@ namespace voxshift {
 struct Pixels {
   const std::int32_t* rows = nullptr;
   std::int64_t count = 0;
+  bool listed = false;  ///< the caller also computes lists, whose pixels have the bits that they have among all
 };
 
 /// A convolution with its packed weights and bias.
