@@ -73,8 +73,9 @@ void search(const Queue& queue, const Level& fine, const Level& coarse, const Wi
              [=] __device__(std::int64_t o) { forward[o * volume + volume / 2] = static_cast<std::int32_t>(o); });
 }
 
-// Bits of a mask, the rarest offsets highest: those far from the centre. Sorted by them, tiles of rows share most of
-// their offsets; 32 rows then multiply 1.4 to 1.7 times their pairs on a KITTI scan, in the order of keys 3.0 to 4.8.
+// Bits of a mask, the rarest offsets highest: those far from the centre, and of scans, whose voxels lie in layers,
+// those above and below. Sorted by them, tiles of rows share most of their offsets; 32 rows then multiply 1.42 to 1.67
+// times their pairs on a KITTI scan, in the order of keys 3.0 to 4.8 (benchmarks/tile_counts.py).
 struct SortBits {
   static constexpr int kMost = 32;
   std::int16_t offset[kMost];  // of bit b
@@ -89,7 +90,7 @@ struct SortBits {
       std::int64_t sum = 0;
       for (std::size_t d = 0; d < static_cast<std::size_t>(window.dims); ++d) {
         const std::int64_t from_centre = 2 * std::int64_t{at[d]} - low[d] - high[d];
-        sum += from_centre * from_centre;
+        sum += from_centre * from_centre * (d + 1 == static_cast<std::size_t>(window.dims) ? 3 : 1);
       }
       return sum;
     };
