@@ -156,4 +156,6 @@ __device__ void copies_wait() {
 }
 
 }  // namespace voxshift::cuda
+
+#include <voxshift/kernels_cuda/warpgroup.h>
 #endif

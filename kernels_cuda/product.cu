@@ -5,41 +5,24 @@
 #include <voxshift/kernels_cuda/dense_product.h>
 #include <voxshift/kernels_cuda/elementwise.h>
 #include <voxshift/kernels_cuda/product.h>
+#include <voxshift/kernels_cuda/product_design.h>
+#include <voxshift/kernels_cuda/product_operands.h>
 #include <voxshift/kernels_cuda/rows.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
 #include <voxshift/kernels_cuda/tile_map.h>
+#include <voxshift/kernels_cuda/warpgroup_product.h>
 
 namespace voxshift::cuda {
 namespace {
+
+template <class Element, class Residual, class Out>
+using Operands = ProductOperands<Element, Residual, Out>;
 
 /// A multiprocessor shall have room for as many blocks as leave 128 registers a thread; f32 has more sums.
 template <class T>
 constexpr int kBlocks = sizeof(typename T::Element) == 4               ? (T::kWarpColumns > 32 ? 2 : 3)
                         : T::kDepth * sizeof(typename T::Element) > 64 ? 1
                                                                        : 512 / T::kThreads;
-
-template <class Element_, class Residual, class Out>
-struct Operands {
-  using Element = Element_;
-
-  Rows<const Element> in;
-  RowTable map;
-  const Element* weight;    // [volume, padded_in, padded_out], of i8 [volume, padded_out, padded_in]
-  const float* multiplier;  // of i8
-  int volume, padded_in, padded_out;
-  RowEpilogue<Residual> epilogue;
-  Out out;
-  bool vector_out;  // out and residual are taken a chunk at a time
-
-  template <class Sum>
-  __device__ float finish(Sum sum, int channel, float other) const {
-    if constexpr (std::is_same_v<Sum, std::int32_t>) {
-      return epilogue.finish_with(static_cast<float>(sum) * multiplier[channel], channel, other);
-    } else {
-      return epilogue.finish_with(sum, channel, other);
-    }
-  }
-};
 
 // kVector: rows of `in` are multiples of 16 bytes at such addresses. Addresses are kept, not computed: a step is 32
 // tensor instructions, and three times as many for its bookkeeping halved the speed.
@@ -168,6 +151,9 @@ void run_narrow(const Queue& queue, const X& x, bool vector) {
 // Tiles of 64 rows: taller ones read less, but share more offsets that few of their rows have.
 void run_any(const Queue& queue, const Operands<half_t, Rows<const half_t>, Rows<half_t>>& x, bool vector) {
   const std::int64_t columns = x.out.channels;
+  const ProductDesign design = vector ? product_design() : ProductDesign::kPortable;
+  if (design == ProductDesign::kWarpgroup && warpgroup_product(queue, x)) return;
+  if (design == ProductDesign::kTall && columns > 96) return run<Tile<half_t, 128, 128, 32, 64, 32, 4>, true>(queue, x);
   if (columns <= 64 || !vector) return run_narrow<32, 4>(queue, x, vector);
   if (columns <= 96) return run<Tile<half_t, 64, 96, 32, 48, 32, 4>, true>(queue, x);
   const bool few =

@@ -229,6 +229,30 @@ class WarpProduct<T, std::int8_t> {
   int in_matrix_, weight_matrix_[kMatrices];
 };
 
+/// finish(row of the tile, column of the tile, a chunk of neighbouring sums) for all sums of a warp, which begin at `row`
+/// and `column`. `shared` has room for T::kSumBytes, nothing in it is read any more.
+template <class T, class Finish>
+__device__ void leave_tile(const typename T::Sums& sums, unsigned char* shared, int warp, int lane, int row, int column,
+                           const Finish& finish) {
+  using Sum = typename T::Sum;
+  Sum* const stage = reinterpret_cast<Sum*>(shared) + warp * 16 * T::kSumPitch;
+  constexpr int kChunk = T::kOutChunk, kOutChunks = T::kWarpColumns / kChunk;
+#pragma unroll
+  for (int m = 0; m < T::kTiles; ++m) {
+#pragma unroll
+    for (int n = 0; n < T::kPanels; ++n)
+#pragma unroll
+      for (int e = 0; e < 4; ++e)
+        stage[(lane / 4 + e / 2 * 8) * T::kSumPitch + n * 8 + lane % 4 * 2 + e % 2] = sums[m][n][e];
+    __syncwarp();
+    for (int e = lane; e < 16 * kOutChunks; e += 32) {
+      const int r = e / kOutChunks, chunk = e % kOutChunks;
+      finish(row + m * 16 + r, column + chunk * kChunk, stage + r * T::kSumPitch + chunk * kChunk);
+    }
+    __syncwarp();
+  }
+}
+
 /// One warp's part of a tile.
 template <class T>
 struct WarpTile {
@@ -241,27 +265,10 @@ struct WarpTile {
         column(warp / T::kRowWarps * T::kWarpColumns),
         product(lane, row, column) {}
 
-  /// finish(row of the tile, column of the tile, a chunk of neighbouring sums) for all sums of the warp. `shared` has
-  /// room for T::kSumBytes, nothing in it is read any more.
+  /// leave_tile() of the warp.
   template <class Finish>
   __device__ void leave(const typename T::Sums& sums, unsigned char* shared, int warp, const Finish& finish) const {
-    using Sum = typename T::Sum;
-    Sum* const stage = reinterpret_cast<Sum*>(shared) + warp * 16 * T::kSumPitch;
-    constexpr int kChunk = T::kOutChunk, kOutChunks = T::kWarpColumns / kChunk;
-#pragma unroll
-    for (int m = 0; m < T::kTiles; ++m) {
-#pragma unroll
-      for (int n = 0; n < T::kPanels; ++n)
-#pragma unroll
-        for (int e = 0; e < 4; ++e)
-          stage[(lane / 4 + e / 2 * 8) * T::kSumPitch + n * 8 + lane % 4 * 2 + e % 2] = sums[m][n][e];
-      __syncwarp();
-      for (int e = lane; e < 16 * kOutChunks; e += 32) {
-        const int r = e / kOutChunks, chunk = e % kOutChunks;
-        finish(row + m * 16 + r, column + chunk * kChunk, stage + r * T::kSumPitch + chunk * kChunk);
-      }
-      __syncwarp();
-    }
+    leave_tile<T>(sums, shared, warp, lane, row, column, finish);
   }
 };
 

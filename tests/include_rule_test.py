@@ -42,8 +42,8 @@ OURS = {
     "python_bindings": PUBLIC,
     "examples": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "ros2": PUBLIC,
-    "benchmarks": rf"voxshift\.h|c_api\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/(device|dense_choice|dense_call|cublas_lt)\.h|{CONTRACT}|{PUBLIC}",
+    "benchmarks": rf"voxshift\.h|c_api\.h|kernels_cuda/product_design\.h|{PUBLIC}",
+    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/(device|dense_choice|dense_call|cublas_lt|product_design)\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.

@@ -72,6 +72,12 @@ struct AsyncCopy {
   bool present;
 };
 
+/// A product of a warpgroup, and the sums of a lane that it is added to.
+struct PendingProduct {
+  std::shared_ptr<WarpgroupProduct> product;
+  float (*sums)[4];
+};
+
 struct Thread {
   dim3 index;
   unsigned linear = 0;
@@ -82,12 +88,17 @@ struct Thread {
   std::unique_ptr<unsigned char[]> stack{new unsigned char[kStackBytes]};
   void* fake_stack = nullptr;
   std::vector<std::vector<AsyncCopy>> copies{1};  // groups, the last one open
+  std::vector<PendingProduct> products;           // of its warpgroup, that are not waited for
+  std::size_t committed = 0;                      // of these
+  bool may_multiply = false;                      // warpgroup_begin() was called since the last wait
+  bool wrote_unshown = false;                     // to shared memory, and has not called show_to_warpgroups() since
 };
 
 /// What the lanes of a warp show each other, and products of it that the first lane there made for all.
 struct Exchange {
   Words lanes;
   std::vector<Product> products;
+  std::shared_ptr<WarpgroupProduct> warpgroup;
 };
 
 struct Block {
@@ -98,6 +109,7 @@ struct Block {
   std::unique_ptr<unsigned char[]> shared;
   std::size_t shared_bytes = 0;
   const std::function<void()>* kernel = nullptr;
+  bool wrote_unshown = false;  // any thread at the last barrier of the block
 };
 
 inline thread_local Block* block = nullptr;
@@ -181,6 +193,9 @@ inline void run_block(Block& b) {
     t.place = context::make_fcontext(t.stack.get() + kStackBytes, kStackBytes, thread_main);
     t.fake_stack = nullptr;
     t.copies.assign(1, {});
+    t.products.clear();
+    t.committed = 0;
+    t.may_multiply = t.wrote_unshown = false;
     t.turn = 0;
     for (Exchange& x : b.exchange[i / 32]) x.lanes[i % 32] = {};
   }
@@ -205,6 +220,8 @@ inline void run_block(Block& b) {
     if (!opened && all_wait(0, b.count, Wait::kBlock) != nullptr) {
       opened = true;
       if constexpr (kFindRaces) races().order_block();
+      b.wrote_unshown = std::any_of(b.threads.begin(), b.threads.begin() + static_cast<std::ptrdiff_t>(b.count),
+                                    [](const auto& t) { return t->wrote_unshown; });
       for (std::size_t i = 0; i < b.count; ++i)
         if (b.threads[i]->wait == Wait::kBlock) b.threads[i]->wait = Wait::kNothing;
     }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 namespace voxshift::cuda::emulated {
 namespace {
@@ -59,6 +60,55 @@ void add(float (&d)[4], const Product& product, std::size_t lane) {
     const double exact = double{d[i]} + product[lane / 4 + i / 2 * 8][lane % 4 * 2 + i % 2];
     d[i] = static_cast<float>(exact);
     if (std::abs(double{d[i]}) > std::abs(exact)) d[i] = std::nextafter(d[i], 0.0f);
+  }
+}
+
+std::uint32_t SharedMatrix::row_bytes() const {
+  const std::uint64_t layout = descriptor >> 62;
+  if (layout != 1 && layout != 2) throw std::logic_error("a layout of wgmma that is not emulated");
+  return layout == 1 ? 128 : 64;
+}
+
+const unsigned char* SharedMatrix::at(std::uint32_t linear) const {
+  const std::uint32_t permuted = linear ^ (linear >> 7 & (row_bytes() / 16 - 1)) << 4;
+  if (permuted < address || permuted - address + 16 > shared.size())
+    throw std::logic_error("wgmma reads outside of shared memory");
+  return shared.data() + (permuted - address);
+}
+
+const unsigned char* SharedMatrix::chunk_of_row(std::uint32_t r, std::uint32_t chunk) const {
+  const auto start = static_cast<std::uint32_t>(descriptor & 0x3fff) * 16,
+             stride = static_cast<std::uint32_t>(descriptor >> 32 & 0x3fff) * 16;
+  return at(start + r / 8 * stride + r % 8 * row_bytes() + chunk * 16);
+}
+
+const unsigned char* SharedMatrix::chunk_of_depth(std::uint32_t k, std::uint32_t chunk) const {
+  const auto start = static_cast<std::uint32_t>(descriptor & 0x3fff) * 16,
+             leading = static_cast<std::uint32_t>(descriptor >> 16 & 0x3fff) * 16,
+             stride = static_cast<std::uint32_t>(descriptor >> 32 & 0x3fff) * 16;
+  const std::uint32_t of_row = row_bytes() / 16;
+  return at(start + chunk / of_row * leading + k / 8 * stride + k % 8 * row_bytes() + chunk % of_row * 16);
+}
+
+void WarpgroupProduct::make() {
+  if (!panels.empty()) return;
+  const auto halves = [](const unsigned char* chunk, double* numbers) {
+    _Float16 read[8];
+    std::memcpy(read, chunk, sizeof(read));
+    for (std::size_t i = 0; i < 8; ++i) numbers[i] = static_cast<float>(read[i]);
+  };
+  double left[16][16];
+  for (std::uint32_t r = 0; r < 16; ++r)
+    for (std::uint32_t c = 0; c < 2; ++c) halves(a.chunk_of_row(16 * warp + r, c), left[r] + 8 * c);
+  for (std::uint32_t p = 0; p < columns / 8; ++p) {
+    Product product{};
+    for (std::uint32_t k = 0; k < 16; ++k) {
+      double right[8];
+      halves(b.chunk_of_depth(k, p), right);
+      for (std::size_t r = 0; r < 16; ++r)
+        for (std::size_t c = 0; c < 8; ++c) product[r][c] += left[r][k] * right[c];
+    }
+    panels.push_back(product);
   }
 }
 

@@ -5,6 +5,9 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
 
 namespace voxshift::cuda::emulated {
 
@@ -23,5 +26,32 @@ void add(float (&d)[4], const Product& product, std::size_t lane);
 
 /// The same of whole numbers, exact.
 void add(std::int32_t (&d)[4], const Product& product, std::size_t lane);
+
+/// A matrix of halves in the shared memory of a block, as a descriptor of wgmma says: bits 0 to 13 the start, 16 to 29
+/// the leading, 32 to 45 the stride offset, each in 16 bytes, 62 and 63 the layout, 1: rows of 128, 2: of 64 bytes
+/// whose 16-byte chunks are permuted by bits 7 and on of their addresses.
+struct SharedMatrix {
+  std::span<const unsigned char> shared;
+  std::uint32_t address;  ///< of shared[0]
+  std::uint64_t descriptor;
+
+  /// Eight elements: (r, 8 chunk) and on of a left matrix, (k, 8 chunk) and on of a right one. std::logic_error outside
+  /// of shared memory.
+  const unsigned char* chunk_of_row(std::uint32_t r, std::uint32_t chunk) const;
+  const unsigned char* chunk_of_depth(std::uint32_t k, std::uint32_t chunk) const;
+
+ private:
+  std::uint32_t row_bytes() const;
+  const unsigned char* at(std::uint32_t linear) const;
+};
+
+/// Rows 16 warp .. 16 warp + 15 of a product of a warpgroup, made by the first lane that needs it.
+struct WarpgroupProduct {
+  SharedMatrix a, b;  ///< 64 x 16 and 16 x columns
+  std::uint32_t warp, columns;
+  std::vector<Product> panels;  ///< of 8 columns; empty: not made yet
+
+  void make();
+};
 
 }  // namespace voxshift::cuda::emulated

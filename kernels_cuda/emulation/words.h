@@ -25,6 +25,7 @@ Exchange& show(const char* operation, const std::array<std::uint32_t, N>& words)
   auto& lane = exchange.lanes[thread->linear % 32];
   for (std::size_t i = 0; i < N; ++i) lane[i] = words[i];
   exchange.products.clear();
+  exchange.warpgroup.reset();
   wait(Wait::kWarp, operation);
   return exchange;
 }
@@ -129,6 +130,7 @@ void copies_wait() {
   while (groups.size() > static_cast<std::size_t>(kPending) + 1) {
     for (const emulated::AsyncCopy& copy : groups.front()) {
       emulated::note_copy(copy);
+      emulated::thread->wrote_unshown = true;
       if (copy.present) {
         std::memcpy(copy.to, copy.from, copy.bytes);
       } else {
@@ -165,6 +167,8 @@ void launch_for_each(std::int64_t n, cudaStream_t stream, const F& f) {
 }
 
 }  // namespace voxshift::cuda
+
+#include <voxshift/kernels_cuda/emulation/warpgroup.h>
 
 #define threadIdx (::voxshift::cuda::emulated::thread->index)
 #define blockIdx (::voxshift::cuda::emulated::block->index)

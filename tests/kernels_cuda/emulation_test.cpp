@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 #include <voxshift/kernels_cuda/device.h>
 
+#include <array>
+#include <cstdint>
+#include <random>
 #include <stdexcept>
 #include <vector>
 
@@ -54,6 +57,57 @@ void early_read_kernel(int* out) {
   out[1] = shared[3];
 }
 
+// A product of a warpgroup whose matrices lie in rows of 64 bytes, as the PTX manual draws them: 16-byte chunk c of a
+// row r stands in the place of chunk c ^ r / 2 % 4.
+constexpr std::size_t kColumns = 96;
+using Whole = std::array<std::array<int, kColumns>, 64>;
+Whole left, right, product_found;
+
+void put(unsigned char* shared, std::size_t row, std::size_t column, int value) {
+  const std::size_t chunk = (column / 8) ^ (row / 2 % 4);
+  reinterpret_cast<half_t*>(shared)[row * 32 + chunk * 8 + column % 8] = static_cast<half_t>(value);
+}
+
+enum class Mistake { kNone, kNoBegin, kNotShown, kNoCommit, kNoWait };
+
+void warpgroup_kernel(Mistake mistake) {
+  // 64 rows of 32 inputs, of which the product takes the last 16, then three blocks of 16 rows of 32 columns.
+  unsigned char* const shared = dynamic_shared() + (1024 - shared_address(dynamic_shared()) % 1024) % 1024;
+  const std::size_t t = threadIdx.x;
+  for (std::size_t k = 0; t < 64 && k < 16; ++k) put(shared, t, 16 + k, left[t][k]);
+  for (std::size_t k = 0; t < kColumns && k < 16; ++k) put(shared + 4096 + t / 32 * 1024, k, t % 32, right[k][t]);
+  alignas(16) static const int numbers[4] = {};
+  copy_async_16(shared + 8192, numbers, true);
+  copies_commit();
+  copies_wait<0>();
+  if (mistake != Mistake::kNotShown || t != 5) show_to_warpgroups();
+  __syncthreads();
+  const std::uint64_t address = shared_address(shared) / 16;
+  float sums[kColumns / 8][4] = {};
+  if (mistake != Mistake::kNoBegin) warpgroup_begin();
+  warpgroup_product<kColumns>(
+      sums, (address + 2) | std::uint64_t{512 / 16} << 32 | std::uint64_t{2} << 62,
+      (address + 256) | std::uint64_t{1024 / 16} << 16 | std::uint64_t{512 / 16} << 32 | std::uint64_t{2} << 62);
+  if (mistake != Mistake::kNoCommit) warpgroup_commit();
+  if (mistake != Mistake::kNoWait) warpgroup_wait();
+  for (std::size_t p = 0; p < kColumns / 8; ++p)
+    for (std::size_t e = 0; e < 4; ++e)
+      product_found[t / 32 * 16 + t % 32 / 4 + e / 2 * 8][p * 8 + t % 4 * 2 + e % 2] = static_cast<int>(sums[p][e]);
+}
+
+bool has_product(Mistake mistake) {
+  std::mt19937 random(1);
+  for (Whole* const m : {&left, &right})
+    for (auto& row : *m)
+      for (int& v : row) v = static_cast<int>(random() % 17) - 8;
+  launch_kernel(warpgroup_kernel, dim3(1), dim3(128), 12288, nullptr, mistake);
+  Whole expected{};
+  for (std::size_t r = 0; r < 64; ++r)
+    for (std::size_t c = 0; c < kColumns; ++c)
+      for (std::size_t k = 0; k < 16; ++k) expected[r][c] += left[r][k] * right[k][c];
+  return product_found == expected;
+}
+
 void run(void (*kernel)(int*), unsigned threads) {
   launch_kernel(kernel, dim3(1), dim3(threads), 0, nullptr, results.data());
 }
@@ -82,6 +136,14 @@ TEST(Emulation, AsynchronousCopiesArriveWhenTheyAreWaitedFor) {
   run(early_read_kernel, 1);
   EXPECT_EQ(results[0], -1);
   EXPECT_EQ(results[1], 4);
+}
+
+TEST(Emulation, ProductsOfWarpgroups) {
+  EXPECT_TRUE(has_product(Mistake::kNone));
+  EXPECT_FALSE(has_product(Mistake::kNoCommit));
+  EXPECT_FALSE(has_product(Mistake::kNoWait));
+  EXPECT_DEATH(has_product(Mistake::kNoBegin), "without warpgroup_begin");
+  EXPECT_DEATH(has_product(Mistake::kNotShown), "not shown");
 }
 
 TEST(Emulation, MemoryOfTheDeviceIsClosedToTheHost) {

@@ -1,0 +1,37 @@
+// What the kernels of the product read and write, and how an output is finished.
+#pragma once
+
+#include <voxshift/kernels_cuda/elementwise.h>
+#include <voxshift/kernels_cuda/row_table.h>
+#include <voxshift/kernels_cuda/rows.h>
+
+#include <cstdint>
+#include <type_traits>
+
+namespace voxshift::cuda {
+
+/// A product of rows, as its kernels get it.
+template <class Element_, class Residual, class Out>
+struct ProductOperands {
+  using Element = Element_;
+
+  Rows<const Element> in;
+  RowTable map;
+  const Element* weight;    // [volume, padded_in, padded_out], of i8 [volume, padded_out, padded_in]
+  const float* multiplier;  // of i8
+  int volume, padded_in, padded_out;
+  RowEpilogue<Residual> epilogue;
+  Out out;
+  bool vector_out;  // out and residual are taken a chunk at a time
+
+  template <class Sum>
+  __device__ float finish(Sum sum, int channel, float other) const {
+    if constexpr (std::is_same_v<Sum, std::int32_t>) {
+      return epilogue.finish_with(static_cast<float>(sum) * multiplier[channel], channel, other);
+    } else {
+      return epilogue.finish_with(sum, channel, other);
+    }
+  }
+};
+
+}  // namespace voxshift::cuda

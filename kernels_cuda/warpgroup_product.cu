@@ -1,0 +1,211 @@
+// The product of f16 rows by Hopper's warpgroups (wgmma). A block owns 128 output rows and up to 128 channels; each of
+// its two warpgroups has 64 of the rows and leaves out the offsets that none of these has. Rows and weights are fetched
+// by cp.async into a ring of stages, as wgmma reads them: rows of 64 or 128 bytes, whose chunks are permuted by
+// place(). While a stage is multiplied, the threads fetch a later one. So tall tiles read their weights from L2, which
+// is what the portable product waits for, half as often.
+#include <voxshift/kernels_cuda/device.h>
+#include <voxshift/kernels_cuda/tensor_tile.h>
+#include <voxshift/kernels_cuda/tile_map.h>
+#include <voxshift/kernels_cuda/warpgroup_product.h>
+
+#include <cstddef>
+
+namespace voxshift::cuda {
+namespace {
+
+constexpr int kGroupRows = 64;                 // of a warpgroup
+constexpr std::uint32_t kPatternBytes = 1024;  // the permutation of chunks repeats
+
+/// A stage holds kRows rows of kDepth inputs, then the weights in blocks of kBlockColumns, each kDepth rows.
+template <int kColumns_, int kDepth_, int kStages_>
+struct WarpgroupTile {
+  using Element = half_t;
+  using Sum = float;
+  static constexpr int kColumns = kColumns_, kDepth = kDepth_, kStages = kStages_;
+  static constexpr int kRows = 128, kGroups = kRows / kGroupRows, kThreads = 128 * kGroups;
+  static constexpr int kInChunks = kDepth / 8, kInRows = kThreads / kInChunks, kInCopies = kRows / kInRows;
+  static constexpr int kBlockColumns = kColumns % 64 == 0 ? 64 : 32, kBlockChunks = kBlockColumns / 8;
+  static constexpr int kWeightChunks = kColumns / 8, kStageChunks = kDepth * kWeightChunks;
+  static constexpr int kWeightCopies = (kStageChunks + kThreads - 1) / kThreads;
+  static constexpr int kInElements = kRows * kDepth, kStageElements = kInElements + kDepth * kColumns;
+  static constexpr int kStageBytes = 2 * kStageElements;
+
+  // Of a warp, for leave_tile().
+  using Sums = float[1][kColumns / 8][4];
+  static constexpr int kTiles = 1, kPanels = kColumns / 8, kWarpColumns = kColumns, kOutChunk = 8;
+  static constexpr int kSumPitch = kWarpColumns + 4;
+  static constexpr std::size_t kRingBytes = std::size_t{kStageBytes} * kStages;
+  static constexpr std::size_t kSumBytes = sizeof(float) * (kThreads / 32) * 16 * kSumPitch;
+  static constexpr std::size_t kBytes = kRingBytes > kSumBytes ? kRingBytes : kSumBytes;
+  static_assert(kInRows <= kGroupRows && kStageBytes % kPatternBytes == 0 && 2 * kInElements % kPatternBytes == 0);
+
+  /// Place of a chunk of 8 weights: row k of the stage, columns 8 chunk and on.
+  static __device__ int weight_place(int k, int chunk) {
+    return kInElements + chunk / kBlockChunks * kDepth * kBlockColumns +
+           place<half_t, kBlockChunks>(k, chunk % kBlockChunks);
+  }
+};
+
+// Matrices of the stage at `address`: rows of kRowBytes; eight rows lie `stride` bytes from the next eight, and
+// kRowBytes of columns `leading` bytes from the next.
+template <int kRowBytes>
+__device__ std::uint64_t matrix_descriptor(std::uint32_t address, int leading, int stride) {
+  static_assert(kRowBytes == 128 || kRowBytes == 64);
+  constexpr std::uint64_t kLayout = kRowBytes == 128 ? 1 : 2;
+  return address / 16 | static_cast<std::uint64_t>(leading / 16) << 16 | static_cast<std::uint64_t>(stride / 16) << 32 |
+         kLayout << 62;
+}
+
+/// What a warpgroup multiplies of the stages of a ring.
+template <class T>
+class WarpgroupOperands {
+ public:
+  __device__ WarpgroupOperands(std::uint32_t ring, int group)
+      : in_(matrix_descriptor<2 * T::kDepth>(ring + static_cast<std::uint32_t>(2 * group * kGroupRows * T::kDepth), 16,
+                                             8 * 2 * T::kDepth)),
+        weight_(matrix_descriptor<2 * T::kBlockColumns>(ring + 2 * T::kInElements, 2 * T::kDepth * T::kBlockColumns,
+                                                        8 * 2 * T::kBlockColumns)) {}
+
+  /// Starts sums += inputs * weights of a stage, depth in ascending 16s.
+  __device__ void multiply(int stage, typename T::Sums& sums) const {
+    const auto first = static_cast<std::uint64_t>(stage) * (T::kStageBytes / 16);
+    warpgroup_begin();
+#pragma unroll
+    for (int step = 0; step < T::kDepth / 16; ++step)
+      warpgroup_product<T::kColumns>(sums[0], in_ + first + static_cast<unsigned>(step * 32 / 16),
+                                     weight_ + first + static_cast<unsigned>(step * 16 * 2 * T::kBlockColumns / 16));
+    warpgroup_commit();
+  }
+
+ private:
+  std::uint64_t in_, weight_;
+};
+
+template <class T, class X>
+__global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) {
+  unsigned char* const shared =
+      dynamic_shared() + (kPatternBytes - shared_address(dynamic_shared()) % kPatternBytes) % kPatternBytes;
+  auto* const stages = reinterpret_cast<half_t*>(shared);
+  const TileMap tile(shared + T::kBytes, x.map, x.volume, T::kRows);
+  const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, group = warp / 4;
+  // Column tiles of the same rows are neighbours; rows with many offsets, which are last in the order, begin first.
+  const int column_tiles = (static_cast<int>(x.out.channels) + T::kColumns - 1) / T::kColumns;
+  const int first_column = static_cast<int>(blockIdx.x) % column_tiles * T::kColumns;
+  const std::int64_t row_tile = (gridDim.x - 1 - blockIdx.x) / static_cast<unsigned>(column_tiles);
+  tile.load(row_tile * T::kRows, x.out.count, thread, T::kThreads);
+  const int depth_steps = (x.padded_in + T::kDepth - 1) / T::kDepth, steps = tile.count() * depth_steps;
+  const auto group_has = [&](int g, int bit) {
+    constexpr int kParts = kGroupRows / kPartRows;
+    bool any = false;
+    for (int part = g * kParts; part < (g + 1) * kParts; ++part) any = any || tile.part_has(part, bit);
+    return any;
+  };
+
+  const int in_chunk = thread % T::kInChunks, in_row = thread / T::kInChunks,
+            in_place = place<half_t, T::kInChunks>(in_row, in_chunk);
+  const int in_left = static_cast<int>(x.in.channels) - in_chunk * 8;
+  int weight_place[T::kWeightCopies], weight_offset[T::kWeightCopies];  // -1: beyond the last column
+#pragma unroll
+  for (int c = 0; c < T::kWeightCopies; ++c) {
+    const int e = thread + c * T::kThreads, k = e / T::kWeightChunks, chunk = e % T::kWeightChunks;
+    weight_place[c] = T::weight_place(k, chunk);
+    weight_offset[c] = first_column + chunk * 8 < x.padded_out ? k * x.padded_out + first_column + chunk * 8 : -1;
+  }
+
+  OffsetWalk fetched(tile);
+  const half_t* source[T::kInCopies];  // null: the row is absent
+  bool read[T::kGroups];               // by the warpgroup
+  const half_t* weight = nullptr;
+  int fetch_depth = 0, fetch_step = 0, fetch_stage = 0;
+  const auto fetch = [&] {
+    if (fetch_step < steps) {
+      if (fetch_depth == 0) {
+        const int bit = fetched.next();
+        weight = x.weight + std::int64_t{tile.offset(bit)} * x.padded_in * x.padded_out;
+#pragma unroll
+        for (int g = 0; g < T::kGroups; ++g) read[g] = group_has(g, bit);
+#pragma unroll
+        for (int c = 0; c < T::kInCopies; ++c) {
+          const int row = tile.source(in_row + c * T::kInRows, bit);
+          source[c] = row >= 0 ? x.in.row(row) + in_chunk * 8 : nullptr;
+        }
+      }
+      half_t* const stage = stages + fetch_stage * T::kStageElements;
+      const int first = fetch_depth * T::kDepth;
+#pragma unroll
+      for (int c = 0; c < T::kInCopies; ++c) {
+        if (!read[c * T::kInRows / kGroupRows]) continue;
+        const bool present = source[c] != nullptr && first < in_left;
+        copy_async_16(stage + in_place + c * T::kInRows * T::kDepth, present ? source[c] + first : x.in.base, present);
+      }
+#pragma unroll
+      for (int c = 0; c < T::kWeightCopies; ++c)
+        if (thread + c * T::kThreads < T::kStageChunks)
+          copy_async_16(stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
+                        weight_offset[c] >= 0);
+      weight += T::kDepth * x.padded_out;
+      if (++fetch_depth == depth_steps) fetch_depth = 0;
+      if (++fetch_stage == T::kStages) fetch_stage = 0;
+      ++fetch_step;
+    }
+    copies_commit();
+  };
+
+  const WarpgroupOperands<T> operands(shared_address(shared), group);
+  typename T::Sums sums = {};
+  for (int s = 0; s < T::kStages - 1; ++s) fetch();
+  OffsetWalk multiplied(tile);
+  bool present = false;
+  int depth = 0, stage = 0;
+  for (int step = 0; step < steps; ++step) {
+    if (depth == 0) present = group_has(group, multiplied.next());
+    if (++depth == depth_steps) depth = 0;
+    copies_wait<T::kStages - 2>();
+    show_to_warpgroups();
+    warpgroup_wait();  // the stage before, which fetch() overwrites
+    __syncthreads();
+    if (present) operands.multiply(stage, sums);
+    fetch();
+    if (++stage == T::kStages) stage = 0;
+  }
+
+  copies_wait<0>();
+  warpgroup_wait();
+  __syncthreads();
+  leave_tile<T>(sums, shared, warp, thread % 32, warp * 16, 0, [&](int r, int c, const float* chunk) {
+    const int row = tile.rows[r], column = first_column + c;
+    if (row < 0 || column >= x.out.channels) return;
+    write_chunk<T::kOutChunk>(
+        x.out, row, column, x.epilogue.residual, row, x.vector_out,
+        [&](int channel, float other) { return x.finish(chunk[channel], column + channel, other); });
+  });
+}
+
+template <class T, class X>
+void run_warpgroups(const Queue& queue, const X& x) {
+  const std::size_t shared = kPatternBytes + T::kBytes + TileMap::bytes(x.map, x.volume, T::kRows);
+  const std::int64_t blocks =
+      ceil_div<std::int64_t>(x.out.count, T::kRows) * ceil_div<std::int64_t>(x.out.channels, T::kColumns);
+  allow_shared<warpgroup_product_kernel<T, X>>(shared);
+  launch(queue, warpgroup_product_kernel<T, X>, dim3(static_cast<unsigned>(blocks)), dim3(T::kThreads), shared, x);
+}
+
+template <int kDepth, int kStages, class X>
+void run_warpgroups_of_depth(const Queue& queue, const X& x) {
+  const std::int64_t columns = x.out.channels;
+  if (columns <= 32) return run_warpgroups<WarpgroupTile<32, kDepth, kStages>>(queue, x);
+  if (columns <= 64) return run_warpgroups<WarpgroupTile<64, kDepth, kStages>>(queue, x);
+  if (columns <= 96) return run_warpgroups<WarpgroupTile<96, kDepth, kStages>>(queue, x);
+  run_warpgroups<WarpgroupTile<128, kDepth, kStages>>(queue, x);
+}
+
+}  // namespace
+
+// Two blocks share a multiprocessor: at most 112 KB each.
+bool warpgroup_product(const Queue& queue, const ProductOperands<half_t, Rows<const half_t>, Rows<half_t>>& x) {
+  if (!has_warpgroups()) return false;
+  x.padded_in % 64 == 0 ? run_warpgroups_of_depth<64, 3>(queue, x) : run_warpgroups_of_depth<32, 4>(queue, x);
+  return true;
+}
+
+}  // namespace voxshift::cuda
