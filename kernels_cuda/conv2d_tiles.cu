@@ -49,6 +49,7 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Operands x, Chunks 
   Number number{0};
   number.advance(thread % T::kInChunks * kChunk, x.kernel, x.in_channels);
   const bool channels_in_chunks = x.in_channels % kChunk == 0;
+  static_assert(T::kStageChunks % T::kThreads == 0);
   int weight_place[kWeightCopies], weight_input[kWeightCopies], weight_offset[kWeightCopies];
 #pragma unroll
   for (int c = 0; c < kWeightCopies; ++c) {

@@ -88,8 +88,9 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
       }
 #pragma unroll
       for (int c = 0; c < kWeightCopies; ++c)
-        copy_async_16(fetch_stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
-                      weight_offset[c] >= 0);
+        if (T::kStageChunks % T::kThreads == 0 || thread + c * T::kThreads < T::kStageChunks)
+          copy_async_16(fetch_stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
+                        weight_offset[c] >= 0);
       weight += WarpProduct<T>::weight_step(x.padded_out);
       if (++fetch_depth == depth_steps) fetch_depth = 0;
       ++fetch_step;
@@ -148,12 +149,20 @@ void run_narrow(const Queue& queue, const X& x, bool vector) {
   vector ? run<Wide, true>(queue, x) : run<Wide, false>(queue, x);
 }
 
+template <class X>
+void run_tall(const Queue& queue, const X& x) {
+  const std::int64_t columns = x.out.channels;
+  if (columns <= 64) return run<Tile<half_t, 128, 64, 32, 32, 32, 4>, true>(queue, x);
+  if (columns <= 96) return run<Tile<half_t, 128, 96, 32, 48, 32, 4>, true>(queue, x);
+  run<Tile<half_t, 128, 128, 32, 64, 32, 4>, true>(queue, x);
+}
+
 // Tiles of 64 rows: taller ones read less, but share more offsets that few of their rows have.
 void run_any(const Queue& queue, const Operands<half_t, Rows<const half_t>, Rows<half_t>>& x, bool vector) {
   const std::int64_t columns = x.out.channels;
   const ProductDesign design = vector ? product_design() : ProductDesign::kPortable;
   if (design == ProductDesign::kWarpgroup && warpgroup_product(queue, x)) return;
-  if (design == ProductDesign::kTall && columns > 96) return run<Tile<half_t, 128, 128, 32, 64, 32, 4>, true>(queue, x);
+  if (design == ProductDesign::kTall && columns > 32) return run_tall(queue, x);
   if (columns <= 64 || !vector) return run_narrow<32, 4>(queue, x, vector);
   if (columns <= 96) return run<Tile<half_t, 64, 96, 32, 48, 32, 4>, true>(queue, x);
   const bool few =

@@ -5,7 +5,7 @@ namespace voxshift::cuda {
 
 enum class ProductDesign {
   kPortable,   ///< tiles of 64 rows by mma.sync
-  kTall,       ///< from 97 channels tiles of 128 rows, which read their weights once for twice the rows
+  kTall,       ///< from 33 channels tiles of 128 rows, which read their weights once for twice the rows
   kWarpgroup,  ///< tiles of 128 rows by Hopper's wgmma, on a device that has it
 };
 

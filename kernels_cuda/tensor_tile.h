@@ -19,16 +19,17 @@ struct Tile {
   static constexpr int kTiles = kWarpRows / 16, kPanels = kWarpColumns / 8;  // of a warp
   static constexpr int kInChunks = kDepth / kChunk<Element>;                 // of a row of a stage
   static constexpr int kWeightChunks = kColumns / kChunk<Element>;
-  static constexpr int kInRows = kThreads / kInChunks;  // that one round of copies covers
-  static constexpr int kInCopies = kRows / kInRows;     // of a thread
-  static constexpr int kWeightCopies = kDepth * kWeightChunks / kThreads;
+  static constexpr int kInRows = kThreads / kInChunks;         // that one round of copies covers
+  static constexpr int kInCopies = kRows / kInRows;            // of a thread
+  static constexpr int kStageChunks = kDepth * kWeightChunks;  // of weights
+  static constexpr int kWeightCopies = (kStageChunks + kThreads - 1) / kThreads;
   static constexpr int kInElements = kRows * kDepth, kStageElements = kInElements + kDepth * kColumns;
   static constexpr int kSumPitch = kWarpColumns + 4;              // numbers of a row of sums on its way out
   static constexpr int kOutChunk = sizeof(Element) == 4 ? 4 : 8;  // numbers that a thread writes at once
   static constexpr std::size_t kRingBytes = sizeof(Element) * kStageElements * kStages;
   static constexpr std::size_t kSumBytes = sizeof(float) * (kThreads / 32) * 16 * kSumPitch;
   static constexpr std::size_t kBytes = kRingBytes > kSumBytes ? kRingBytes : kSumBytes;
-  static_assert(kRows % kInRows == 0 && kInRows % 8 == 0 && kDepth * kWeightChunks % kThreads == 0);
+  static_assert(kRows % kInRows == 0 && kInRows % 8 == 0 && kStageChunks % 32 == 0);
 
   using Sum = std::conditional_t<std::is_same_v<Element, std::int8_t>, std::int32_t, float>;
   using Sums = Sum[kTiles][kPanels][4];
@@ -229,8 +230,8 @@ class WarpProduct<T, std::int8_t> {
   int in_matrix_, weight_matrix_[kMatrices];
 };
 
-/// finish(row of the tile, column of the tile, a chunk of neighbouring sums) for all sums of a warp, which begin at `row`
-/// and `column`. `shared` has room for T::kSumBytes, nothing in it is read any more.
+/// finish(row of the tile, column of the tile, a chunk of neighbouring sums) for all sums of a warp, which begin at
+/// `row` and `column`. `shared` has room for T::kSumBytes, nothing in it is read any more.
 template <class T, class Finish>
 __device__ void leave_tile(const typename T::Sums& sums, unsigned char* shared, int warp, int lane, int row, int column,
                            const Finish& finish) {
