@@ -93,6 +93,36 @@ struct TileMap {
   __device__ int offset(int bit) const { return map.mirrored ? volume - 1 - bit : bit; }
 };
 
+/// TileMap::source() where a tile is read often: one way for tables in shared memory and for rows without a table.
+class ListedRows {
+ public:
+  __device__ explicit ListedRows(const TileMap& tile)
+      : tile_(tile),
+        listed_(tile.map.table != nullptr ? tile.table : tile.rows),
+        of_row_(tile.map.table != nullptr ? tile.volume : 1),
+        of_bit_(tile.map.table != nullptr ? 1 : 0),
+        in_shared_(tile.map.table == nullptr || tile.volume <= TileMap::kMostInShared) {}
+
+  /// What rows first, first + kStep .. read.
+  template <int kStep, int kCount>
+  __device__ void sources(int first, int bit, int (&rows)[kCount]) const {
+    if (in_shared_) {
+      const std::int32_t* const at = listed_ + first * of_row_ + bit * of_bit_;
+#pragma unroll
+      for (int c = 0; c < kCount; ++c) rows[c] = at[c * kStep * of_row_];
+    } else {
+#pragma unroll
+      for (int c = 0; c < kCount; ++c) rows[c] = tile_.source(first + c * kStep, bit);
+    }
+  }
+
+ private:
+  const TileMap& tile_;
+  const std::int32_t* listed_;
+  int of_row_, of_bit_;
+  bool in_shared_;
+};
+
 /// Goes through a tile's offsets in ascending order.
 class OffsetWalk {
  public:

@@ -46,40 +46,50 @@ struct WarpgroupTile {
   }
 };
 
-// Matrices of the stage at `address`: rows of kRowBytes; eight rows lie `stride` bytes from the next eight, and
-// kRowBytes of columns `leading` bytes from the next.
+/// A matrix of a stage: rows of kRowBytes, eight of which lie `stride` bytes from the next eight, and kRowBytes of
+/// columns `leading` bytes from the next. Addresses are those of shared memory, below 256 KB.
 template <int kRowBytes>
-__device__ std::uint64_t matrix_descriptor(std::uint32_t address, int leading, int stride) {
+struct StageMatrix {
   static_assert(kRowBytes == 128 || kRowBytes == 64);
-  constexpr std::uint64_t kLayout = kRowBytes == 128 ? 1 : 2;
-  return address / 16 | static_cast<std::uint64_t>(leading / 16) << 16 | static_cast<std::uint64_t>(stride / 16) << 32 |
-         kLayout << 62;
-}
+  std::uint32_t low, high;
+
+  __device__ StageMatrix(std::uint32_t address, std::uint32_t leading, std::uint32_t stride)
+      : low(address / 16 | leading / 16 << 16), high(stride / 16 | (kRowBytes == 128 ? 1u : 2u) << 30) {}
+
+  /// The descriptor of the matrix so many bytes further.
+  __device__ std::uint64_t descriptor(std::uint32_t bytes) const {
+    return std::uint64_t{high} << 32 | (low + bytes / 16);
+  }
+};
 
 /// What a warpgroup multiplies of the stages of a ring.
 template <class T>
 class WarpgroupOperands {
  public:
   __device__ WarpgroupOperands(std::uint32_t ring, int group)
-      : in_(matrix_descriptor<2 * T::kDepth>(ring + static_cast<std::uint32_t>(2 * group * kGroupRows * T::kDepth), 16,
-                                             8 * 2 * T::kDepth)),
-        weight_(matrix_descriptor<2 * T::kBlockColumns>(ring + 2 * T::kInElements, 2 * T::kDepth * T::kBlockColumns,
-                                                        8 * 2 * T::kBlockColumns)) {}
+      : in_(ring + static_cast<std::uint32_t>(group) * (2 * kGroupRows * T::kDepth), 16, 8 * 2 * T::kDepth),
+        weight_(ring + 2 * T::kInElements, 2 * T::kDepth * T::kBlockColumns, 8 * 2 * T::kBlockColumns) {}
 
   /// Starts sums += inputs * weights of a stage, depth in ascending 16s.
   __device__ void multiply(int stage, typename T::Sums& sums) const {
-    const auto first = static_cast<std::uint64_t>(stage) * (T::kStageBytes / 16);
+    const std::uint32_t first = static_cast<std::uint32_t>(stage) * T::kStageBytes;
     warpgroup_begin();
 #pragma unroll
-    for (int step = 0; step < T::kDepth / 16; ++step)
-      warpgroup_product<T::kColumns>(sums[0], in_ + first + static_cast<unsigned>(step * 32 / 16),
-                                     weight_ + first + static_cast<unsigned>(step * 16 * 2 * T::kBlockColumns / 16));
+    for (std::uint32_t step = 0; step < T::kDepth / 16; ++step)
+      warpgroup_product<T::kColumns>(sums[0], in_.descriptor(first + step * 32),
+                                     weight_.descriptor(first + step * (16 * 2 * T::kBlockColumns)));
     warpgroup_commit();
   }
 
  private:
-  std::uint64_t in_, weight_;
+  StageMatrix<2 * T::kDepth> in_;
+  StageMatrix<2 * T::kBlockColumns> weight_;
 };
+
+// One instruction, where 64 bits times 64 are many.
+__device__ inline const half_t* further(const half_t* base, std::uint32_t count, std::uint32_t halves) {
+  return reinterpret_cast<const half_t*>(reinterpret_cast<const char*>(base) + std::uint64_t{count} * (2 * halves));
+}
 
 template <class T, class X>
 __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) {
@@ -112,6 +122,11 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
     weight_offset[c] = first_column + chunk * 8 < x.padded_out ? k * x.padded_out + first_column + chunk * 8 : -1;
   }
 
+  const auto in_stride = static_cast<std::uint32_t>(x.in.stride);
+  const half_t* const in_base = x.in.base + in_chunk * 8;
+  const std::uint32_t weights_of_offset =
+      static_cast<std::uint32_t>(x.padded_in) * static_cast<std::uint32_t>(x.padded_out);
+  const ListedRows listed(tile);
   OffsetWalk fetched(tile);
   const half_t* source[T::kInCopies];  // null: the row is absent
   bool read[T::kGroups];               // by the warpgroup
@@ -121,14 +136,14 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
     if (fetch_step < steps) {
       if (fetch_depth == 0) {
         const int bit = fetched.next();
-        weight = x.weight + std::int64_t{tile.offset(bit)} * x.padded_in * x.padded_out;
+        weight = further(x.weight, static_cast<std::uint32_t>(tile.offset(bit)), weights_of_offset);
 #pragma unroll
         for (int g = 0; g < T::kGroups; ++g) read[g] = group_has(g, bit);
+        int rows[T::kInCopies];
+        listed.sources<T::kInRows>(in_row, bit, rows);
 #pragma unroll
-        for (int c = 0; c < T::kInCopies; ++c) {
-          const int row = tile.source(in_row + c * T::kInRows, bit);
-          source[c] = row >= 0 ? x.in.row(row) + in_chunk * 8 : nullptr;
-        }
+        for (int c = 0; c < T::kInCopies; ++c)
+          source[c] = rows[c] >= 0 ? further(in_base, static_cast<std::uint32_t>(rows[c]), in_stride) : nullptr;
       }
       half_t* const stage = stages + fetch_stage * T::kStageElements;
       const int first = fetch_depth * T::kDepth;
@@ -140,7 +155,7 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
       }
 #pragma unroll
       for (int c = 0; c < T::kWeightCopies; ++c)
-        if (thread + c * T::kThreads < T::kStageChunks)
+        if (T::kStageChunks % T::kThreads == 0 || thread + c * T::kThreads < T::kStageChunks)
           copy_async_16(stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
                         weight_offset[c] >= 0);
       weight += T::kDepth * x.padded_out;
