@@ -91,4 +91,11 @@ double offset_products_seconds(const std::vector<std::int64_t>& rows, std::int64
   return seconds;
 }
 
+OwnStream::OwnStream() {
+  cudaStream_t stream{};
+  require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess, "a stream");
+  stream_ = stream;
+}
+OwnStream::~OwnStream() { cudaStreamDestroy(static_cast<cudaStream_t>(stream_)); }
+
 }  // namespace voxshift::bench

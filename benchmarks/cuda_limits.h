@@ -18,4 +18,18 @@ Limits measure_limits();
 /// and its sums added up.
 double offset_products_seconds(const std::vector<std::int64_t>& rows, std::int64_t channels);
 
+/// A stream that waits for no other.
+class OwnStream {
+ public:
+  OwnStream();
+  ~OwnStream();
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+  void* get() const { return stream_; }
+
+ private:
+  void* stream_ = nullptr;
+};
+
 }  // namespace voxshift::bench
