@@ -1,10 +1,16 @@
-"""MinkUNet in spconv with the module names of spvnas, and the weights of a voxshift model file in it."""
+"""MinkUNet in spconv with the module names of spvnas, and the weights of a voxshift model file in it.
 
-import spconv.pytorch as spconv
+VOXSHIFT_SPCONV names what stands for `spconv.pytorch`, as `spconv_triton.pytorch`.
+"""
+
+import importlib
+import os
+
 import torch
 from model_file import read_tensors
 from torch import nn
 
+spconv = importlib.import_module(os.environ.get("VOXSHIFT_SPCONV", "spconv.pytorch"))
 CHANNELS = [32, 32, 64, 128, 256, 256, 128, 96, 96]
 
 
