@@ -63,7 +63,7 @@ find "$build" \( -path '*/CMakeFiles' -o -path "$build/examples" \) -prune -o \
 tar --create --files-from build/prepare_files | xz -T0 -6 >"$folder/programs.tar.xz"
 
 mkdir -p "$folder/debs"
-(cd "$folder/debs" && rm -f -- *.deb && apt-get -qq -o APT::Sandbox::User=root download libhwy-dev libhwy1 liblzf-dev \
+(cd "$folder/debs" && rm -f -- *.deb && apt-get -qq -o APT::Sandbox::User=root download libhwy-dev libhwy1 liblzf-dev liblzf1 \
   nlohmann-json3-dev libcli11-dev libstb-dev libgtest-dev googletest libbenchmark-dev libbenchmark1debian pybind11-dev pkg-config)
 printf 'prepared_%s=%q\n' root "$PWD" build "$build" architecture "$architecture" \
   commit "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" >"$folder/prepared"
