@@ -10,42 +10,75 @@ ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- cuda:begin -->", "<!-- cuda:end -->"
 
 
-def entry(results, name):
-    return next((e for e in results["ours"]["results"] if e["name"] == name), None)
+def named(results, name):
+    """A line of cuda_bench, or nothing."""
+    return next((e for e in (results["ours"] or {}).get("results", []) if e["name"] == name), {})
 
 
-def rows(results):
-    f16, f32 = entry(results, "segment minkunet f16"), entry(results, "segment minkunet f32")
-    yield "MinkUNet 1.0, points to labels on the device, f16", f"{f16['ms']:.2f} ms", "4 ms"
-    yield "of which all maps", f"{f16['maps_ms']:.2f} ms", "0.8 ms"
-    yield "the same in f32", f"{f32['ms']:.1f} ms", "15 ms"
-    labels = entry(results, "labels minkunet-lidar f16")
-    if labels:
-        yield "points with the CPU's label, trained model, f16", f"{100 * labels['as_on_cpu']:.2f} %", "99 %"
-    layers = [e for e in results["ours"]["results"] if e["name"].startswith("layer") and e["name"].endswith("f16")]
+def layers(results, dtype, key, wanted):
+    """A share over the layers of a dtype that are wanted: lowest and highest."""
+    found = [e[key] for e in (results["ours"] or {}).get("results", [])
+             if e["name"].startswith("layer") and e["name"].endswith(dtype) and wanted(*map(int, e["name"].split()[2:4]))]
+    return f"{100 * min(found):.1f} to {100 * max(found):.1f} %" if found else None
 
-    def lowest(key, wanted):
-        found = [e[key] for e in layers if wanted(*map(int, e["name"].split()[2:4]))]
-        return f"{100 * min(found):.1f} to {100 * max(found):.1f} %"
 
+def figure(form, *values):
+    """A cell, or nothing where a value is missing."""
+    return None if None in values else form.format(*values)
+
+
+def over(slow, fast):
+    return None if slow is None or fast is None else slow / fast
+
+
+def networks(results):
+    """Rows: what, the figure, its goal, and the stage of test_cuda.sh that measures it."""
+    ms = {dtype: named(results, f"segment minkunet {dtype}").get("ms") for dtype in ("f16", "f32", "i8")}
+    yield ("MinkUNet 1.0, points to labels on the device, f16", figure("{:.2f} ms", ms["f16"]),
+           "3.0 ms (H100: 3.4), aim 2.5", "network")
+    yield "of which all maps", figure("{:.2f} ms", named(results, "segment minkunet f16").get("maps_ms")), "0.8 ms", "network"
+    yield "the same in f32", figure("{:.1f} ms", ms["f32"]), "15 ms, aim 12", "network"
+    yield "the same in i8: share of f16's time", figure("{:.2f}", over(ms["i8"], ms["f16"])), "0.7", "network"
+    labels = named(results, "labels minkunet-lidar f16").get("as_on_cpu")
+    yield ("points with the CPU's label, trained model, f16", figure("{:.2f} %", labels and 100 * labels), "99 %", "labels")
+    for count in (1, 2, 4):
+        rate = named(results, f"sessions {count} minkunet f16").get("scans_per_second")
+        yield (f"scans a second, f16, {count} session{'s, each on a thread and stream of its own' if count > 1 else ''}",
+               figure("{:.0f}", rate), "", "sessions")
+    peers = results.get("peers") or {}
+    for peer, name, goal in (("spconv", "spconv", "4.5 x"), ("spconv_triton", "spconv-triton", "1.5 x")):
+        its = peers.get(peer, {})
+        label = f"{name} {its['version']} f16 ({its['median_ms']:.1f} ms)" if "median_ms" in its else f"{name} f16"
+        yield f"faster than {label}, maps included", figure("{:.2f} x", over(its.get("median_ms"), ms["f16"])), goal, "peers"
+    plain = peers.get("gather_matmul_index_add", {}).get("median_ms")
+    label = f" {peers['torch']} f16 ({plain:.1f} ms)" if plain else " f16"
+    yield f"faster than gather, matmul, index_add in PyTorch{label}", figure("{:.1f} x", over(plain, ms["f16"])), "5 x", "peers"
+
+
+def single(results):
     yield ("3^3 layers of 128 channels and more, f16: share of cuBLAS' rate, true pairs counted",
-           lowest("of_matmul", lambda stride, channels: channels >= 128), "15 %")
+           layers(results, "f16", "of_matmul", lambda stride, channels: channels >= 128), "18 %, aim 25", "layers")
+    yield ("the same in i8: share of cuBLAS' rate in f16",
+           layers(results, "i8", "of_matmul", lambda stride, channels: channels >= 128), "", "layers")
     yield ("3^3 layers at strides 1 and 2, f16: share of copy bandwidth, a row per pair counted",
-           lowest("of_copy", lambda stride, channels: stride <= 2), "50 %")
-    peers = results["peers"] or {}
-    if "median_ms" in peers.get("spconv", {}):
-        spconv = peers["spconv"]
-        yield (f"faster than spconv {spconv['version']} f16 ({spconv['median_ms']:.1f} ms), maps included",
-               f"{spconv['median_ms'] / f16['ms']:.2f} x", "2 x")
-    if "gather_matmul_index_add" in peers:
-        plain = peers["gather_matmul_index_add"]
-        yield (f"faster than gather, matmul, index_add in PyTorch {peers['torch']} f16 ({plain['median_ms']:.1f} ms)",
-               f"{plain['median_ms'] / f16['ms']:.1f} x", "5 x")
-    push = "push tsm-mobilenetv2 1.000000"
-    videos = {"f16": entry(results, f"{push} f16"), "f32": entry(results, f"{push} f32") or entry(results, push)}
-    for dtype, video in videos.items():  # before there was f16 the name had no dtype
-        if video:
-            yield f"TSM-MobileNetV2 1.0, a dense frame from host to label, {dtype}", f"{video['ms']:.2f} ms", "0.4 ms"
+           layers(results, "f16", "of_copy", lambda stride, channels: stride <= 2), "45 %, aim 50", "layers")
+    for dtype, goal in (("f16", "0.4 ms, aim 0.3"), ("f32", ""), ("i8", "")):
+        yield (f"TSM-MobileNetV2 1.0, a dense frame from host to label, {dtype}",
+               figure("{:.2f} ms", named(results, f"push tsm-mobilenetv2 {dtype}").get("ms")), goal, "video")
+
+
+def training(results):
+    for dtype in ("f16", "f32"):
+        sides = (results.get("training") or {}).get(dtype, {})
+        ours = sides.get("voxshift", {})
+        step = f"training step of MinkUNet 1.0, two scans, {dtype}"
+        yield step, figure("{:.1f} ms", ours.get("step_ms")), "", "training"
+        for peer, name, goal in (("spconv", "spconv", "2 x"), ("spconv_triton", "spconv-triton", "1.5 x")):
+            its, wanted = sides.get(peer, {}), dtype == "f16"
+            yield (f"faster than {name}, {step}", figure("{:.2f} x", over(its.get("step_ms"), ours.get("step_ms"))),
+                   goal if wanted else "", "training")
+            yield (f"its peak memory, share of {name}'s, {dtype}",
+                   figure("{:.2f}", over(ours.get("peak_mb"), its.get("peak_mb"))), "1" if wanted else "", "training")
 
 
 def table(results):
@@ -54,7 +87,14 @@ def table(results):
              f"{ours['copy_gb_per_s']:.0f} GB/s in the same run; voxshift at {results['commit']}, {results['date']}. "
              f"{results.get('peers_note', '')}".rstrip(), "",
              "|  | measured | goal |", "| --- | ---: | ---: |"]
-    lines += [f"| {what} | {measured} | {goal} |" for what, measured, goal in rows(results)]
+    missing = []
+    for what, measured, goal, stage in (*networks(results), *single(results), *training(results)):
+        lines.append(f"| {what} | {measured or 'not measured'} | {goal} |")
+        if not measured and stage not in missing:
+            missing.append(stage)
+    if missing:
+        lines += ["", f"What was not measured yet, `VOXSHIFT_STAGES='^({'|'.join(missing)})$' scripts/test_cuda.sh FOLDER` measures; "
+                  "FOLDER is what `scripts/prepare_cuda.sh` packs, `--peers` where others are compared."]
     return "\n".join(lines)
 
 
