@@ -43,7 +43,8 @@ OURS = {
     "examples": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "ros2": PUBLIC,
     "benchmarks": rf"voxshift\.h|c_api\.h|kernels_cuda/product_design\.h|{PUBLIC}",
-    "tests": rf"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|kernels_cuda/(device|dense_choice|dense_call|cublas_lt|product_design)\.h|{CONTRACT}|{PUBLIC}",
+    "tests": r"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|"
+    rf"kernels_cuda/(device|dense_choice|dense_call|cublas_lt|product_design)\.h|{CONTRACT}|{PUBLIC}",
 }
 
 # Header of others -> the only files that may include it. The standard library, <name> without dot or slash, is free.
@@ -72,7 +73,8 @@ THEIRS = {
     r"fuzzer/.*": r"tests/fuzz/.*",
     r"rclcpp.*|sensor_msgs/.*": r"ros2/.*",
     r"benchmark/.*": r"benchmarks/.*",
-    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cpu/(arm_features|cache_size|processors)\.cpp|kernels_cuda/cublas_lt\.cu",
+    r"(dlfcn|fcntl|signal|unistd)\.h|sys/.*": r"(files|graph|apps|tests|benchmarks)/.*|kernels_cuda/cublas_lt\.cu|"
+    r"kernels_cpu/(arm_features|cache_size|processors)\.cpp",
     r"(windows|psapi|io|stdio)\.h|mach-o/.*": r"apps/system_(posix|windows)\.cpp",
     r"(process|wchar)\.h": r"files/process\.cpp",
 }

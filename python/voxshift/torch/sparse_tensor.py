@@ -16,9 +16,10 @@ class SparseTensor:
     """Coordinates, and features float32 [N, C] that carry gradients; names and argument order are torchsparse's.
 
     feats: torch float32 [N, C]. coords: a voxshift.Coordinates, with feats in the order of its rows; or int32 [N, 1 + D], batch first, in
-    units of their own grid, on the device of feats (numpy's go there). stride: size of a grid cell in cells of the network's input. shape: extent per axis, for bounded
-    convolutions. Rows come to lie in lexicographic order of their coordinates; where they do not already, feats is permuted, and `inverse` tells where each
-    given row went. Raises ValueError for other shapes or dtypes, for coords on another device and for repeated coordinates.
+    units of their own grid, on the device of feats (numpy's go there). stride: size of a grid cell in cells of the network's
+    input. shape: extent per axis, for bounded convolutions. Rows come to lie in lexicographic order of their coordinates;
+    where they do not already, feats is permuted, and `inverse` tells where each given row went. Raises ValueError
+    for other shapes or dtypes, for coords on another device and for repeated coordinates.
     """
 
     cells_of_points = None  # the CellsOfPoints whose voxels these are, if they are any's

@@ -9,8 +9,8 @@ from torch.autograd.function import once_differentiable
 import voxshift as vs
 from voxshift.torch.functional import linear, per_axis
 from voxshift.torch.gradients import gradient
-from voxshift.torch.memory import array, tensor_of
 from voxshift.torch.images import torch_conv2d
+from voxshift.torch.memory import array, tensor_of
 
 
 class _Conv2d(Function):

@@ -8,10 +8,10 @@ import torch
 
 import voxshift as vs
 from voxshift.torch import recording
+from voxshift.torch.memory import is_taken, taken, taken_together
 from voxshift.torch.minkowski.common import CoordinateMapKey, StrideType, convert_to_int_list
 from voxshift.torch.minkowski.manager import CoordinateManager
 from voxshift.torch.minkowski.tensor import SparseTensorQuantizationMode, Tensor, manager_for
-from voxshift.torch.memory import is_taken, taken, taken_together
 from voxshift.torch.ordered import Features
 from voxshift.torch.points import gather, mixture, summed, voxelize_features
 from voxshift.torch.windows import aligned
