@@ -121,5 +121,6 @@ def host_coords(coordinates: vs.Coordinates) -> np.ndarray:
     if coordinates.device == "cpu":
         return coordinates.coords
     if coordinates not in _on_the_host:
-        _on_the_host[coordinates] = coordinates.coords.numpy()
+        coords: Any = coordinates.coords  # a DeviceArray
+        _on_the_host[coordinates] = coords.numpy()
     return _on_the_host[coordinates]
