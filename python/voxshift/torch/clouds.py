@@ -4,12 +4,12 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch.memory import array, copied, numbers, on_host, rows, tensor_of
 from voxshift.torch.points import gather
+from voxshift.torch.precision import WideFunction
 from voxshift.torch.sparse_tensor import SparseTensor
 
 _NO_LIMIT = 1e30
@@ -151,7 +151,7 @@ def _cylindrical(points):
     return tensor_of(_cylinder(str(points.device)).run(xyz)["y"][0])
 
 
-class _Cylindrical(Function):
+class _Cylindrical(WideFunction):
     @staticmethod
     def forward(ctx, xyz):
         ctx.save_for_backward(xyz)

@@ -5,6 +5,7 @@ gradients on a CUDA device are the library's, too: torch's index_add, scatter_ad
 Gradients of gradients are not defined.
 """
 
+import functools
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -12,7 +13,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
-from voxshift.torch import recording
+from voxshift.torch import precision, recording
 from voxshift.torch.gradients import OPS, gradient, gradient_of
 from voxshift.torch.memory import array, tensor_of
 
@@ -33,7 +34,7 @@ class _Conv(Function):
 
     @staticmethod
     def forward(ctx, feats, weight, bias, coordinates, op, options):
-        x = vs.SparseTensor(coordinates, array(op, "feats", feats))
+        x = vs.SparseTensor(coordinates, array(op, "feats", feats, halves=True))
         y = _CONVS[op][0](x, array(op, "weight", weight), bias=array(op, "bias", bias), **options)
         ctx.save_for_backward(feats, weight)
         ctx.set_materialize_grads(False)
@@ -47,17 +48,17 @@ class _Conv(Function):
             return others, None, None, None, None, None
         feats, weight = ctx.saved_tensors
         needs_feats, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        gradient = array(ctx.op, "grad", grad)
+        gradient = array(ctx.op, "grad", grad, halves=True)
         of_feats, of_weight = None, None
         if needs_feats or needs_weight:
-            x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", feats))
+            x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", feats, halves=True))
             of_feats, of_weight = _CONVS[ctx.op][1](
                 x,
                 array(ctx.op, "weight", weight),
                 gradient,
                 input_gradient=needs_feats,
                 weight_gradient=needs_weight,
-                added=array(ctx.op, "grad", others),
+                added=array(ctx.op, "grad", others, halves=True),
                 **ctx.options,
             )
         of_bias = vs.sum_rows(gradient) if needs_bias else None
@@ -79,7 +80,8 @@ def conv3d(
     """voxshift.conv of a SparseTensor, or with op="conv_transpose" or "generative_conv_transpose" of that name.
 
     weight: float32 [K, Cin, Cout], or [Cin, Cout] where K is 1. bias: float32 [Cout]. In any number of dimensions, as
-    the other arguments and the result are voxshift's. Raises ValueError for wrong shapes, dtypes or options.
+    the other arguments and the result are voxshift's. Within torch.autocast on CUDA features become its dtype. Raises
+    ValueError for wrong shapes, dtypes or options.
     """
     options = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "padding": padding}
     return conv3d_and_input(x, weight, bias, **options, semantics=semantics, op=op, output_padding=output_padding)[0]
@@ -96,26 +98,33 @@ def conv3d_and_input(
     if op == "generative_conv_transpose":
         window["output_padding"] = output_padding
     options = {**window, "semantics": semantics}
-    feats, coordinates, again = _Conv.apply(x.feats, weight, bias, x.coordinates, op, options)
+    rows = precision.of_product(x.feats)
+    feats, coordinates, again = _Conv.apply(rows, _full(weight), _full(bias), x.coordinates, op, options)
     axes = {key: per_axis(value, x.coordinates.dims) for key, value in window.items()}
     recording.note(op, (x.feats,), feats, weight=given, bias=bias, semantics=semantics, **axes)
-    return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad else x
+    return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad and rows is x.feats else x
 
 
 def inferred_conv(
     x: "SparseTensor", weight: torch.Tensor, bias: torch.Tensor, activation: Optional[str], *, op: str, **options
 ) -> "SparseTensor":
     """conv3d without gradients and recordings, with an activation in the same pass."""
-    given = vs.SparseTensor(x.coordinates, array(op, "feats", x.feats))
-    operands = (given, array(op, "weight", weight))
-    y = _CONVS[op][0](*operands, bias=array(op, "bias", bias), activation=activation, **options)
+    given = vs.SparseTensor(x.coordinates, array(op, "feats", precision.of_product(x.feats), halves=True))
+    operands = (given, array(op, "weight", _full(weight)))
+    y = _CONVS[op][0](*operands, bias=array(op, "bias", _full(bias)), activation=activation, **options)
     return x.on(y.coordinates, tensor_of(y.feats))
 
 
 def inferred_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, activation: Optional[str]) -> torch.Tensor:
     """product without gradients and recordings, with an activation in the same pass."""
-    x, weight, bias = (array("linear", "x", tensor) for tensor in (x, weight, bias))
+    x = array("linear", "x", precision.of_product(x), halves=True)
+    weight, bias = (array("linear", "weight", _full(tensor)) for tensor in (weight, bias))
     return tensor_of(vs.linear(x, weight, bias=bias, activation=activation))
+
+
+def _full(parameter):
+    """A weight or bias as operators take it, float32 whatever the dtype of the features; None stays None."""
+    return parameter if parameter is None or parameter.dtype not in precision.HALVES else parameter.float()
 
 
 def per_axis(value: Axes, dims: int) -> List[int]:
@@ -127,7 +136,7 @@ class _Cat(Function):
     @staticmethod
     def forward(ctx, coordinates, *feats):
         ctx.channels = [f.shape[1] for f in feats]
-        return tensor_of(vs.cat([vs.SparseTensor(coordinates, array("cat", "feats", f)) for f in feats]).feats)
+        return tensor_of(vs.cat([vs.SparseTensor(coordinates, array("cat", "feats", f, halves=True)) for f in feats]).feats)
 
     @staticmethod
     @once_differentiable
@@ -136,8 +145,9 @@ class _Cat(Function):
 
 
 def cat(feats: Sequence[torch.Tensor], coordinates: vs.Coordinates) -> torch.Tensor:
-    """Channels side by side, float32 [N, sum C], of features float32 [N, C] that all belong to the coordinates."""
-    out = _Cat.apply(coordinates, *feats)
+    """Channels side by side, [N, sum C], of features [N, C] that all belong to the coordinates, of the widest of their dtypes."""
+    widest = functools.reduce(torch.promote_types, (f.dtype for f in feats))
+    out = _Cat.apply(coordinates, *(precision.of_rows(f.to(widest)) for f in feats))
     recording.note("cat", tuple(feats), out)
     return out
 
@@ -148,7 +158,9 @@ class _Linear(Function):
         ctx.save_for_backward(x, weight)
         return tensor_of(
             vs.linear(
-                array("linear", "x", x), array("linear", "weight", weight.t()), bias=array("linear", "bias", bias)
+                array("linear", "x", x, halves=True),
+                array("linear", "weight", weight.t()),
+                bias=array("linear", "bias", bias),
             )
         )
 
@@ -156,9 +168,9 @@ class _Linear(Function):
     @once_differentiable
     def backward(ctx, grad):
         x, weight = ctx.saved_tensors
-        gradient = array("linear", "grad", grad)
+        gradient = array("linear", "grad", grad, halves=True)
         of_x, of_weight = vs.linear_backward(
-            array("linear", "x", x),
+            array("linear", "x", x, halves=True),
             array("linear", "weight", weight.t()),
             gradient,
             input_gradient=ctx.needs_input_grad[0],
@@ -170,15 +182,15 @@ class _Linear(Function):
 
 @gradient("linear", of="rows")
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] = None) -> torch.Tensor:
-    """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]."""
-    out = _Linear.apply(x, weight, bias)
+    """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]; autocast as in conv3d."""
+    out = _Linear.apply(precision.of_product(x), _full(weight), _full(bias))
     recording.note("linear", (x,), out, weight=weight, bias=bias)
     return out
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor], dims: int) -> torch.Tensor:
     """x W + bias: a convolution of one tap on any rows x float32 [N, Cin]; weight float32 [Cin, Cout]. dims: axes of its window."""
-    out = _Linear.apply(x, weight.t(), bias)
+    out = _Linear.apply(precision.of_product(x), _full(weight).t(), _full(bias))
     window = {"kernel_size": [1] * dims, "stride": [1] * dims, "dilation": [1] * dims, "padding": [0] * dims}
     recording.note("conv", (x,), out, weight=weight, bias=bias, semantics="floor", **window)
     return out
@@ -191,11 +203,11 @@ class _BatchNorm(Function):
         out, mean, variance = map(
             tensor_of,
             vs.batch_norm(
-                array(op, "x", x),
+                array(op, "x", x, halves=True),
                 array(op, "weight", weight),
                 array(op, "bias", bias),
                 eps=eps,
-                residual=array(op, "residual", residual),
+                residual=array(op, "residual", residual, halves=True),
                 activation=activation,
                 negative_slope=slope,
             ),
@@ -211,12 +223,12 @@ class _BatchNorm(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, _mean, _variance):
-        x, weight, kept, mean, variance = (array("batch_norm", "x", t) for t in ctx.saved_tensors)
+        x, weight, kept, mean, variance = (array("batch_norm", "x", t, halves=True) for t in ctx.saved_tensors)
         eps, activation, slope = ctx.options
         gradients = vs.batch_norm_backward(
             x,
             kept if ctx.has_residual else None,
-            array("batch_norm", "grad", grad),
+            array("batch_norm", "grad", grad, halves=True),
             mean,
             variance,
             weight,
@@ -242,7 +254,7 @@ def batch_norm(
     activation: Optional[str] = None,
     negative_slope: float = 0.01,
 ) -> torch.Tensor:
-    """act(norm(x) + residual) for x float32 [N, C], with torch.nn.functional.batch_norm's arguments.
+    """act(norm(x) + residual) for x float32 [N, C], or half on CUDA, with torch.nn.functional.batch_norm's arguments.
 
     In training the statistics are those of all rows, and the running ones follow them (the variance unbiased); else the
     running ones are used. activation: None, "relu", "relu6" or "leaky_relu" with negative_slope. Raises ValueError for
@@ -253,7 +265,9 @@ def batch_norm(
             raise vs.InvalidArgument(
                 "[batch_norm] expects more than one row in training, found 1: train on larger inputs, or call .eval()"
             )
-        out, mean, variance = _BatchNorm.apply(x, weight, bias, residual, eps, activation, negative_slope)
+        rows = precision.of_rows(x)
+        other = None if residual is None else residual.to(rows.dtype)
+        out, mean, variance = _BatchNorm.apply(rows, _full(weight), _full(bias), other, eps, activation, negative_slope)
         with torch.no_grad():
             if rows := x.shape[0]:
                 running_mean.lerp_(mean, momentum)
@@ -261,7 +275,7 @@ def batch_norm(
         recording.refuse("batch_norm in training mode", out)
         return out
     scale = weight * torch.rsqrt(running_var + eps)
-    out = torch.addcmul(bias - running_mean * scale, x, scale)
+    out = torch.addcmul(bias - running_mean * scale, x, scale).to(x.dtype)
     if residual is not None:
         out = out + residual
     out = activate(out, activation, negative_slope)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
+from voxshift.torch.precision import HALVES
 
 Array = Union[np.ndarray, torch.Tensor]  # what operators take: numpy's on the CPU, torch's on a CUDA device
 
@@ -20,19 +21,24 @@ _ALIGNMENT = 16  # bytes that kernels read at a time
 _on_the_host: "weakref.WeakKeyDictionary" = weakref.WeakKeyDictionary()
 
 
-def array(op: str, what: str, tensor: Optional[torch.Tensor]) -> Optional[Array]:
-    """What operators take on a tensor's memory; None stays None. Raises ValueError unless it is float32, on the CPU or on CUDA."""
+def array(op: str, what: str, tensor: Optional[torch.Tensor], halves: bool = False) -> Optional[Array]:
+    """What operators take on a tensor's memory; None stays None. Raises ValueError unless it is float32, on the CPU or on CUDA.
+
+    halves: whether it may be of a half dtype on CUDA.
+    """
     if tensor is None:
         return None
-    if not is_taken(tensor):
+    if not is_taken(tensor, halves):
         raise vs.InvalidArgument(
             f"[{op}] {what} expects float32 on the CPU or on CUDA, found {str(tensor.dtype)[6:]} on {tensor.device}"
         )
     return _taken(tensor)
 
 
-def is_taken(tensor: torch.Tensor) -> bool:
-    """Whether operators take its dtype and device."""
+def is_taken(tensor: torch.Tensor, halves: bool = False) -> bool:
+    """Whether operators take its dtype and device; halves: those that take rows of a half dtype on CUDA, too."""
+    if halves and tensor.is_cuda and tensor.dtype in HALVES:
+        return True
     return tensor.device.type in _DEVICES and tensor.dtype == torch.float32
 
 

@@ -5,13 +5,13 @@ mixtures have none.
 
 import numpy as np
 import torch
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch.gradients import gradient
 from voxshift.torch.memory import array, counted, tensor_of
 from voxshift.torch.points import gather, interpolate, voxelize_features
+from voxshift.torch.precision import WideFunction
 from voxshift.torch.values import Cells, Groups, Points
 
 gradient("coordinates", of="points")(lambda points: points.with_feats(points.clouds.xyz))
@@ -45,7 +45,7 @@ def _three_nearest(centers, like):
     )
 
 
-class _VoxelizeDense(Function):
+class _VoxelizeDense(WideFunction):
     @staticmethod
     def forward(ctx, feats, grid):
         ctx.grid = grid
@@ -65,7 +65,7 @@ def _voxelize_dense(points, resolution, normalize, eps):
     return Cells(_VoxelizeDense.apply(points.feats, grid), grid)
 
 
-class _DevoxelizeDense(Function):
+class _DevoxelizeDense(WideFunction):
     @staticmethod
     def forward(ctx, feats, grid):
         ctx.grid = grid

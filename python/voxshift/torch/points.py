@@ -5,7 +5,6 @@ from typing import Union
 
 import numpy as np
 import torch
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag, pad
 
@@ -13,10 +12,11 @@ import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.gradients import gradient
 from voxshift.torch.memory import array, is_taken, numbers, tensor_of
+from voxshift.torch.precision import WideFunction
 from voxshift.torch.sparse_tensor import SparseTensor
 
 
-class _Interpolate(Function):
+class _Interpolate(WideFunction):
     @staticmethod
     def forward(ctx, feats, interpolation):
         ctx.interpolation = interpolation
@@ -28,7 +28,7 @@ class _Interpolate(Function):
         return tensor_of(vs.interpolate_backward(ctx.interpolation, array("interpolate", "grad", grad))), None
 
 
-class _Gather(Function):
+class _Gather(WideFunction):
     @staticmethod
     def forward(ctx, feats, indices):
         indices = numbers("gather", "indices", indices, feats.device)
@@ -41,7 +41,7 @@ class _Gather(Function):
         return tensor_of(vs.gather_backward(ctx.indices, array("gather", "grad", grad), ctx.rows)), None
 
 
-class _VoxelizeFeatures(Function):
+class _VoxelizeFeatures(WideFunction):
     @staticmethod
     def forward(ctx, feats, inverse, voxels, reduce):
         inverse = numbers("voxelize_features", "inverse", inverse, feats.device)

@@ -6,7 +6,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
-from voxshift.torch import recording
+from voxshift.torch import precision, recording
 from voxshift.torch.expected import expect
 from voxshift.torch.functional import Axes, per_axis
 from voxshift.torch.gradients import gradient
@@ -29,7 +29,7 @@ _REDUCE = {"max_pool": "max", "avg_pool": "mean", "sum_pool": "sum"}
 class _Pool(Function):
     @staticmethod
     def forward(ctx, feats, coordinates, op, options):
-        y = _POOLS[op][0](vs.SparseTensor(coordinates, array(op, "feats", feats)), **options)
+        y = _POOLS[op][0](vs.SparseTensor(coordinates, array(op, "feats", feats, halves=True)), **options)
         ctx.save_for_backward(feats)
         ctx.coordinates, ctx.op, ctx.options = coordinates, op, options
         return tensor_of(y.feats), y.coordinates
@@ -37,8 +37,8 @@ class _Pool(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, _):
-        x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", ctx.saved_tensors[0]))
-        return tensor_of(_POOLS[ctx.op][1](x, array(ctx.op, "grad", grad), **ctx.options)), None, None, None
+        x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", ctx.saved_tensors[0], halves=True))
+        return tensor_of(_POOLS[ctx.op][1](x, array(ctx.op, "grad", grad, halves=True), **ctx.options)), None, None, None
 
 
 class _GlobalPool(Function):
@@ -46,13 +46,13 @@ class _GlobalPool(Function):
     def forward(ctx, feats, coordinates, op):
         ctx.save_for_backward(feats)
         ctx.coordinates, ctx.op = coordinates, op
-        return tensor_of(_GLOBAL_POOLS[op][0](vs.SparseTensor(coordinates, array(op, "feats", feats))))
+        return tensor_of(_GLOBAL_POOLS[op][0](vs.SparseTensor(coordinates, array(op, "feats", feats, halves=True))))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", ctx.saved_tensors[0]))
-        return tensor_of(_GLOBAL_POOLS[ctx.op][1](x, array(ctx.op, "grad", grad))), None, None
+        x = vs.SparseTensor(ctx.coordinates, array(ctx.op, "feats", ctx.saved_tensors[0], halves=True))
+        return tensor_of(_GLOBAL_POOLS[ctx.op][1](x, array(ctx.op, "grad", grad, halves=True))), None, None
 
 
 def _pool(op, x, kernel_size, stride, dilation, padding, semantics):
@@ -64,7 +64,7 @@ def _pool(op, x, kernel_size, stride, dilation, padding, semantics):
         "semantics": semantics,
     }
     expect(op, x, SparseTensor)
-    feats, coordinates = _Pool.apply(x.feats, x.coordinates, op, options)
+    feats, coordinates = _Pool.apply(precision.of_rows(x.feats), x.coordinates, op, options)
     axes = {key: value if key == "semantics" else per_axis(value, x.coordinates.dims) for key, value in options.items()}
     recording.note("pool", (x.feats,), feats, reduce=_REDUCE[op], **axes)
     return x.on(coordinates, feats)
@@ -117,7 +117,7 @@ def sum_pool(
 
 def _global_pool(op, x):
     expect(op, x, SparseTensor)
-    feats = _GlobalPool.apply(x.feats, x.coordinates, op)
+    feats = _GlobalPool.apply(precision.of_rows(x.feats), x.coordinates, op)
     recording.note(op.removeprefix("global_"), (x.feats,), feats)
     return feats
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch import recording
+from voxshift.torch import precision, recording
 from voxshift.torch.functional import Axes
 from voxshift.torch.functional import cat as cat_features
 from voxshift.torch.memory import array, copied, device_of, numbers, tensor_of
@@ -31,7 +31,8 @@ class SparseTensor:
         stride: Axes = 1,
         shape: Optional[Axes] = None,
     ):
-        array("SparseTensor", "feats", feats)
+        feats = precision.of_rows(feats)
+        array("SparseTensor", "feats", feats, halves=True)
         given = len(coords)
         if isinstance(coords, vs.Coordinates):
             if stride != 1 or shape is not None:

@@ -3,7 +3,6 @@
 from typing import Optional
 
 import torch
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
@@ -11,9 +10,10 @@ from voxshift.torch.functional import linear, per_axis
 from voxshift.torch.gradients import gradient
 from voxshift.torch.images import torch_conv2d
 from voxshift.torch.memory import array, tensor_of
+from voxshift.torch.precision import WideFunction
 
 
-class _Conv2d(Function):
+class _Conv2d(WideFunction):
     @staticmethod
     def forward(ctx, x, weight, bias, options):
         ctx.save_for_backward(x, weight)
@@ -56,7 +56,7 @@ def conv2d(
     return _Conv2d.apply(x, weight, bias, {"stride": stride, "padding": padding, "groups": groups})
 
 
-class _TemporalShift(Function):
+class _TemporalShift(WideFunction):
     @staticmethod
     def forward(ctx, x, options):
         ctx.options = options
