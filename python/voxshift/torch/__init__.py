@@ -1,7 +1,8 @@
 """Training with PyTorch: voxshift's operators with gradients, as functions, as modules and as whole networks.
 
-Tensors are float32 on the CPU; the operators run on voxshift's threads (voxshift.set_num_threads) and give the same bits
-for any number of them. Works with torch 1.13 and later.
+Tensors are float32, all on the CPU or all on a CUDA device. On the CPU the operators run on voxshift's threads
+(voxshift.set_num_threads) and give the same bits for any number of them; on CUDA they take torch's memory as it is, on torch's
+current stream, and the same run gives the same bits. Works with torch 1.13 and later.
 """
 
 try:

@@ -264,7 +264,7 @@ def anchor_loss(head: dict, maps: dict, targets: Sequence[AnchorTargets], weight
     labels = torch.stack([t.labels for t in targets])
     count = (labels >= 0).sum().clamp(min=1)
     scores = maps[head["scores"]].reshape(*labels.shape, -1)
-    is_one = functional.one_hot(labels.clamp(min=0), scores.shape[-1]) * (labels >= 0)[..., None]
+    is_one = labels[..., None] == torch.arange(scores.shape[-1], device=labels.device)
     counted = (labels != IGNORED)[..., None]
     losses = {"scores": (sigmoid_focal_loss(scores, is_one.to(scores.dtype)) * counted).sum() / count}
     is_box = labels >= 0
@@ -277,6 +277,16 @@ def anchor_loss(head: dict, maps: dict, targets: Sequence[AnchorTargets], weight
         wanted_bins = torch.stack([t.directions for t in targets])[is_box]
         losses["directions"] = functional.cross_entropy(bins, wanted_bins, reduction="sum") / count
     return {key: factors[key] * value for key, value in losses.items()}
+
+
+def _on(device, targets):
+    """Targets on the device of the maps, in lists, tuples and dicts of any depth."""
+    if isinstance(targets, torch.Tensor):
+        return targets.to(device)
+    if isinstance(targets, dict):
+        return {key: _on(device, value) for key, value in targets.items()}
+    parts = [_on(device, value) for value in targets]
+    return parts if isinstance(targets, list) else type(targets)(*parts)
 
 
 def detection_loss(
@@ -294,7 +304,8 @@ def detection_loss(
     further options are those of center_targets or anchor_targets. Raises ValueError for another number of scans.
     """
     shapes = {name: tuple(map_.shape) for name, map_ in maps.items()}
-    return loss_of_targets(detection, maps, detection_targets(detection, shapes, boxes, classes, **targets), weights)
+    found = detection_targets(detection, shapes, boxes, classes, **targets)
+    return loss_of_targets(detection, maps, _on(next(iter(maps.values())).device, found), weights)
 
 
 def detection_targets(

@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch.i8_values import FOLDS, choose, out_axis
+from voxshift.torch.memory import on_host
 from voxshift.torch.network import Network, Step
 
 MOST = 127
@@ -85,14 +86,14 @@ def range_of(rows: torch.Tensor, per_channel: bool) -> torch.Tensor:
     channels = rows.shape[1]
     rows = rows if per_channel else rows.reshape(-1, 1)
     if not len(rows):
-        return torch.ones(channels if per_channel else 1)
+        return rows.new_ones(channels if per_channel else 1)
     largest = rows.abs().amax(0)
     best, least = largest / MOST, torch.full_like(largest, torch.inf)
     for clip in _CLIPS.tolist():
         scale = (largest * clip / MOST).clamp(min=1e-30)
         error = ((rows * (1 / scale)).clamp(-MOST, MOST).round() * scale - rows).square().sum(0)
         best, least = torch.where(error < least, scale, best), torch.minimum(error, least)
-    usual = best[largest > 0].max() if (largest > 0).any() else torch.tensor(1.0)
+    usual = best[largest > 0].max() if (largest > 0).any() else largest.new_ones(())
     return torch.where(largest > 0, best, usual)
 
 
@@ -124,6 +125,8 @@ class FakeQuantized(Network):
         self._scales = {}  # of the values of a forward pass
         self._whole = None  # the weight of the product that runs
         self._observed = None  # rows of values while scales are found
+        if isinstance(network, Network):
+            self.to(next(iter(network.state_dict().values()), torch.empty(0)).device)
 
     def scale(self, value: str) -> torch.Tensor:
         """The scale of a value of i8, float32 [1] or [channels]: what one of its whole numbers stands for."""
@@ -278,7 +281,7 @@ class FakeQuantized(Network):
         scales = {value: self._scale_name(value) for value in self.choice.scales}
         for value, name in scales.items():
             parameters[name] = self.scale(value)
-        kept = {name: parameters[name].detach().numpy().copy() for name in used | set(scales.values())}
+        kept = {name: on_host(parameters[name]).copy() for name in used | set(scales.values())}
         return {**self._graph, "nodes": nodes, "scales": scales}, kept
 
     def _scale_name(self, value):

@@ -127,6 +127,5 @@ def host_coords(coordinates: vs.Coordinates) -> np.ndarray:
     if coordinates.device == "cpu":
         return coordinates.coords
     if coordinates not in _on_the_host:
-        coords: Any = coordinates.coords  # a DeviceArray
-        _on_the_host[coordinates] = coords.numpy()
+        _on_the_host[coordinates] = on_host(coordinates.coords)
     return _on_the_host[coordinates]

@@ -89,7 +89,7 @@ class Network(nn.Module):
     networks on voxels a SparseTensor, and a tensor [N, classes] with rows in the order of x's; for networks on points
     float32 [N, C], x y z first, of which rows [row_splits[b], row_splits[b + 1]) are cloud b, and [N, classes]; for
     networks on frames float32 [clips * n_segment, H, W, 3], normalised, the frames of each clip one after the
-    other, and [clips * n_segment, classes]. Images are [images, H, W, channels].
+    other, and [clips * n_segment, classes]. Images are [images, H, W, channels]. What it takes is on its own device.
 
     Every op of graphs has a gradient (docs/support.md). One that had none would run through the library, and backward()
     through it raise ValueError, which names the op.

@@ -5,6 +5,8 @@ and its checkpoints load. In one to four dimensions. Features are float32, on th
 CUDA device.
 """
 
+import torch as _torch
+
 import voxshift as _vs
 from voxshift.torch.minkowski import functional as MinkowskiFunctional
 from voxshift.torch.minkowski import nonlinearity as MinkowskiNonlinearity
@@ -112,4 +114,4 @@ def set_memory_manager_backend(backend: GPUMemoryAllocatorType) -> None:
 
 def is_cuda_available() -> bool:
     """Whether tensors on CUDA devices are taken."""
-    return bool(_vs.build_info()["cuda"])
+    return bool(_torch.cuda.is_available() and _vs.build_info()["cuda"])

@@ -2,9 +2,9 @@
 
 Networks run, train and export with the names of their state_dict; weights are laid out as in spconv 2.2 and later, those of
 other versions are turned as they are loaded (saved_layout where the shape does not tell). Where spconv 1 and mmcv.ops differ,
-`voxshift.torch.spconv.v1` has their rules. Tensors are float32 on the CPU; results have the same bits for any number of
-threads. Differences from spconv: SparseGlobalAvgPool gives all channels; features may be set, as in spconv 1; a map whose
-pairs the library cannot turn, that of a transposed layer, has no inverse.
+`voxshift.torch.spconv.v1` has their rules. Tensors are float32, on the CPU or on a CUDA device; results have the same bits
+for any number of threads. Differences from spconv: SparseGlobalAvgPool gives all channels; features may be set, as in spconv 1;
+a map whose pairs the library cannot turn, that of a transposed layer, has no inverse.
 """
 
 from voxshift.torch.spconv import constants, conv, core, functional, modules, ops, pool, tables, utils, v1

@@ -2,8 +2,8 @@
 
 Names, arguments and the names, shapes and order of parameters are torchsparse's, so that its model code runs and its
 checkpoints load. Which version's rules hold where versions differ is said by `set_version` ("1.4", "2.0" or "2.1", the
-default): the column of the batch, the units of coords, and which voxels a strided layer makes. Features are float32 on
-the CPU.
+default): the column of the batch, the units of coords, and which voxels a strided layer makes. Features are float32, on
+the CPU or on a CUDA device.
 """
 
 from voxshift.torch.torchsparse import backends
