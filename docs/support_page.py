@@ -21,7 +21,7 @@ What runs where, what has a gradient, and what `voxshift.torch.export` writes as
 
 OPS = """## Ops of graphs
 
-[The ops](graph.md) run by `Model`, the command and C++. Their gradients are those of `voxshift.torch.Network`, float32 on the CPU. Rows are
+[The ops](graph.md) run by `Model`, the command and C++. Their gradients are those of `voxshift.torch.Network`, float32 on both. Rows are
 what an op takes first: `voxels`, `points`, `groups` of neighbours, `cells` of a dense grid, `clouds` (a row of each cloud, batch or frame) or
 the pixels of `images`.
 
@@ -31,9 +31,9 @@ LAYERS = """
 ## Layers of voxshift.torch
 
 [The package](training.md) for training, and its stand-ins for spconv, torchsparse and MinkowskiEngine. Gradients are those of features and
-parameters, float32 on the CPU. CUDA "later": torch's tensors on other devices are refused with an error that says so; networks run there
-as model files. Export: `voxshift.torch.export` writes the layer, and the file gives what the layer does. What is "no" there is an error that
-names the layer.
+parameters, float32 on both. CUDA: torch's tensors there, without a copy; the tests ran with the emulated device
+([GPU](training.md#on-a-gpu)). Export, of a module on the CPU: `voxshift.torch.export` writes the layer, and the file gives what the layer
+does. What is "no" there is an error that names the layer.
 """
 
 _KINDS = ("voxels", "points", "groups", "cells", "clouds", "images")
@@ -63,7 +63,7 @@ def _cells(example):
     if example.does_not_run:
         return (f"no: {example.does_not_run}", "no", "no", "no")
     reasons = (example.without_gradient, example.not_exported)
-    return ("yes", "later", *(f"no: {reason}" if reason else "yes" for reason in reasons))
+    return ("yes", "yes", *(f"no: {reason}" if reason else "yes" for reason in reasons))
 
 
 def _named(layers):
