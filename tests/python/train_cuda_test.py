@@ -187,3 +187,30 @@ def test_batches_of_any_form():
     two = torch.full((2,), 2.0)
     assert torch.equal(found[0], two) and torch.equal(found[1][0], two) and found[1][1] is cells
     assert isinstance(found[2]["x"], Pair) and torch.equal(found[2]["x"].a, two) and found[2]["x"].b == "b" and found[3] == 3
+
+
+def first_loss(out):
+    return losses(out)[0]
+
+
+def test_detectors(streams, tmp_path):
+    options = ["detect", "--steps", "1", "--width", "0.0625", "--batch-size", "1", "--workers", "0", "--val-scans", "1", "--crop", "10.24"]
+    for device in ("cpu", "cuda"):
+        assert main([*options, "--out", str(tmp_path / device), "--device", device, "--no-paste"]) == 0
+    np.testing.assert_allclose(first_loss(tmp_path / "cuda"), first_loss(tmp_path / "cpu"), rtol=1e-4)
+
+
+def test_video(streams, tmp_path):
+    options = ["video", "--steps", "1", "--width", "0.125", "--batch-size", "1", "--workers", "0", "--val-clips", "1"]
+    options += ["--frames", "2", "--warm-up-frames", "0"]
+    for device in ("cpu", "cuda"):
+        assert main([*options, "--out", str(tmp_path / device), "--device", device]) == 0
+    np.testing.assert_allclose(first_loss(tmp_path / "cuda"), first_loss(tmp_path / "cpu"), rtol=1e-4)
+
+
+def test_quantized_networks(folder, streams, tmp_path):
+    vs.Model.new("minkunet", width=1 / 32, seed=8).save(tmp_path / "init.safetensors")
+    options = ["--init", tmp_path / "init.safetensors", "--quantize", "i8", "--calibration", "2", "--distill", "1"]
+    for device in ("cpu", "cuda"):
+        assert train(folder, tmp_path / device, *options, device=device, steps=2) == 0
+    np.testing.assert_allclose(first_loss(tmp_path / "cuda"), first_loss(tmp_path / "cpu"), rtol=1e-3)

@@ -123,7 +123,7 @@ def run(options):
         given = normalized(frames)
         logits = forward(given, n_segment=options.frames)
         late = logits.reshape(len(labels), options.frames, -1)[:, options.warm_up_frames :]
-        right = torch.nn.functional.cross_entropy(late.flatten(0, 1), labels.repeat_interleave(late.shape[1]))
+        right = torch.nn.functional.cross_entropy(late.flatten(0, 1), labels[:, None].expand(late.shape[:2]).flatten())
         return right + distillation(logits, given, n_segment=options.frames)
 
     task = loop.Task(
