@@ -100,7 +100,7 @@ def train(maker, device, dtype, arguments):
     network, forward = maker(arguments.model, coords, feats, device.name)
     network.train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-    scaler = torch.amp.GradScaler("cuda", enabled=dtype == torch.float16 and device.cuda)
+    scaler = torch.amp.GradScaler("cuda") if dtype == torch.float16 and device.cuda else None
     seconds, first = {"forward": [], "backward": [], "optimizer": []}, None
     for _ in range(arguments.repeats + 3):
         marks = [time.perf_counter()]
@@ -113,10 +113,13 @@ def train(maker, device, dtype, arguments):
             loss = cross_entropy(forward().float(), labels)
         mark()
         optimizer.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
+        (scaler.scale(loss) if scaler else loss).backward()
         mark()
-        scaler.step(optimizer)
-        scaler.update()
+        if scaler:
+            scaler.step(optimizer)
+            scaler.update()
+        else:
+            optimizer.step()
         mark()
         first = loss.item() if first is None else first
         for name, start, end in zip(seconds, marks, marks[1:]):
