@@ -136,7 +136,7 @@ compile() {
 run_tests() { GTEST_FILTER='*/cuda*' ctest --test-dir "$build" --tests-regex '_test$' --parallel 4 --output-on-failure --timeout 120; }
 run_bench() { "$build/benchmarks/cuda_bench" ${scan:+"$scan"} --parts="$1" ${VOXSHIFT_TINY:+"$VOXSHIFT_TINY"}; }
 run_python_tests() {
-  VOXSHIFT_REQUIRE_CUDA=1 "$python" -m pytest -q -p no:cacheprovider tests/python/*cuda*_test.py
+  VOXSHIFT_REQUIRE_CUDA=1 "$python" -m pytest -q tests/python/*cuda*_test.py
 }
 run_sanitizer() {  # TOOL PROGRAM FILTER
   compute-sanitizer --tool "$1" --error-exitcode 9 --require-cuda-init=no "$build/tests/$2" --gtest_filter="$3-*/cpu" --gtest_brief=1
@@ -181,7 +181,7 @@ if said=$("$python" -c 'import numpy, pytest, voxshift' 2>&1); then
 else
   leave_out python_tests "$(tail -n 1 <<<"$said")"
 fi
-for part in network layers video labels sessions; do stage $part 60 '^cuda_bench:' run_bench $part; done
+for part in network layers video labels sessions; do stage $part 90 '^cuda_bench:' run_bench $part; done
 if said=$("$python" -c 'import torch, voxshift.torch; assert torch.cuda.is_available(), "torch sees no GPU"' 2>&1); then
   stage training 90 'Error' run_training
 else
