@@ -58,7 +58,12 @@ def networks(results):
 def single(results):
     yield ("3^3 layers of 128 channels and more, f16: share of cuBLAS' rate, true pairs counted",
            layers(results, "f16", "of_matmul", lambda stride, channels: channels >= 128), "18 %, aim 25", "layers")
-    yield ("the same in i8: share of cuBLAS' rate in f16",
+    for design in ("tall", "wgmma"):
+        yield (f"both by `VOXSHIFT_CUDA_PRODUCT={design}`: network, and share of cuBLAS' rate",
+               figure("{:.2f} ms, {}", named(results, f"segment minkunet f16 {design}").get("ms"),
+                      layers(results, f"f16 {design}", "of_matmul", lambda stride, channels: channels >= 128)),
+               "", f"network_{design}|layers_{design}")
+    yield ("the layers in i8: share of cuBLAS' rate in f16",
            layers(results, "i8", "of_matmul", lambda stride, channels: channels >= 128), "", "layers")
     yield ("3^3 layers at strides 1 and 2, f16: share of copy bandwidth, a row per pair counted",
            layers(results, "f16", "of_copy", lambda stride, channels: stride <= 2), "45 %, aim 50", "layers")

@@ -35,7 +35,7 @@ quoted() { printf '"%s"' "$(tr -d '\r' <<<"$1" | tr '\n\t' '; ' | sed 's/\\/\\\\
 write_results() {
   local stage lines ours='' device=null training peers
   lines=$(paste -sd, "$results/stages")
-  for stage in network layers video labels sessions; do
+  for stage in "${benches[@]}"; do
     [[ -s $results/$stage.out ]] || continue
     device=$(head -n 1 "$results/$stage.out" | sed 's/}$//')
     ours+=$(tail -n +2 "$results/$stage.out" | grep '}$' | sed 's/$/,/')
@@ -48,6 +48,7 @@ write_results() {
     "${training:-null}" "${peers:-null}" >"$out.new" && mv "$out.new" "$out"
 }
 
+benches=(network layers video labels sessions network_tall layers_tall network_wgmma layers_wgmma)
 failed=()
 record() {  # NAME SECONDS STATUS SAID
   sed -i "/^\"$1\":/d" "$results/stages"
@@ -134,7 +135,16 @@ compile() {
 }
 
 run_tests() { GTEST_FILTER='*/cuda*' ctest --test-dir "$build" --tests-regex '_test$' --parallel 4 --output-on-failure --timeout 120; }
-run_bench() { "$build/benchmarks/cuda_bench" ${scan:+"$scan"} --parts="$1" ${VOXSHIFT_TINY:+"$VOXSHIFT_TINY"}; }
+run_tests_of() {  # DESIGN: of the product, that is not the one taken unasked
+  local program
+  for program in conv_test half_features_test; do
+    VOXSHIFT_CUDA_PRODUCT=$1 "$build/tests/$program" --gtest_filter='*/cuda*' --gtest_brief=1 || return
+  done
+}
+run_bench() {  # PART or PART_DESIGN
+  if [[ $1 == *_* ]]; then export VOXSHIFT_CUDA_PRODUCT=${1#*_}; fi
+  "$build/benchmarks/cuda_bench" ${scan:+"$scan"} --parts="${1%_*}" ${VOXSHIFT_TINY:+"$VOXSHIFT_TINY"}
+}
 run_python_tests() {
   VOXSHIFT_REQUIRE_CUDA=1 "$python" -m pytest -q tests/python/*cuda*_test.py
 }
@@ -149,7 +159,7 @@ run_peers() {
     "$build/benchmarks/peer_input" ${scan:+"$scan"} --model="$folder/minkunet.safetensors" --out="$folder" &&
     cd benchmarks/peers && "$python" cuda_networks.py "$folder" "$folder/minkunet.safetensors"
 }
-export -f compile run_tests run_bench run_python_tests run_sanitizer run_training run_peers
+export -f compile run_tests run_tests_of run_bench run_python_tests run_sanitizer run_training run_peers
 export capability
 
 start=$SECONDS
@@ -181,7 +191,11 @@ if said=$("$python" -c 'import numpy, pytest, voxshift' 2>&1); then
 else
   leave_out python_tests "$(tail -n 1 <<<"$said")"
 fi
-for part in network layers video labels sessions; do stage $part 90 '^cuda_bench:' run_bench $part; done
+for part in "${benches[@]:0:5}"; do stage "$part" 90 '^cuda_bench:' run_bench "$part"; done
+for design in tall wgmma; do
+  stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"
+  for part in network layers; do stage "${part}_$design" 60 '^cuda_bench:' run_bench "${part}_$design"; done
+done
 if said=$("$python" -c 'import torch, voxshift.torch; assert torch.cuda.is_available(), "torch sees no GPU"' 2>&1); then
   stage training 90 'Error' run_training
 else
@@ -192,12 +206,12 @@ if command -v compute-sanitizer >/dev/null && [[ $gpu != emulated ]]; then
     stage "$tool $program" 60 'ERROR SUMMARY|RACECHECK SUMMARY|FAILED' run_sanitizer "$tool" "$program" "$filter"
   done <<<'memcheck kernel_map_test *CloudsAtTheEdges*
 memcheck half_features_test *Slices*:*NoRows*:*RowsAndSegments*
-memcheck byte_features_test *
+memcheck byte_features_test *Linear*:*NoRows*:*Tall*
 memcheck sampling_test *
 memcheck rows_test *Linear*
 memcheck half_video_test *
 racecheck half_features_test *Slices*
-racecheck byte_features_test *Conv*
+racecheck byte_features_test *Tall*
 racecheck rows_test *LinearOfRealNumbers*
 racecheck half_video_test *ShiftedRuns*:*Lists*'
 else
