@@ -62,7 +62,7 @@ TEST_P(StreamsAtOnceTest, ScansOfOneModel) {
   const Model model("minkunet", network.graph, network.parameters, find_profile("spvnas"), semantic_kitti_classes());
   const std::int64_t most = emulated() ? 150 : 20'000;
   expect_same_at_once([&](int user) {
-    const SynthScan scan = synth_lidar(static_cast<std::uint64_t>(user + 1));
+    const SynthScan scan = synth_lidar(static_cast<std::uint64_t>(user) + 1);
     Segmenter segmenter(model, device(), 1, user == 1 ? DType::kF32 : DType::kF16);
     Bits bits;
     for (const std::int64_t n : {most, most / (2 + user), most}) {
@@ -85,7 +85,7 @@ TEST_P(StreamsAtOnceTest, FramesOfOneNetwork) {
     SynthVideoOptions options;
     options.frames = count;
     options.height = options.width = side;
-    const SynthClip clip = synth_video(static_cast<std::uint64_t>(user + 1), options);
+    const SynthClip clip = synth_video(static_cast<std::uint64_t>(user) + 1, options);
     Recognizer stream(network);
     Bits bits;
     for (std::int64_t t = 0; t < count; ++t) {
