@@ -59,6 +59,13 @@ class CpuRuntime final : public Runtime {
 
   void set_memory_cache(Device, std::size_t bytes) const override { cache().set_limit(bytes); }
 
+  bool shares_memory(Device) const override { return true; }
+  void* allocate_shared(Device device, std::size_t bytes) const override { return allocate(device, bytes); }
+  void free_shared(Device device, void* memory, std::size_t bytes) const noexcept override {
+    free(device, memory, bytes);
+  }
+  bool reads_in_place(Device, const void*) const override { return true; }
+
   void copy_from_host(Device, void* to, const void* from, std::size_t bytes) const override {
     copy_bytes(to, from, bytes);
   }

@@ -21,6 +21,10 @@ class NoCudaRuntime final : public Runtime {
   void* allocate(Device, std::size_t) const override { unavailable(); }
   void free(Device, void*, std::size_t) const noexcept override {}
   void set_memory_cache(Device, std::size_t) const override { unavailable(); }
+  bool shares_memory(Device) const override { return false; }
+  void* allocate_shared(Device, std::size_t) const override { unavailable(); }
+  void free_shared(Device, void*, std::size_t) const noexcept override {}
+  bool reads_in_place(Device, const void*) const override { return false; }
   void copy_from_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
   void copy_to_host(Device, void*, const void*, std::size_t) const override { unavailable(); }
   void copy(Device, void*, const void*, std::size_t) const override { unavailable(); }

@@ -32,6 +32,10 @@ class CudaRuntime final : public QueuedRuntime {
   void* allocate(Device device, std::size_t bytes) const override;
   void free(Device device, void* memory, std::size_t bytes) const noexcept override;
   void set_memory_cache(Device device, std::size_t bytes) const override;
+  bool shares_memory(Device device) const override;
+  void* allocate_shared(Device device, std::size_t bytes) const override;
+  void free_shared(Device device, void* memory, std::size_t bytes) const noexcept override;
+  bool reads_in_place(Device device, const void* host) const override;
   double fma_peak(Device device, int threads) const override;
 
   void* use_stream(Device device, void* stream) const override {
@@ -92,6 +96,42 @@ void CudaRuntime::set_memory_cache(Device device, std::size_t bytes) const {
   check_status(cudaDeviceGetDefaultMemPool(&pool, device.index), "set_memory_cache");
   std::uint64_t kept = bytes;
   check_status(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept), "set_memory_cache");
+}
+
+// A GPU on a card could read the host's memory, too, but over the bus.
+bool CudaRuntime::shares_memory(Device device) const {
+  int integrated = 0, maps = 0;
+  return available(device) && cudaDeviceGetAttribute(&integrated, cudaDevAttrIntegrated, device.index) == cudaSuccess &&
+         cudaDeviceGetAttribute(&maps, cudaDevAttrCanMapHostMemory, device.index) == cudaSuccess && integrated != 0 &&
+         maps != 0;
+}
+
+void* CudaRuntime::allocate_shared(Device device, std::size_t bytes) const {
+  use(device);
+  void* memory = nullptr;
+  const cudaError_t status =
+      cudaHostAlloc(&memory, std::max<std::size_t>(bytes, 64), cudaHostAllocMapped | cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw OutOfMemory("[allocate] " + name(device) + " refused " + std::to_string(bytes) + " bytes of shared memory");
+  }
+  check_status(status, "allocate");
+  return memory;
+}
+
+void CudaRuntime::free_shared(Device, void* memory, std::size_t) const noexcept { cudaFreeHost(memory); }
+
+// An address of pageable memory is no error to ask for since CUDA 11: its type is cudaMemoryTypeUnregistered.
+bool CudaRuntime::reads_in_place(Device device, const void* host) const {
+  if (!shares_memory(device)) return false;
+  use(device);
+  cudaPointerAttributes attributes{};
+  if (cudaPointerGetAttributes(&attributes, host) != cudaSuccess) {
+    cudaGetLastError();
+    return false;
+  }
+  return (attributes.type == cudaMemoryTypeHost || attributes.type == cudaMemoryTypeManaged) &&
+         attributes.devicePointer == host;
 }
 
 double CudaRuntime::fma_peak(Device device, int) const {

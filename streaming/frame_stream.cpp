@@ -64,7 +64,14 @@ struct FrameStream::Impl {
       if (thresholds.frame > 0) last_frame = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
       changed.resize(static_cast<std::size_t>(extent().pixels()));
     }
-    if (n.device() != Device::cpu()) uploaded = Array({extent().height, extent().width, 3}, DType::kU8, n.device());
+    if (n.device() == Device::cpu()) return;
+    const Shape shape{extent().height, extent().width, 3};
+    if (memory().shares_memory(n.device())) {
+      shared_frame = Array::shared(shape, DType::kU8, n.device());
+      uploaded = *shared_frame.seen_from(n.device());
+    } else {
+      uploaded = Array(shape, DType::kU8, n.device());
+    }
   }
 
   Extent2d extent() const { return network.extent(); }
@@ -88,7 +95,10 @@ struct FrameStream::Impl {
   // The frame's bytes on the network's device.
   const std::uint8_t* on_device(const Array& frame) {
     if (uploaded.count() == 0) return frame.data<std::uint8_t>();
-    memory().copy_from_host(network.device(), uploaded.memory(), frame.memory(), frame.bytes());
+    if (shared_frame.count() > 0)  // the last frame is done: its outputs are here
+      std::copy_n(frame.data<std::uint8_t>(), frame.count(), shared_frame.data<std::uint8_t>());
+    else
+      memory().copy_from_host(network.device(), uploaded.memory(), frame.memory(), frame.bytes());
     return uploaded.data<std::uint8_t>();
   }
 
@@ -106,6 +116,7 @@ struct FrameStream::Impl {
   std::unique_ptr<DenseFrames> dense;  // one of the two
   std::unique_ptr<MaskedFrames> masked;
   Array uploaded;                           // the frame, where the network is not on the CPU
+  Array shared_frame;                       // its memory, where the device reads the host's in place
   Array last_frame;                         // where the frame has a threshold: the last one processed
   std::int64_t since_key = -1;              // processed frames since the last key frame; -1: no frame yet
   std::int64_t since_cut = 0;               // processed frames since the last reset or cut

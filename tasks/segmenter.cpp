@@ -41,6 +41,8 @@ struct Segmenter::Impl {
 
   std::optional<Window::Extents> extent_of(const Level& level);
   const Array& prepared(const Array& points, const PrepareOptions& options);
+  void make_room(std::int64_t n, std::int64_t columns);
+  Array sent(const Array& points);
   void segment_voxels(const Array& points, Segmentation& result);
   void segment_blocks(const Array& points, Segmentation& result);
   void segment_cloud(const Array& points, Segmentation& result);
@@ -66,8 +68,9 @@ struct Segmenter::Impl {
   Array scale;  // of the profile
   std::vector<std::int64_t> keys;
   Preparation preparation;
-  std::vector<float> prepared_points;
-  Array own_points;  // a view of those, or what was sent to the device
+  Array room;               // f32 for prepared points, which the session's device reads in place where it can
+  Array own_points;         // a view of that, or what was sent to the device
+  bool reads_host = false;  // the device reads them in the host's memory
   CloudBlocks blocks;
   std::vector<float> point_features;     // of the points that are run together
   std::vector<std::int32_t> point_rows;  // and which of the cloud's they are
@@ -114,6 +117,7 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
     s.segment_voxels(points, result);
   }
   s.executor.reset();
+  if (s.reads_host) s.own_points = {};  // the caller's may go
   return result;
 }
 
@@ -121,26 +125,44 @@ Segmentation Segmenter::segment(const Array& given, bool with_scores, const Prep
 const Array& Segmenter::Impl::prepared(const Array& points, const PrepareOptions& options) {
   const Profile& profile = model.profile();
   preparation.examine({}, 3, profile);
+  reads_host = false;
   if (points.device() != Device::cpu()) return points;
   const std::int64_t n = points.dim(0), given = points.dim(1), columns = std::max(given, profile.columns());
-  const float* from = points.data<float>();
+  const Array* from = &points;
   if (columns > given) {
-    prepared_points.assign(static_cast<std::size_t>(n * columns), 0.0f);
+    make_room(n, columns);
+    std::fill_n(own_points.data<float>(), n * columns, 0.0f);
     for (std::int64_t i = 0; i < n; ++i)
-      std::copy_n(points.data<float>() + i * given, given, prepared_points.data() + i * columns);
-    from = prepared_points.data();
+      std::copy_n(points.data<float>() + i * given, given, own_points.data<float>() + i * columns);
+    from = &own_points;
   }
-  const std::span all(from, static_cast<std::size_t>(n * columns));
+  const std::span all(from->data<float>(), static_cast<std::size_t>(n * columns));
   preparation.examine(all, columns, profile, options);
   if (preparation.needed()) {
-    prepared_points.resize(all.size());
-    preparation.apply(all, prepared_points);
-    from = prepared_points.data();
+    make_room(n, columns);
+    preparation.apply(all, {own_points.data<float>(), all.size()});
+    from = &own_points;
   }
-  if (from != points.data<float>())
-    own_points = Array(prepared_points.data(), {n, columns}, DType::kF32, Device::cpu(), nullptr);
-  if (executor.device() == Device::cpu()) return from == points.data<float>() ? points : own_points;
-  return own_points = (from == points.data<float>() ? points : own_points).to(executor.device());
+  if (executor.device() == Device::cpu()) return *from;
+  return own_points = sent(*from);
+}
+
+// own_points: [n, columns] in memory that is kept from cloud to cloud. What it held stays, where there is as much.
+void Segmenter::Impl::make_room(std::int64_t n, std::int64_t columns) {
+  if (room.count() < n * columns) room = Array::shared({n * columns}, DType::kF32, executor.device());
+  own_points = Array(room.memory(), {n, columns}, DType::kF32, Device::cpu(), room.owner());
+}
+
+// The points on the session's device: where they lie if it reads them there, where it shares its memory in the room for
+// them, else a copy.
+Array Segmenter::Impl::sent(const Array& points) {
+  const Device device = executor.device();
+  reads_host = points.count() > 0 && runtime(device).shares_memory(device);
+  if (!reads_host) return points.to(device);
+  if (std::optional<Array> seen = points.seen_from(device)) return *seen;
+  make_room(points.dim(0), points.dim(1));
+  std::copy_n(points.data<float>(), points.count(), own_points.data<float>());
+  return *own_points.seen_from(device);
 }
 
 // The highest coordinates + 1: what bounded convolutions take for the extent of a scan's voxels, which start at 0.
@@ -169,6 +191,7 @@ void Segmenter::Impl::segment_voxels(const Array& points, Segmentation& result) 
   executor.geometry().set_voxels(voxels.level, has_bounded_windows ? extent_of(voxels.level) : std::nullopt);
   const RowView input{voxels.features, channels, voxels.level.count, channels, DType::kF32};
   rows.affine(executor.context(), input, std::as_const(scale).data<float>(), nullptr, {}, {}, input);
+  if (reads_host) runtime(executor.device()).synchronize(executor.device());  // the points are the caller's again
   report.dropped_points = n - voxels.points;
   report.voxelize_seconds = seconds_since(start);
 

@@ -30,6 +30,21 @@ Array::Array(void* memory, Shape shape, DType dtype, Device device, std::shared_
       device_(device),
       memory_(std::move(owner), memory) {}
 
+Array Array::shared(Shape shape, DType dtype, Device device) {
+  if (device == Device::cpu() || !runtime(device).shares_memory(device)) return {std::move(shape), dtype};
+  const std::size_t size = static_cast<std::size_t>(count_of(shape)) * size_of(dtype);
+  const std::shared_ptr<void> owner(runtime(device).allocate_shared(device, size), [device, size](void* memory) {
+    runtime(device).free_shared(device, memory, size);
+  });
+  return {owner.get(), std::move(shape), dtype, Device::cpu(), owner};
+}
+
+std::optional<Array> Array::seen_from(Device device) const {
+  if (device == device_) return *this;
+  if (device_ != Device::cpu() || !runtime(device).reads_in_place(device, memory())) return {};
+  return Array(memory_.get(), shape_, dtype_, device, memory_);
+}
+
 Array Array::reshaped(Shape shape) const {
   check(count_of(shape) == count_, "[reshape] ", shape_, " cannot become ", shape);
   Array view = *this;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,10 @@ class Array {
 
   /// Takes foreign memory without a copy; `owner` keeps it alive.
   Array(void* memory, Shape shape, DType dtype, Device device, std::shared_ptr<void> owner);
+
+  /// Uninitialised memory of the CPU that `device` reads in place where the two share their memory, as on a Jetson:
+  /// points and frames written there are not copied again. Elsewhere memory as any other.
+  static Array shared(Shape shape, DType dtype, Device device);
 
   /// A CPU array holding a copy of `values`, whose number must be that of the shape.
   template <class T>
@@ -66,6 +71,10 @@ class Array {
 
   /// The same memory under another shape of as many elements.
   Array reshaped(Shape shape) const;
+
+  /// This memory as an array on `device`, which reads it in place: an array on that device, one on the CPU that
+  /// shared() made or whose memory CUDA has pinned, where the GPU is part of the processor. None elsewhere.
+  std::optional<Array> seen_from(Device device) const;
 
   /// A copy on `device`, or this array when it is there already.
   Array to(Device device) const;

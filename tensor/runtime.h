@@ -42,6 +42,19 @@ class Runtime {
   /// Keeps up to `bytes` of freed memory for later requests of about the same size; 0, as at first, keeps nothing.
   virtual void set_memory_cache(Device device, std::size_t bytes) const = 0;
 
+  /// Whether the device's kernels read and write memory of the host where it lies: the CPU, and a GPU that is part of
+  /// the processor, as a Jetson's.
+  virtual bool shares_memory(Device device) const = 0;
+
+  /// `bytes` of such memory, as allocate gives them: the host and the device have it at one address. Where
+  /// shares_memory().
+  virtual void* allocate_shared(Device device, std::size_t bytes) const = 0;
+  virtual void free_shared(Device device, void* memory, std::size_t bytes) const noexcept = 0;
+
+  /// Whether the device reads this memory of the host in place: what allocate_shared gave, or another program took from
+  /// the device's library for both.
+  virtual bool reads_in_place(Device device, const void* host) const = 0;
+
   /// Copies between the host and the device; returns when the host's bytes are there, or free to be changed. On the
   /// device they are there for all that is queued later.
   virtual void copy_from_host(Device device, void* to, const void* from, std::size_t bytes) const = 0;

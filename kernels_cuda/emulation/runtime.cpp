@@ -2,7 +2,12 @@
 #include <voxshift/kernels_cuda/queued_runtime.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <map>
+#include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -33,6 +38,40 @@ class EmulatedRecording final : public Recording {
   emulated::Recorded work_;
 };
 
+// Memory of the host that the device may read: with VOXSHIFT_EMULATE_INTEGRATED set it is part of the processor.
+class SharedMemory {
+ public:
+  void* allocate(std::size_t bytes) {
+    constexpr std::size_t kAlignment = 64;
+    void* memory = ::operator new (std::max<std::size_t>(bytes, 1), std::align_val_t{kAlignment});
+    const std::lock_guard lock(mutex_);
+    pieces_[static_cast<std::byte*>(memory)] = bytes;
+    return memory;
+  }
+  void release(void* memory) noexcept {
+    const std::lock_guard lock(mutex_);
+    pieces_.erase(static_cast<std::byte*>(memory));
+    ::operator delete (memory, std::align_val_t{64});
+  }
+  bool has(const void* memory) {
+    const std::lock_guard lock(mutex_);
+    const auto* const byte = static_cast<const std::byte*>(memory);
+    const auto above = pieces_.upper_bound(byte);
+    if (above == pieces_.begin()) return false;
+    const auto& [begin, bytes] = *std::prev(above);
+    return byte < begin + bytes;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const std::byte*, std::size_t> pieces_;
+};
+
+SharedMemory& shared_memory() {
+  static SharedMemory& memory = *new SharedMemory;  // outlives arrays of static lifetime
+  return memory;
+}
+
 class EmulatedRuntime final : public QueuedRuntime {
  public:
   std::string target(Device) const override { return "emulated"; }
@@ -48,6 +87,12 @@ class EmulatedRuntime final : public QueuedRuntime {
     emulated::release(memory, std::max<std::size_t>(bytes, 1));
   }
   void set_memory_cache(Device, std::size_t) const override {}
+  bool shares_memory(Device) const override { return std::getenv("VOXSHIFT_EMULATE_INTEGRATED") != nullptr; }
+  void* allocate_shared(Device, std::size_t bytes) const override { return shared_memory().allocate(bytes); }
+  void free_shared(Device, void* memory, std::size_t) const noexcept override { shared_memory().release(memory); }
+  bool reads_in_place(Device device, const void* host) const override {
+    return shares_memory(device) && shared_memory().has(host);
+  }
   double fma_peak(Device, int) const override {
     throw BackendUnavailable("[fma_peak] an emulated device has no speed");
   }
