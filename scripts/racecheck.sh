@@ -11,7 +11,7 @@ programs=(half_features sampling fused_block neighbors conv_backward kernel_map 
 # Tests that do more of the same at length, or meet no kernel.
 long='*/cpu:*BackwardTest.AllChannelCounts*:*LinearAtAll*:*LinearBackwardAtAll*:*SameBitsOnAny*:*SameMapOnAny*'
 long+=':*ManyPairs*:*WideLayers*:*EveryWindowOnStacks*:*WindowsOnEveryDimension*:*GlobalPerBatch*:*CrowdedCell*'
-long+=':*AllSizes*:*TiesOnALattice*:*MoreSamplesThan*:*KeptValuesStay*:*NetworkAgrees*:*TheCpuHasNo*'
+long+=':*ProductDesignTest.ChannelCounts*:*AllSizes*:*TiesOnALattice*:*MoreSamplesThan*:*KeptValuesStay*:*NetworkAgrees*:*TheCpuHasNo*'
 
 run() {
   VOXSHIFT_REQUIRE_CUDA=1 OMP_NUM_THREADS=1 quietly "racecheck_$1" "build/racecheck/tests/$1_test" --gtest_filter="-$2"

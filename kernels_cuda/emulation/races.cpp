@@ -237,6 +237,9 @@ using voxshift::cuda::emulated::AccessKind, voxshift::cuda::emulated::note_acces
   VOXSHIFT_ATOMIC(bits##_fetch_and, T, __atomic_fetch_and)                                                        \
   int __tsan_atomic##bits##_compare_exchange_weak(volatile T* a, T* expected, T wanted, int, int) {               \
     return __atomic_compare_exchange_n(a, expected, wanted, true, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);            \
+  }                                                                                                               \
+  int __tsan_atomic##bits##_compare_exchange_strong(volatile T* a, T* expected, T wanted, int, int) {             \
+    return __atomic_compare_exchange_n(a, expected, wanted, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);           \
   }
 
 extern "C" {
