@@ -23,7 +23,11 @@ __device__ inline std::uint32_t shared_address(const void* shared) {
 }
 
 /// Writes of this thread to shared memory, for products of warpgroups that begin after a barrier.
-__device__ inline void show_to_warpgroups() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+__device__ inline void show_to_warpgroups() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
 
 /// Before the first product after sums were touched.
 __device__ inline void warpgroup_begin() {
