@@ -136,8 +136,8 @@ __device__ void load_matrices(std::uint32_t (&r)[4], const void* row) {
   }
 }
 
-// Starts a copy of 16 bytes to shared memory, of zeros where `present` is false. It is there after copies_wait, for
-// other threads after a barrier too.
+// Starts a copy of 16 bytes to shared memory, of zeros where `present` is false: then nothing is read. It is there
+// after copies_wait, for other threads after a barrier too.
 __device__ inline void copy_async_16(void* shared, const void* global, bool present) {
   const auto address = static_cast<std::uint32_t>(__cvta_generic_to_shared(shared));
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(address), "l"(global), "r"(present ? 16 : 0)

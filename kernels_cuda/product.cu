@@ -18,11 +18,12 @@ namespace {
 template <class Element, class Residual, class Out>
 using Operands = ProductOperands<Element, Residual, Out>;
 
-/// A multiprocessor shall have room for as many blocks as leave 128 registers a thread; f32 has more sums.
+/// A multiprocessor shall have room for as many blocks as leave 128 registers a thread, of few sums 80; f32 has more.
 template <class T>
-constexpr int kBlocks = sizeof(typename T::Element) == 4               ? (T::kWarpColumns > 32 ? 2 : 3)
-                        : T::kDepth * sizeof(typename T::Element) > 64 ? 1
-                                                                       : 512 / T::kThreads;
+constexpr int kBlocks = sizeof(typename T::Element) == 4                            ? (T::kWarpColumns > 32 ? 2 : 3)
+                        : T::kDepth * sizeof(typename T::Element) > 64              ? 1
+                        : sizeof(typename T::Element) == 2 && T::kWarpColumns == 16 ? 6
+                                                                                    : 512 / T::kThreads;
 
 // kVector: rows of `in` are multiples of 16 bytes at such addresses. Addresses are kept, not computed: a step is 32
 // tensor instructions, and three times as many for its bookkeeping halved the speed.
@@ -57,8 +58,14 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
     weight_offset[c] = chunk.offset;
   }
 
+  const auto in_stride = static_cast<std::uint32_t>(x.in.stride);
+  const Element* const in_base = x.in.base + in_chunk * kChunk;
+  const std::uint32_t weights_of_offset =
+      static_cast<std::uint32_t>(x.padded_in) * static_cast<std::uint32_t>(x.padded_out);
+  const ListedRows listed(tile);
   OffsetWalk fetched(tile);
-  const Element* source[kInCopies];  // null: the row is absent
+  int rows[kInCopies];  // negative: absent
+  const Element* source[kInCopies];
   const Element* weight = nullptr;
   int fetch_depth = 0, fetch_step = 0;
   Element* fetch_stage = stages;
@@ -66,24 +73,22 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
     if (fetch_step < steps) {
       if (fetch_depth == 0) {
         const int bit = fetched.next();
-        weight = x.weight + std::int64_t{tile.offset(bit)} * x.padded_in * x.padded_out;
+        weight = further(x.weight, static_cast<std::uint32_t>(tile.offset(bit)), weights_of_offset);
+        listed.template sources<kInRows>(in_row, bit, rows);
 #pragma unroll
-        for (int c = 0; c < kInCopies; ++c) {
-          const int row = tile.source(in_row + c * kInRows, bit);
-          source[c] = row >= 0 ? x.in.row(row) + in_chunk * kChunk : nullptr;
-        }
+        for (int c = 0; c < kInCopies; ++c)
+          source[c] = further(in_base, static_cast<std::uint32_t>(rows[c] >= 0 ? rows[c] : 0), in_stride);
       }
       const int first = fetch_depth * T::kDepth;
 #pragma unroll
       for (int c = 0; c < kInCopies; ++c) {
         Element* const to = fetch_stage + in_place + c * kInRows * T::kDepth;
         if constexpr (kVector) {
-          const bool present = source[c] != nullptr && first < in_left;
-          copy_async_16(to, present ? source[c] + first : x.in.base, present);
+          copy_async_16(to, source[c] + first, rows[c] >= 0 && first < in_left);
         } else {
 #pragma unroll
           for (int h = 0; h < kChunk; ++h)
-            to[h] = source[c] != nullptr && first + h < in_left ? source[c][first + h] : Element(0);
+            to[h] = rows[c] >= 0 && first + h < in_left ? source[c][first + h] : Element(0);
         }
       }
 #pragma unroll

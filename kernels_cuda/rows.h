@@ -30,6 +30,13 @@ struct Rows {
   __device__ void set(std::int64_t i, std::int64_t c, float x) const { base[i * stride + c] = from_float<T>(x); }
 };
 
+/// base + count * elements in one instruction, where 64 bits times 64 are many.
+template <class T>
+__device__ const T* further(const T* base, std::uint32_t count, std::uint32_t elements) {
+  constexpr auto kBytes = static_cast<std::uint32_t>(sizeof(T));
+  return reinterpret_cast<const T*>(reinterpret_cast<const char*>(base) + std::uint64_t{count} * (kBytes * elements));
+}
+
 /// Rows of f32, f16 or i8, whatever the view has; conversions at each access. Byte: std::byte, const where rows are
 /// read.
 template <class Byte>

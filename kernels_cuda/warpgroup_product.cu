@@ -86,11 +86,6 @@ class WarpgroupOperands {
   StageMatrix<2 * T::kBlockColumns> weight_;
 };
 
-// One instruction, where 64 bits times 64 are many.
-__device__ inline const half_t* further(const half_t* base, std::uint32_t count, std::uint32_t halves) {
-  return reinterpret_cast<const half_t*>(reinterpret_cast<const char*>(base) + std::uint64_t{count} * (2 * halves));
-}
-
 template <class T, class X>
 __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) {
   unsigned char* const shared =
@@ -128,8 +123,9 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
       static_cast<std::uint32_t>(x.padded_in) * static_cast<std::uint32_t>(x.padded_out);
   const ListedRows listed(tile);
   OffsetWalk fetched(tile);
-  const half_t* source[T::kInCopies];  // null: the row is absent
-  bool read[T::kGroups];               // by the warpgroup
+  int rows[T::kInCopies];  // negative: absent
+  const half_t* source[T::kInCopies];
+  bool read[T::kGroups];  // by the warpgroup
   const half_t* weight = nullptr;
   int fetch_depth = 0, fetch_step = 0, fetch_stage = 0;
   const auto fetch = [&] {
@@ -139,19 +135,18 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
         weight = further(x.weight, static_cast<std::uint32_t>(tile.offset(bit)), weights_of_offset);
 #pragma unroll
         for (int g = 0; g < T::kGroups; ++g) read[g] = group_has(g, bit);
-        int rows[T::kInCopies];
         listed.sources<T::kInRows>(in_row, bit, rows);
 #pragma unroll
         for (int c = 0; c < T::kInCopies; ++c)
-          source[c] = rows[c] >= 0 ? further(in_base, static_cast<std::uint32_t>(rows[c]), in_stride) : nullptr;
+          source[c] = further(in_base, static_cast<std::uint32_t>(rows[c] >= 0 ? rows[c] : 0), in_stride);
       }
       half_t* const stage = stages + fetch_stage * T::kStageElements;
       const int first = fetch_depth * T::kDepth;
 #pragma unroll
       for (int c = 0; c < T::kInCopies; ++c) {
         if (!read[c * T::kInRows / kGroupRows]) continue;
-        const bool present = source[c] != nullptr && first < in_left;
-        copy_async_16(stage + in_place + c * T::kInRows * T::kDepth, present ? source[c] + first : x.in.base, present);
+        copy_async_16(stage + in_place + c * T::kInRows * T::kDepth, source[c] + first,
+                      rows[c] >= 0 && first < in_left);
       }
 #pragma unroll
       for (int c = 0; c < T::kWeightCopies; ++c)
