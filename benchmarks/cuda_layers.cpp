@@ -90,7 +90,7 @@ void layer(const SparseTensor& level, std::int64_t stride, std::int64_t channels
   Chain chain(channels, pairs / static_cast<double>(level.size()), dtype);
   const int few = run.tiny ? 1 : 4, many = run.tiny ? 2 : 14;
   Session short_one(chain.network(few), kCuda, 0, dtype), long_one(chain.network(many), kCuda, 0, dtype);
-  const std::string name = "layer stride " + std::to_string(stride) + " " + std::to_string(channels) + " " +
+  const std::string name = run.of + "layer stride " + std::to_string(stride) + " " + std::to_string(channels) + " " +
                            std::string(voxshift::name(dtype));
   const DType on_cpu = dtype == DType::kI8 ? dtype : DType::kF32;
   const Array expected = Session(chain.network(few), Device::cpu(), 0, on_cpu).forward(x);
@@ -116,7 +116,7 @@ void layer(const SparseTensor& level, std::int64_t stride, std::int64_t channels
 }  // namespace
 
 // of_matmul: of cuBLAS' rate in f16, whatever the dtype; of_copy: a row read and one written per pair.
-void measure_layers(const CudaRun& run) {
+void measure_layers(const CudaRun& run, DType dtype) {
   const Model model = Model::create({"minkunet", 0.125, 19});
   const std::vector<SparseTensor> levels = levels_of(voxels_of(run.scan, model.profile()));
   struct Case {
@@ -126,9 +126,12 @@ void measure_layers(const CudaRun& run) {
   std::vector<Case> cases{{0, 32}, {0, 64}, {0, 96},  {0, 128}, {1, 32},  {1, 64},
                           {1, 96}, {2, 64}, {2, 128}, {3, 128}, {3, 256}, {4, 256}};
   if (run.tiny) cases = {{0, 32}, {1, 32}};
-  for (const DType dtype : {DType::kF16, DType::kI8})
-    for (const auto& [level, channels] : cases)
-      layer(levels[static_cast<std::size_t>(level)], std::int64_t{1} << level, channels, dtype, run);
+  for (const auto& [level, channels] : cases)
+    layer(levels[static_cast<std::size_t>(level)], std::int64_t{1} << level, channels, dtype, run);
+}
+
+void measure_layers(const CudaRun& run) {
+  for (const DType dtype : {DType::kF16, DType::kI8}) measure_layers(run, dtype);
 }
 
 }  // namespace voxshift::bench

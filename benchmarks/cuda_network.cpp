@@ -48,7 +48,7 @@ void network(const Model& model, const CudaRun& run, DType dtype) {
     voxelize.push_back(1e3 * segmenter.report().voxelize_seconds);
     maps.push_back(1e3 * segmenter.report().maps_seconds);
   }
-  print(std::string("segment minkunet ") + name(dtype),
+  print(run.of + "segment minkunet " + name(dtype),
         {{"ms", whole.median},
          {"best_ms", whole.best},
          {"voxelize_ms", median(voxelize)},
@@ -102,6 +102,8 @@ double scans_per_second(const Model& model, const Array& points, int sessions, i
 }
 
 }  // namespace
+
+void measure_network(const CudaRun& run, DType dtype) { network(minkunet(run), run, dtype); }
 
 void measure_networks(const CudaRun& run) {
   const Model model = minkunet(run);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 
 #include "measure.h"
@@ -29,9 +28,7 @@ double median(std::vector<double> values) {
 }
 
 void print(const std::string& name, const std::vector<std::pair<std::string_view, double>>& fields) {
-  const char* const design =
-      std::getenv("VOXSHIFT_CUDA_PRODUCT");  // of products, where another than the usual is tried
-  std::printf("{\"name\": \"%s%s%s\"", name.c_str(), design != nullptr ? " " : "", design != nullptr ? design : "");
+  std::printf("{\"name\": \"%s\"", name.c_str());
   for (const auto& [field, value] : fields) std::printf(", \"%s\": %.6g", std::string(field).c_str(), value);
   std::printf("}\n");
   std::fflush(stdout);  // what is printed is kept where the program is ended

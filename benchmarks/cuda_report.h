@@ -23,6 +23,7 @@ struct CudaRun {
   bool tiny = false;
   double width = 1;  ///< of networks
   int repeats = 50;
+  std::string of = {};  ///< what names begin with
 };
 
 struct Times {
@@ -42,10 +43,15 @@ void print(const std::string& name, const std::vector<std::pair<std::string_view
 /// Throws Error where one of two vectors of logits has other bits.
 void check_bits(const std::string& name, const Array& found, const Array& expected);
 
+/// MinkUNet, and layers of one dtype.
+void measure_network(const CudaRun& run, DType dtype);
+void measure_layers(const CudaRun& run, DType dtype);
+
 /// The parts of the program.
 void measure_networks(const CudaRun& run);
 void measure_labels(const CudaRun& run);
 void measure_layers(const CudaRun& run);
+void measure_designs(const CudaRun& run);
 void measure_video(const CudaRun& run);
 void measure_sessions(const CudaRun& run);
 

@@ -15,10 +15,10 @@ def named(results, name):
     return next((e for e in (results["ours"] or {}).get("results", []) if e["name"] == name), {})
 
 
-def layers(results, dtype, key, wanted):
-    """A share over the layers of a dtype that are wanted: lowest and highest."""
-    found = [e[key] for e in (results["ours"] or {}).get("results", [])
-             if e["name"].startswith("layer") and e["name"].endswith(dtype) and wanted(*map(int, e["name"].split()[2:4]))]
+def layers(results, dtype, key, wanted, of=""):
+    """A share over the layers of a dtype that are wanted: lowest and highest. of: the design and a colon, where they are one's."""
+    lines = [(e["name"].split(), e[key]) for e in (results["ours"] or {}).get("results", []) if e["name"].startswith(f"{of}layer")]
+    found = [share for name, share in lines if name[-1] == dtype and wanted(*map(int, name[-3:-1]))]
     return f"{100 * min(found):.1f} to {100 * max(found):.1f} %" if found else None
 
 
@@ -60,9 +60,9 @@ def single(results):
            layers(results, "f16", "of_matmul", lambda stride, channels: channels >= 128), "18 %, aim 25", "layers")
     for design in ("tall", "wgmma"):
         yield (f"both by `VOXSHIFT_CUDA_PRODUCT={design}`: network, and share of cuBLAS' rate",
-               figure("{:.2f} ms, {}", named(results, f"segment minkunet f16 {design}").get("ms"),
-                      layers(results, f"f16 {design}", "of_matmul", lambda stride, channels: channels >= 128)),
-               "", f"network_{design}|layers_{design}")
+               figure("{:.2f} ms, {}", named(results, f"{design}: segment minkunet f16").get("ms"),
+                      layers(results, "f16", "of_matmul", lambda stride, channels: channels >= 128, f"{design}: ")),
+               "", "designs")
     yield ("the layers in i8: share of cuBLAS' rate in f16",
            layers(results, "i8", "of_matmul", lambda stride, channels: channels >= 128), "", "layers")
     yield ("3^3 layers at strides 1 and 2, f16: share of copy bandwidth, a row per pair counted",

@@ -1,10 +1,10 @@
 """What tiles of the CUDA product multiply and read on a scan, counted on the CPU.
 
 For the 3^3 maps of a scan's five levels and every order of the rows: rows that are multiplied for one true pair where 16, 32
-or 64 neighbours skip what none of them has, and the megabytes of weights and rows that tiles of 64 or 128 rows read for
-a layer of 128 channels in f16.
+or 64 neighbours skip what none of them has, and the megabytes of weights and rows that tiles of 64 or 128 rows and at
+most 128 channels read for a layer of so many channels in f16.
 
-    python benchmarks/tile_counts.py SCAN.bin [VOXEL_SIZE]
+    python benchmarks/tile_counts.py SCAN.bin [CHANNELS]
 """
 
 import itertools
@@ -50,7 +50,7 @@ def offsets_of_tiles(has, order, rows):
     return int(padded.reshape(tiles, rows, -1).any(1).sum())
 
 
-def main(path, voxel_size=0.05, channels=128):
+def main(path, channels=128, voxel_size=0.05):
     points = np.fromfile(path, np.float32).reshape(-1, 4)[:, :3]
     keys = np.unique(keys_of(np.floor(points / np.float32(voxel_size)).astype(np.int64)))
     print(f"{'stride rows pairs order':42} rows multiplied per pair   MB of {channels} channels")
@@ -67,9 +67,9 @@ def main(path, voxel_size=0.05, channels=128):
         }
         for name, order in orders.items():
             multiplied = [offsets_of_tiles(has, order, rows) * rows / pairs for rows in (16, 32, 64)]
-            read = [2e-6 * channels * (offsets_of_tiles(has, order, rows) * channels + pairs) for rows in (64, 128)]
+            read = [2e-6 * channels * (offsets_of_tiles(has, order, rows) * channels + pairs * -(-channels // 128)) for rows in (64, 128)]
             print(f"{1 << level:6} {len(has):6} {pairs:7} {name:20}" + "".join(f"{m:7.3f}" for m in multiplied) + "".join(f"{r:10.0f}" for r in read))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(float, sys.argv[2:3]))
+    main(sys.argv[1], *map(int, sys.argv[2:3]))

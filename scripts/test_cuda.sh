@@ -48,7 +48,7 @@ write_results() {
     "${training:-null}" "${peers:-null}" >"$out.new" && mv "$out.new" "$out"
 }
 
-benches=(network layers video labels sessions network_tall layers_tall network_wgmma layers_wgmma)
+benches=(network layers video labels sessions designs)
 failed=()
 record() {  # NAME SECONDS STATUS SAID
   sed -i "/^\"$1\":/d" "$results/stages"
@@ -141,10 +141,7 @@ run_tests_of() {  # DESIGN: of the product, that is not the one taken unasked
     VOXSHIFT_CUDA_PRODUCT=$1 "$build/tests/$program" --gtest_filter='*/cuda*' --gtest_brief=1 || return
   done
 }
-run_bench() {  # PART or PART_DESIGN
-  if [[ $1 == *_* ]]; then export VOXSHIFT_CUDA_PRODUCT=${1#*_}; fi
-  "$build/benchmarks/cuda_bench" ${scan:+"$scan"} --parts="${1%_*}" ${VOXSHIFT_TINY:+"$VOXSHIFT_TINY"}
-}
+run_bench() { "$build/benchmarks/cuda_bench" ${scan:+"$scan"} --parts="$1" ${VOXSHIFT_TINY:+"$VOXSHIFT_TINY"}; }
 run_python_tests() {
   VOXSHIFT_REQUIRE_CUDA=1 "$python" -m pytest -q tests/python/*cuda*_test.py
 }
@@ -191,11 +188,8 @@ if said=$("$python" -c 'import numpy, pytest, voxshift' 2>&1); then
 else
   leave_out python_tests "$(tail -n 1 <<<"$said")"
 fi
-for part in "${benches[@]:0:5}"; do stage "$part" 90 '^cuda_bench:' run_bench "$part"; done
-for design in tall wgmma; do
-  stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"
-  for part in network layers; do stage "${part}_$design" 60 '^cuda_bench:' run_bench "${part}_$design"; done
-done
+for part in "${benches[@]}"; do stage "$part" 90 '^cuda_bench:' run_bench "$part"; done
+for design in tall wgmma; do stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"; done
 if said=$("$python" -c 'import torch, voxshift.torch; assert torch.cuda.is_available(), "torch sees no GPU"' 2>&1); then
   stage training 90 'Error' run_training
 else
