@@ -24,6 +24,11 @@ std::span<const DenseWin>& known_wins() {
   return wins;
 }
 
+std::atomic<std::int64_t>& counted_dense_calls() {
+  static std::atomic<std::int64_t> count{0};
+  return count;
+}
+
 }  // namespace
 
 DenseChoice dense_choice_of(const std::string& name) {
@@ -35,6 +40,9 @@ DenseChoice dense_choice_of(const std::string& name) {
 
 DenseChoice dense_choice() { return chosen_dense(); }
 void set_dense_choice(DenseChoice choice) { chosen_dense() = choice; }
+
+std::int64_t dense_calls() { return counted_dense_calls(); }
+void count_dense_call() { ++counted_dense_calls(); }
 
 std::span<const DenseWin> dense_wins() { return known_wins(); }
 void set_dense_wins(std::span<const DenseWin> wins) { known_wins() = wins; }

@@ -24,6 +24,10 @@ DenseChoice dense_choice();
 /// For tests and benchmarks.
 void set_dense_choice(DenseChoice);
 
+/// Products and gradients that the library has computed so far.
+std::int64_t dense_calls();
+void count_dense_call();
+
 enum class DenseOp { kProduct, kWeightGradient };
 
 /// A shape that cuBLASLt was measured to compute in less time, for all numbers of rows that were measured: were rows to

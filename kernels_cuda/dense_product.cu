@@ -43,6 +43,11 @@ const void* bias_of(const Queue& queue, const float* bias, const RowView& out) {
   return rounded;
 }
 
+bool counted(bool done) {
+  if (done) count_dense_call();
+  return done;
+}
+
 }  // namespace
 
 bool dense_product(const Queue& queue, const ConstRowView& in, const DeviceWeights& weights, const Epilogue& epilogue,
@@ -59,7 +64,7 @@ bool dense_product(const Queue& queue, const ConstRowView& in, const DeviceWeigh
                           bias_of(queue, epilogue.bias, out),
                           epilogue.activation.kind == Activation::Kind::kRelu,
                           dense_rows(out)};
-  const bool done = library_multiplies(queue, call);
+  const bool done = counted(library_multiplies(queue, call));
   queue.arena().rewind(mark);
   return done;
 }
@@ -69,8 +74,8 @@ bool dense_weight_gradient(const Queue& queue, const ConstRowView& in, const Con
       in.dtype != DType::kF32 || grad.dtype != DType::kF32 || dense_rows(in).alignment() < kLeastAlignment ||
       dense_rows(grad).alignment() < kLeastAlignment)
     return false;
-  return library_multiplies(queue,
-                            DenseGradient{in.count, in.channels, grad.channels, dense_rows(in), dense_rows(grad), out});
+  return counted(library_multiplies(
+      queue, DenseGradient{in.count, in.channels, grad.channels, dense_rows(in), dense_rows(grad), out}));
 }
 
 }  // namespace voxshift::cuda

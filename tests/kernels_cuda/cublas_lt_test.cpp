@@ -35,8 +35,8 @@ struct Numbers {
   std::int64_t rows, channels, stride;
   std::vector<T> values;  // aligned to 16 by the allocator
 
-  Numbers(std::int64_t rows_, std::int64_t channels_, std::int64_t stride_, int seed)
-      : rows(rows_), channels(channels_), stride(stride_), values(static_cast<std::size_t>(rows_ * stride_)) {
+  Numbers(std::int64_t number, std::int64_t width, std::int64_t distance, int seed)
+      : rows(number), channels(width), stride(distance), values(static_cast<std::size_t>(number * distance)) {
     for (std::size_t i = 0; i < values.size(); ++i)
       values[i] = static_cast<T>((static_cast<int>(i) * 7 + seed * 5) % 9 - 4);
   }

@@ -10,6 +10,7 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "half_fixture.h"
 #include "test_data.h"
@@ -91,9 +92,14 @@ TEST_P(DenseProductTest, BitsAreTheLibrarys) {
   const Matrix in = test_data::real(50, 72, 4), weight = test_data::real(72, 20, 5), bias = test_data::real(1, 20, 6);
   const auto call = [&] { return linear(array(in), array(weight), vector(bias.values), {Kind::kRelu}); };
   const Array by_library = by(DenseChoice::kCublasLt, call);
+  const std::int64_t calls = cuda::dense_calls();
+  by(DenseChoice::kOwn, call);
+  EXPECT_EQ(cuda::dense_calls(), calls);
   expect_close(by_library, oracle::apply(oracle::plus_bias(oracle::linear(in, weight), bias.values),
                                          [](double v) { return v > 0 ? v : 0; }));
   if (emulated()) {
+    by(DenseChoice::kCublasLt, call);
+    EXPECT_EQ(cuda::dense_calls(), calls + 1);
     EXPECT_EQ(host<float>(by_library), loops(in, weight, bias.values, true));
     EXPECT_NE(host<float>(by_library), host<float>(by(DenseChoice::kOwn, call)));
   }
@@ -128,6 +134,27 @@ TEST_P(DenseProductTest, HalvesAreRoundedOnceAndMayComeOutAsFloats) {
   cuda::set_dense_choice(DenseChoice::kCublasLt);
   expect_half(product(half(in), array(weight), epilogue, DType::kF16), sums);
   expect_equal(product(half(in), array(weight), epilogue, DType::kF32), sums);
+}
+
+// The first call of its kind, which asks for an algorithm, may be one that is recorded.
+TEST_P(DenseProductTest, RecordedProductsReadWhatIsThereThen) {
+  const Matrix first = test_data::whole(50, 56, 34), second = test_data::whole(50, 56, 35);
+  const Array weight = array(test_data::whole(56, 72, 36)), bias = array(test_data::whole(1, 72, 37), {72});
+  const auto packed = row_kernels(device()).pack(context(), weight.data<float>(), 56, 72, DType::kF16);
+  cuda::set_dense_choice(DenseChoice::kCublasLt);
+  context().arena->allocate_bytes(std::size_t{64} << 20);  // so that the arena need not grow
+  context().arena->reset();
+  Array in = half(first), out = half(50, 72);
+  const Epilogue epilogue{bias.data<float>(), {}, {Kind::kRelu}};
+  const auto recording = runtime(device()).record(context(), [&](const Context& recorded) {
+    row_kernels(device()).linear(recorded, rows_of(std::as_const(in)), *packed, epilogue, rows_of(out));
+  });
+  for (const Matrix& now : {first, second}) {
+    const Array source = half(now);
+    runtime(device()).copy(device(), in.memory(), source.memory(), in.bytes());
+    recording->replay();
+    expect_same_bits(out, product(in, weight, epilogue, DType::kF16));
+  }
 }
 
 TEST_P(DenseProductTest, NotANumberPassesRelu) {
