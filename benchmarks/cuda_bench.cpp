@@ -3,7 +3,7 @@
 //
 //   cuda_bench [SCAN] [--parts=NAME,NAME..] [--tiny]
 //
-// SCAN: as of load_scan. Parts, all without --parts: network, labels, layers, designs, video, sessions. --tiny:
+// SCAN: as of load_scan. Parts, all without --parts: network, labels, layers, dense, designs, video, sessions. --tiny:
 // everything small and once, to see on an emulated device that it works.
 #include <algorithm>
 #include <cstdio>
@@ -21,8 +21,9 @@ struct Part {
   void (*measure)(const CudaRun&);
 };
 
-constexpr Part kParts[] = {{"network", measure_networks}, {"labels", measure_labels}, {"layers", measure_layers},
-                           {"designs", measure_designs},  {"video", measure_video},   {"sessions", measure_sessions}};
+constexpr Part kParts[] = {{"network", measure_networks}, {"labels", measure_labels},   {"layers", measure_layers},
+                           {"dense", measure_dense},      {"designs", measure_designs}, {"video", measure_video},
+                           {"sessions", measure_sessions}};
 
 std::vector<Part> parts_of(const std::string& names) {
   std::vector<Part> parts;
@@ -30,8 +31,8 @@ std::vector<Part> parts_of(const std::string& names) {
   for (std::string name; std::getline(list, name, ',');) {
     const auto* const found =
         std::find_if(std::begin(kParts), std::end(kParts), [&](const Part& part) { return name == part.name; });
-    check(found != std::end(kParts), "--parts expects network, labels, layers, designs, video or sessions, found ",
-          name);
+    check(found != std::end(kParts),
+          "--parts expects network, labels, layers, dense, designs, video or sessions, found ", name);
     parts.push_back(*found);
   }
   return parts;

@@ -52,6 +52,7 @@ void measure_networks(const CudaRun& run);
 void measure_labels(const CudaRun& run);
 void measure_layers(const CudaRun& run);
 void measure_designs(const CudaRun& run);
+void measure_dense(const CudaRun& run);
 void measure_video(const CudaRun& run);
 void measure_sessions(const CudaRun& run);
 

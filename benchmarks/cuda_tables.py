@@ -1,9 +1,13 @@
 """The GPU table of docs/jetson.md, from the results that scripts/test_cuda.sh left in results/.
 
-    python3 benchmarks/cuda_tables.py
+    python3 benchmarks/cuda_tables.py [--dense-wins]
+
+With --dense-wins it prints, in place of that, the shapes for which cuBLASLt was measured to win, as kernels_cuda/dense_choice.cpp
+has them.
 """
 
 import json
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +90,40 @@ def training(results):
                    figure("{:.2f}", over(ours.get("peak_mb"), its.get("peak_mb"))), "1" if wanted else "", "training")
 
 
+def dense(results):
+    """Products of all rows by one matrix: operation, network, rows, channels in and out, dtype, entry."""
+    for e in (results["ours"] or {}).get("results", []):
+        if e["name"].startswith("dense"):
+            operation, network, *shape, dtype = e["name"].split()
+            yield (operation, network, *map(int, shape), dtype, e)
+
+
+def dense_table(results):
+    lines = ["", "Dense products and weight gradients, milliseconds and share of cuBLAS' rate in f16 on its largest product:", "",
+             "| | rows | channels | dtype | our kernel | cuBLASLt |", "| --- | ---: | ---: | --- | ---: | ---: |"]
+
+    def cell(e, who):
+        return f"{e[f'{who}_ms']:.4f} ms, {100 * e[f'{who}_of_matmul']:.1f} %" if f"{who}_ms" in e else "does not compute it"
+
+    for operation, network, rows, cin, cout, dtype, e in dense(results):
+        lines.append(f"| {network}{', gradient' if operation == 'dense_gradient' else ''} | {rows} | {cin} -> {cout} | {dtype} | "
+                     f"{cell(e, 'own')} | {cell(e, 'cublaslt')} |")
+    return lines if len(lines) > 5 else []
+
+
+def dense_wins(results):
+    """Lines of kernels_cuda/dense_choice.cpp: shapes for which cuBLASLt takes at most 0.95 of our time, whatever the rows."""
+    architecture = results["ours"]["device"].split()[0].removeprefix("sm_")
+    shares = {}
+    for operation, _, _, cin, cout, dtype, e in dense(results):
+        share = e["cublaslt_ms"] / e["own_ms"] if "cublaslt_ms" in e else 1
+        shape = (operation, dtype, cin, cout)
+        shares[shape] = max(share, shares.get(shape, 0))
+    return [f"{{{architecture}, DenseOp::{'kWeightGradient' if operation == 'dense_gradient' else 'kProduct'}, "
+            f"DType::k{dtype.upper()}, {cin}, {cout}}}," for (operation, dtype, cin, cout), share in sorted(shares.items())
+            if share <= 0.95]
+
+
 def table(results):
     ours = results["ours"]
     lines = [f"{results['gpu']}, driver {results['driver']}; cuBLAS {ours['matmul_f16_tflops']:.0f} TFLOP/s in f16, copy "
@@ -97,6 +135,9 @@ def table(results):
         lines.append(f"| {what} | {measured or 'not measured'} | {goal} |")
         if not measured and stage not in missing:
             missing.append(stage)
+    lines += dense_table(results)
+    if not any(dense(results)):
+        missing.append("dense")
     if missing:
         lines += ["", f"What was not measured yet, `VOXSHIFT_STAGES='^({'|'.join(missing)})$' scripts/test_cuda.sh FOLDER` measures; "
                   "FOLDER is what `scripts/prepare_cuda.sh` packs, `--peers` where others are compared."]
@@ -112,6 +153,9 @@ def insert(path, text):
 
 def main():
     files = [file for file in sorted((ROOT / "benchmarks/results").glob("*.json")) if file.name != "cpu.json"]
+    if sys.argv[1:] == ["--dense-wins"]:
+        print("\n".join(line for file in files for line in dense_wins(json.loads(file.read_text(encoding="utf-8")))))
+        return
     text = "\n\n".join(table(json.loads(file.read_text(encoding="utf-8"))) for file in files)
     insert(ROOT / "docs/jetson.md", text)
 

@@ -41,7 +41,7 @@ struct DenseWin {
   bool operator==(const DenseWin&) const = default;
 };
 
-/// At first what `cuda_bench SCAN dense` has found, which is nothing yet: it has not been run.
+/// At first what `cuda_bench --parts=dense` has found, which is nothing yet: it has not been run.
 std::span<const DenseWin> dense_wins();
 /// For tests, while nothing is computed.
 void set_dense_wins(std::span<const DenseWin>);

@@ -48,7 +48,7 @@ write_results() {
     "${training:-null}" "${peers:-null}" >"$out.new" && mv "$out.new" "$out"
 }
 
-benches=(network layers video labels sessions designs)
+benches=(network layers video labels sessions designs dense)
 failed=()
 record() {  # NAME SECONDS STATUS SAID
   sed -i "/^\"$1\":/d" "$results/stages"

@@ -42,7 +42,7 @@ OURS = {
     "python_bindings": PUBLIC,
     "examples": rf"voxshift\.h|c_api\.h|{PUBLIC}",
     "ros2": PUBLIC,
-    "benchmarks": rf"voxshift\.h|c_api\.h|kernels_cuda/product_design\.h|{PUBLIC}",
+    "benchmarks": rf"voxshift\.h|c_api\.h|rows/kernels\.h|kernels_cuda/(dense_choice|product_design)\.h|{PUBLIC}",
     "tests": r"voxshift\.h|c_api\.h|kernels_cpu/(pair_lists|narrow_product|packed_narrow|x86_features)\.h|"
     rf"kernels_cuda/(device|dense_choice|dense_call|cublas_lt|product_design)\.h|{CONTRACT}|{PUBLIC}",
 }

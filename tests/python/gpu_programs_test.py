@@ -70,6 +70,28 @@ def test_the_table_says_what_was_not_measured():
     assert "network|" in lines[-1] and "training" in lines[-1]
 
 
+def test_dense_products_are_shown_and_wins_listed():
+    tables = program("cuda_tables.py")
+
+    def entry(name, own, library=None):
+        found = {"name": name, "own_ms": own, "own_of_matmul": 0.25}
+        return found if library is None else {**found, "cublaslt_ms": library, "cublaslt_of_matmul": 0.5}
+
+    results = {"ours": {"device": "sm_90 G", "results": [
+        {"name": "segment minkunet f16", "ms": 3.0},
+        entry("dense pvcnn 100 64 128 f16", 1.0, 0.5), entry("dense minkunet 50 64 128 f16", 1.0, 0.9),
+        entry("dense minkunet 50 96 20 f32", 1.0, 0.5), entry("dense second 70 96 20 f32", 1.0, 0.96),
+        entry("dense minkunet 50 96 19 f16", 1.0), entry("dense_gradient pvcnn 100 64 128 f32", 2.0, 1.0)]}}
+    assert tables.dense_wins(results) == ["{90, DenseOp::kProduct, DType::kF16, 64, 128},",
+                                          "{90, DenseOp::kWeightGradient, DType::kF32, 64, 128},"]
+    lines = tables.dense_table(results)
+    assert len(lines) == 5 + 6
+    assert "| pvcnn | 100 | 64 -> 128 | f16 | 1.0000 ms, 25.0 % | 0.5000 ms, 50.0 % |" in lines
+    assert "| minkunet | 50 | 96 -> 19 | f16 | 1.0000 ms, 25.0 % | does not compute it |" in lines
+    assert "| pvcnn, gradient | 100 | 64 -> 128 | f32 | 2.0000 ms, 25.0 % | 1.0000 ms, 50.0 % |" in lines
+    assert tables.dense_table({"ours": {"results": []}}) == []
+
+
 def test_a_training_step_is_timed(tmp_path, capsys, monkeypatch):
     pytest.importorskip("torch")
     vs.Model.new("minkunet", width=0.125, seed=1).save(str(tmp_path / "model.safetensors"))
