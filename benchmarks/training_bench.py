@@ -4,6 +4,8 @@
     training_bench.py check [SCAN]                       loss and gradients of voxshift against plain PyTorch's
     training_bench.py voxshift THREADS REPEATS [SCAN]    steps in voxshift.torch and C++ inference, in turn
     training_bench.py torch THREADS REPEATS [SCAN]       steps in plain PyTorch (peers/minkunet_torch.py)
+    training_bench.py overlap THREADS STEPS [DEVICE]     steps of `voxshift.train lidar` with and without a thread that prepares
+                                                         batches, in turn, with data made by it (workers 0) or by a process (1)
 
 Needs voxshift and PyTorch. SCAN: float32 rows of x, y, z, remission, else a simulated one. Prints one JSON object; times
 are milliseconds. Coordinates and kernel maps are made anew within voxshift's times, and given to plain PyTorch.
@@ -12,7 +14,9 @@ are milliseconds. Coordinates and kernel maps are made anew within voxshift's ti
 import json
 import resource
 import sys
+import tempfile
 import time
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,8 @@ import torch
 import voxshift as vs
 import voxshift.torch as vst
 from torch.nn.functional import cross_entropy
+from voxshift.train import loop
+from voxshift.train.__main__ import main as train_program
 from voxshift.train.loop import adamw
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
@@ -126,6 +132,29 @@ def time_torch(case, threads, repeats):
     return result(clock)
 
 
+def overlap(threads, steps, device="cpu", rounds=3):
+    """Milliseconds a step, by workers and --prefetch; the first two steps of a run are left out."""
+    ends = []
+
+    class Timed(loop._Run):
+        def _step(self, *given):
+            super()._step(*given)
+            ends.append(time.perf_counter())
+
+    loop._Run = Timed
+    found = {}
+    options = ["lidar", "--device", device, "--threads", str(threads), "--steps", str(steps), "--val-scans", "1"]
+    for _ in range(rounds):
+        for workers, prefetch in ((0, 0), (0, 2), (1, 0), (1, 2)):
+            ends.clear()
+            with tempfile.TemporaryDirectory() as out, redirect_stdout(sys.stderr):
+                given = [*options, "--workers", str(workers), "--prefetch", str(prefetch), "--out", out]
+                if train_program(given):
+                    sys.exit("the training failed")
+            found.setdefault(f"workers {workers}, prefetch {prefetch}", []).append((ends[-1] - ends[1]) / (steps - 2) * 1e3)
+    return {"device": device, "step_ms": {name: {"best": min(times), "all": times} for name, times in found.items()}}
+
+
 def check(case):
     """Ends the program where loss or a gradient differs by more than the tolerance."""
     network, plain = case.network().train(), case.plain_network()
@@ -147,10 +176,13 @@ def main():
     if not arguments:
         sys.exit(__doc__)
     what, *rest = arguments
-    counts = {"check": 0, "voxshift": 2, "torch": 2}
+    counts = {"check": 0, "voxshift": 2, "torch": 2, "overlap": 2}
     if what not in counts or not counts[what] <= len(rest) <= counts[what] + 1:
         sys.exit(__doc__)
     numbers, scan = list(map(int, rest[: counts[what]])), rest[counts[what] :]
+    if what == "overlap":
+        print(json.dumps({"torch": torch.__version__, **overlap(*numbers, *scan)}))
+        return
     case = Case(scan[0] if scan else None)
     found = {"check": check, "voxshift": time_voxshift, "torch": time_torch}[what](case, *numbers)
     print(json.dumps({"torch": torch.__version__, **found}))
