@@ -103,12 +103,12 @@ void share_normalized(const Queue& queue, const Inner<T>& inner, Rows<T> to, Row
 }  // namespace
 
 void sum_rows(const Queue& queue, const ConstRowView& in, float* out) {
-  with_type("sum_rows", in.dtype, [&](auto type) { sum_all_rows(queue, rows<decltype(type)>(in), out); });
+  with_real_type("sum_rows", in.dtype, [&](auto type) { sum_all_rows(queue, rows<decltype(type)>(in), out); });
 }
 
 void batch_norm(const Queue& queue, const ConstRowView& in, const BatchNormLayer& layer, const ConstRowView& residual,
                 const RowView& out, float* mean, float* variance) {
-  with_type("batch_norm", in.dtype, [&](auto type) {
+  with_real_type("batch_norm", in.dtype, [&](auto type) {
     using T = decltype(type);
     normalize(queue, rows<T>(in), layer, rows<T>(residual), rows<T>(out), mean, variance);
   });
@@ -117,7 +117,7 @@ void batch_norm(const Queue& queue, const ConstRowView& in, const BatchNormLayer
 void batch_norm_backward(const Queue& queue, const BatchNormBackward& backward, const RowView& grad_in,
                          const RowView& grad_residual, float* grad_weight, float* grad_bias) {
   const BatchNormLayer& layer = backward.layer;
-  with_type("batch_norm_backward", grad_in.dtype, [&](auto type) {
+  with_real_type("batch_norm_backward", grad_in.dtype, [&](auto type) {
     using T = decltype(type);
     const Inner<T> inner{rows<T>(backward.in),
                          rows<T>(backward.out),

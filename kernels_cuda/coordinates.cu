@@ -357,7 +357,7 @@ class CudaCoordinateKernels final : public CoordinateKernels {
     const Queue queue(context, "reduce_backward");
     const Arena::Mark mark = queue.arena().mark();
     const Segments segments = by_segment(queue, segment, out.count, grad.count);
-    with_type("reduce_backward", out.dtype, [&](auto type) {
+    with_real_type("reduce_backward", out.dtype, [&](auto type) {
       using T = decltype(type);
       share_gradient(queue, rows<T>(in), segments, segment, reduce, rows<T>(grad), rows<T>(out));
     });

@@ -9,6 +9,7 @@
 #ifdef VOXSHIFT_EMULATED
 #include <voxshift/kernels_cuda/emulation/words.h>
 #else
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
@@ -16,17 +17,22 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <type_traits>
 
 namespace voxshift::cuda {
 
 using half_t = __half;
+using bfloat_t = __nv_bfloat16;
 
 __host__ __device__ inline float to_float(float x) { return x; }
 __host__ __device__ inline float to_float(half_t x) { return __half2float(x); }
+__host__ __device__ inline float to_float(bfloat_t x) { return __bfloat162float(x); }
 template <class T>
 __host__ __device__ T from_float(float x) {
-  if constexpr (sizeof(T) == 2) {
+  if constexpr (std::is_same_v<T, half_t>) {
     return __float2half_rn(x);
+  } else if constexpr (std::is_same_v<T, bfloat_t>) {
+    return __float2bfloat16_rn(x);
   } else {
     return x;
   }
@@ -81,11 +87,21 @@ __device__ inline unsigned char* dynamic_shared() {
   return dynamic_shared_bytes;
 }
 
-// d += a * b for a 16 x 16 and b 16 x 8 held by one warp, as PTX lays the fragments out; f16 in, f32 accumulated.
-__device__ inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
-  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+// d += a * b for a 16 x 16 and b 16 x 8 held by one warp, as PTX lays the fragments out; f16, or bf16 where Half is
+// bfloat_t, in, f32 accumulated.
+template <class Half = half_t>
+__device__ void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  if constexpr (std::is_same_v<Half, bfloat_t>) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  } else {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  }
 }
 
 // The same of i8, for a 16 x 32 and b 32 x 8; int32 accumulated.

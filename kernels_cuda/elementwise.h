@@ -77,7 +77,7 @@ __device__ void apply(const RowFunction& f, In in, Out out, std::int64_t i) {
 class UnroundedRows {
  public:
   UnroundedRows(const Queue& queue, const Activation& activation, DType in, const RowView& out) : rows(out) {
-    const bool kept = out.dtype == DType::kF32 || (out.dtype == DType::kF16 && in == DType::kF16);
+    const bool kept = out.dtype == DType::kF32 || (out.dtype == in && is_real(in));
     if (activation.kind != Activation::Kind::kFunction || kept) return;
     arena_ = &queue.arena();
     mark_ = arena_->mark();

@@ -114,8 +114,8 @@ class OuterProduct {
         load_matrices<true>(a, stage + in_matrix_[m] + step * 16 * T::kIn);
 #pragma unroll
         for (int n = 0; n < kMatrices; ++n) {
-          mma_m16n8k16(of_stage[m][2 * n], a, {b[n][0], b[n][1]});
-          mma_m16n8k16(of_stage[m][2 * n + 1], a, {b[n][2], b[n][3]});
+          mma_m16n8k16<Half>(of_stage[m][2 * n], a, {b[n][0], b[n][1]});
+          mma_m16n8k16<Half>(of_stage[m][2 * n + 1], a, {b[n][2], b[n][3]});
         }
       }
     }
@@ -225,22 +225,23 @@ void run_outer(const Queue& queue, HalfOperands<typename T::Half> x, int volume,
   queue.arena().rewind(mark);
 }
 
+template <class Half>
+void run_halves(const Queue& queue, const Rows<const Half>& in, const Rows<const Half>& grad, const PairLists* lists,
+                int volume, float* out) {
+  const HalfOperands<Half> x{in, grad, lists != nullptr ? *lists : PairLists{}, 1, in_chunks(in), in_chunks(grad), out};
+  const bool narrow_in = in.channels <= 32, narrow_grad = grad.channels <= 32;
+  if (narrow_in && narrow_grad) return run_outer<OuterTile<Half, 32, 32>>(queue, x, volume, out);
+  if (narrow_in) return run_outer<OuterTile<Half, 32, 64>>(queue, x, volume, out);
+  if (narrow_grad) return run_outer<OuterTile<Half, 64, 32>>(queue, x, volume, out);
+  run_outer<OuterTile<Half, 64, 64>>(queue, x, volume, out);
+}
+
 }  // namespace
 
 void half_weight_gradient(const Queue& queue, const ConstRowView& in, const ConstRowView& grad, const PairLists* lists,
                           int volume, float* out) {
-  const HalfOperands<half_t> x{rows<half_t>(in),
-                               rows<half_t>(grad),
-                               lists != nullptr ? *lists : PairLists{},
-                               1,
-                               in_chunks(rows<half_t>(in)),
-                               in_chunks(rows<half_t>(grad)),
-                               out};
-  const bool narrow_in = in.channels <= 32, narrow_grad = grad.channels <= 32;
-  if (narrow_in && narrow_grad) return run_outer<OuterTile<half_t, 32, 32>>(queue, x, volume, out);
-  if (narrow_in) return run_outer<OuterTile<half_t, 32, 64>>(queue, x, volume, out);
-  if (narrow_grad) return run_outer<OuterTile<half_t, 64, 32>>(queue, x, volume, out);
-  run_outer<OuterTile<half_t, 64, 64>>(queue, x, volume, out);
+  if (in.dtype == DType::kBF16) return run_halves(queue, rows<bfloat_t>(in), rows<bfloat_t>(grad), lists, volume, out);
+  run_halves(queue, rows<half_t>(in), rows<half_t>(grad), lists, volume, out);
 }
 
 }  // namespace voxshift::cuda

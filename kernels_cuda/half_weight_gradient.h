@@ -7,7 +7,7 @@
 
 namespace voxshift::cuda {
 
-/// weight_gradient() of f16 rows: products of halves are exact, their sums f32.
+/// weight_gradient() of f16 or bf16 rows: products of halves are exact, their sums f32.
 void half_weight_gradient(const Queue& queue, const ConstRowView& in, const ConstRowView& grad, const PairLists* lists,
                           int volume, float* out);
 

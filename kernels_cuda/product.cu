@@ -1,4 +1,4 @@
-// The product on tensor cores, of f16, f32 and i8 rows. A block owns a tile of output rows and
+// The product on tensor cores, of f16, bf16, f32 and i8 rows. A block owns a tile of output rows and
 // channels and goes through the offsets that any of its rows has, a few input channels at a time: rows are fetched by
 // cp.async into a ring of stages in shared memory while earlier stages are multiplied. Warps leave out 32 rows at a
 // time where none of them has the offset.
@@ -189,6 +189,13 @@ void run_any(const Queue& queue, const Operands<Element, Residual, Out>& x, bool
   run_narrow<32, sizeof(Element) == 4 ? 3 : 4>(queue, x, vector);
 }
 
+void run_any(const Queue& queue, const Operands<bfloat_t, Rows<const bfloat_t>, Rows<bfloat_t>>& x, bool vector) {
+  const std::int64_t columns = x.out.channels;
+  if (columns <= 64 || !vector) return run_narrow<32, 4>(queue, x, vector);
+  if (columns <= 96) return run<Tile<bfloat_t, 64, 96, 32, 48, 32, 4>, true>(queue, x);
+  run<Tile<bfloat_t, 64, 128, 32, 64, 32, 4>, true>(queue, x);
+}
+
 template <class Residual, class Out>
 void run_any(const Queue& queue, const Operands<std::int8_t, Residual, Out>& x, bool vector) {
   const std::int64_t columns = x.out.channels;
@@ -244,7 +251,7 @@ void product(const Queue& queue, const ConstRowView& in, const RowTable& map, co
     run_mixed(queue, rows<std::int8_t>(in), map, weights, epilogue, to.rows);
   } else {
     const bool plain = all_of(in.dtype, residual_of(epilogue), to.rows);
-    with_type("product", in.dtype, [&](auto type) {
+    with_real_type("product", in.dtype, [&](auto type) {
       using Element = decltype(type);
       const auto from = rows<Element>(in);
       plain ? run_plain(queue, from, map, weights, epilogue, to.rows)

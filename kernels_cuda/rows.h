@@ -3,6 +3,7 @@
 
 #include <voxshift/kernels_cuda/queue.h>
 #include <voxshift/tensor/epilogue.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/narrow.h>
 #include <voxshift/tensor/row_view.h>
 
@@ -18,8 +19,8 @@ __device__ inline std::int8_t to_byte(float x, float inverse) {
   return static_cast<std::int8_t>(scaled >= most ? most : scaled <= -most ? -most : rintf(scaled));
 }
 
-/// Rows of T, float or half_t (of bytes for those who multiply them), as a kernel sees them; conversions to and from
-/// float at each access.
+/// Rows of T, float, half_t or bfloat_t (of bytes for those who multiply them), as a kernel sees them; conversions to
+/// and from float at each access.
 template <class T>
 struct Rows {
   T* base = nullptr;
@@ -37,8 +38,8 @@ __device__ const T* further(const T* base, std::uint32_t count, std::uint32_t el
   return reinterpret_cast<const T*>(reinterpret_cast<const char*>(base) + std::uint64_t{count} * (kBytes * elements));
 }
 
-/// Rows of f32, f16 or i8, whatever the view has; conversions at each access. Byte: std::byte, const where rows are
-/// read.
+/// Rows of f32, f16, bf16 or i8, whatever the view has; conversions at each access. Byte: std::byte, const where rows
+/// are read.
 template <class Byte>
 struct AnyRows {
   Byte* base = nullptr;
@@ -52,6 +53,7 @@ struct AnyRows {
   }
   __device__ float at(std::int64_t i, std::int64_t c) const {
     if (dtype == DType::kI8) return static_cast<float>(*address<std::int8_t>(i, c)) * scale[c];
+    if (dtype == DType::kBF16) return to_float(*address<bfloat_t>(i, c));
     return dtype == DType::kF16 ? to_float(*address<half_t>(i, c)) : *address<float>(i, c);
   }
   __device__ void set(std::int64_t i, std::int64_t c, float x) const {
@@ -59,6 +61,8 @@ struct AnyRows {
       *address<std::int8_t>(i, c) = to_byte(x, inverse[c]);
     } else if (dtype == DType::kF16) {
       *address<half_t>(i, c) = from_float<half_t>(x);
+    } else if (dtype == DType::kBF16) {
+      *address<bfloat_t>(i, c) = from_float<bfloat_t>(x);
     } else {
       *address<float>(i, c) = x;
     }
@@ -171,6 +175,7 @@ template <int kWidth>
 __device__ void read(const AnyRows<const std::byte>& rows, std::int64_t i, std::int64_t c, float (&x)[kWidth]) {
   if (rows.dtype == DType::kF32) return load_pack(rows.template address<float>(i, c), x);
   if (rows.dtype == DType::kF16) return load_pack(rows.template address<half_t>(i, c), x);
+  if (rows.dtype == DType::kBF16) return load_pack(rows.template address<bfloat_t>(i, c), x);
   const auto pack = *reinterpret_cast<const Pack<std::int8_t, kWidth>*>(rows.template address<std::int8_t>(i, c));
 #pragma unroll
   for (int e = 0; e < kWidth; ++e) x[e] = static_cast<float>(pack.values[e]) * rows.scale[c + e];
@@ -183,6 +188,7 @@ template <int kWidth>
 __device__ void write(const AnyRows<std::byte>& rows, std::int64_t i, std::int64_t c, const float (&x)[kWidth]) {
   if (rows.dtype == DType::kF32) return store_pack(x, rows.template address<float>(i, c));
   if (rows.dtype == DType::kF16) return store_pack(x, rows.template address<half_t>(i, c));
+  if (rows.dtype == DType::kBF16) return store_pack(x, rows.template address<bfloat_t>(i, c));
   Pack<std::int8_t, kWidth> pack;
 #pragma unroll
   for (int e = 0; e < kWidth; ++e) pack.values[e] = to_byte(x[e], rows.inverse[c + e]);
@@ -199,6 +205,13 @@ void with_type(const char* op, DType dtype, const Call& call) {
   } else {
     call(float());
   }
+}
+
+/// The same of f32, f16 or bf16: for products, and for gradients.
+template <class Call>
+void with_real_type(const char* op, DType dtype, const Call& call) {
+  if (dtype == DType::kBF16) return call(bfloat_t());
+  with_type(op, dtype, call);
 }
 
 inline AnyRows<std::byte> any_rows(const RowView& view) {
@@ -236,8 +249,8 @@ bool are_fused(const Views&... views) {
 /// Throws InvalidArgument for what no kernel reads.
 template <class View>
 void check_numbers(const char* op, const View& view) {
-  check(view.dtype == DType::kF32 || view.dtype == DType::kF16 || view.dtype == DType::kI8, "[", op,
-        "] features on cuda are f32, f16 or i8, found ", name(view.dtype));
+  check(is_real(view.dtype) || view.dtype == DType::kI8, "[", op, "] features on cuda are f32, f16, bf16 or i8, found ",
+        name(view.dtype));
 }
 
 /// call(rows of each view): Rows where all are f32 or all are f16, else AnyRows.
@@ -255,6 +268,7 @@ template <class Call>
 void with_copies(const char* op, const Call& call, const ConstRowView& in, const RowView& out) {
   if (all_of(DType::kI8, in, out) && in.scales.scale == out.scales.scale)
     return call(rows<std::int8_t>(in), rows<std::int8_t>(out));
+  if (all_of(DType::kBF16, in, out)) return call(rows<half_t>(in), rows<half_t>(out));  // words of two bytes
   with_rows(op, call, in, out);
 }
 

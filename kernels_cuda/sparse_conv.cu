@@ -214,7 +214,7 @@ class CudaSparseConvKernels final : public SparseConvKernels {
   void pool_backward(const Context& context, const ConstRowView& in, const ConstRowView& grad,
                      const KernelMapViews& map, Pooling pooling, const RowView& out) const override {
     const Queue queue(context, "pool_backward");
-    with_type("pool_backward", out.dtype, [&](auto type) {
+    with_real_type("pool_backward", out.dtype, [&](auto type) {
       using T = decltype(type);
       share_gradient(queue, rows<T>(in), rows<T>(grad), Pairs(map.forward), Pairs(map.transposed), pooling,
                      rows<T>(out));

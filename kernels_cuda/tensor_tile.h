@@ -66,25 +66,26 @@ __device__ WeightChunk row_of_outputs(int e, int first_column, int padded_out) {
           column < padded_out ? row * padded_out + column : -1};
 }
 
-template <class T>
-class WarpProduct<T, half_t> {
+/// f16 and bf16.
+template <class T, class Half>
+requires(sizeof(Half) == 2) class WarpProduct<T, Half> {
  public:
   __device__ WarpProduct(int lane, int row, int column)
-      : in_matrix_(place<half_t, T::kInChunks>(row + lane % 16, lane / 16)) {
+      : in_matrix_(place<Half, T::kInChunks>(row + lane % 16, lane / 16)) {
 #pragma unroll
     for (int n = 0; n < kMatrices; ++n)
       weight_matrix_[n] = T::kInElements + (kPair ? weight_place(lane, column / 8)
                                                   : weight_place(lane % 16, column / 8 + n * 2 + lane / 16));
   }
 
-  static __device__ int weight_place(int k, int chunk) { return place<half_t, T::kWeightChunks>(k, chunk); }
+  static __device__ int weight_place(int k, int chunk) { return place<Half, T::kWeightChunks>(k, chunk); }
   static __device__ WeightChunk weight_chunk(int e, int first_column, int, int padded_out) {
     return row_of_outputs<T, WarpProduct>(e, first_column, padded_out);
   }
   static __device__ int weight_step(int padded_out) { return T::kDepth * padded_out; }
 
   /// sums += inputs * weights of a stage, depth in ascending 16s.
-  __device__ void multiply(const half_t* stage, typename T::Sums& sums) const {
+  __device__ void multiply(const Half* stage, typename T::Sums& sums) const {
 #pragma unroll
     for (int step = 0; step < T::kDepth / kStep; ++step) {
       std::uint32_t b[kMatrices][4];
@@ -99,12 +100,12 @@ class WarpProduct<T, half_t> {
           std::uint32_t a[4];
           load_matrices<false>(a, stage + (in_matrix_ ^ (step * kStep + half * 16)) + m * 16 * T::kDepth);
           if constexpr (kPair) {
-            mma_m16n8k16(sums[m][0], a, {b[0][2 * half], b[0][2 * half + 1]});
+            mma_m16n8k16<Half>(sums[m][0], a, {b[0][2 * half], b[0][2 * half + 1]});
           } else {
 #pragma unroll
             for (int n = 0; n < kMatrices; ++n) {
-              mma_m16n8k16(sums[m][2 * n], a, {b[n][0], b[n][1]});
-              mma_m16n8k16(sums[m][2 * n + 1], a, {b[n][2], b[n][3]});
+              mma_m16n8k16<Half>(sums[m][2 * n], a, {b[n][0], b[n][1]});
+              mma_m16n8k16<Half>(sums[m][2 * n + 1], a, {b[n][2], b[n][3]});
             }
           }
         }

@@ -76,7 +76,7 @@ DeviceWeights::DeviceWeights(const Context& context, const float* weight, const 
       bias({bias_or_null != nullptr ? outputs : 0}, DType::kF32, context.device),
       multiplier({0}, DType::kF32, context.device) {
   const Queue queue(context, "pack");
-  with_type("pack", dtype, [&](auto type) {
+  with_real_type("pack", dtype, [&](auto type) {
     using T = decltype(type);
     pack_outputs_last(queue, weight, {volume, in_channels, out_channels, order}, *this, static_cast<T*>(data.memory()));
   });

@@ -31,7 +31,7 @@ struct DeviceWeights final : PackedWeights {
 
   WeightOrder order;
   std::int64_t padded_in, padded_out;
-  Array data;        ///< f32, f16 or i8
+  Array data;        ///< f32, f16, bf16 or i8
   Array bias;        ///< f32 [out]; empty: none
   Array multiplier;  ///< f32 [out] of i8
 };

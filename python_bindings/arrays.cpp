@@ -48,6 +48,18 @@ py::array numpy_view(py::handle source) {
   return numpy.attr("asarray")(source);
 }
 
+// Of the CPU, by DLPack: numpy has no bf16.
+Array bfloats_from(py::handle source) {
+  check_on_cpu(source);
+  const std::shared_ptr<DlpackTensor> tensor = take_dlpack(source.attr("__dlpack__")());
+  const DlpackView& view = tensor->view;
+  std::int64_t expected = 1;
+  for (std::int32_t axis = view.axes; axis-- > 0 && view.strides != nullptr; expected *= view.shape[axis])
+    check(view.shape[axis] <= 1 || view.strides[axis] == expected,
+          "[array] bfloat16 has to be contiguous in C order; make it so first, for instance with .contiguous()");
+  return array_on(tensor, Device::cpu());
+}
+
 // Deleter of owners that are Python objects.
 struct ReleaseObject {
   bool writeable;
@@ -119,8 +131,15 @@ bool is_array(py::handle source) {
          cuda_device_of(source).has_value();
 }
 
+bool is_bfloat(py::handle source) {
+  return !py::isinstance<py::array>(source) && py::hasattr(source, "__dlpack__") && py::hasattr(source, "dtype") &&
+         std::string(py::str(source.attr("dtype"))).ends_with("bfloat16");
+}
+
 Array array_from(py::handle source) {
+  if (py::isinstance<DeviceArray>(source)) return source.cast<const DeviceArray&>().array;
   if (const auto device = cuda_device_of(source)) return device_array_from(source, *device);
+  if (is_bfloat(source)) return bfloats_from(source);
   const py::array view = numpy_view(source);
   const DType dtype = dtype_from(view.dtype(), Shape(view.shape(), view.shape() + view.ndim()));
   const py::object native = view.dtype().attr("newbyteorder")("=");
@@ -132,7 +151,7 @@ Array array_from(py::handle source) {
 }
 
 py::object array_to(const Array& array, Access access) {
-  if (array.device() != Device::cpu()) return py::cast(DeviceArray{array});
+  if (array.device() != Device::cpu() || array.dtype() == DType::kBF16) return py::cast(DeviceArray{array});
   auto owner = std::make_unique<std::shared_ptr<void>>(array.owner());
   const py::capsule base(owner.release(), [](void* shared) { delete static_cast<std::shared_ptr<void>*>(shared); });
   py::array view(dtype_to(array.dtype()), array.shape(), array.memory(), base);

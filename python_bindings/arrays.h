@@ -17,6 +17,9 @@ namespace voxshift::python {
 /// Whether array_from can take it: a numpy array, anything with __dlpack__ or __cuda_array_interface__, or a buffer.
 bool is_array(pybind11::handle source);
 
+/// Whether it is an array of bfloat16, by what it says of its dtype, which goes by DLPack alone.
+bool is_bfloat(pybind11::handle source);
+
 /// An Array on the memory of `source`, which it keeps alive; a copy only where `source` is on the CPU and not
 /// contiguous in C order, aligned and of native byte order. Throws InvalidArgument for a dtype that Array lacks, and
 /// for memory of a device that is neither the CPU nor CUDA.
@@ -43,8 +46,8 @@ Array as_int64(const Array& array);
 
 enum class Access { kReadOnly, kAsSource };
 
-/// A numpy array, or a DeviceArray, on the memory of `array`, which it keeps alive. A numpy array can be written unless
-/// `access` forbids it or the memory came from a Python object that forbade it.
+/// A numpy array, or a DeviceArray (also of bf16 on the CPU), on the memory of `array`, which it keeps alive. A numpy
+/// array can be written unless `access` forbids it or the memory came from a Python object that forbade it.
 pybind11::object array_to(const Array& array, Access access = Access::kAsSource);
 
 /// A numpy array that takes over the values.

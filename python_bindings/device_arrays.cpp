@@ -97,16 +97,23 @@ Array from_dlpack(py::handle source, Device device) {
   const py::capsule capsule = source.attr("__dlpack__")("stream"_a = handle_of(stream_of_thread(device)));
   const std::shared_ptr<DlpackTensor> tensor = take_dlpack(capsule);
   const DlpackView& view = tensor->view;
-  const Shape shape(view.shape, view.shape + view.axes);
-  void* const memory = static_cast<unsigned char*>(view.data) + view.byte_offset;
   std::vector<std::int64_t> strides;
   if (view.strides != nullptr) strides.assign(view.strides, view.strides + view.axes);
-  check_layout(memory, shape, strides);
-  return {memory, shape, dtype_from(view.dtype, shape), device, tensor};
+  const Array array = array_on(tensor, device);
+  check_layout(array.memory(), array.shape(), strides);
+  return array;
 }
 
+py::object shown_dtype(const DeviceArray& x) {
+  if (x.array.dtype() == DType::kBF16) return py::str("bfloat16");
+  return dtype_to(x.array.dtype());
+}
+
+// Consumers look for the interface first: what it cannot say is not there.
 py::dict interface_of(const DeviceArray& x) {
   const Array& a = x.array;
+  if (a.dtype() == DType::kBF16 || a.device() == Device::cpu())
+    throw py::attribute_error("bfloat16 and memory of the CPU go by DLPack");
   return py::dict("shape"_a = py::tuple(py::cast(a.shape())), "typestr"_a = dtype_to(a.dtype()).attr("str"),
                   "data"_a = py::make_tuple(reinterpret_cast<std::uintptr_t>(a.memory()), false),
                   "strides"_a = py::none(), "stream"_a = handle_of(stream_of_thread(a.device())), "version"_a = 3);
@@ -114,7 +121,9 @@ py::dict interface_of(const DeviceArray& x) {
 
 // stream: of the consumer, None for the default one, -1 where it wants no order.
 py::capsule dlpack_of(const DeviceArray& x, const py::object& stream, const py::kwargs&) {
-  if (stream.is_none()) {
+  if (x.array.device() == Device::cpu()) {
+    // nothing is queued there
+  } else if (stream.is_none()) {
     let_wait(x.array.device(), nullptr);
   } else if (!stream.equal(py::int_(-1))) {
     let_wait(x.array.device(), stream_from(stream));
@@ -130,9 +139,15 @@ py::object to_device(const Array& array, const std::string& device) {
   return array_to(there);
 }
 
+py::object numpy_of(const DeviceArray& x) {
+  (void)dtype_to(x.array.dtype());  // throws for what numpy has not
+  return to_device(x.array, "cpu");
+}
+
 void synchronize(const std::string& device) { runtime(parse_device(device)).synchronize(parse_device(device)); }
 
-constexpr const char* kDeviceArrayDoc = R"(An array in the memory of a CUDA device, as ops on one return it.
+constexpr const char* kDeviceArrayDoc =
+    R"(An array in the memory of a CUDA device, as ops on one return it, or of bfloat16 on the CPU.
 
 Ops take it as it is; torch.from_dlpack, torch.as_tensor and cupy.asarray make arrays of theirs on the same memory. Work is
 only queued: on torch's current stream once a torch tensor went in, on the stream in the __cuda_array_interface__ of
@@ -142,13 +157,16 @@ on the CPU.)";
 constexpr const char* kToDeviceDoc = R"(x on device "cpu" or "cuda" ("cuda:1", ...): a numpy array, or a DeviceArray.
 
 x: a numpy array, a DeviceArray, torch tensor or any with __dlpack__, __cuda_array_interface__ or a buffer, of dtype
-float32, float16, int64, int32, int8, uint8 or bool (uint8 on a device). A copy, but where x is there already. Raises
+float32, float16, bfloat16 (a DeviceArray on the CPU, too), int64, int32, int8, uint8 or bool (uint8 on a device). A copy, but where x is there already. Raises
 ValueError, BackendUnavailable, OutOfMemory.)";
 
 }  // namespace
 
 std::optional<Device> cuda_device_of(py::handle source) {
-  if (py::isinstance<DeviceArray>(source)) return source.cast<const DeviceArray&>().array.device();
+  if (py::isinstance<DeviceArray>(source)) {
+    const Device device = source.cast<const DeviceArray&>().array.device();
+    return device == Device::cpu() ? std::nullopt : std::optional(device);
+  }
   if (py::hasattr(source, "__dlpack_device__")) {
     const auto [kind, index] = source.attr("__dlpack_device__")().cast<std::pair<int, int>>();
     if (kind == kDlpackCuda || kind == kDlpackCudaManaged) return Device::cuda(index);
@@ -163,24 +181,26 @@ Array device_array_from(py::handle source, Device device) {
   check<BackendUnavailable>(runtime(device).available(device), "[array] memory of ", name(device),
                             ", which this build or machine of voxshift has not; copy it to the CPU, for instance with "
                             ".cpu()");
-  return py::hasattr(source, kInterface) ? from_interface(source, device) : from_dlpack(source, device);
+  const bool by_interface = !is_bfloat(source) && py::hasattr(source, kInterface);  // which has no bf16
+  return by_interface ? from_interface(source, device) : from_dlpack(source, device);
 }
 
 void bind_device_arrays(py::module_& m) {
   py::class_<DeviceArray>(m, "DeviceArray", kDeviceArrayDoc)
       .def_property_readonly(
           "shape", [](const DeviceArray& x) { return py::tuple(py::cast(x.array.shape())); }, "tuple of int.")
-      .def_property_readonly(
-          "dtype", [](const DeviceArray& x) { return dtype_to(x.array.dtype()); }, "numpy.dtype.")
+      .def_property_readonly("dtype", &shown_dtype, "numpy.dtype, or \"bfloat16\", which numpy has not.")
       .def_property_readonly(
           "device", [](const DeviceArray& x) { return name(x.array.device()); }, "Such as \"cuda:0\".")
-      .def(
-          "numpy", [](const DeviceArray& x) { return to_device(x.array, "cpu"); },
-          "A copy as a numpy array. Waits for the work that makes it.")
+      .def("numpy", &numpy_of,
+           "A copy as a numpy array. Waits for the work that makes it. Raises ValueError for bfloat16.")
       .def_property_readonly(kInterface, &interface_of)
       .def("__dlpack__", &dlpack_of, "stream"_a = py::none())
       .def("__dlpack_device__",
-           [](const DeviceArray& x) { return py::make_tuple(kDlpackCuda, x.array.device().index); })
+           [](const DeviceArray& x) {
+             const bool cpu = x.array.device() == Device::cpu();
+             return py::make_tuple(cpu ? kDlpackCpu : kDlpackCuda, x.array.device().index);
+           })
       .def("__array__",
            [](const DeviceArray& x, const py::args&, const py::kwargs&) -> py::object {
              throw py::type_error("an array on " + name(x.array.device()) + " is not numpy's to read: call .numpy()");
@@ -190,15 +210,13 @@ void bind_device_arrays(py::module_& m) {
              if (x.array.rank() == 0) throw py::type_error("len() of an array without axes");
              return x.array.dim(0);
            })
-      .def(py::pickle(
-          [](const DeviceArray& x) { return py::make_tuple(to_device(x.array, "cpu"), name(x.array.device())); },
-          [](const py::tuple& state) {
-            return DeviceArray{state[0].cast<Array>().to(parse_device(state[1].cast<std::string>()))};
-          }))
+      .def(py::pickle([](const DeviceArray& x) { return py::make_tuple(numpy_of(x), name(x.array.device())); },
+                      [](const py::tuple& state) {
+                        return DeviceArray{state[0].cast<Array>().to(parse_device(state[1].cast<std::string>()))};
+                      }))
       .def("__repr__", [](const DeviceArray& x) {
         return "DeviceArray(shape=" + std::string(py::str(py::tuple(py::cast(x.array.shape())))) +
-               ", dtype=" + std::string(py::str(dtype_to(x.array.dtype()))) + ", device=\"" + name(x.array.device()) +
-               "\")";
+               ", dtype=" + std::string(py::str(shown_dtype(x))) + ", device=\"" + name(x.array.device()) + "\")";
       });
   m.def("to_device", &to_device, "x"_a, "device"_a = "cuda", kToDeviceDoc);
   m.def("synchronize", &synchronize, "device"_a = "cuda", WithoutGil(),

@@ -8,7 +8,7 @@
 
 namespace voxshift::python {
 
-/// An array on a CUDA device as Python sees it.
+/// An array on a CUDA device as Python sees it, or one of bf16, which numpy has not, anywhere.
 struct DeviceArray {
   Array array;
 };

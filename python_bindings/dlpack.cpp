@@ -21,6 +21,12 @@ struct Given {
 
 void release(DlpackTensor* tensor) { delete static_cast<Given*>(tensor->owner); }
 
+DlpackType::Code code_of(DType dtype) {
+  if (dtype == DType::kBF16) return DlpackType::kBfloat;
+  const char kind = dtype_to(dtype).kind();
+  return kind == 'f' ? DlpackType::kFloat : kind == 'i' ? DlpackType::kInt : DlpackType::kUInt;
+}
+
 void release_untaken(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, kFresh) == 0) return;
   release(static_cast<DlpackTensor*>(PyCapsule_GetPointer(capsule, kFresh)));
@@ -37,7 +43,15 @@ std::shared_ptr<DlpackTensor> take_dlpack(const py::capsule& capsule) {
           }};
 }
 
+Array array_on(const std::shared_ptr<DlpackTensor>& tensor, Device device) {
+  const DlpackView& view = tensor->view;
+  const Shape shape(view.shape, view.shape + view.axes);
+  void* const memory = static_cast<unsigned char*>(view.data) + view.byte_offset;
+  return {memory, shape, dtype_from(view.dtype, shape), device, tensor};
+}
+
 DType dtype_from(DlpackType type, const Shape& shape) {
+  if (type.code == DlpackType::kBfloat && type.bits == 16 && type.lanes == 1) return DType::kBF16;
   const char kind = type.code == DlpackType::kFloat  ? 'f'
                     : type.code == DlpackType::kInt  ? 'i'
                     : type.code == DlpackType::kUInt ? 'u'
@@ -50,16 +64,11 @@ DType dtype_from(DlpackType type, const Shape& shape) {
 
 py::capsule give_dlpack(const Array& array) {
   auto given = std::make_unique<Given>(Given{array, array.shape(), {}});
-  const py::dtype dtype = dtype_to(array.dtype());
-  const char kind = dtype.kind();
   given->tensor = {{given->array.memory(),
                     array.device() == Device::cpu() ? kDlpackCpu : kDlpackCuda,
                     array.device().index,
                     static_cast<std::int32_t>(array.rank()),
-                    {kind == 'f'   ? DlpackType::kFloat
-                     : kind == 'i' ? DlpackType::kInt
-                                   : DlpackType::kUInt,
-                     static_cast<std::uint8_t>(8 * dtype.itemsize()), 1},
+                    {code_of(array.dtype()), static_cast<std::uint8_t>(8 * size_of(array.dtype())), 1},
                     given->shape.data(),
                     nullptr,
                     0},

@@ -13,7 +13,7 @@ namespace voxshift::python {
 constexpr int kDlpackCpu = 1, kDlpackCuda = 2, kDlpackCudaHost = 3, kDlpackCudaManaged = 13;
 
 struct DlpackType {
-  enum Code : std::uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBool = 6 };
+  enum Code : std::uint8_t { kInt = 0, kUInt = 1, kFloat = 2, kBfloat = 4, kBool = 6 };
   std::uint8_t code, bits;
   std::uint16_t lanes;
 };
@@ -39,6 +39,9 @@ std::shared_ptr<DlpackTensor> take_dlpack(const pybind11::capsule& capsule);
 
 /// Throws InvalidArgument where Array has none.
 DType dtype_from(DlpackType type, const Shape& shape);
+
+/// The array of a tensor on `device`, whose memory is contiguous in C order.
+Array array_on(const std::shared_ptr<DlpackTensor>& tensor, Device device);
 
 /// A capsule that keeps the array's memory alive.
 pybind11::capsule give_dlpack(const Array& array);

@@ -117,7 +117,7 @@ semantics: "floor": stride 1 is submanifold, the output has x's coordinates (Gra
     gives unique(floor(c / stride)) (MinkowskiEngine, torchsparse <= 2.0). "bounded": every output that a tap touches
     inside x.shape exists, i = o * stride - padding + r * dilation (spconv).
 bias: float32 [Cout]. residual: a tensor on the output's coordinates with Cout channels.
-Features are float32 or float16: the result and a residual have the dtype of x, to which the weight is rounded; sums are float32.
+Features are float32, float16 or bfloat16: the result and a residual have the dtype of x, to which the weight is rounded; sums are float32.
 activation: None, "relu", "relu6" or "leaky_relu" with negative_slope.
 
 Raises ValueError for wrong shapes, dtypes or options.)";
@@ -152,7 +152,7 @@ B is the highest batch index + 1, or batches where that is larger. Raises ValueE
 highest batch index is 65,536 or more and not below the number of rows, and for a result of more than 2**31 - 1 numbers.)";
 
 constexpr const char* kLinearDoc =
-    R"(act(x W + bias): x [N, Cin] float32 or float16, weight float32 [Cin, Cout], bias float32 [Cout]; gives [N, Cout].
+    R"(act(x W + bias): x [N, Cin] float32, float16 or bfloat16, weight float32 [Cin, Cout], bias float32 [Cout]; gives [N, Cout].
 
 dtypes and activation as in conv. Raises ValueError for other shapes or dtypes.)";
 
@@ -201,9 +201,9 @@ constexpr const char* kConvBackwardDoc =
     R"(Gradients of conv for grad [No, Cout], that of its result's features before activation.
 
 Gives (input [N, Cin], weight float32 [K, Cin, Cout]); input_gradient and weight_gradient say which, None for the other. grad,
-input and added have the dtype of x, float32 or, on CUDA, float16. added: [N, Cin] that is added to input, the gradient of another use of x's features. A bias has the gradient
+input and added have the dtype of x, float32 or, on CUDA, float16 or bfloat16. added: [N, Cin] that is added to input, the gradient of another use of x's features. A bias has the gradient
 sum_rows(grad), a residual has grad. Other arguments as given to conv; the kernel map is the one that conv left with x.
-Raises ValueError for wrong shapes, dtypes or options, and BackendUnavailable for float16 on the CPU.)";
+Raises ValueError for wrong shapes, dtypes or options, and BackendUnavailable for halves on the CPU.)";
 
 constexpr const char* kLinearBackwardDoc =
     R"(Gradients of linear for grad [N, Cout], that of its result before activation; dtypes and errors as those of conv_backward.
@@ -215,8 +215,8 @@ constexpr const char* kBatchNormDoc =
     R"(Batch normalisation in training mode over all rows (Ioffe and Szegedy, ICML 2015).
 
 (out, mean, variance) with out = act(weight * (x - mean) / sqrt(variance + eps) + bias + residual): x, residual and out
-[N, C] float32 or, on CUDA, float16, the others float32 [C]; the variance is biased. activation as in conv. Raises ValueError
-for wrong shapes, dtypes or eps, and BackendUnavailable for float16 on the CPU.)";
+[N, C] float32 or, on CUDA, float16 or bfloat16, the others float32 [C]; the variance is biased. activation as in conv. Raises ValueError
+for wrong shapes, dtypes or eps, and BackendUnavailable for halves on the CPU.)";
 
 constexpr const char* kBatchNormBackwardDoc =
     R"(Gradients of batch_norm for grad [N, C] of x's dtype, that of its out: (x, weight, bias, residual).
@@ -329,7 +329,8 @@ void bind_training(py::module_& m) {
       "x"_a, "weight"_a, "grad"_a, "input_gradient"_a = true, "weight_gradient"_a = true, WithoutGil(),
       kLinearBackwardDoc);
   m.def("sum_rows", &sum_rows, "x"_a, WithoutGil(),
-        "float32 [C]: the sum of x [N, C], float32 or, on CUDA, float16, over all rows, the gradient of a bias.");
+        "float32 [C]: the sum of x [N, C], float32 or, on CUDA, float16 or bfloat16, over all rows, the gradient of a "
+        "bias.");
   m.def(
       "batch_norm",
       [](const Array& x, const Array& weight, const Array& bias, float eps, const std::optional<Array>& residual,

@@ -151,7 +151,7 @@ their coordinates and the kernel maps between them. A deep copy and what was pic
 constexpr const char* kInitDoc = R"(A tensor of coords [N, 1 + D] and feats [N, C].
 
 coords: Coordinates, with feats in the order of their rows and nothing else given. Or int32 (int64 is converted), batch index first, D = 1..4, in units of their own grid.
-feats: float32 or float16. Arrays are numpy's, torch's or any with __dlpack__ or a buffer. Where the rows are in order and unique,
+feats: float32, float16 or bfloat16. Arrays are numpy's, torch's or any with __dlpack__ or a buffer. Where the rows are in order and unique,
     feats is used in place; otherwise a sorted copy is made and `inverse` tells where each row went.
 stride: size of a grid cell in cells of the network's input, one number or one per axis.
 shape: extent per axis in cells of this grid; bounded convolutions and to_dense need it.
@@ -218,7 +218,7 @@ void bind_tensors(py::module_& m) {
           "The Coordinates that the tensor shares with others.")
       .def_property_readonly(
           "feats", [](const SparseTensor& x) { return array_to(x.features()); },
-          "[N, C], float32 or float16, on the tensor's memory.")
+          "[N, C], float32, float16 or bfloat16, on the tensor's memory.")
       .def_property_readonly(
           "features", [](const SparseTensor& x) { return array_to(x.features()); }, "The same as feats.")
       .def_property_readonly("channels", &SparseTensor::channels, "Number of features C of a row.")

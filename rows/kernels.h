@@ -27,13 +27,13 @@ struct BatchNormBackward {
 };
 
 /// Kernels on rows of features. All views of a call have the same count unless said otherwise. Features are f32, in the
-/// ops of inference, linear() to spread_scores(), also f16, bf16 (not on CUDA) and i8; in weight_gradient() to
-/// batch_norm_backward() they are f32 or, on CUDA, f16, all views of a call the same, and sums and what belongs to a
-/// channel or a weight are f32. Elsewhere each view has a dtype of its own: numbers are read as f32, i8 ones as n *
-/// scale, and rounded to nearest when they are written, once. What is copied from one view to another of the same dtype
-/// and scales keeps its bytes, with or without scales. Where a view is i8, every product and every sum is rounded, none
-/// is fused with another, in the order that is written here: the same bits on all devices. Functions that use exp, tanh
-/// or erf have the accuracy of the device's library.
+/// ops of inference, linear() to spread_scores(), also f16, bf16 and i8; in weight_gradient() to
+/// batch_norm_backward() they are f32 or, on CUDA, f16 or bf16, all views of a call the same, and sums and what belongs
+/// to a channel or a weight are f32. Elsewhere each view has a dtype of its own: numbers are read as f32, i8 ones as n
+/// * scale, and rounded to nearest when they are written, once. What is copied from one view to another of the same
+/// dtype and scales keeps its bytes, with or without scales. Where a view is i8, every product and every sum is
+/// rounded, none is fused with another, in the order that is written here: the same bits on all devices. Functions that
+/// use exp, tanh or erf have the accuracy of the device's library.
 class RowKernels {
  public:
   virtual ~RowKernels() = default;

@@ -7,7 +7,7 @@
 
 namespace voxshift {
 
-/// act(x W + bias): x [N, Cin] f32, f16 or, on the CPU, bf16, weight f32 [Cin, Cout], bias f32 [Cout]. Gives [N, Cout]
+/// act(x W + bias): x [N, Cin] f32, f16 or bf16, weight f32 [Cin, Cout], bias f32 [Cout]. Gives [N, Cout]
 /// of the dtype of x, to which the weight is rounded; sums are f32. Throws InvalidArgument for other shapes, dtypes or
 /// mixed devices, more than 2^20 channels and more than 2^31 - 1 rows.
 Array linear(const Array& x, const Array& weight, const std::optional<Array>& bias = {}, Activation activation = {});

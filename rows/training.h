@@ -1,6 +1,6 @@
 // What training needs on rows of features [N, C]: batch normalisation over the rows, and gradients. Features, and the
-// gradients that have their shape, are f32 or, on CUDA, f16; all else, and every sum, is f32. Halves elsewhere are
-// BackendUnavailable.
+// gradients that have their shape, are f32 or, on CUDA, f16 or bf16; all else, and every sum, is f32. Halves elsewhere
+// are BackendUnavailable.
 #pragma once
 
 #include <voxshift/tensor/epilogue.h>

@@ -16,7 +16,7 @@ struct ConvGradients {
 /// That of a bias is sum_rows(grad), that of a residual is grad itself. Reads kernel_size, stride, dilation, padding
 /// and semantics of the options. The kernel map is the one that the forward op left in x's cache. `added` [N, Cin] is
 /// added to `input`: the gradient that x's features have from another use. grad and `added` have the dtype of x, f32
-/// or, on CUDA, f16, to which the weight is rounded; sums are f32, and so is the weight's gradient. Throws
+/// or, on CUDA, f16 or bf16, to which the weight is rounded; sums are f32, and so is the weight's gradient. Throws
 /// InvalidArgument for other shapes, dtypes or devices, and BackendUnavailable for halves where they have no gradients.
 ConvGradients conv_backward(const SparseTensor& x, const Array& weight, const Array& grad,
                             const ConvOptions& options = {}, WantedGradients wanted = {},

@@ -62,7 +62,7 @@ struct BirdEyeView {
   }
 };
 
-/// Kernels of sparse convolution. Features are f32, f16, bf16 (not on CUDA) or i8; what comes out, and the residual,
+/// Kernels of sparse convolution. Features are f32, f16, bf16 or i8; what comes out, and the residual,
 /// may be of another dtype than what goes in. Sums are f32, of i8 int32.
 class SparseConvKernels {
  public:
@@ -96,7 +96,7 @@ class SparseConvKernels {
 
   /// out[k] = sum_{(i, o) in map_k} in[i]^T grad[o], f32 [volume, in.channels, grad.channels]: the gradient of conv()'s
   /// weight. That of its input is conv() on the map in the other direction with transposed weights. `in` and `grad` are
-  /// both f32 or, on CUDA, both f16; sums are f32, and their order is one on every run.
+  /// both f32 or, on CUDA, both f16 or both bf16; sums are f32, and their order is one on every run.
   virtual void weight_gradient(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapView&,
                                float* out) const = 0;
 
@@ -108,7 +108,7 @@ class SparseConvKernels {
   /// out[i] = sum over the pairs (i, o), offsets in order, of i's share of grad[o], the gradient of pool(in)[o]: all of
   /// it for a sum, 1 / the pairs of o for a mean; for a maximum, channel by channel, all of it where i is the first
   /// pair of o, offsets in order, that has the maximum. A row without pairs is 0. `in` is read for the maximum only.
-  /// All views have one dtype, f32 or, on CUDA, f16; sums are f32.
+  /// All views have one dtype, f32 or, on CUDA, f16 or bf16; sums are f32.
   virtual void pool_backward(const Context&, const ConstRowView& in, const ConstRowView& grad, const KernelMapViews&,
                              Pooling, const RowView& out) const = 0;
 

@@ -14,7 +14,7 @@ SparseTensor pool(const SparseTensor& x, Pooling pooling, const ConvOptions& opt
 /// Gradient [N, C] of x's features for grad [No, C], that of the features of pool(x, pooling, options): a sum
 /// hands grad[o] to every input in its window, a mean 1 / their number of it, a maximum, channel by channel, all of it
 /// to the input that has it; among equal ones to the first in the order of the offsets. The kernel map is the one that
-/// the forward op left in x's cache. Both have the dtype of x, f32 or, on CUDA, f16; sums are f32. Throws
+/// the forward op left in x's cache. Both have the dtype of x, f32 or, on CUDA, f16 or bf16; sums are f32. Throws
 /// InvalidArgument for another grad, and BackendUnavailable for halves where they have no gradients.
 Array pool_backward(const SparseTensor& x, const Array& grad, Pooling pooling, const ConvOptions& options);
 

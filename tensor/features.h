@@ -12,8 +12,8 @@ constexpr bool is_real(DType dtype) { return dtype == DType::kF32 || dtype == DT
 
 /// Throws BackendUnavailable where `device` has no gradients for features of `dtype`, which is real.
 inline void check_gradients(const char* op, DType dtype, Device device) {
-  check<BackendUnavailable>(dtype == DType::kF32 || (device.kind == Device::Kind::kCuda && dtype == DType::kF16), "[",
-                            op, "] takes f32 on all devices and f16 on cuda, found ", name(dtype), " on ",
+  check<BackendUnavailable>(dtype == DType::kF32 || device.kind == Device::Kind::kCuda, "[", op,
+                            "] takes f32 on all devices, f16 and bf16 on cuda, found ", name(dtype), " on ",
                             name(device));
 }
 

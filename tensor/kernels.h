@@ -87,7 +87,7 @@ class CoordinateKernels {
 
   /// out[s] = reduction of the rows in[i] with segment[i] == s, taken in ascending i; 0 where there are none. segment
   /// [in.count] holds values below out.count; negative ones take no part; kNone is not taken. Features are f32, f16,
-  /// bf16 (not on CUDA) or i8, each view of a dtype of its own. Sums of many rows are those of partial sums. That of up
+  /// bf16 or i8, each view of a dtype of its own. Sums of many rows are those of partial sums. That of up
   /// to 2^24 rows of i8 is float(sum of whole numbers, exact) * scale.
   virtual void reduce(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
                       const RowView& out) const = 0;
@@ -95,7 +95,7 @@ class CoordinateKernels {
   /// out[i] = row i's share of grad[segment[i]], the gradient of reduce(in): all of it for a sum, 1 / the rows of the
   /// segment for a mean; all of it for the first row, or, channel by channel, for the first row that has the maximum,
   /// and 0 for the others. 0 for rows that take no part. `in` is read for the maximum only. All views have one dtype,
-  /// f32 or, on CUDA, f16.
+  /// f32 or, on CUDA, f16 or bf16.
   virtual void reduce_backward(const Context&, const ConstRowView& in, const std::int32_t* segment, Reduce,
                                const ConstRowView& grad, const RowView& out) const = 0;
 };

@@ -11,7 +11,7 @@
 namespace voxshift {
 
 /// Coordinates and features f32, f16 or bf16 [N, C]. Copies share memory and caches. Convolutions, pools, sums and
-/// selections take all three, bf16 on the CPU; other ops f32.
+/// selections take all three; other ops f32.
 class SparseTensor {
  public:
   using Extents = Coordinates::Extents;

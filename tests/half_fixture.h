@@ -1,4 +1,4 @@
-// Features in f16, to and from numbers of tests.
+// Features in f16 and bf16, to and from numbers of tests.
 #pragma once
 
 #include <voxshift/rows/kernels.h>
@@ -11,12 +11,13 @@
 
 namespace voxshift {
 
-/// x to the nearest number of `dtype`, ties to even: f16 has 11 bits and no step below 2^-24.
+/// x to the nearest number of `dtype`, ties to even: f16 has 11 bits and no step below 2^-24, bf16 8 and 2^-133.
 inline double rounded(double x, DType dtype) {
   if (dtype == DType::kF32) return static_cast<float>(x);
   int exponent = 0;
   std::frexp(x, &exponent);
-  const double step = std::ldexp(1.0, std::max(exponent - 11, -24));
+  const double step =
+      std::ldexp(1.0, dtype == DType::kBF16 ? std::max(exponent - 8, -133) : std::max(exponent - 11, -24));
   return std::nearbyint(x / step) * step;
 }
 inline oracle::Matrix rounded(oracle::Matrix m, DType dtype) {

@@ -50,8 +50,30 @@ namespace voxshift::cuda {
 
 using half_t = _Float16;
 
+/// The upper half of a float, rounded to the nearest, ties to even.
+struct bfloat_t {
+  std::uint16_t bits;
+
+  bfloat_t() = default;
+  explicit bfloat_t(float x) {
+    std::uint32_t all;
+    std::memcpy(&all, &x, 4);
+    if ((all & 0x7fffffffu) > 0x7f800000u) {
+      bits = 0x7fff;
+    } else {
+      bits = static_cast<std::uint16_t>((all + 0x7fffu + (all >> 16 & 1)) >> 16);
+    }
+  }
+};
+
 inline float to_float(float x) { return x; }
 inline float to_float(half_t x) { return static_cast<float>(x); }
+inline float to_float(bfloat_t x) {
+  const std::uint32_t all = std::uint32_t{x.bits} << 16;
+  float value;
+  std::memcpy(&value, &all, 4);
+  return value;
+}
 template <class T>
 T from_float(float x) {
   return static_cast<T>(x);

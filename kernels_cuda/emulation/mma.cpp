@@ -8,9 +8,14 @@ namespace voxshift::cuda::emulated {
 namespace {
 
 // The element e of a word that holds kPerWord.
-template <std::size_t kPerWord>
+template <std::size_t kPerWord, bool kBfloat>
 double element(std::uint32_t word, std::size_t e) {
-  if constexpr (kPerWord == 2) {
+  if constexpr (kBfloat) {
+    const std::uint32_t bits = word >> 16 * e << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+  } else if constexpr (kPerWord == 2) {
     const auto bits = static_cast<std::uint16_t>(word >> 16 * e);
     _Float16 value;
     std::memcpy(&value, &bits, 2);
@@ -25,14 +30,15 @@ double element(std::uint32_t word, std::size_t e) {
   }
 }
 
-template <std::size_t kPerWord>
+template <std::size_t kPerWord, bool kBfloat = false>
 Product product_of(const Words& lanes, std::size_t a, std::size_t b) {
   constexpr std::size_t kDepth = 8 * kPerWord;
   double left[16][kDepth], right[kDepth][8];
   for (std::size_t k = 0; k < kDepth; ++k) {
     const std::size_t h = k / 4 / kPerWord, p = k / kPerWord % 4, e = k % kPerWord;
-    for (std::size_t r = 0; r < 16; ++r) left[r][k] = element<kPerWord>(lanes[r % 8 * 4 + p][a + 2 * h + r / 8], e);
-    for (std::size_t c = 0; c < 8; ++c) right[k][c] = element<kPerWord>(lanes[c * 4 + p][b + h], e);
+    for (std::size_t r = 0; r < 16; ++r)
+      left[r][k] = element<kPerWord, kBfloat>(lanes[r % 8 * 4 + p][a + 2 * h + r / 8], e);
+    for (std::size_t c = 0; c < 8; ++c) right[k][c] = element<kPerWord, kBfloat>(lanes[c * 4 + p][b + h], e);
   }
   Product result;
   for (std::size_t r = 0; r < 16; ++r) {
@@ -47,6 +53,9 @@ Product product_of(const Words& lanes, std::size_t a, std::size_t b) {
 }  // namespace
 
 Product product_of_halves(const Words& lanes, std::size_t a, std::size_t b) { return product_of<2>(lanes, a, b); }
+Product product_of_bfloats(const Words& lanes, std::size_t a, std::size_t b) {
+  return product_of<2, true>(lanes, a, b);
+}
 Product product_of_floats(const Words& lanes, std::size_t a, std::size_t b) { return product_of<1>(lanes, a, b); }
 Product product_of_bytes(const Words& lanes, std::size_t a, std::size_t b) { return product_of<4>(lanes, a, b); }
 

@@ -18,6 +18,7 @@ using Product = std::array<std::array<double, 8>, 16>;
 /// from `a` and `b` on. With k = P (4 h + p) + e, P elements to a word, lane 4 g + p holds in word 2 h + r / 8 of a the
 /// elements e of row r, r % 8 = g, and in word h of b those of column g. Of floats, the TF32 part counts; bytes are i8.
 Product product_of_halves(const Words& lanes, std::size_t a, std::size_t b);
+Product product_of_bfloats(const Words& lanes, std::size_t a, std::size_t b);
 Product product_of_floats(const Words& lanes, std::size_t a, std::size_t b);
 Product product_of_bytes(const Words& lanes, std::size_t a, std::size_t b);
 

@@ -72,9 +72,11 @@ inline unsigned char* dynamic_shared() {
   return reinterpret_cast<unsigned char*>((address + 127) / 128 * 128);
 }
 
-inline void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+template <class Half = half_t>
+void mma_m16n8k16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
+  constexpr auto product = std::is_same_v<Half, bfloat_t> ? emulated::product_of_bfloats : emulated::product_of_halves;
   emulated::Exchange& x = emulated::show<6>("mma", {a[0], a[1], a[2], a[3], b[0], b[1]});
-  if (x.products.empty()) x.products = {emulated::product_of_halves(x.lanes, 0, 4)};
+  if (x.products.empty()) x.products = {product(x.lanes, 0, 4)};
   emulated::add(d, x.products[0], emulated::thread->linear % 32);
 }
 

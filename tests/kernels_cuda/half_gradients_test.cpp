@@ -18,7 +18,7 @@ using oracle::Coords;
 using oracle::Matrix;
 using oracle::Pair;
 
-constexpr DType kHalves[] = {DType::kF16};
+constexpr DType kHalves[] = {DType::kF16, DType::kBF16};
 
 Matrix transposed(const Matrix& m) {
   Matrix result(m.cols, m.rows);

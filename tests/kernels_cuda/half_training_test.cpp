@@ -2,8 +2,10 @@
 // rounded numbers. What is computed in f32 from few numbers is rounded once more when it is written.
 #include <gtest/gtest.h>
 #include <voxshift/rows/training.h>
+#include <voxshift/sparse_conv/combine.h>
 #include <voxshift/sparse_conv/pool.h>
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -18,7 +20,7 @@ using oracle::Matrix;
 using Kind = Activation::Kind;
 using Segments = std::vector<std::vector<std::size_t>>;
 
-constexpr DType kHalves[] = {DType::kF16};
+constexpr DType kHalves[] = {DType::kF16, DType::kBF16};
 
 const std::vector<std::pair<Pooling, oracle::Pool>> kKinds = {{Pooling::kMax, oracle::Pool::kMax},
                                                               {Pooling::kAverage, oracle::Pool::kAverage},
@@ -154,7 +156,7 @@ TEST_P(HalfTrainingTest, BatchNormOfManyRowsAndAllActivations) {
 TEST_P(HalfTrainingTest, StatisticsAndSumsAreWide) {
   for (const DType dtype : kHalves) {
     Matrix x(3000, 2);
-    for (std::size_t r = 0; r < 3000; ++r) x.at(r, 0) = r % 3 == 0 ? 2048 : 2050, x.at(r, 1) = r % 2 == 0 ? 1 : 1.5;
+    for (std::size_t r = 0; r < 3000; ++r) x.at(r, 0) = r % 3 == 0 ? 2048 : 2064, x.at(r, 1) = r % 2 == 0 ? 1 : 1.5;
     x = rounded(x, dtype);
     const Norm expected(x, {1, 1}, {0, 0}, {}, x, {}, 1e-5);
     const Array in = converted(array(x), dtype);
@@ -228,6 +230,31 @@ TEST_P(HalfTrainingTest, PoolOfWholeClouds) {
                     pool_gradient(in, grad, batches, kind), kind, dtype);
       }
     }
+}
+
+TEST_P(HalfTrainingTest, TensorsAreCombined) {
+  const Coords coords = test_data::cloud(2, 90, 15), part(coords.begin(), coords.begin() + 40);
+  const Matrix a = test_data::whole(90, 5, 16), b = test_data::whole(90, 5, 17);
+  for (const DType dtype : kHalves) {
+    const SparseTensor x(array(coords, 2), converted(array(a), dtype)), y = x.with_features(converted(array(b), dtype));
+    Matrix both(90, 10), first(40, 5), sum = oracle::plus(a, b);
+    for (std::size_t r = 0; r < 90; ++r)
+      for (std::size_t c = 0; c < 5; ++c) both.at(r, c) = a.at(r, c), both.at(r, 5 + c) = b.at(r, c);
+    std::copy_n(a.values.begin(), first.values.size(), first.values.begin());
+    expect_numbers(cat({x, y}).features(), both, dtype);
+    expect_numbers(add(x, y, {}).features(), sum, dtype);
+    std::vector<std::uint8_t> mask(90, 0);
+    std::fill_n(mask.begin(), 40, std::uint8_t{1});
+    const SparseTensor selected = select_rows(x, Array::from(mask, {90}).to(device()));
+    expect_numbers(selected.features(), first, dtype);
+    Matrix united = b;
+    for (std::size_t i = 0; i < first.values.size(); ++i) united.values[i] += first.values[i];
+    expect_numbers(union_add(y, selected).features(), united, dtype);
+    const SparseTensor wide = tensor(coords, a);
+    expect_throw([&] { add(x, wide, {}); }, {"[add] tensors must have one dtype, found ", "f32"});
+    expect_throw([&] { cat({wide, x}); }, {"[cat] tensors must have one dtype"});
+    expect_throw([&] { union_add(wide, x); }, {"[union_add] tensors must have one dtype"});
+  }
 }
 
 TEST_P(HalfTrainingTest, TheSameBitsOnEveryRun) {

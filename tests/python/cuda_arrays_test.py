@@ -63,6 +63,31 @@ def test_there_and_back(dtype):
     assert address(vs.to_device(there, "cuda:0")) == address(there)
 
 
+def test_bfloat16_goes_by_dlpack():
+    torch = pytest.importorskip("torch")
+    values = torch.arange(12.0).reshape(3, 4).bfloat16()
+    there = vs.to_device(values, "cuda")
+    assert repr(there) == 'DeviceArray(shape=(3, 4), dtype=bfloat16, device="cuda:0")' and there.dtype == "bfloat16"
+    assert not hasattr(there, "__cuda_array_interface__") and there.__dlpack_device__() == (2, 0)
+    for unknown in (there.numpy, lambda: pickle.dumps(there)):
+        with pytest.raises(ValueError, match="numpy has no dtype bf16"):
+            unknown()
+    back = vs.to_device(there, "cpu")
+    assert back.device == "cpu" and back.__dlpack_device__() == (1, 0) and not hasattr(back, "__cuda_array_interface__")
+    assert torch.equal(torch.from_dlpack(back), values)
+    assert torch.from_dlpack(vs.to_device(values, "cpu")).data_ptr() == values.data_ptr()
+    with pytest.raises(ValueError, match=r"bfloat16 has to be contiguous in C order; .*\.contiguous\(\)"):
+        vs.to_device(values.t(), "cuda")
+
+    class Both(OnlyDlpack):  # as torch's tensors, whose interface has a name of its own for it
+        dtype = torch.bfloat16
+        __cuda_array_interface__ = property(lambda self: {"shape": (3, 4), "typestr": "<V2", "data": (0, False), "version": 3})
+
+    for given in (there, OnlyDlpack(there), Both(there)):
+        taken = vs.sum_rows(given)
+        np.testing.assert_array_equal(taken.numpy(), [12, 15, 18, 21])
+
+
 def test_empty_and_without_axes():
     assert vs.to_device(np.zeros((0, 3), np.float32)).numpy().shape == (0, 3)
     assert vs.affine(OnlyInterface(vs.to_device(np.zeros((0, 3), np.float32)))).shape == (0, 3)

@@ -24,7 +24,7 @@ def _is_cuda(device):
 
 
 def _computed(func, args, kwargs):
-    """func's result; of halves that torch's CPU has no kernel for, that of the same numbers in float32, rounded."""
+    """func's result; of float16 that torch's CPU has no kernel for, that of the same numbers in float32, rounded."""
     try:
         return func(*args, **kwargs)
     except RuntimeError as error:
@@ -32,7 +32,8 @@ def _computed(func, args, kwargs):
             raise
     wide = lambda x: x.float() if isinstance(x, torch.Tensor) and x.dtype == torch.float16 else x
     half = lambda x: x.half() if isinstance(x, torch.Tensor) and x.dtype == torch.float32 else x
-    return tree_map(half, func(*tree_map(wide, args), **tree_map(wide, kwargs)))
+    made = tree_map(half, func(*tree_map(wide, args), **tree_map(wide, kwargs)))
+    return args[0].copy_(made) if func._schema.name.endswith("_") else made
 
 
 class OnCuda(torch.Tensor):
@@ -104,7 +105,8 @@ class OnCuda(torch.Tensor):
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         if not self.held.is_contiguous() or (self.held.numel() and self.data_ptr() % 16):
             raise BufferError("kernels take contiguous memory that is aligned to 16 bytes")
-        return vs.to_device(self.held.numpy(), "cuda").__dlpack__()
+        numpy_has_it = self.held.dtype != torch.bfloat16
+        return vs.to_device(self.held.numpy() if numpy_has_it else self.held, "cuda").__dlpack__()
 
 
 LEFT = []  # tensors that went to the CPU
@@ -164,7 +166,8 @@ class _Emulated(TorchFunctionMode):
 
 def _from_dlpack(source, *args, **named):
     if isinstance(source, vs.DeviceArray):
-        return OnCuda(torch.from_numpy(source.numpy()))
+        numpy_has_it = source.dtype != "bfloat16"
+        return OnCuda(torch.from_numpy(source.numpy()) if numpy_has_it else _FROM_DLPACK(vs.to_device(source, "cpu")))
     return _FROM_DLPACK(source, *args, **named)
 
 
