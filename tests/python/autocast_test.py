@@ -11,7 +11,7 @@ from sparse_torch import torch
 from voxshift import torch as vt
 from voxshift.torch import functional, precision
 
-HALVES = [torch.float16]
+HALVES = [torch.float16, torch.bfloat16]
 
 
 @pytest.fixture
@@ -200,6 +200,31 @@ def test_training_follows_float32_and_repeats_its_bits(random, autocast, half):
     for _ in range(2):
         again, same_weights = train(CUDA)
         assert again == found and all(torch.equal(a, b) for a, b in zip(weights, same_weights))
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_layers_of_other_libraries_names_compute_in_the_dtype_of_autocast(random, autocast, half):
+    from voxshift.torch import spconv, torchsparse
+
+    feats, places = whole(random, 60, 4), torch.from_numpy(coords_of(random, 60))
+    torch.manual_seed(1)
+    conv = spconv.SparseSequential(spconv.SubMConv3d(4, 8, 3), torch.nn.ReLU(), spconv.SparseMaxPool3d(2, 2))
+    other = torch.nn.Sequential(torchsparse.nn.Conv3d(4, 8, 3), torchsparse.nn.ReLU(True))
+    for layers in (conv, other):  # whole numbers, so that float32's result is the half's unrounded
+        for parameter in layers.parameters():
+            parameter.data.copy_(whole(random, *parameter.shape))
+
+    def run(device):
+        conv.to(device)
+        other.to(device)
+        x = spconv.SparseConvTensor(feats.to(device), places.to(device), [8, 8, 8], 1)
+        return conv(x).features, other(torchsparse.SparseTensor(feats.to(device), places.to(device))).feats
+
+    expected = run("cpu")
+    autocast(half)
+    for found, wide in zip(run(CUDA), expected):
+        assert found.dtype == half
+        same(found, wide.to(half))
 
 
 def test_features_used_twice_get_both_gradients(random, autocast):

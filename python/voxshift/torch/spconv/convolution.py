@@ -14,7 +14,7 @@ from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.spconv import layouts
 from voxshift.torch.spconv.algo import ConvAlgo
-from voxshift.torch.spconv.core import IndiceData, SparseConvTensor, Window, aligned, as_dtype, as_float, expand_nd
+from voxshift.torch.spconv.core import IndiceData, SparseConvTensor, Window, aligned, as_float, as_given, expand_nd, operand
 from voxshift.torch.spconv.modules import SparseModule
 from voxshift.torch.spconv.ops import get_conv_output_size, get_deconv_output_size, maximum_value_int_
 
@@ -168,7 +168,7 @@ class SparseConvolution(SparseModule):
         feats, kernel, bias = x.at_hand, self.kernel(), self._bias()
         if after:
             return x.with_rows(functional.inferred_product(feats, *after.fold(kernel, bias), after.activation))
-        return x.with_rows(as_dtype(functional.product(as_float(feats), kernel, bias, self.ndim), feats.dtype))
+        return x.with_rows(as_given(functional.product(operand(feats), kernel, bias, self.ndim), feats))
 
     def _bias(self):
         bias = self.bias
@@ -231,12 +231,12 @@ class SparseConvolution(SparseModule):
                 # spconv's grids may be finer than the network's input; voxshift's strides count from the finest.
                 finest = [size * step for size, step in zip(coordinates.stride, self.stride)]
                 coordinates = vs.Coordinates(coordinates.coords, finest, coordinates.shape)
-        tensor = SparseTensor._of(coordinates, as_float(given))
+        tensor = SparseTensor._of(coordinates, operand(given))
         kernel, bias = self._kernel_of(window), self._bias()
         if after:
             return functional.inferred_conv(tensor, *after.fold(kernel, bias), after.activation, op=op, **options)
         out = functional.conv3d(tensor, kernel, bias, op=op, **options)
-        return out.with_feats(as_dtype(out.feats, given.dtype))
+        return out.with_feats(as_given(out.feats, given))
 
     def _kernel_of(self, window):
         """[K, in, out] for the taps of a map, which another layer may have made."""

@@ -9,6 +9,7 @@ import voxshift as vs
 from voxshift.torch import recording
 from voxshift.torch.memory import on_host, taken, taken_together
 from voxshift.torch.ordered import Cells, Features
+from voxshift.torch.precision import decides
 from voxshift.torch.spconv.algo import ConvAlgo
 
 
@@ -32,6 +33,16 @@ def as_dtype(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def as_float(x: torch.Tensor) -> torch.Tensor:
     """as_dtype of float32."""
     return as_dtype(x, torch.float32)
+
+
+def operand(feats: torch.Tensor) -> torch.Tensor:
+    """Features as operators compute on them: halves on the CPU in float32, but for autocast."""
+    return feats if decides(feats) else as_float(feats)
+
+
+def as_given(out: torch.Tensor, feats: torch.Tensor) -> torch.Tensor:
+    """What operators made of operand(feats), in the dtype of feats, but for autocast."""
+    return out if decides(feats) else as_dtype(out, feats.dtype)
 
 
 def scatter_nd(indices: torch.Tensor, updates: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

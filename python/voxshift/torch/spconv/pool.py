@@ -10,7 +10,7 @@ from voxshift.torch.expected import expect
 from voxshift.torch.ordered import Cells, Features
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.spconv.algo import ConvAlgo
-from voxshift.torch.spconv.core import IndiceData, SparseConvTensor, Window, as_dtype, as_float, expand_nd
+from voxshift.torch.spconv.core import IndiceData, SparseConvTensor, Window, as_given, expand_nd, operand
 from voxshift.torch.spconv.modules import SparseModule
 from voxshift.torch.spconv.ops import get_conv_output_size, maximum_value_int_
 
@@ -62,13 +62,13 @@ class _SparsePool(SparseModule):
             raise vs.InvalidArgument(f"[spconv] indice_key {self.indice_key!r} is of another layer")
         rows = input.rows()
         given = rows.sorted
-        tensor = SparseTensor._of(rows.cells.coordinates, as_float(given))
+        tensor = SparseTensor._of(rows.cells.coordinates, operand(given))
         out = self._pooled(tensor)
         shape = input.spatial_shape
         if not self.subm:
             shape = get_conv_output_size(shape, self.kernel_size, self.stride, self.padding, self.dilation)
         target = rows.cells if self.subm else Cells.of(out.coordinates)
-        made = input._with(Features(target, sorted=as_dtype(out.feats, given.dtype)), shape)
+        made = input._with(Features(target, sorted=as_given(out.feats, given)), shape)
         if self.indice_key is not None:
             data = IndiceData(self, rows.cells, target, (input.spatial_shape, shape))
             made.indice_dict = {**input.indice_dict, self.indice_key: data}
@@ -112,12 +112,12 @@ class SparseGlobalMaxOrAvgPool(SparseModule):
     def forward(self, input: SparseConvTensor) -> torch.Tensor:
         expect("spconv", input, SparseConvTensor)
         rows = input.rows()
-        tensor = SparseTensor._of(rows.cells.coordinates, as_float(rows.sorted))
+        tensor = SparseTensor._of(rows.cells.coordinates, operand(rows.sorted))
         out = (pooling.global_avg_pool if self.is_mean else pooling.global_max_pool)(tensor)
         missing = input.batch_size - len(out)
         if missing > 0:
             out = torch.cat([out, out.new_zeros(missing, out.shape[1])])
-        return as_dtype(out, rows.sorted.dtype)
+        return as_given(out, rows.sorted)
 
 
 class SparseGlobalMaxPool(SparseGlobalMaxOrAvgPool):
