@@ -9,7 +9,8 @@ import voxshift as vs
 from emulated_cuda import CUDA, cuda
 from sparse_torch import torch
 from voxshift import torch as vt
-from voxshift.torch import functional, precision
+from voxshift.torch import functional, points, precision, windows
+from voxshift.torch.gradients import gradient_of
 
 HALVES = [torch.float16, torch.bfloat16]
 
@@ -162,6 +163,29 @@ def test_what_has_no_half_kernels_computes_in_float32(random, autocast, half):
     expected.sum().backward()
     assert leaf.grad.dtype == half
     same(leaf.grad, wide.grad)
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_half_rows_are_selected_and_summed_in_float32(random, autocast, half):
+    feats, coords = whole(random, 60, 3), torch.from_numpy(coords_of(random, 60))
+    index = torch.from_numpy(random.integers(0, 7, 60))
+    autocast(half)
+    leaf = on_cuda(feats.to(half))
+    x = vt.SparseTensor(leaf, coords.to(CUDA))
+    kept = gradient_of("prune", None).function(x, x, threshold=0.0).feats
+    assert kept.dtype == torch.float32
+    same(kept, feats[feats[:, 0] > 0])
+    sums = points.summed(leaf, index.to(CUDA), 7)
+    assert sums.dtype == torch.float32
+    same(sums, torch.zeros(7, 3).index_add(0, index, feats))
+
+
+def test_torchs_operators_inside_of_wide_ones_compute_in_float32(random):
+    feats, weight = torch.from_numpy(random.normal(size=(9, 4)).astype(np.float32)), whole(random, 2, 4, 5) / 7
+    pairs = [(torch.arange(9), torch.arange(9)), (torch.arange(8), torch.arange(1, 9))]
+    expected = windows.conv_by_pairs(feats, weight, pairs, 9)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(windows.conv_by_pairs(feats, weight, pairs, 9), expected)
 
 
 def small_network():

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from voxshift.torch.functional import linear, per_axis
 from voxshift.torch.gradients import gradient
+from voxshift.torch.precision import of_product
 from voxshift.torch.values import Images
 
 
@@ -49,8 +50,11 @@ class _ConvInOneOrder(Function):
 
 
 def _conv(planes, weight, bias, *options):
-    on_cpu = planes.device.type == "cpu"
-    return (torch.ops.aten.convolution if on_cpu else _ConvInOneOrder.apply)(planes, weight, bias, *options)
+    if planes.device.type == "cpu":
+        return torch.ops.aten.convolution(planes, weight, bias, *options)
+    planes = of_product(planes)
+    weight, bias = (None if tensor is None else tensor.to(planes.dtype) for tensor in (weight, bias))
+    return _ConvInOneOrder.apply(planes, weight, bias, *options)
 
 
 def torch_conv2d(x, *, weight, bias=None, stride, padding, dilation, groups):

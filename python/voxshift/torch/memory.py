@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch.precision import HALVES
+from voxshift.torch.precision import HALVES, wide
 
 Array = Union[np.ndarray, torch.Tensor]  # what operators take: numpy's on the CPU, torch's on a CUDA device
 
@@ -28,6 +28,7 @@ def array(op: str, what: str, tensor: Optional[torch.Tensor], halves: bool = Fal
     """
     if tensor is None:
         return None
+    tensor = tensor if halves else wide(tensor)
     if not is_taken(tensor, halves):
         raise vs.InvalidArgument(
             f"[{op}] {what} expects float32 on the CPU or on CUDA, found {str(tensor.dtype)[6:]} on {tensor.device}"

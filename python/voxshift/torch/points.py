@@ -85,9 +85,9 @@ def mixture(feats: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> t
 
 def summed(feats: torch.Tensor, index: torch.Tensor, count: int) -> torch.Tensor:
     """float32 [count, C]: the sums of the rows of feats [N, C] by index int [N], in the order of rows on any device."""
-    if feats.device.type == "cpu" or not is_taken(feats):
+    if feats.device.type == "cpu" or not is_taken(feats, halves=True):
         return feats.new_zeros((count, feats.shape[1])).index_add(0, index, feats)
-    return _VoxelizeFeatures.apply(feats, index.int(), count, "sum")
+    return _VoxelizeFeatures.apply(feats.float(), index.int(), count, "sum")
 
 
 def voxelize_features(

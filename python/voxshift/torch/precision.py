@@ -6,6 +6,7 @@ dtype of their rows, statistics are float32. All else is computed in float32, an
 autocast an operator computes in the dtype of its features.
 """
 
+from contextlib import nullcontext
 from typing import Any, Optional
 
 import torch
@@ -43,6 +44,13 @@ def of_rows(x: torch.Tensor) -> torch.Tensor:
     return x if x.is_cuda else wide(x)
 
 
+def _without_autocast(device):
+    """A context in which torch's operators keep the dtypes of their operands."""
+    is_torchs = device.type == "cpu" or torch.cuda.is_available()
+    is_on = is_torchs and autocast_dtype(device) is not None
+    return torch.autocast(device.type, enabled=False) if is_on else nullcontext()
+
+
 def wide(x: Any) -> Any:
     """Within autocast halves as float32; anything else stays."""
     if not isinstance(x, torch.Tensor) or x.dtype not in HALVES or autocast_dtype(x.device) is None:
@@ -55,4 +63,6 @@ class WideFunction(Function):
 
     @classmethod
     def apply(cls, *args):
-        return super().apply(*map(wide, args))
+        given = [wide(x) for x in args]
+        with _without_autocast(next(x.device for x in given if isinstance(x, torch.Tensor))):
+            return super().apply(*given)

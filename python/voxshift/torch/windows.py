@@ -11,7 +11,6 @@ from typing import List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
-from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
@@ -19,6 +18,7 @@ from voxshift.torch import recording
 from voxshift.torch.memory import array, copied, device_of, numbers, tensor_of
 from voxshift.torch.ordered import Features
 from voxshift.torch.points import gather, voxelize_features
+from voxshift.torch.precision import WideFunction, of_product
 
 Offsets = Tuple[Tuple[int, ...], ...]
 Pairs = List[Tuple[torch.Tensor, torch.Tensor]]  # per offset the rows of the base and of the cells at the offset from them
@@ -135,7 +135,7 @@ def swapped(pairs: Pairs) -> Pairs:
     return [(cell, base) for base, cell in pairs]
 
 
-class _ConvByPairs(Function):
+class _ConvByPairs(WideFunction):
     """out[to] += x[of] W[k] over the pairs (to, of) of each offset k. An offset has no row twice, so index_add has one order."""
 
     @staticmethod
@@ -163,7 +163,7 @@ class _ConvByPairs(Function):
 
 def conv_by_pairs(feats: torch.Tensor, weight: torch.Tensor, pairs: Pairs, rows: int) -> torch.Tensor:
     """float32 [rows, Cout]: the sum of x[of] W[k] over the pairs (to, of) of each offset; weight [K, Cin, Cout]."""
-    return _ConvByPairs.apply(feats, weight, pairs, rows)
+    return of_product(_ConvByPairs.apply(feats, weight, pairs, rows))
 
 
 def pool_by_pairs(feats: torch.Tensor, pairs: Pairs, rows: int, reduce: str) -> torch.Tensor:
