@@ -99,7 +99,7 @@ Array from_dlpack(py::handle source, Device device) {
   const DlpackView& view = tensor->view;
   std::vector<std::int64_t> strides;
   if (view.strides != nullptr) strides.assign(view.strides, view.strides + view.axes);
-  const Array array = array_on(tensor, device);
+  Array array = array_on(tensor, device);
   check_layout(array.memory(), array.shape(), strides);
   return array;
 }
