@@ -3,6 +3,7 @@
 import argparse
 import csv
 import threading
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ import voxshift as vs
 torch = pytest.importorskip("torch", reason="voxshift.train needs PyTorch")
 
 from emulated_streams import streams  # noqa: E402, F401
-from voxshift.train import loop, place, progress  # noqa: E402
+from voxshift.torch import precision  # noqa: E402
+from voxshift.train import detect, loop, place, progress  # noqa: E402
 from voxshift.train.__main__ import main  # noqa: E402
 
 TINY = ["--width", "0.03125", "--batch-size", "2", "--workers", "0", "--threads", "2", "--sector", "1", "--val-scans", "1"]
@@ -193,7 +195,9 @@ def first_loss(out):
     return losses(out)[0]
 
 
-def test_detectors(streams, tmp_path):
+def test_detectors(streams, tmp_path, monkeypatch):
+    of_none = {"ap": 0.0, **dict.fromkeys(["car", "truck", "pedestrian", "cyclist"])}  # a whole range takes the emulation long
+    monkeypatch.setattr(detect, "evaluation", lambda *_, **__: lambda network: dict(of_none))
     options = ["detect", "--steps", "1", "--width", "0.0625", "--batch-size", "1", "--workers", "0", "--val-scans", "1", "--crop", "10.24"]
     for device in ("cpu", "cuda"):
         assert main([*options, "--out", str(tmp_path / device), "--device", device, "--no-paste"]) == 0
@@ -214,3 +218,110 @@ def test_quantized_networks(folder, streams, tmp_path):
     for device in ("cpu", "cuda"):
         assert train(folder, tmp_path / device, *options, device=device, steps=2) == 0
     np.testing.assert_allclose(first_loss(tmp_path / "cuda"), first_loss(tmp_path / "cpu"), rtol=1e-3)
+
+
+class Overflows:
+    """What torch's CUDA kernels of GradScaler do, in plain loops; the first `count` steps are said to overflow."""
+
+    def __init__(self, count):
+        self.left, self.scales = count, []
+
+    def unscale(self, grads, found_inf, inverse):
+        self.scales.append(1 / float(inverse))
+        for grad in grads:
+            grad.mul_(float(inverse))
+        is_finite = all(np.isfinite(grad.cpu().numpy()).all() for grad in grads)
+        if self.left or not is_finite:
+            self.left = max(self.left - 1, 0)
+            found_inf.fill_(1)
+
+    def update(self, scale, tracker, found_inf, growth, backoff, interval):
+        if float(found_inf):
+            scale.mul_(backoff)
+            tracker.zero_()
+        elif int(tracker) + 1 == interval:
+            scale.mul_(growth)
+            tracker.zero_()
+        else:
+            tracker.add_(1)
+        return scale
+
+
+@pytest.fixture
+def halves(streams, monkeypatch):
+    """(overflows) for the emulated device: autocast, which torch has on GPUs alone, and GradScaler's kernels."""
+    kernels = Overflows(0)
+
+    def small(is_enabled, made=place._scaler):
+        scaler = made(is_enabled)
+        scaler._init_scale = 2.0**8  # a few steps are enough to see some that do not overflow
+        return scaler
+
+    monkeypatch.setattr(place, "_scaler", small)
+    if streams is None:
+        return kernels
+    dtypes = []
+
+    @contextmanager
+    def autocast(self):
+        dtypes.append(None if self.dtype == torch.float32 else self.dtype)
+        try:
+            yield
+        finally:
+            dtypes.pop()
+
+    monkeypatch.setattr(precision, "autocast_dtype", lambda device: dtypes[-1] if dtypes and device.type == "cuda" else None)
+    monkeypatch.setattr(place.Place, "_autocast", autocast)
+    monkeypatch.setattr(torch, "_amp_foreach_non_finite_check_and_unscale_", kernels.unscale)
+    monkeypatch.setattr(torch, "_amp_update_scale_", kernels.update)
+    for module in (torch.cuda.amp.common, torch.cuda.amp.grad_scaler):
+        monkeypatch.setattr(module, "amp_definitely_not_available", lambda: False, raising=False)
+    return kernels
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16"])
+def test_halves_train_as_float32_does(folder, halves, whole, tmp_path, dtype):
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        cross_entropy = torch.nn.CrossEntropyLoss.forward
+        patch.setattr(torch.nn.CrossEntropyLoss, "forward", lambda *given: seen.append(given[1].dtype) or cross_entropy(*given))
+        assert train(folder, tmp_path, "--dtype", dtype) == 0
+    assert set(seen) == {torch.float32}  # losses
+    found, expected = losses(tmp_path), losses(whole("cuda"))
+    np.testing.assert_allclose(found, expected, rtol=8 * torch.finfo(place.DTYPES[dtype]).eps)
+    assert found != expected
+    kept = torch.load(tmp_path / "checkpoint.pt")
+    if dtype == "f16":
+        assert kept["scaler"]["scale"] == 2.0**8 and kept["scaler"]["_growth_tracker"] == 4
+    else:
+        assert not kept["scaler"] and not halves.scales
+    types = {x.dtype for of in kept["optimizer"]["state"].values() for x in of.values()} | {x.dtype for x in kept["network"].values()}
+    assert types == {torch.float32}
+
+
+def test_a_step_that_overflows_is_left_out_and_the_scale_goes_on(folder, halves, interrupted, tmp_path):
+    options = ["--dtype", "f16", "--eval-every", 1, "--checkpoint-every", 1]
+    vs.Model.new("minkunet", width=1 / 32, seed=8).save(tmp_path / "init.safetensors")
+    halves.left = 1
+    assert train(folder, tmp_path, *options, "--init", tmp_path / "init.safetensors", steps=1) == 0
+    before = vs.Model.load(tmp_path / "init.safetensors").parameters()
+    after = vs.Model.load(tmp_path / "model.safetensors").parameters()
+    for name in before:
+        if "running_" not in name:
+            np.testing.assert_array_equal(before[name], after[name])
+    assert torch.load(tmp_path / "checkpoint.pt")["scaler"]["scale"] == 2.0**7
+    halves.scales.clear()
+    assert train(folder, tmp_path, *options, "--resume", steps=2) == 0
+    assert halves.scales == [2.0**7]
+
+
+@pytest.mark.parametrize(
+    "given, says",
+    [
+        (("cpu", "f16"), "--dtype f16 belongs to --device cuda: on the CPU training computes in f32"),
+        (("cuda", "bf16", "i8"), "--quantize computes in whole numbers, --dtype bf16 has not all that they need: leave it f32"),
+    ],
+)
+def test_dtypes_that_do_not_go_together(streams, given, says):
+    with pytest.raises(loop.Failure, match=says):
+        place.Place(options(*given))
