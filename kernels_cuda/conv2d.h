@@ -68,6 +68,17 @@ struct Conv2dOperands {
   __device__ float finish(std::int32_t sum, int channel, float other) const {
     return activate(static_cast<float>(sum) * multiplier[channel] + bias_of(channel) + other, activation, slope);
   }
+  /// The same of neighbouring channels.
+  template <int kWidth, class Sum>
+  __device__ void finish(const Sum* sums, int channel, const float (&others)[kWidth], float (&x)[kWidth]) const {
+#pragma unroll
+    for (int c = 0; c < kWidth; ++c) {
+      x[c] = static_cast<float>(sums[c]);
+      if constexpr (std::is_same_v<Sum, std::int32_t>) x[c] = x[c] * multiplier[channel + c] + bias_of(channel + c);
+      x[c] += others[c];
+    }
+    activate(x, activation, slope);
+  }
 
  private:
   // Windows without a pixel of the image start beyond it, by less than 32 bits.

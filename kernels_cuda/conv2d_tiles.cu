@@ -147,7 +147,8 @@ __global__ void __launch_bounds__(T::kThreads) conv2d_kernel(Operands x, Chunks 
     if (i >= x.out.count || first_column + c >= x.out_channels) return;
     write_chunk<T::kOutChunk>(
         x.out, i, first_column + c, x.residual, x.residual_row(i), chunks.out,
-        [&](int channel, float other) { return x.finish(eight[channel], first_column + c + channel, other); });
+        [&](int channel, float other) { return x.finish(eight[channel], first_column + c + channel, other); },
+        [&](const auto& others, auto& numbers) { x.finish(eight, first_column + c, others, numbers); });
   });
 }
 

@@ -32,6 +32,16 @@ struct ProductOperands {
       return epilogue.finish_with(sum, channel, other);
     }
   }
+  /// The same of neighbouring channels.
+  template <int kWidth, class Sum>
+  __device__ void finish(const Sum* sums, int channel, const float (&others)[kWidth], float (&x)[kWidth]) const {
+#pragma unroll
+    for (int c = 0; c < kWidth; ++c) {
+      x[c] = static_cast<float>(sums[c]);
+      if constexpr (std::is_same_v<Sum, std::int32_t>) x[c] *= multiplier[channel + c];
+    }
+    epilogue.finish_with(x, channel, others);
+  }
 };
 
 }  // namespace voxshift::cuda

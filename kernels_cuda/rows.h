@@ -318,6 +318,22 @@ inline ConstRowView residual_of(const Epilogue& e) {
   return e.residual_last && e.activation.kind == Activation::Kind::kFunction ? ConstRowView() : e.residual;
 }
 
+/// The same of neighbouring numbers: one decision for all.
+template <int kWidth>
+__device__ void activate(float (&x)[kWidth], Activation::Kind kind, float slope) {
+  const auto all = [&](const auto& f) {
+#pragma unroll
+    for (int c = 0; c < kWidth; ++c) x[c] = f(x[c]);
+  };
+  if (kind == Activation::Kind::kRelu) {
+    all([](float v) { return activate(v, Activation::Kind::kRelu, 0); });
+  } else if (kind == Activation::Kind::kRelu6) {
+    all([](float v) { return activate(v, Activation::Kind::kRelu6, 0); });
+  } else if (kind == Activation::Kind::kLeakyRelu) {
+    all([slope](float v) { return activate(v, Activation::Kind::kLeakyRelu, slope); });
+  }
+}
+
 /// An epilogue, but for what finish_function() does, whose residual is residual_of().
 template <class Residual>
 struct RowEpilogue {
@@ -340,6 +356,18 @@ struct RowEpilogue {
   __device__ float finish_with(float sum, std::int64_t channel, float other) const {
     if (bias != nullptr) sum += bias[channel];
     return residual_last ? activate(sum, kind, slope) + other : activate(sum + other, kind, slope);
+  }
+  /// The same of neighbouring channels, whose sums are in x.
+  template <int kWidth>
+  __device__ void finish_with(float (&x)[kWidth], std::int64_t channel, const float (&others)[kWidth]) const {
+    const auto add = [&](const float* terms) {
+#pragma unroll
+      for (int c = 0; c < kWidth; ++c) x[c] += terms[c];
+    };
+    if (bias != nullptr) add(bias + channel);
+    if (!residual_last) add(others);
+    activate(x, kind, slope);
+    if (residual_last) add(others);
   }
 };
 

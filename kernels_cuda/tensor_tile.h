@@ -274,23 +274,23 @@ struct WarpTile {
   }
 };
 
-/// Up to kWidth channels of a row of `out`, kOutChunk of its tile: f(c, other) for channel column + c, `other` that of
-/// the residual's row, 0 without one. `whole`: both are in packs of so many.
-template <int kWidth, class Out, class Residual, class F>
+/// Up to kWidth channels of a row of `out`, kOutChunk of its tile: one(c, other) for channel column + c, `other` that
+/// of the residual's row, 0 without one. `whole`: both are in packs of so many; then all(others, numbers) gives the
+/// numbers.
+template <int kWidth, class Out, class Residual, class One, class All>
 __device__ void write_chunk(const Out& out, std::int64_t row, int column, const Residual& residual,
-                            std::int64_t residual_row, bool whole, const F& f) {
+                            std::int64_t residual_row, bool whole, const One& one, const All& all) {
   const bool add = residual.base != nullptr;
   if (whole) {
-    float numbers[kWidth] = {};
-    if (add) read(residual, residual_row, column, numbers);
-#pragma unroll
-    for (int c = 0; c < kWidth; ++c) numbers[c] = f(c, numbers[c]);
+    float others[kWidth] = {}, numbers[kWidth];
+    if (add) read(residual, residual_row, column, others);
+    all(others, numbers);
     write(out, row, column, numbers);
     return;
   }
 #pragma unroll 1
   for (int c = 0; c < kWidth; ++c)
-    if (column + c < out.channels) out.set(row, column + c, f(c, add ? residual.at(residual_row, column + c) : 0.0f));
+    if (column + c < out.channels) out.set(row, column + c, one(c, add ? residual.at(residual_row, column + c) : 0.0f));
 }
 
 /// Whether write_chunk() takes `width` channels at once.

@@ -187,7 +187,8 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
     if (row < 0 || column >= x.out.channels) return;
     write_chunk<T::kOutChunk>(
         x.out, row, column, x.epilogue.residual, row, x.vector_out,
-        [&](int channel, float other) { return x.finish(chunk[channel], column + channel, other); });
+        [&](int channel, float other) { return x.finish(chunk[channel], column + channel, other); },
+        [&](const auto& others, auto& numbers) { x.finish(chunk, column, others, numbers); });
   });
 }
 
