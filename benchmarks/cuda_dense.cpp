@@ -51,7 +51,7 @@ class DenseCase {
     std::mt19937 random;
     in_ = converted(context(), random_array({shape.rows, shape.in}, 1, random), dtype);
     if (gradient) {
-      grad_ = random_array({shape.rows, shape.out}, 1, random).to(kCuda);
+      grad_ = converted(context(), random_array({shape.rows, shape.out}, 1, random), dtype);
       out_ = Array({shape.in, shape.out}, DType::kF32, kCuda);
       return;
     }
@@ -126,8 +126,11 @@ void measure_dense(const CudaRun& run) {
   if (run.tiny) shapes = {{"minkunet", 70, 32, 64}, {"minkunet", 70, 96, 19}};
   const cuda::DenseChoice before = cuda::dense_choice();
   for (const DenseShape& shape : shapes) {
-    for (const DType dtype : {DType::kF16, DType::kF32}) measure_shape(run, shape, dtype, false);
-    if (shape.network == "minkunet" || shape.network == "pvcnn") measure_shape(run, shape, DType::kF32, true);
+    const bool trained = shape.network == "minkunet" || shape.network == "pvcnn";
+    for (const DType dtype : {DType::kF16, DType::kF32}) {
+      measure_shape(run, shape, dtype, false);
+      if (trained) measure_shape(run, shape, dtype, true);
+    }
   }
   cuda::set_dense_choice(before);
 }

@@ -32,7 +32,8 @@ struct DenseProduct {
   DenseRows<void> out;
 };
 
-/// out [in_channels, grad_channels] = in^T grad, summed over the rows; f32, `out` without gaps.
+/// out [in_channels, grad_channels] = in^T grad, summed over the rows in f32, `out` without gaps. `in` and `grad` are
+/// f32 or both f16.
 struct DenseGradient {
   std::int64_t rows, in_channels, grad_channels;
   DenseRows<const void> in, grad;

@@ -71,7 +71,7 @@ bool dense_product(const Queue& queue, const ConstRowView& in, const DeviceWeigh
 
 bool dense_weight_gradient(const Queue& queue, const ConstRowView& in, const ConstRowView& grad, float* out) {
   if (!wanted(queue, DenseOp::kWeightGradient, in.dtype, in.channels, grad.channels) || in.count == 0 ||
-      in.dtype != DType::kF32 || grad.dtype != DType::kF32 || dense_rows(in).alignment() < kLeastAlignment ||
+      !is_dense_dtype(in.dtype) || grad.dtype != in.dtype || dense_rows(in).alignment() < kLeastAlignment ||
       dense_rows(grad).alignment() < kLeastAlignment)
     return false;
   return counted(library_multiplies(

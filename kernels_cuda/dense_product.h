@@ -15,7 +15,7 @@ namespace voxshift::cuda {
 bool dense_product(const Queue&, const ConstRowView& in, const DeviceWeights& weights, const Epilogue& epilogue,
                    const RowView& out);
 
-/// out = in^T grad, f32 [in.channels, grad.channels]; false as above.
+/// out = in^T grad, f32 [in.channels, grad.channels], of f32 or f16 rows; false as above.
 bool dense_weight_gradient(const Queue&, const ConstRowView& in, const ConstRowView& grad, float* out);
 
 }  // namespace voxshift::cuda

@@ -91,23 +91,33 @@ TEST(CublasLtTest, ProductsHaveBiasAndReluOnRowsOfAnyStride) {
   EXPECT_EQ(report().alive, 0);
 }
 
+template <class T>
+void expect_gradient(CublasLt& lt, std::int64_t rows) {
+  const Numbers<T> in(rows, 12, 16, 1), grad(rows, 20, 24, 2);
+  std::vector<float> out(12 * 20, 99.0f);
+  const DenseGradient call{rows, 12, 20, in.view(), grad.view(), out.data()};
+  ASSERT_TRUE(lt.workspace(call).has_value());
+  EXPECT_EQ(report().rows_asked, rows == 1500 ? 2048 : 1024);
+  EXPECT_EQ(report().reductions, 2U);  // joined in a step of its own, from the workspace
+  Workspace workspace;
+  lt.run(call, &workspace, nullptr);
+  for (std::int64_t c = 0; c < 12; ++c)
+    for (std::int64_t o = 0; o < 20; ++o) {
+      float expected = 0;
+      for (std::int64_t i = 0; i < rows; ++i) expected += in.at(i, c) * grad.at(i, o);
+      ASSERT_EQ(out[static_cast<std::size_t>(c * 20 + o)], expected) << rows << " rows, " << c << ", " << o;
+    }
+}
+
 TEST(CublasLtTest, GradientsSumOuterProductsOfRows) {
   const auto lt = library();
   for (const std::int64_t rows : {1, 100, 1500}) {
-    const Numbers<float> in(rows, 12, 16, 1), grad(rows, 20, 24, 2);
-    std::vector<float> out(12 * 20, 99.0f);
-    const DenseGradient call{rows, 12, 20, in.view(), grad.view(), out.data()};
-    ASSERT_TRUE(lt->workspace(call).has_value());
-    EXPECT_EQ(report().rows_asked, rows == 1500 ? 2048 : 1024);
-    EXPECT_EQ(report().reductions, 2U);  // joined in a step of its own, from the workspace
-    Workspace workspace;
-    lt->run(call, &workspace, nullptr);
-    for (std::int64_t c = 0; c < 12; ++c)
-      for (std::int64_t o = 0; o < 20; ++o) {
-        float expected = 0;
-        for (std::int64_t i = 0; i < rows; ++i) expected += in.at(i, c) * grad.at(i, o);
-        ASSERT_EQ(out[static_cast<std::size_t>(c * 20 + o)], expected) << rows << " rows, " << c << ", " << o;
-      }
+    expect_gradient<float>(*lt, rows);
+    EXPECT_EQ(report().compute, kCompute32Pedantic);
+  }
+  for (const std::int64_t rows : {100, 1500}) {
+    expect_gradient<_Float16>(*lt, rows);
+    EXPECT_EQ(report().compute, kCompute32);
   }
   EXPECT_EQ(report().alive, 0);
 }

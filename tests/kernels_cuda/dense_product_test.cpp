@@ -289,6 +289,29 @@ TEST_P(DensePixelsTest, PixelsThatAreAlsoListedAreOurKernels) {
       ASSERT_EQ(some[i * kOut + c], all[static_cast<std::size_t>(wanted[i]) * kOut + c]) << i << ", " << c;
 }
 
+TEST_P(DenseProductTest, WeightGradientsOfHalves) {
+  const Matrix in = test_data::whole(300, 16, 38), grad = test_data::whole(300, 24, 39);
+  Matrix transposed(16, 300);
+  for (std::size_t i = 0; i < 300; ++i)
+    for (std::size_t c = 0; c < 16; ++c) transposed.at(c, i) = in.at(i, c);
+  const Array x = half(in), g = half(grad);
+  Array out({16, 24}, DType::kF32, device());
+  cuda::set_dense_choice(DenseChoice::kCublasLt);
+  const std::int64_t calls = cuda::dense_calls();
+  row_kernels(device()).weight_gradient(context(), rows_of(x), rows_of(g), out.data<float>());
+  expect_equal(out, oracle::linear(transposed, grad));
+  if (emulated()) {
+    EXPECT_EQ(cuda::dense_calls(), calls + 1);
+  }
+  // Of two dtypes, or of bf16: our kernel.
+  const Array floats = array(in), b = converted(x, DType::kBF16), gb = converted(g, DType::kBF16);
+  row_kernels(device()).weight_gradient(context(), rows_of(b), rows_of(gb), out.data<float>());
+  expect_equal(out, oracle::linear(transposed, grad));
+  if (emulated()) {
+    EXPECT_EQ(cuda::dense_calls(), calls + 1);
+  }
+}
+
 TEST_P(DenseProductTest, MeasuredWinsDecideByShapeAndDevice) {
   if (!emulated()) GTEST_SKIP() << "wins of this device are measured";
   const Array in = array(test_data::real(40, 72, 32)), weight = array(test_data::real(72, 20, 33));
