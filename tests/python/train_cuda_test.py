@@ -117,6 +117,14 @@ def test_batches_come_by_a_stream_of_their_own(folder, streams, tmp_path):
     assert threading.get_ident() not in streams.threads
 
 
+def test_float32_is_no_tf32(folder, streams, tmp_path, monkeypatch):
+    before, seen = torch.backends.cudnn.allow_tf32, []
+    rate = loop.learning_rate
+    monkeypatch.setattr(loop, "learning_rate", lambda *given: seen.append(torch.backends.cudnn.allow_tf32) or rate(*given))
+    assert train(folder, tmp_path, steps=1) == 0
+    assert set(seen) == {False} and torch.backends.cudnn.allow_tf32 == before
+
+
 def test_losses_are_read_when_somebody_asks(folder, streams, tmp_path, monkeypatch):
     read = []
     monkeypatch.setattr(progress, "_smoothed", lambda before, value: read.append(value) or value)

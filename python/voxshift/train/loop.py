@@ -378,7 +378,8 @@ def train(task, options, place: Place):
     torch.manual_seed(options.seed)
     options.out.mkdir(parents=True, exist_ok=True)
     try:
-        return _Run(task, options, place).run()
+        with place.exact():
+            return _Run(task, options, place).run()
     finally:
         place.free()
 

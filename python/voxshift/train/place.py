@@ -117,6 +117,13 @@ class Place:
             device=str(self.device), dtype="auto" if model.dtype == "i8" else "f32",
         )
 
+    def exact(self):
+        """Within the context torch's convolutions on CUDA multiply float32, not TF32, and give the same bits each time."""
+        if not self.is_cuda:
+            return nullcontext()
+        cudnn = torch.backends.cudnn
+        return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
+
     def free(self):
         """Gives back the freed memory that torch keeps on the device and voxshift on the CPU."""
         vs.set_memory_cache(0)
