@@ -49,9 +49,11 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
   const int in_chunk = thread % kInChunks, in_row = thread / kInChunks,
             in_place = place<Element, kInChunks>(in_row, in_chunk);
   const int in_left = static_cast<int>(x.in.channels) - in_chunk * kChunk;
-  int weight_place[kWeightCopies], weight_offset[kWeightCopies];  // -1: beyond the last column
+  constexpr int kWeightsKept = T::kEvenCopies ? 1 : kWeightCopies;
+  int weight_place[kWeightsKept], weight_offset[kWeightsKept];  // -1: beyond the last column
+  const int weight_rows = T::kEvenCopies ? T::kThreads / T::kWeightChunks * x.padded_out : 0;
 #pragma unroll
-  for (int c = 0; c < kWeightCopies; ++c) {
+  for (int c = 0; c < kWeightsKept; ++c) {
     const WeightChunk chunk =
         WarpProduct<T>::weight_chunk(thread + c * T::kThreads, first_column, x.padded_in, x.padded_out);
     weight_place[c] = chunk.place;
@@ -92,10 +94,12 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
         }
       }
 #pragma unroll
-      for (int c = 0; c < kWeightCopies; ++c)
+      for (int c = 0; c < kWeightCopies; ++c) {
+        const int kept = T::kEvenCopies ? 0 : c, more = T::kEvenCopies ? c : 0;
         if (T::kStageChunks % T::kThreads == 0 || thread + c * T::kThreads < T::kStageChunks)
-          copy_async_16(fetch_stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
-                        weight_offset[c] >= 0);
+          copy_async_16(fetch_stage + weight_place[kept] + more * T::kThreads * kChunk,
+                        weight + weight_offset[kept] + more * weight_rows, weight_offset[kept] >= 0);
+      }
       weight += WarpProduct<T>::weight_step(x.padded_out);
       if (++fetch_depth == depth_steps) fetch_depth = 0;
       ++fetch_step;

@@ -23,6 +23,9 @@ struct Tile {
   static constexpr int kInCopies = kRows / kInRows;            // of a thread
   static constexpr int kStageChunks = kDepth * kWeightChunks;  // of weights
   static constexpr int kWeightCopies = (kStageChunks + kThreads - 1) / kThreads;
+  // Copies of weights after a thread's first are those of the same columns, rows that are a multiple of 8 further.
+  static constexpr bool kEvenCopies = sizeof(Element) > 1 && kStageChunks % kThreads == 0 &&
+                                      kThreads % kWeightChunks == 0 && kThreads / kWeightChunks % 8 == 0;
   static constexpr int kInElements = kRows * kDepth, kStageElements = kInElements + kDepth * kColumns;
   static constexpr int kSumPitch = kWarpColumns + 4;              // numbers of a row of sums on its way out
   static constexpr int kOutChunk = sizeof(Element) == 4 ? 4 : 8;  // numbers that a thread writes at once

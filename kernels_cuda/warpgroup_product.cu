@@ -27,6 +27,11 @@ struct WarpgroupTile {
   static constexpr int kBlockColumns = kColumns % 64 == 0 ? 64 : 32, kBlockChunks = kBlockColumns / 8;
   static constexpr int kWeightChunks = kColumns / 8, kStageChunks = kDepth * kWeightChunks;
   static constexpr int kWeightCopies = (kStageChunks + kThreads - 1) / kThreads;
+  // Copies of weights after a thread's first are those of the same columns, rows that are a multiple of 8 further.
+  static constexpr int kRowsOfCopy = kThreads / kWeightChunks;
+  static constexpr bool kEvenCopies =
+      kStageChunks % kThreads == 0 && kThreads % kWeightChunks == 0 && kRowsOfCopy % 8 == 0;
+  static constexpr int kWeightsKept = kEvenCopies ? 1 : kWeightCopies;
   static constexpr int kInElements = kRows * kDepth, kStageElements = kInElements + kDepth * kColumns;
   static constexpr int kStageBytes = 2 * kStageElements;
 
@@ -109,9 +114,10 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
   const int in_chunk = thread % T::kInChunks, in_row = thread / T::kInChunks,
             in_place = place<half_t, T::kInChunks>(in_row, in_chunk);
   const int in_left = static_cast<int>(x.in.channels) - in_chunk * 8;
-  int weight_place[T::kWeightCopies], weight_offset[T::kWeightCopies];  // -1: beyond the last column
+  int weight_place[T::kWeightsKept], weight_offset[T::kWeightsKept];  // -1: beyond the last column
+  const int weight_rows = T::kEvenCopies ? T::kRowsOfCopy * x.padded_out : 0;
 #pragma unroll
-  for (int c = 0; c < T::kWeightCopies; ++c) {
+  for (int c = 0; c < T::kWeightsKept; ++c) {
     const int e = thread + c * T::kThreads, k = e / T::kWeightChunks, chunk = e % T::kWeightChunks;
     weight_place[c] = T::weight_place(k, chunk);
     weight_offset[c] = first_column + chunk * 8 < x.padded_out ? k * x.padded_out + first_column + chunk * 8 : -1;
@@ -149,10 +155,12 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
                       rows[c] >= 0 && first < in_left);
       }
 #pragma unroll
-      for (int c = 0; c < T::kWeightCopies; ++c)
+      for (int c = 0; c < T::kWeightCopies; ++c) {
+        const int kept = T::kEvenCopies ? 0 : c, more = T::kEvenCopies ? c : 0;
         if (T::kStageChunks % T::kThreads == 0 || thread + c * T::kThreads < T::kStageChunks)
-          copy_async_16(stage + weight_place[c], weight + (weight_offset[c] < 0 ? 0 : weight_offset[c]),
-                        weight_offset[c] >= 0);
+          copy_async_16(stage + weight_place[kept] + more * T::kRowsOfCopy * T::kBlockColumns,
+                        weight + weight_offset[kept] + more * weight_rows, weight_offset[kept] >= 0);
+      }
       weight += T::kDepth * x.padded_out;
       if (++fetch_depth == depth_steps) fetch_depth = 0;
       if (++fetch_stage == T::kStages) fetch_stage = 0;
