@@ -1,6 +1,9 @@
 // The designs of the f16 product side by side: MinkUNet and single layers by each.
 #include <voxshift/kernels_cuda/product_design.h>
 
+#include <string>
+#include <utility>
+
 #include "cuda_report.h"
 
 namespace voxshift::bench {

@@ -6,8 +6,11 @@
 #include <voxshift/sparse_conv/conv_plan.h>
 #include <voxshift/sparse_conv/kernels.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <random>
+#include <string>
+#include <utility>
 
 #include "half_fixture.h"
 #include "test_data.h"
