@@ -191,7 +191,7 @@ fi
 for part in "${benches[@]}"; do stage "$part" 90 '^cuda_bench:' run_bench "$part"; done
 for design in tall wgmma; do stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"; done
 if said=$("$python" -c 'import torch, voxshift.torch; assert torch.cuda.is_available(), "torch sees no GPU"' 2>&1); then
-  stage training 90 'Error' run_training
+  stage training 150 'Error' run_training
 else
   leave_out training "$(tail -n 1 <<<"$said")"
 fi
@@ -212,7 +212,7 @@ else
   leave_out sanitizers "no compute-sanitizer, or no GPU"
 fi
 if "$python" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
-  stage peers 100 'Error' run_peers
+  stage peers 150 'Error' run_peers
 else
   leave_out peers "no torch that sees a GPU"
 fi
