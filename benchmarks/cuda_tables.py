@@ -156,7 +156,8 @@ def main():
     if sys.argv[1:] == ["--dense-wins"]:
         print("\n".join(line for file in files for line in dense_wins(json.loads(file.read_text(encoding="utf-8")))))
         return
-    text = "\n\n".join(table(json.loads(file.read_text(encoding="utf-8"))) for file in files)
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    text = "\n\n".join(table(each) for each in results if each["ours"])  # else no benchmark ran
     insert(ROOT / "docs/jetson.md", text)
 
 
