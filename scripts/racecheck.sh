@@ -9,7 +9,7 @@ programs=(half_features half_gradients half_training sampling fused_block neighb
   conv2d_backward half_video voxelize pixel_masks emulated_races rows training_rows link dense_grid pool_backward
   frame_change combine group three_nearest boxes byte_features byte_images byte_rows product_design)
 # Tests that do more of the same at length, or meet no kernel.
-long='*/cpu:*BackwardTest.AllChannelCounts*:*LinearAtAll*:*LinearBackwardAtAll*:*SameBitsOnAny*:*SameMapOnAny*'
+long='*/cpu:*BackwardTest.AllChannelCounts*:*GradientsTest.AllChannelCounts*:*LinearAtAll*:*LinearBackwardAtAll*:*SameBitsOnAny*:*SameMapOnAny*'
 long+=':*ManyPairs*:*WideLayers*:*EveryWindowOnStacks*:*WindowsOnEveryDimension*:*GlobalPerBatch*:*CrowdedCell*'
 long+=':*ProductDesignTest.ChannelCounts*:*AllSizes*:*TiesOnALattice*:*MoreSamplesThan*:*KeptValuesStay*:*NetworkAgrees*:*TheCpuHasNo*'
 
