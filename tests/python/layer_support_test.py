@@ -77,9 +77,8 @@ def test_other_arguments_are_refused_by_name(library, layer):
 
 
 @each_layer
-def test_gradients_are_differences(random, library, layer, device):
+def test_gradients_are_differences(random, library, layer):
     example, module, given, feats = example_of(library, layer)
-    module, feats = module.to(device), feats.to(device)
     if example.does_not_run:
         with pytest.raises(TypeError):
             module(given(feats))
@@ -95,11 +94,32 @@ def test_gradients_are_differences(random, library, layer, device):
     size = sum((g.double() ** 2).sum() for g in gradients).sqrt().item()
     assert all(g.abs().max() > 1e-3 for g in gradients)
     for _ in range(2):
-        drawn = [random.uniform(-1, 1, tuple(g.shape)).astype(np.float32) for g in gradients]
-        directions = [torch.from_numpy(direction).to(device) for direction in drawn]
+        directions = [torch.from_numpy(random.uniform(-1, 1, tuple(g.shape)).astype(np.float32)) for g in gradients]
         slope = sum((g.double() * d).sum().item() for g, d in zip(gradients, directions))
         expected = difference(module, given, moved, directions, alongs)
         assert abs(slope - expected) <= 2e-3 * size, (slope, expected, size)
+
+
+def values_and_gradients(library, layer, device):
+    """What a layer gives, and the gradients by features and parameters of its sum, each number times another."""
+    example, module, given, feats = example_of(library, layer)
+    module, feats = module.train(not example.is_random).to(device), feats.to(device).requires_grad_()
+    found = leaves(module(given(feats)))
+    random = np.random.default_rng(2)
+    alongs = [torch.from_numpy(random.standard_normal(tuple(y.shape)).astype(np.float32)).to(device) for y in found]
+    if not found[0].requires_grad:
+        return [y.cpu() for y in found]
+    total = sum((y * along).sum() for y, along in zip(found, alongs))
+    return [x.detach().cpu() for x in (*found, *torch.autograd.grad(total, [feats, *module.parameters()]))]
+
+
+@each_layer
+def test_values_and_gradients_on_cuda_are_the_cpus(library, layer, torch_cuda):
+    if LIBRARIES[library].layers[layer].does_not_run:
+        pytest.skip("does not run")
+    expected = values_and_gradients(library, layer, "cpu")
+    for found, wanted in zip(values_and_gradients(library, layer, torch_cuda), expected):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4 * max(1, wanted.abs().max().item()))
 
 
 @each_layer

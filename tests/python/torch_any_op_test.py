@@ -65,8 +65,10 @@ def expect_value(given, network, expected, device):
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_op_has_its_value_and_its_gradient(random, op, device):
-    sizes = []
-    for given, model, expected in models_and_inputs(op, random):
+    sizes, examples = [], list(models_and_inputs(op, random))
+    if device != "cpu":  # cuda_ops_test.py has the values of all
+        examples = examples[:: -(-len(examples) // 4)]
+    for given, model, expected in examples:
         network = Network(model).eval().to(device)
         expect_value(given, network, expected, device)
         if op in WITHOUT_GRADIENT:

@@ -4,6 +4,7 @@ Convolutions are torch's, on memory with the channels last; torch's operators gi
 that may add in any order there have others in their place, of which each sum has one.
 """
 
+from contextlib import contextmanager
 from itertools import product
 
 import torch
@@ -26,10 +27,16 @@ def _of_planes(x, planes):
     return x.with_images(planes.permute(0, 2, 3, 1))
 
 
+@contextmanager
 def _one_order():
     """cuDNN with the algorithms alone whose sums have one order."""
     cudnn = torch.backends.cudnn
-    return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=cudnn.allow_tf32)
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 class _ConvInOneOrder(Function):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 import voxshift as vs
-from voxshift.torch.memory import array, on_host, tensor_of
+from voxshift.torch.memory import array, copied, on_host, tensor_of
 from voxshift.torch.sparse_tensor import SparseTensor
 from voxshift.torch.values import Images, Rows
 
@@ -110,7 +110,7 @@ class Library:
 
 def _on_voxels(step, inputs, coords, feats):
     """Features on the coordinates of an input, or on new ones of the inputs' stride."""
-    coords = tensor_of(coords)
+    coords = copied(coords)
     for x in inputs:
         if torch.equal(x.coords, coords):
             return x.with_feats(feats)

@@ -85,7 +85,7 @@ def numbers(op: str, what: str, values: Any, device: torch.device) -> Any:
     Raises ValueError for a tensor on another device.
     """
     if isinstance(values, np.ndarray) and device.type != "cpu":
-        return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+        return torch.tensor(values, device=device)
     if not isinstance(values, torch.Tensor):
         return values
     if values.device != device:
