@@ -96,6 +96,7 @@ void CudaRuntime::set_memory_cache(Device device, std::size_t bytes) const {
   check_status(cudaDeviceGetDefaultMemPool(&pool, device.index), "set_memory_cache");
   std::uint64_t kept = bytes;
   check_status(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept), "set_memory_cache");
+  check_status(cudaMemPoolTrimTo(pool, bytes), "set_memory_cache");
 }
 
 // A GPU on a card could read the host's memory, too, but over the bus.

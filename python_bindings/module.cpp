@@ -25,6 +25,12 @@ constexpr const char* kBuildInfoDoc = R"(What this build has and what it runs on
 names what multiplies numbers of each dtype, such as "AVX-512 VNNI" or "NEON BFMMLA"; "f32" where they are made f32 first.
 opencv serves the command `voxshift` (pictures, videos); the Python package is built without it.)";
 
+constexpr const char* kMemoryCacheDoc =
+    R"(How many bytes of freed memory later results may reuse, on the CPU those of about the same size.
+
+At first 0 on device "cpu", where all goes back to the system; training gains from some hundred megabytes. On "cuda" ("cuda:1",
+...) all is kept at first; what is kept beyond `bytes` goes back now. Raises ValueError, BackendUnavailable.)";
+
 }  // namespace
 }  // namespace voxshift::python
 
@@ -58,9 +64,10 @@ PYBIND11_MODULE(_voxshift, m) {
   bind_page(m);
   bind_command(m);
   m.def(
-      "set_memory_cache", [](std::size_t bytes) { voxshift::set_memory_cache(bytes); }, "bytes"_a,
-      "How many bytes of freed memory later results of about the same size may reuse: at first 0, all goes back to "
-      "the\n"
-      "system. Training gains from some hundred megabytes.");
+      "set_memory_cache",
+      [](std::size_t bytes, const std::string& device) {
+        voxshift::set_memory_cache(bytes, voxshift::parse_device(device));
+      },
+      "bytes"_a, "device"_a = "cpu", kMemoryCacheDoc);
   m.def("build_info", &build_info, kBuildInfoDoc);
 }

@@ -21,6 +21,15 @@ def cuda():
         pytest.skip("no CUDA device, or a build without CUDA")
 
 
+def test_freed_memory_is_kept_per_device():
+    for kept in (0, 2**63 - 1):
+        vs.set_memory_cache(kept, "cuda")
+    with pytest.raises(ValueError, match="cuda"):
+        vs.set_memory_cache(0, "gpu")
+    with pytest.raises(TypeError):
+        vs.set_memory_cache(-1, "cuda")
+
+
 class OnlyInterface:
     """What numba's arrays look like from outside."""
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from contextlib import nullcontext
 
 import torch
@@ -125,9 +126,11 @@ class Place:
         return cudnn.flags(enabled=cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=False)
 
     def free(self):
-        """Gives back the freed memory that torch keeps on the device and voxshift on the CPU."""
+        """Gives back the freed memory that torch keeps on the device, and voxshift there and on the CPU."""
         vs.set_memory_cache(0)
         if self.is_cuda:
+            for kept in (0, sys.maxsize):  # what is free now goes back, what becomes free later is kept, as at first
+                vs.set_memory_cache(kept, str(self.device))
             torch.cuda.empty_cache()
 
 
