@@ -6,7 +6,7 @@ Where there is no GPU, torch has no autocast of CUDA: what asks it for the dtype
 import numpy as np
 import pytest
 import voxshift as vs
-from emulated_cuda import CUDA, cuda
+from emulated_cuda import CUDA
 from sparse_torch import torch
 from voxshift import torch as vt
 from voxshift.torch import functional, points, precision, windows
@@ -16,14 +16,13 @@ HALVES = [torch.float16, torch.bfloat16]
 
 
 @pytest.fixture
-def autocast(monkeypatch):
+def autocast(monkeypatch, torch_cuda):
     """Turns autocast of CUDA on, to a dtype."""
 
     def turn_on(dtype):
         monkeypatch.setattr(precision, "autocast_dtype", lambda device: dtype if device.type == "cuda" else None)
 
-    with cuda():
-        yield turn_on
+    return turn_on
 
 
 def coords_of(random, rows):
