@@ -8,6 +8,7 @@
 #include <voxshift/tasks/recognizer.h>
 #include <voxshift/tasks/segmenter.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 
@@ -42,9 +43,14 @@ class SharedMemoryTest : public DeviceTest {
     DeviceTest::TearDown();
   }
 
+  // All around the sensor: of others on the CPU a place is guessed.
   static Array points_of(std::uint64_t seed, std::int64_t n) {
     const SynthScan scan = synth_lidar(seed);
-    return Array::from(std::vector<float>(scan.points.begin(), scan.points.begin() + 4 * n), {n, 4});
+    const auto step = static_cast<std::int64_t>(scan.points.size()) / 4 / std::max<std::int64_t>(n, 1);
+    Array points({n, 4}, DType::kF32);
+    for (std::int64_t i = 0; i < n; ++i)
+      std::copy_n(scan.points.begin() + 4 * i * step, 4, points.data<float>() + 4 * i);
+    return points;
   }
   Array shared_copy(const Array& of) const {
     Array copy = Array::shared(of.shape(), of.dtype(), device());
