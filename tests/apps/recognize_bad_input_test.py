@@ -160,20 +160,23 @@ def test_a_video_on_a_disk_that_fills_up(video_model, clip, tmp_path, kind):
         arguments = ["synth", "video", "--frames", 3, "--size", 64, "-o", out]
     succeeds(*arguments)
     whole = video.stat().st_size
-    failures = 0
-    for room in [100, whole // 2, whole * 9 // 10, whole - 1000, whole - 300, whole - 1, whole + 5000]:
+    rooms = [100, whole // 2, whole * 9 // 10, whole - 1000, whole - 300, whole - 1, whole + 5000]
+    too_small = []
+    for room in rooms:
         video.unlink(missing_ok=True)
         result = run_with_room(room, *arguments)
-        failures += result.returncode
-        if result.returncode == 0:  # times are written into the frames, so sizes differ a little
+        if result.returncode == 0:
             assert result.stderr == "" and video.stat().st_size <= room
             out_lines = succeeds("recognize", video, "--model", video_model, "--threads", 1, "--json", "-").splitlines()
             assert len(out_lines) == 3
         else:
+            too_small.append(room)
             assert result.stderr.count("\n") == 1 and f"voxshift: {video}: " in result.stderr, (room, result.stderr)
             assert str(video) not in result.stdout
             assert [name for name in files(out) if name != "labels.csv"] == [], room
-    assert result.returncode == 0 and failures >= 3
+    # Annotations have times in them, so that another run's video is somewhat larger or smaller.
+    certain = rooms[:2] if kind == "annotate" else rooms[:-1]
+    assert result.returncode == 0 and too_small[: len(certain)] == certain
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
