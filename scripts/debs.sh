@@ -55,16 +55,17 @@ lint() {
   lintian --no-cfg --allow-root --fail-on error dist/*"_$architecture.deb"
 }
 
-# A root of Debian 12 with nothing but what every one has, kept for the next time.
+# A root of Debian 12 with nothing but what every one has, kept for the next time. debootstrap mounts /proc and /sys in it: in a
+# namespace of its own they end with it, even where it is interrupted, and nobody removes files through them.
 bare_debian() {
   local root=$1
   [[ ! -f $root.done ]] || return 0
-  "${as_root[@]}" rm -rf "$root" || return 1
+  "${as_root[@]}" rm -rf --one-file-system "$root" || return 1
   if [[ $architecture == arm64 ]]; then
-    "${as_root[@]}" debootstrap --foreign --arch=arm64 --variant=minbase bookworm "$root" &&
+    "${as_root[@]}" unshare --mount debootstrap --foreign --arch=arm64 --variant=minbase bookworm "$root" &&
       in_root "$root" /usr/bin/env DEBOOTSTRAP_DIR=/debootstrap /bin/sh /debootstrap/debootstrap --second-stage || return 1
   else
-    "${as_root[@]}" debootstrap --arch="$architecture" --variant=minbase bookworm "$root" || return 1
+    "${as_root[@]}" unshare --mount debootstrap --arch="$architecture" --variant=minbase bookworm "$root" || return 1
   fi
   touch "$root.done"
 }
@@ -75,7 +76,7 @@ in_root() {
     "${as_root[@]}" rm "$root/proc" && "${as_root[@]}" mkdir "$root/proc" || return 1
   fi
   if [[ $architecture == arm64 ]]; then
-    "${as_root[@]}" env -i PATH=$path HOME=/root DEBIAN_FRONTEND=noninteractive proot -q qemu-aarch64-static -0 -r "$root" -b /proc -b /dev -b /etc/resolv.conf -w / "${@:2}"
+    "${as_root[@]}" env -i PATH=$path HOME=/root DEBIAN_FRONTEND=noninteractive unshare --mount proot -q qemu-aarch64-static -0 -r "$root" -b /proc -b /dev -b /etc/resolv.conf -w / "${@:2}"
   else
     "${as_root[@]}" env -i PATH=$path HOME=/root DEBIAN_FRONTEND=noninteractive unshare --mount sh -c 'mount -t proc proc "$0/proc"; exec chroot "$0" "$@"' "$root" "${@:2}"
   fi
@@ -87,13 +88,13 @@ try() {
   local bare=$PWD/build/bookworm-$architecture root=$PWD/build/try-$architecture
   echo "Installing the packages for $architecture in a bare Debian, $root"
   quietly "debootstrap_$architecture" bare_debian "$bare"
-  "${as_root[@]}" rm -rf "$root"
+  "${as_root[@]}" rm -rf --one-file-system "$root"
   "${as_root[@]}" cp -a "$bare" "$root"
   "${as_root[@]}" mkdir "$root/packages"
   "${as_root[@]}" cp dist/*"_$architecture.deb" packaging/try_debs.sh "$root/packages"
   quietly "try_$architecture" in_root "$root" /bin/sh /packages/try_debs.sh
   cat "build/try_$architecture.log"
-  "${as_root[@]}" rm -rf "$root"
+  "${as_root[@]}" rm -rf --one-file-system "$root"
 }
 
 for step in "${steps[@]}"; do

@@ -89,7 +89,7 @@ make_debs() {
 
 make_phone() { scripts/phone.sh; }
 
-rm -rf build/release_clone
+rm -rf --one-file-system build/release_clone
 quietly release_clone git clone --quiet --no-hardlinks . build/release_clone
 [[ -z $(git status --porcelain) ]] || echo "What is not committed is not in this release"
 cd build/release_clone
