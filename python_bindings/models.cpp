@@ -14,6 +14,7 @@
 #include "bindings.h"
 #include "layers.h"
 #include "loaded_model.h"
+#include "model_files.h"
 #include "options.h"
 #include "pickling.h"
 #include "prepared_points.h"
@@ -29,33 +30,17 @@ namespace {
 using OptionalText = std::optional<std::string>;
 using AnyNumber = std::optional<AnyThreads>;
 
-/// The file of a model in a Hugging Face Hub's repository, which voxshift.hub brings; any other path as it is.
-std::filesystem::path file_of(const std::filesystem::path& path) {
-  const std::string text = path.string();
-  if (!text.starts_with("hf://")) return path;
-  const py::gil_scoped_acquire with_gil;
-  return py::module_::import("voxshift.hub").attr("fetch")(text).cast<std::filesystem::path>();
-}
-
 std::unique_ptr<LoadedModel> load(const std::filesystem::path& path, const std::string& device,
                                   const AnyNumber& threads, const OptionalText& profile, const std::string& dtype) {
-  const Model model = Model::load(file_of(path));
+  const Model model = Model::load(model_file(path));
   return std::make_unique<LoadedModel>(profile ? model.with_profile(find_profile(*profile)) : model,
                                        parse_device(device), threads_of("Model", threads, {}), dtype);
 }
 
 std::unique_ptr<LoadedModel> pretrained(const std::string& name, const std::string& device, const AnyNumber& threads,
                                         const std::string& dtype) {
-  const std::filesystem::path package = py::module_::import("voxshift").attr("__file__").cast<std::string>();
-  const auto file = [&](const std::string& wanted) {
-    return package.parent_path() / "models" / (wanted + ".safetensors");
-  };
+  const std::filesystem::path path = shipped_file(name, dtype == "i8");
   const py::gil_scoped_release without_gil;
-  const auto path = dtype == "i8" && std::filesystem::exists(file(name + "-i8")) ? file(name + "-i8") : file(name);
-  check(std::filesystem::exists(path),
-        "[pretrained] expected minkunet-lidar, centerpoint-lidar or tsm-mobilenetv2-motions, or one of them with -i8 "
-        "behind it, found \"",
-        name, "\"");
   return std::make_unique<LoadedModel>(Model::load(path), parse_device(device), threads_of("Model", threads, {}),
                                        dtype);
 }

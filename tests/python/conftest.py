@@ -1,6 +1,7 @@
 """Fixtures of the Python tests."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,27 @@ def torch_cuda():
 
     with cuda() as device:
         yield device
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch):
+    """step -> a context within which trainings are interrupted as that step begins."""
+    from voxshift.train import loop
+
+    rate = loop.learning_rate
+
+    @contextmanager
+    def at(step):
+        def interrupted(now, options):
+            if now == step:
+                raise KeyboardInterrupt
+            return rate(now, options)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "learning_rate", interrupted)
+            yield
+
+    return at
 
 
 @pytest.fixture(params=["cpu", "cuda"])

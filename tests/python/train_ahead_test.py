@@ -8,7 +8,7 @@ import voxshift as vs
 
 torch = pytest.importorskip("torch", reason="voxshift.train needs PyTorch")
 
-from train_test import folder, main, model_bytes, train, whole_run  # noqa: E402, F401
+from train_test import folder, main, model_bytes, sequence_of, train, whole_run  # noqa: E402, F401
 from voxshift.train import loop  # noqa: E402
 from voxshift.train.ahead import ahead  # noqa: E402
 from voxshift.train.progress import Losses  # noqa: E402
@@ -100,26 +100,17 @@ def test_the_bits_of_a_run_do_not_depend_on_it(folder, whole_run, tmp_path, opti
     assert (tmp_path / "checkpoint.pt").exists()
 
 
-def test_an_interruption_ends_the_thread(folder, tmp_path, monkeypatch, capsys):
-    def interrupted(step, options, rate=loop.learning_rate):
-        if step == 1:
-            raise KeyboardInterrupt
-        return rate(step, options)
-
-    monkeypatch.setattr(loop, "learning_rate", interrupted)
+def test_an_interruption_ends_the_thread(folder, tmp_path, interrupted_at, capsys):
     before = threading.active_count()
-    assert train(folder, tmp_path, steps=1000) == 1
+    with interrupted_at(1):
+        assert train(folder, tmp_path, steps=1000) == 1
     assert capsys.readouterr().err == "voxshift.train: interrupted; --resume goes on from the last checkpoint\n"
     assert threading.active_count() == before
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 def test_an_error_of_the_data_is_one_line(folder, tmp_path, capsys, prefetch):
-    root = tmp_path / "data"
-    for source in folder.glob("sequences/00/*/*"):
-        copy = root / source.parent.name / source.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(source.read_bytes())
+    root = sequence_of(folder, tmp_path / "data")
     path = root / "labels/000001.label"
     labels = np.fromfile(path, np.uint32)
     labels[5] = 7

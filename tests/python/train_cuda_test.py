@@ -67,17 +67,11 @@ def whole(folder, streams, runs, tmp_path_factory):
 
 
 @pytest.fixture
-def interrupted(folder, streams, monkeypatch):
+def interrupted(folder, streams, interrupted_at):
     """(folder, device): a run there that was interrupted after 3 of 4 steps; its checkpoint is of 2."""
 
     def run(out, device):
-        def rate(step, options, rate=loop.learning_rate):
-            if step == 3:
-                raise KeyboardInterrupt
-            return rate(step, options)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "learning_rate", rate)
+        with interrupted_at(3):
             assert train(folder, out, device=device) == 1
 
     return run

@@ -9,7 +9,6 @@ import voxshift as vs
 torch = pytest.importorskip("torch", reason="voxshift.train needs PyTorch")
 
 from train_test import TINY, folder, model_bytes  # noqa: E402, F401
-from voxshift.train import loop  # noqa: E402
 from voxshift.train.__main__ import main  # noqa: E402
 
 QUICK = ["--steps", "2", "--eval-every", "2", "--checkpoint-every", "2", "--calibration", "2", "--quantize", "i8"]
@@ -54,14 +53,8 @@ def test_says_what_the_network_scores_before(folder, init, tmp_path, capfd):
     assert lines[2].startswith("step 2: loss")
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(folder, init, whole_run, tmp_path, monkeypatch):
-    def interrupted(step, options, rate=loop.learning_rate):
-        if step == 1:
-            raise KeyboardInterrupt
-        return rate(step, options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "learning_rate", interrupted)
+def test_a_resumed_run_is_the_uninterrupted_one(folder, init, whole_run, tmp_path, interrupted_at):
+    with interrupted_at(1):
         assert train(folder, init, tmp_path, "--checkpoint-every", 1) == 1
     assert train(folder, init, tmp_path, "--resume") == 0
     assert model_bytes(tmp_path) == model_bytes(whole_run)

@@ -61,6 +61,15 @@ def test_writes_model_metrics_and_curve(whole_run, capsys):
     assert (whole_run / "metrics.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def sequence_of(folder, root):
+    """root, a folder of sequence 00 alone: velodyne and labels, to be spoilt."""
+    for source in folder.glob("sequences/00/*/*"):
+        copy = root / source.parent.name / source.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+    return root
+
+
 def test_says_nothing_but_evaluations_and_the_result_where_it_is_piped(folder, tmp_path, capfd):
     assert train(folder, tmp_path, steps=2) == 0
     out, err = capfd.readouterr()
@@ -68,14 +77,8 @@ def test_says_nothing_but_evaluations_and_the_result_where_it_is_piped(folder, t
     assert out.startswith("step 2: loss") and "minutes" in out
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(folder, whole_run, tmp_path, monkeypatch):
-    def interrupted(step, options, rate=loop.learning_rate):
-        if step == 3:
-            raise KeyboardInterrupt
-        return rate(step, options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "learning_rate", interrupted)
+def test_a_resumed_run_is_the_uninterrupted_one(folder, whole_run, tmp_path, interrupted_at):
+    with interrupted_at(3):
         assert train(folder, tmp_path, "--seed", 3) == 1
     assert train(folder, tmp_path, "--seed", 3, "--resume") == 0
     assert model_bytes(tmp_path) == model_bytes(whole_run)
@@ -156,11 +159,7 @@ def test_a_loss_that_is_no_number_stops(folder, tmp_path, capsys, monkeypatch):
     ],
 )
 def test_bad_folders(folder, tmp_path, capsys, spoil, expected):
-    root = tmp_path / "data"
-    for source in folder.glob("sequences/00/*/*"):
-        copy = root / source.parent.name / source.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(source.read_bytes())
+    root = sequence_of(folder, tmp_path / "data")
     spoil(root)
     assert train(root, tmp_path / "out") == 1
     error = capsys.readouterr().err
@@ -169,11 +168,7 @@ def test_bad_folders(folder, tmp_path, capsys, spoil, expected):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_label_that_is_no_class(folder, tmp_path, capsys, workers):
-    root = tmp_path / "data"
-    for source in folder.glob("sequences/00/*/*"):
-        copy = root / source.parent.name / source.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(source.read_bytes())
+    root = sequence_of(folder, tmp_path / "data")
     path = root / "labels/000001.label"
     labels = np.fromfile(path, np.uint32)
     labels[5] = 7 | 3 << 16
