@@ -62,11 +62,13 @@ def networks(results):
 def single(results):
     yield ("3^3 layers of 128 channels and more, f16: share of cuBLAS' rate, true pairs counted",
            layers(results, "f16", "of_matmul", lambda stride, channels: channels >= 128), "18 %, aim 25", "layers")
-    for design in ("tall", "wgmma"):
+    for design in ("tall", "wgmma", "portable-split", "tall-split", "wgmma-split"):
         yield (f"both by `VOXSHIFT_CUDA_PRODUCT={design}`: network, and share of cuBLAS' rate",
                figure("{:.2f} ms, {}", named(results, f"{design}: segment minkunet f16").get("ms"),
                       layers(results, "f16", "of_matmul", lambda stride, channels: channels >= 128, f"{design}: ")),
                "", "designs")
+    yield ("MinkUNet 1.0 in f32 by `VOXSHIFT_CUDA_PRODUCT=portable-split`",
+           figure("{:.1f} ms", named(results, "portable-split: segment minkunet f32").get("ms")), "15 ms, aim 12", "designs")
     yield ("the layers in i8: share of cuBLAS' rate in f16",
            layers(results, "i8", "of_matmul", lambda stride, channels: channels >= 128), "", "layers")
     yield ("3^3 layers at strides 1 and 2, f16: share of copy bandwidth, a row per pair counted",

@@ -3,6 +3,8 @@
 
 namespace voxshift::cuda {
 
-bool warpgroup_product(const Queue&, const ProductOperands<half_t, Rows<const half_t>, Rows<half_t>>&) { return false; }
+bool warpgroup_product(const Queue&, const ProductOperands<half_t, Rows<const half_t>, Rows<half_t>>&, bool) {
+  return false;
+}
 
 }  // namespace voxshift::cuda

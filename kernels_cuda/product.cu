@@ -8,6 +8,7 @@
 #include <voxshift/kernels_cuda/product_design.h>
 #include <voxshift/kernels_cuda/product_operands.h>
 #include <voxshift/kernels_cuda/rows.h>
+#include <voxshift/kernels_cuda/split_tiles.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
 #include <voxshift/kernels_cuda/tile_map.h>
 #include <voxshift/kernels_cuda/warpgroup_product.h>
@@ -27,8 +28,8 @@ constexpr int kBlocks = sizeof(typename T::Element) == 4                        
 
 // kVector: rows of `in` are multiples of 16 bytes at such addresses. Addresses are kept, not computed: a step is 32
 // tensor instructions, and three times as many for its bookkeeping halved the speed.
-template <class T, bool kVector, class X>
-__global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
+template <class T, bool kVector, class X, class Tiles>
+__global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x, Tiles tiles) {
   static_assert(T::kWarpRows == kPartRows);
   using Element = typename T::Element;
   constexpr int kChunk = cuda::kChunk<Element>;
@@ -38,16 +39,16 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
   auto* const stages = reinterpret_cast<Element*>(dynamic_shared());
   const TileMap tile(dynamic_shared() + T::kBytes, x.map, x.volume, T::kRows);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32;
-  // Column tiles of the same rows are neighbours; rows with many offsets, which are last in the order, begin first.
-  const int column_tiles = (static_cast<int>(x.out.channels) + T::kColumns - 1) / T::kColumns;
-  const int first_column = static_cast<int>(blockIdx.x) % column_tiles * T::kColumns;
-  const std::int64_t row_tile = (gridDim.x - 1 - blockIdx.x) / static_cast<unsigned>(column_tiles);
-  tile.load(row_tile * T::kRows, x.out.count, thread, T::kThreads);
-  const int depth_steps = (x.padded_in + T::kDepth - 1) / T::kDepth, steps = tile.count() * depth_steps;
+  typename Tiles::Piece piece(tiles, static_cast<int>(blockIdx.x));
+  const TilePlace place(piece.tile, tiles.tiles, x.out.channels, T::kRows, T::kColumns);
+  const int first_column = place.first_column;
+  tile.load(place.first_row, x.out.count, thread, T::kThreads);
+  const int depth_steps = ceil_div(x.padded_in, T::kDepth), steps = piece.take(tile.count()) * depth_steps;
+  if (piece.is_left_out()) return;
 
   // What this thread copies: a chunk of kInCopies rows, whose places are kInRows apart, and kWeightCopies of weights.
   const int in_chunk = thread % kInChunks, in_row = thread / kInChunks,
-            in_place = place<Element, kInChunks>(in_row, in_chunk);
+            in_place = cuda::place<Element, kInChunks>(in_row, in_chunk);
   const int in_left = static_cast<int>(x.in.channels) - in_chunk * kChunk;
   constexpr int kWeightsKept = T::kEvenCopies ? 1 : kWeightCopies;
   int weight_place[kWeightsKept], weight_offset[kWeightsKept];  // -1: beyond the last column
@@ -65,7 +66,7 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
   const std::uint32_t weights_of_offset =
       static_cast<std::uint32_t>(x.padded_in) * static_cast<std::uint32_t>(x.padded_out);
   const ListedRows listed(tile);
-  OffsetWalk fetched(tile);
+  OffsetWalk fetched(tile, piece.first);
   int rows[kInCopies];  // negative: absent
   const Element* source[kInCopies];
   const Element* weight = nullptr;
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
   const WarpTile<T> mine(warp, thread % 32);
   typename T::Sums sums = {};
   for (int s = 0; s < T::kStages - 1; ++s) fetch();
-  OffsetWalk multiplied(tile);
+  OffsetWalk multiplied(tile, piece.first);
   const bool has_columns = first_column + mine.column < x.out.channels;
   bool present = false;
   int depth = 0;
@@ -132,60 +133,62 @@ __global__ void __launch_bounds__(T::kThreads, kBlocks<T>) product_kernel(X x) {
   copies_wait<0>();
   __syncthreads();
   mine.leave(sums, dynamic_shared(), warp, [&](int r, int c, const typename T::Sum* chunk) {
-    const int row = tile.rows[r], column = first_column + c;
-    if (row < 0 || column >= x.out.channels) return;
-    write_chunk<T::kOutChunk>(
-        x.out, row, column, x.epilogue.residual, row, x.vector_out,
-        [&](int channel, float other) { return x.finish(chunk[channel], column + channel, other); },
-        [&](const auto& others, auto& numbers) { x.finish(chunk, column, others, numbers); });
+    if (piece.template leave<T::kOutChunk>(r * T::kColumns + c, T::kRows * T::kColumns, chunk)) return;
+    finish_chunk<T::kOutChunk>(x, tile.rows[r], first_column + c, chunk);
   });
 }
 
+/// `split`: where its kernels are built, those of f16 and f32 rows that come out as such.
 template <class T, bool kVector, class X>
-void run(const Queue& queue, const X& x) {
-  const std::size_t shared = T::kBytes + TileMap::bytes(x.map, x.volume, T::kRows);
-  const std::int64_t blocks =
-      ceil_div<std::int64_t>(x.out.count, T::kRows) * ceil_div<std::int64_t>(x.out.channels, T::kColumns);
-  allow_shared<product_kernel<T, kVector, X>>(shared);
-  launch(queue, product_kernel<T, kVector, X>, dim3(static_cast<unsigned>(blocks)), dim3(T::kThreads), shared, x);
+void run(const Queue& queue, const X& x, bool split = false) {
+  using Element = typename T::Element;
+  constexpr bool kReal = std::is_same_v<Element, half_t> || std::is_same_v<Element, float>;
+  if constexpr (kVector && kReal && std::is_same_v<decltype(x.out), Rows<Element>>)
+    if (split && x.map.table != nullptr)
+      return run_split<T, product_kernel<T, true, X, SplitTiles>>(queue, x, T::kBytes);
+  run_whole<T, product_kernel<T, kVector, X, WholeTiles>>(queue, x, T::kBytes);
 }
 
 /// One of the tiles of kDepth and kStages, by the output channels.
 template <int kDepth, int kStages, class X>
-void run_narrow(const Queue& queue, const X& x, bool vector) {
+void run_narrow(const Queue& queue, const X& x, bool vector, bool split = false) {
   using Narrow = Tile<typename X::Element, 64, 32, 32, 16, kDepth, kStages>;
   using Wide = Tile<typename X::Element, 64, 64, 32, 32, kDepth, kStages>;
-  if (x.out.channels <= 32) return vector ? run<Narrow, true>(queue, x) : run<Narrow, false>(queue, x);
-  vector ? run<Wide, true>(queue, x) : run<Wide, false>(queue, x);
+  if (x.out.channels <= 32) return vector ? run<Narrow, true>(queue, x, split) : run<Narrow, false>(queue, x);
+  vector ? run<Wide, true>(queue, x, split) : run<Wide, false>(queue, x);
 }
 
 template <class X>
-void run_tall(const Queue& queue, const X& x) {
+void run_tall(const Queue& queue, const X& x, bool split) {
   const std::int64_t columns = x.out.channels;
-  if (columns <= 64) return run<Tile<half_t, 128, 64, 32, 32, 32, 4>, true>(queue, x);
-  if (columns <= 96) return run<Tile<half_t, 128, 96, 32, 48, 32, 4>, true>(queue, x);
-  run<Tile<half_t, 128, 128, 32, 64, 32, 4>, true>(queue, x);
+  if (columns <= 64) return run<Tile<half_t, 128, 64, 32, 32, 32, 4>, true>(queue, x, split);
+  if (columns <= 96) return run<Tile<half_t, 128, 96, 32, 48, 32, 4>, true>(queue, x, split);
+  run<Tile<half_t, 128, 128, 32, 64, 32, 4>, true>(queue, x, split);
 }
 
 // Tiles of 64 rows: taller ones read less, but share more offsets that few of their rows have.
 void run_any(const Queue& queue, const Operands<half_t, Rows<const half_t>, Rows<half_t>>& x, bool vector) {
+  using X = Operands<half_t, Rows<const half_t>, Rows<half_t>>;
+  using Deep = Tile<half_t, 64, 128, 32, 64, 64, 3>;
   const std::int64_t columns = x.out.channels;
-  const ProductDesign design = vector ? product_design() : ProductDesign::kPortable;
-  if (design == ProductDesign::kWarpgroup && warpgroup_product(queue, x)) return;
-  if (design == ProductDesign::kTall && columns > 32) return run_tall(queue, x);
-  if (columns <= 64 || !vector) return run_narrow<32, 4>(queue, x, vector);
-  if (columns <= 96) return run<Tile<half_t, 64, 96, 32, 48, 32, 4>, true>(queue, x);
+  const ProductDesign design = vector ? product_design() : ProductDesign();
+  const bool split = design.split;
+  if (design.tiles == ProductTiles::kWarpgroup && warpgroup_product(queue, x, split)) return;
+  if (design.tiles == ProductTiles::kTall && columns > 32) return run_tall(queue, x, split);
+  if (columns <= 64 || !vector) return run_narrow<32, 4>(queue, x, vector, split);
+  if (columns <= 96) return run<Tile<half_t, 64, 96, 32, 48, 32, 4>, true>(queue, x, split);
   const bool few =
       ceil_div<std::int64_t>(x.out.count, 64) * ceil_div<std::int64_t>(columns, 128) < 4 * multiprocessors();
-  if (few && x.in.channels % 64 == 0 && x.in.channels > 0)
-    return run<Tile<half_t, 64, 128, 32, 64, 64, 3>, true>(queue, x);
-  run<Tile<half_t, 64, 128, 32, 64, 32, 4>, true>(queue, x);
+  if (few && !split && x.in.channels % 64 == 0 && x.in.channels > 0)
+    return run_whole<Deep, product_kernel<Deep, true, X, WholeTiles>>(queue, x, Deep::kBytes);
+  run<Tile<half_t, 64, 128, 32, 64, 32, 4>, true>(queue, x, split);
 }
 
 void run_any(const Queue& queue, const Operands<float, Rows<const float>, Rows<float>>& x, bool vector) {
   const std::int64_t columns = x.out.channels;
-  if (columns > 64 && columns <= 96 && vector) return run<Tile<float, 64, 96, 32, 48, 32, 3>, true>(queue, x);
-  run_narrow<32, 3>(queue, x, vector);
+  const bool split = product_design().split;
+  if (columns > 64 && columns <= 96 && vector) return run<Tile<float, 64, 96, 32, 48, 32, 3>, true>(queue, x, split);
+  run_narrow<32, 3>(queue, x, vector, split);
 }
 
 // What comes out, or the residual, has another dtype than what goes in: first and last layers.

@@ -3,27 +3,34 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <string>
 
 namespace voxshift::cuda {
 namespace {
 
-ProductDesign named_design() {
-  const char* const text = std::getenv("VOXSHIFT_CUDA_PRODUCT");
-  const std::string name = text != nullptr ? text : "";
-  if (name == "tall") return ProductDesign::kTall;
-  if (name == "wgmma") return ProductDesign::kWarpgroup;
-  check(name.empty() || name == "portable", "[cuda] VOXSHIFT_CUDA_PRODUCT expects portable, tall or wgmma, found ",
-        name);
-  return ProductDesign::kPortable;
-}
-
 std::atomic<ProductDesign>& current_design() {
-  static std::atomic<ProductDesign> design(named_design());
+  const char* const text = std::getenv("VOXSHIFT_CUDA_PRODUCT");
+  static std::atomic<ProductDesign> design(text != nullptr && *text != '\0' ? product_design_named(text)
+                                                                            : ProductDesign());
   return design;
 }
 
 }  // namespace
+
+ProductDesign product_design_named(const std::string& name) {
+  const std::string suffix = "-split";
+  ProductDesign design;
+  design.split = name.ends_with(suffix);
+  const std::string tiles = design.split ? name.substr(0, name.size() - suffix.size()) : name;
+  if (tiles == "tall") {
+    design.tiles = ProductTiles::kTall;
+  } else if (tiles == "wgmma") {
+    design.tiles = ProductTiles::kWarpgroup;
+  } else {
+    check(tiles == "portable",
+          "[cuda] VOXSHIFT_CUDA_PRODUCT expects portable, tall or wgmma, or one of them with -split, found ", name);
+  }
+  return design;
+}
 
 ProductDesign product_design() { return current_design(); }
 void set_product_design(ProductDesign design) { current_design() = design; }

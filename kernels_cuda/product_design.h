@@ -1,16 +1,28 @@
-// Which of the kernels of a product of f16 rows is taken. All have the same order of sums.
+// Which of the kernels of a product is taken.
 #pragma once
+
+#include <string>
 
 namespace voxshift::cuda {
 
-enum class ProductDesign {
-  kPortable,   ///< tiles of 64 rows by mma.sync
-  kTall,       ///< from 33 channels tiles of 128 rows, which read their weights once for twice the rows
-  kWarpgroup,  ///< tiles of 128 rows by Hopper's wgmma, on a device that has it
+/// Of f16 rows. All have the same order of sums.
+enum class ProductTiles {
+  kPortable,   ///< 64 rows by mma.sync
+  kTall,       ///< from 33 channels 128 rows, which read their weights once for twice the rows
+  kWarpgroup,  ///< 128 rows by Hopper's wgmma, on a device that has it
 };
 
-/// What VOXSHIFT_CUDA_PRODUCT says at the first call, "portable", "tall" or "wgmma", else kPortable; or what was set
-/// since. InvalidArgument for another word.
+struct ProductDesign {
+  ProductTiles tiles = ProductTiles::kPortable;
+  /// Of f16 and f32 rows: tiles with many offsets are shared by several blocks (tile_pieces.h), whose sums are added in
+  /// an order that depends on the map and on the device's multiprocessors.
+  bool split = false;
+};
+
+/// "portable", "tall" or "wgmma", or one of these with "-split" after it. InvalidArgument for another word.
+ProductDesign product_design_named(const std::string& name);
+
+/// What VOXSHIFT_CUDA_PRODUCT names at the first call, or what was set since.
 ProductDesign product_design();
 
 /// For tests and measurements: of all threads from here on.

@@ -1,6 +1,8 @@
 // A kernel map as CUDA keeps it: by output rows.
 #pragma once
 
+#include <voxshift/kernels_cuda/device.h>
+
 #include <cstdint>
 
 namespace voxshift::cuda {
@@ -13,6 +15,11 @@ struct RowTable {
   bool mirrored = false;                 ///< offset k stands in the place of volume - 1 - k
 
   static constexpr int words(int volume) { return (volume + 31) / 32; }
+
+  /// The row at a place of the order, of so many; -1 beyond the last.
+  __device__ std::int32_t row(std::int64_t at, std::int64_t count) const {
+    return at >= count ? -1 : order != nullptr ? order[at] : static_cast<std::int32_t>(at);
+  }
 };
 
 }  // namespace voxshift::cuda

@@ -35,10 +35,7 @@ struct TileMap {
   /// Reads the map of the output rows order[first .. first + tile). By all threads of the block, whole warps of them at
   /// least as many as the tile has rows, or a part of that.
   __device__ void load(std::int64_t first, std::int64_t count, int thread, int threads) const {
-    for (int r = thread; r < tile; r += threads) {
-      const std::int64_t at = first + r;
-      rows[r] = at >= count ? -1 : map.order != nullptr ? map.order[at] : static_cast<std::int32_t>(at);
-    }
+    for (int r = thread; r < tile; r += threads) rows[r] = map.row(first + r, count);
     for (int w = thread; w < words; w += threads) union_words[w] = 0;
     __syncthreads();
     if (map.table == nullptr) {
@@ -126,9 +123,11 @@ class ListedRows {
 /// Goes through a tile's offsets in ascending order.
 class OffsetWalk {
  public:
-  __device__ explicit OffsetWalk(const TileMap& tile) : tile_(tile) {
+  /// Without the first so many.
+  __device__ OffsetWalk(const TileMap& tile, int left_out) : tile_(tile) {
     word_ = tile.map.mirrored ? tile.words : -1;
     mask_ = 0;
+    for (int i = 0; i < left_out; ++i) next();
   }
 
   /// The bit of the next one, of which there must be one.

@@ -4,6 +4,7 @@
 // place(). While a stage is multiplied, the threads fetch a later one. So tall tiles read their weights from L2, which
 // is what the portable product waits for, half as often.
 #include <voxshift/kernels_cuda/device.h>
+#include <voxshift/kernels_cuda/split_tiles.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
 #include <voxshift/kernels_cuda/tile_map.h>
 #include <voxshift/kernels_cuda/warpgroup_product.h>
@@ -91,19 +92,19 @@ class WarpgroupOperands {
   StageMatrix<2 * T::kBlockColumns> weight_;
 };
 
-template <class T, class X>
-__global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) {
+template <class T, class X, class Tiles>
+__global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x, Tiles tiles) {
   unsigned char* const shared =
       dynamic_shared() + (kPatternBytes - shared_address(dynamic_shared()) % kPatternBytes) % kPatternBytes;
   auto* const stages = reinterpret_cast<half_t*>(shared);
   const TileMap tile(shared + T::kBytes, x.map, x.volume, T::kRows);
   const int thread = static_cast<int>(threadIdx.x), warp = thread / 32, group = warp / 4;
-  // Column tiles of the same rows are neighbours; rows with many offsets, which are last in the order, begin first.
-  const int column_tiles = (static_cast<int>(x.out.channels) + T::kColumns - 1) / T::kColumns;
-  const int first_column = static_cast<int>(blockIdx.x) % column_tiles * T::kColumns;
-  const std::int64_t row_tile = (gridDim.x - 1 - blockIdx.x) / static_cast<unsigned>(column_tiles);
-  tile.load(row_tile * T::kRows, x.out.count, thread, T::kThreads);
-  const int depth_steps = (x.padded_in + T::kDepth - 1) / T::kDepth, steps = tile.count() * depth_steps;
+  typename Tiles::Piece piece(tiles, static_cast<int>(blockIdx.x));
+  const TilePlace place(piece.tile, tiles.tiles, x.out.channels, T::kRows, T::kColumns);
+  const int first_column = place.first_column;
+  tile.load(place.first_row, x.out.count, thread, T::kThreads);
+  const int depth_steps = ceil_div(x.padded_in, T::kDepth), steps = piece.take(tile.count()) * depth_steps;
+  if (piece.is_left_out()) return;
   const auto group_has = [&](int g, int bit) {
     constexpr int kParts = kGroupRows / kPartRows;
     bool any = false;
@@ -112,7 +113,7 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
   };
 
   const int in_chunk = thread % T::kInChunks, in_row = thread / T::kInChunks,
-            in_place = place<half_t, T::kInChunks>(in_row, in_chunk);
+            in_place = cuda::place<half_t, T::kInChunks>(in_row, in_chunk);
   const int in_left = static_cast<int>(x.in.channels) - in_chunk * 8;
   int weight_place[T::kWeightsKept], weight_offset[T::kWeightsKept];  // -1: beyond the last column
   const int weight_rows = T::kEvenCopies ? T::kRowsOfCopy * x.padded_out : 0;
@@ -128,7 +129,7 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
   const std::uint32_t weights_of_offset =
       static_cast<std::uint32_t>(x.padded_in) * static_cast<std::uint32_t>(x.padded_out);
   const ListedRows listed(tile);
-  OffsetWalk fetched(tile);
+  OffsetWalk fetched(tile, piece.first);
   int rows[T::kInCopies];  // negative: absent
   const half_t* source[T::kInCopies];
   bool read[T::kGroups];  // by the warpgroup
@@ -172,7 +173,7 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
   const WarpgroupOperands<T> operands(shared_address(shared), group);
   typename T::Sums sums = {};
   for (int s = 0; s < T::kStages - 1; ++s) fetch();
-  OffsetWalk multiplied(tile);
+  OffsetWalk multiplied(tile, piece.first);
   bool present = false;
   int depth = 0, stage = 0;
   for (int step = 0; step < steps; ++step) {
@@ -191,39 +192,36 @@ __global__ void __launch_bounds__(T::kThreads, 2) warpgroup_product_kernel(X x) 
   warpgroup_wait();
   __syncthreads();
   leave_tile<T>(sums, shared, warp, thread % 32, warp * 16, 0, [&](int r, int c, const float* chunk) {
-    const int row = tile.rows[r], column = first_column + c;
-    if (row < 0 || column >= x.out.channels) return;
-    write_chunk<T::kOutChunk>(
-        x.out, row, column, x.epilogue.residual, row, x.vector_out,
-        [&](int channel, float other) { return x.finish(chunk[channel], column + channel, other); },
-        [&](const auto& others, auto& numbers) { x.finish(chunk, column, others, numbers); });
+    if (piece.template leave<T::kOutChunk>(r * T::kColumns + c, T::kRows * T::kColumns, chunk)) return;
+    finish_chunk<T::kOutChunk>(x, tile.rows[r], first_column + c, chunk);
   });
 }
 
 template <class T, class X>
-void run_warpgroups(const Queue& queue, const X& x) {
-  const std::size_t shared = kPatternBytes + T::kBytes + TileMap::bytes(x.map, x.volume, T::kRows);
-  const std::int64_t blocks =
-      ceil_div<std::int64_t>(x.out.count, T::kRows) * ceil_div<std::int64_t>(x.out.channels, T::kColumns);
-  allow_shared<warpgroup_product_kernel<T, X>>(shared);
-  launch(queue, warpgroup_product_kernel<T, X>, dim3(static_cast<unsigned>(blocks)), dim3(T::kThreads), shared, x);
+void run_warpgroups(const Queue& queue, const X& x, bool split) {
+  constexpr std::size_t kBytes = kPatternBytes + T::kBytes;
+  if (split && x.map.table != nullptr)
+    return run_split<T, warpgroup_product_kernel<T, X, SplitTiles>>(queue, x, kBytes);
+  run_whole<T, warpgroup_product_kernel<T, X, WholeTiles>>(queue, x, kBytes);
 }
 
 template <int kDepth, int kStages, class X>
-void run_warpgroups_of_depth(const Queue& queue, const X& x) {
+void run_warpgroups_of_depth(const Queue& queue, const X& x, bool split) {
   const std::int64_t columns = x.out.channels;
-  if (columns <= 32) return run_warpgroups<WarpgroupTile<32, kDepth, kStages>>(queue, x);
-  if (columns <= 64) return run_warpgroups<WarpgroupTile<64, kDepth, kStages>>(queue, x);
-  if (columns <= 96) return run_warpgroups<WarpgroupTile<96, kDepth, kStages>>(queue, x);
-  run_warpgroups<WarpgroupTile<128, kDepth, kStages>>(queue, x);
+  if (columns <= 32) return run_warpgroups<WarpgroupTile<32, kDepth, kStages>>(queue, x, split);
+  if (columns <= 64) return run_warpgroups<WarpgroupTile<64, kDepth, kStages>>(queue, x, split);
+  if (columns <= 96) return run_warpgroups<WarpgroupTile<96, kDepth, kStages>>(queue, x, split);
+  run_warpgroups<WarpgroupTile<128, kDepth, kStages>>(queue, x, split);
 }
 
 }  // namespace
 
 // Two blocks share a multiprocessor: at most 112 KB each.
-bool warpgroup_product(const Queue& queue, const ProductOperands<half_t, Rows<const half_t>, Rows<half_t>>& x) {
+bool warpgroup_product(const Queue& queue, const ProductOperands<half_t, Rows<const half_t>, Rows<half_t>>& x,
+                       bool split) {
   if (!has_warpgroups()) return false;
-  x.padded_in % 64 == 0 ? run_warpgroups_of_depth<64, 3>(queue, x) : run_warpgroups_of_depth<32, 4>(queue, x);
+  x.padded_in % 64 == 0 ? run_warpgroups_of_depth<64, 3>(queue, x, split)
+                        : run_warpgroups_of_depth<32, 4>(queue, x, split);
   return true;
 }
 

@@ -189,7 +189,7 @@ else
   leave_out python_tests "$(tail -n 1 <<<"$said")"
 fi
 for part in "${benches[@]}"; do stage "$part" 90 '^cuda_bench:' run_bench "$part"; done
-for design in tall wgmma; do stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"; done
+for design in tall wgmma portable-split tall-split wgmma-split; do stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"; done
 if said=$("$python" -c 'import torch, voxshift.torch; assert torch.cuda.is_available(), "torch sees no GPU"' 2>&1); then
   stage training 150 'Error' run_training
 else

@@ -1,16 +1,16 @@
-// The designs of the product of f16 rows: the same bits from each, in the emulation; on a device, whose tensor cores
-// sum in an order of their own, the same results up to it.
+// The designs of the product: the same bits from all that have one order of sums, and from all of whole numbers, whose
+// sums are exact. On a device, tensor cores of warpgroups sum in an order of their own.
 #include <gtest/gtest.h>
 #include <voxshift/kernels_cuda/product_design.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/sparse_conv/conv_plan.h>
 #include <voxshift/sparse_conv/kernels.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <random>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "half_fixture.h"
 #include "test_data.h"
@@ -18,44 +18,41 @@
 namespace voxshift {
 namespace {
 
-using cuda::ProductDesign;
+using cuda::product_design_named;
 using oracle::Matrix;
 
 class ProductDesignTest : public HalfTest {
  protected:
-  void TearDown() override { cuda::set_product_design(ProductDesign::kPortable); }
+  void TearDown() override { cuda::set_product_design({}); }
 
-  // Numbers whose products and sums are rounded, some rows and weights far larger than others.
-  static Matrix any(std::size_t rows, std::size_t cols, unsigned seed) {
+  // Numbers whose products and sums are rounded, some rows and weights far larger than others; or whole ones.
+  static Matrix numbers(bool whole, std::size_t rows, std::size_t cols, unsigned seed) {
     std::mt19937 random(seed);
     std::normal_distribution<double> normal;
     Matrix m(rows, cols);
-    for (double& v : m.values) v = normal(random) * (random() % 5 == 0 ? 16 : 0.25);
+    for (double& v : m.values)
+      v = whole ? static_cast<double>(random() % 5) - 2 : normal(random) * (random() % 5 == 0 ? 16 : 0.25);
     return m;
+  }
+  std::vector<std::string> designs(bool whole) const {
+    if (whole) return {"wgmma", "portable-split", "tall-split", "wgmma-split"};
+    return emulated() ? std::vector<std::string>{"tall", "wgmma"} : std::vector<std::string>{"tall"};
   }
 
   template <class F>
-  void expect_same(const F& run) {
-    cuda::set_product_design(ProductDesign::kPortable);
+  void expect_same(bool whole, const F& run) {
+    cuda::set_product_design({});
     const Array expected = run();
-    for (const ProductDesign design : {ProductDesign::kTall, ProductDesign::kWarpgroup}) {
-      SCOPED_TRACE(design == ProductDesign::kTall ? "tall" : "wgmma");
-      cuda::set_product_design(design);
-      const Array first = run();
-      if (emulated() || design == ProductDesign::kTall) {
-        expect_same_bits(first, expected);
-      } else {
-        const auto wide = host<float>(converted(expected, DType::kF32));
-        Matrix sums(static_cast<std::size_t>(expected.dim(0)), static_cast<std::size_t>(expected.dim(1)));
-        std::copy(wide.begin(), wide.end(), sums.values.begin());
-        expect_half(first, sums, 0.02);
-      }
-      for (int i = 0; i < repeats(); ++i) expect_same_bits(run(), first);
+    for (const std::string& name : designs(whole)) {
+      SCOPED_TRACE(name);
+      cuda::set_product_design(cuda::product_design_named(name));
+      for (int i = 0; i < repeats(); ++i) expect_same_bits(run(), expected);
     }
   }
 
   // relu(conv + bias + residual) on the map of a window, forward and back.
-  void expect_conv(const oracle::Coords& coords, const oracle::Window& w, std::size_t in, std::size_t out) {
+  void expect_conv(const oracle::Coords& coords, const oracle::Window& w, std::size_t in, std::size_t out,
+                   DType dtype = DType::kF16) {
     SCOPED_TRACE(describe(w) + ", " + std::to_string(in) + " -> " + std::to_string(out));
     const SparseTensor x = tensor(coords, Matrix(coords.size(), 1));
     const Window window = make_window("test", x.dims(), options_of(w));
@@ -63,20 +60,23 @@ class ProductDesignTest : public HalfTest {
     const auto map = x.cache()->kernel_map(x.map(), outputs, window);
     const auto& kernels = sparse_conv_kernels(device());
     const std::size_t volume = oracle::volume(w);
-    const auto packed = kernels.pack(context(), weight(any(volume * in, out, 2), volume).data<float>(),
-                                     static_cast<std::int64_t>(volume), static_cast<std::int64_t>(in),
-                                     static_cast<std::int64_t>(out), DType::kF16);
-    const Array bias = array(any(1, out, 3));
-    for (const bool back : {false, true}) {
-      const auto& view = back ? map->transposed() : map->forward();
-      const auto rows = static_cast<std::size_t>(view.in_rows), results = static_cast<std::size_t>(view.out_rows);
-      const Array source = half(any(rows, in, 1)), residual = half(any(results, out, 4));
-      const Epilogue epilogue{bias.data<float>(), rows_of(residual), {Activation::Kind::kRelu, 0}, false};
-      expect_same([&] {
-        Array result = half(results, out);
-        kernels.conv(context(), rows_of(source), view, *packed, epilogue, rows_of(result));
-        return result;
-      });
+    for (const bool whole : {false, true}) {
+      const auto packed = kernels.pack(context(), weight(numbers(whole, volume * in, out, 2), volume).data<float>(),
+                                       static_cast<std::int64_t>(volume), static_cast<std::int64_t>(in),
+                                       static_cast<std::int64_t>(out), dtype);
+      const Array bias = array(numbers(whole, 1, out, 3));
+      for (const bool back : {false, true}) {
+        const auto& view = back ? map->transposed() : map->forward();
+        const auto rows = static_cast<std::size_t>(view.in_rows), results = static_cast<std::size_t>(view.out_rows);
+        const Array source = converted(array(numbers(whole, rows, in, 1)), dtype);
+        const Array residual = converted(array(numbers(whole, results, out, 4)), dtype);
+        const Epilogue epilogue{bias.data<float>(), rows_of(residual), {Activation::Kind::kRelu, 0}, false};
+        expect_same(whole, [&] {
+          Array result({view.out_rows, static_cast<std::int64_t>(out)}, dtype, device());
+          kernels.conv(context(), rows_of(source), view, *packed, epilogue, rows_of(result));
+          return result;
+        });
+      }
     }
   }
 };
@@ -84,7 +84,7 @@ INSTANTIATE_TEST_SUITE_P(Devices, ProductDesignTest, ::testing::Values(Device::c
 
 // Stages of 32 and 64 inputs, all tiles of columns, columns and inputs beyond the last.
 TEST_P(ProductDesignTest, ChannelCounts) {
-  const auto coords = test_data::cloud(3, emulated() ? 200 : 5000, 1);
+  const auto coords = test_data::cloud(3, emulated() ? 150 : 5000, 1);
   for (const auto& [in, out] : {std::pair{32u, 32u},
                                 {8u, 64u},
                                 {96u, 96u},
@@ -111,15 +111,52 @@ TEST_P(ProductDesignTest, RowsApart) {
   expect_conv(coords, test_data::cube(3, 3), 64, 128);
 }
 
+// Rounded sums in pieces are others than those of whole tiles, and the same on every run.
+TEST_P(ProductDesignTest, TilesAreSplit) {
+  const auto coords = test_data::cloud(3, emulated() ? 150 : 5000, 5);
+  const SparseTensor x = tensor(coords, Matrix(coords.size(), 1));
+  const Window window = make_window("test", x.dims(), options_of(test_data::cube(3, 3)));
+  const auto map = x.cache()->kernel_map(x.map(), x.map(), window);
+  const auto& kernels = sparse_conv_kernels(device());
+  const auto packed =
+      kernels.pack(context(), weight(numbers(false, 27 * 32, 64, 2), 27).data<float>(), 27, 32, 64, DType::kF32);
+  const Array source = array(numbers(false, coords.size(), 32, 1));
+  const auto run = [&](const char* name) {
+    cuda::set_product_design(cuda::product_design_named(name));
+    Array result({source.dim(0), 64}, DType::kF32, device());
+    kernels.conv(context(), rows_of(source), map->forward(), *packed, {}, rows_of(result));
+    return result;
+  };
+  const Array whole = run("portable"), split = run("portable-split");
+  EXPECT_NE(host<float>(whole), host<float>(split));
+  for (int i = 0; i < repeats(); ++i) expect_same_bits(run("portable-split"), split);
+}
+
+// Of f32 the tiles may be split, too.
+TEST_P(ProductDesignTest, Floats) {
+  const auto coords = test_data::cloud(3, emulated() ? 200 : 5000, 4);
+  for (const auto& [in, out] : {std::pair{0u, 32u}, {32u, 32u}, {68u, 64u}, {36u, 96u}})
+    expect_conv(coords, test_data::cube(3, 3), in, out, DType::kF32);
+}
+
+TEST_P(ProductDesignTest, Names) {
+  EXPECT_TRUE(cuda::product_design_named("tall-split").split);
+  EXPECT_FALSE(cuda::product_design_named("wgmma").split);
+  for (const char* const name : {"", "split", "-split", "tall split", "Tall"})
+    EXPECT_THROW(cuda::product_design_named(name), InvalidArgument) << name;
+}
+
 TEST_P(ProductDesignTest, LinearOnSlices) {
   const auto& kernels = row_kernels(device());
-  const Array source = half(any(300, 128, 5)), w = array(any(64, 72, 6));
-  const auto packed = kernels.pack(context(), w.data<float>(), 64, 72, DType::kF16);
-  expect_same([&] {
-    Array wide = half(any(300, 88, 7));
-    kernels.linear(context(), rows_of(source).columns(32, 64), *packed, {}, rows_of(wide).columns(8, 72));
-    return wide;
-  });
+  for (const bool whole : {false, true}) {
+    const Array source = half(numbers(whole, 300, 128, 5)), w = array(numbers(whole, 64, 72, 6));
+    const auto packed = kernels.pack(context(), w.data<float>(), 64, 72, DType::kF16);
+    expect_same(whole, [&] {
+      Array wide = half(numbers(whole, 300, 88, 7));
+      kernels.linear(context(), rows_of(source).columns(32, 64), *packed, {}, rows_of(wide).columns(8, 72));
+      return wide;
+    });
+  }
 }
 
 }  // namespace
