@@ -91,15 +91,20 @@ void mix_rows(const Queue& queue, In in, const std::int32_t* indices, const floa
   });
 }
 
-void sum_entries(const Queue& queue, Rows<const float> grad, const Segments& entries, const float* weights,
-                 std::int64_t k, Rows<float> out) {
-  for_each_cell(queue, out.count, out.channels, [=] __device__(std::int64_t s, std::int64_t c) {
-    float sum = 0;
+template <int kWidth, class T>
+void sum_entries(const Queue& queue, Rows<const T> grad, const Segments& entries, const float* weights, std::int64_t k,
+                 Rows<T> out) {
+  for_each_cell(queue, out.count, out.channels / kWidth, [=] __device__(std::int64_t s, std::int64_t pack) {
+    float sums[kWidth] = {};
     for (std::int64_t i = entries.splits[s]; i < entries.splits[s + 1]; ++i) {
       const std::int32_t e = entries.order[i];
-      sum = fmaf(weights != nullptr ? weights[e] : 1.0f, grad.at(e / k, c), sum);
+      const float weight = weights != nullptr ? weights[e] : 1.0f;
+      float x[kWidth];
+      read(grad, e / k, pack * kWidth, x);
+#pragma unroll
+      for (int c = 0; c < kWidth; ++c) sums[c] = fmaf(weight, x[c], sums[c]);
     }
-    out.set(s, c, sum);
+    write(out, s, pack * kWidth, sums);
   });
 }
 
@@ -164,7 +169,13 @@ void interpolate_backward(const Queue& queue, const ConstRowView& grad, const st
     for_each(queue, n, [=] __device__(std::int64_t e) { weighted[e] = weights[e] == 0 ? -1 : indices[e]; });
     taken = weighted;
   }
-  sum_entries(queue, rows<float>(grad), by_segment(queue, taken, n, out.count), weights, k, rows<float>(out));
+  const Segments entries = by_segment(queue, taken, n, out.count);
+  with_real_type("interpolate_backward", out.dtype, [&](auto type) {
+    using T = decltype(type);
+    constexpr int kWidth = sizeof(float) / sizeof(T);  // numbers in one word
+    const auto sum = holds_packs(grad, kWidth) && holds_packs(out, kWidth) ? sum_entries<kWidth, T> : sum_entries<1, T>;
+    sum(queue, rows<T>(grad), entries, weights, k, rows<T>(out));
+  });
   queue.arena().rewind(mark);
 }
 

@@ -3,6 +3,7 @@
 #include <voxshift/point_voxel/row_indices.h>
 #include <voxshift/rows/kernels.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/result_size.h>
 
 #include <algorithm>
@@ -31,21 +32,22 @@ Array picked_backward(const char* op, const Array& indices, const Array& grad, s
   const Shape& picked = indices.shape();
   const bool fits = grad.rank() == indices.rank() + 1 && grad.shape().back() >= first &&
                     std::equal(picked.begin(), picked.end(), grad.shape().begin());
-  if (grad.dtype() != DType::kF32 || !fits) {
+  const Device device = indices.device();
+  const bool is_taken = first > 0 ? grad.dtype() == DType::kF32 : takes_rows(grad.device(), grad.dtype());
+  if (!is_taken || !fits) {
     std::string expected = to_string(picked);
     expected.pop_back();
-    check(false, "[", op, "] grad expects f32 ", expected, first > 0 ? ", 3 + C]" : ", C]", ", found ",
-          name(grad.dtype()), " ", grad.shape());
+    check(false, "[", op, "] grad expects ", first > 0 ? "f32" : row_dtypes(grad.device()), " ", expected,
+          first > 0 ? ", 3 + C]" : ", C]", ", found ", name(grad.dtype()), " ", grad.shape());
   }
   check_size(op, "rows:", rows, grad.shape().back() - first);
-  const Device device = indices.device();
   check_device(op, "grad", grad, device);
   check_row_indices(indices, rows, op, "indices");
   const std::int64_t width = grad.shape().back(), channels = width - first;
-  Array out({rows, channels}, DType::kF32, device);
+  Array out({rows, channels}, grad.dtype(), device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
-  const ConstRowView view{grad.memory(), width, indices.count(), width, DType::kF32};
+  const ConstRowView view{grad.memory(), width, indices.count(), width, grad.dtype()};
   point_voxel_kernels(device).interpolate_backward(context, view.columns(first, channels), indices.data<std::int32_t>(),
                                                    nullptr, 1, rows_of(out));
   return out;
@@ -54,7 +56,8 @@ Array picked_backward(const char* op, const Array& indices, const Array& grad, s
 }  // namespace
 
 Array gather(const Array& features, const Array& indices) {
-  check_rows("gather", "features", features, 0);
+  check(takes_rows(features.device(), features.dtype()) && features.rank() == 2, "[gather] features expects ",
+        row_dtypes(features.device()), " [N, C], found ", name(features.dtype()), " ", features.shape());
   check(indices.dtype() == DType::kI32 && (indices.rank() == 1 || indices.rank() == 2),
         "[gather] indices expects i32 [M] or [M, U], found ", name(indices.dtype()), " ", indices.shape());
   const Device device = indices.device();
@@ -62,9 +65,9 @@ Array gather(const Array& features, const Array& indices) {
   check_row_indices(indices, features.dim(0), "gather", "indices");
   Shape shape = indices.shape();
   shape.push_back(features.dim(1));
-  Array out(shape, DType::kF32, device);
+  Array out(shape, features.dtype(), device);
   const std::int64_t channels = features.dim(1);
-  const RowView rows{out.memory(), channels, indices.count(), channels, DType::kF32};
+  const RowView rows{out.memory(), channels, indices.count(), channels, features.dtype()};
   const Context context{device, nullptr, num_threads(), nullptr};
   row_kernels(device).gather(context, rows_of(features), indices.data<std::int32_t>(), rows);
   return out;

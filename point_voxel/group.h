@@ -5,13 +5,13 @@
 
 namespace voxshift {
 
-/// features f32 [N, C] at indices i32 [M] or [M, U]: f32 [M, C] or [M, U, C] (PointNet++'s gather and grouping). -1
-/// gives zeros. Throws InvalidArgument for an index outside [-1, N).
+/// features [N, C], f32 or, on CUDA, f16 or bf16, at indices i32 [M] or [M, U]: [M, C] or [M, U, C] of their dtype
+/// (PointNet++'s gather and grouping). -1 gives zeros. Throws InvalidArgument for an index outside [-1, N).
 Array gather(const Array& features, const Array& indices);
 
-/// Gradient f32 [rows, C] of features f32 [rows, C] for grad f32 [M, C] or [M, U, C], that of gather(features,
-/// indices): the sum, in order, of the rows of grad whose index is the row. Throws InvalidArgument for another grad and
-/// for an index outside [-1, rows).
+/// Gradient [rows, C] of features [rows, C] for grad [M, C] or [M, U, C] of their dtype, that of gather(features,
+/// indices): the sum, in order and in f32, of the rows of grad whose index is the row. Throws InvalidArgument for
+/// another grad and for an index outside [-1, rows).
 Array gather_backward(const Array& indices, const Array& grad, std::int64_t rows);
 
 /// f32 [M, U, 3 + C]: position of each neighbour relative to its center, then its features [N, C] where given. points

@@ -18,7 +18,7 @@ Array mixed(const Array& features, const Interpolation& interpolation) {
   const Array &indices = interpolation.indices, &weights = interpolation.weights;
   Arena scratch(features.device());
   const Context context{features.device(), nullptr, num_threads(), &scratch};
-  Array out({indices.dim(0), features.dim(1)}, DType::kF32, features.device());
+  Array out({indices.dim(0), features.dim(1)}, features.dtype(), features.device());
   point_voxel_kernels(context.device)
       .interpolate(context, rows_of(features), indices.data<std::int32_t>(), weights.data<float>(), indices.dim(1),
                    rows_of(out));
@@ -30,7 +30,7 @@ Array shared_out(const Interpolation& interpolation, const Array& grad) {
   const Array &indices = interpolation.indices, &weights = interpolation.weights;
   Arena scratch(grad.device());
   const Context context{grad.device(), nullptr, num_threads(), &scratch};
-  Array out({interpolation.rows, grad.dim(1)}, DType::kF32, grad.device());
+  Array out({interpolation.rows, grad.dim(1)}, grad.dtype(), grad.device());
   point_voxel_kernels(context.device)
       .interpolate_backward(context, rows_of(grad), indices.data<std::int32_t>(), weights.data<float>(), indices.dim(1),
                             rows_of(out));
@@ -43,8 +43,8 @@ void check_entries(const char* op, const Shape& indices) {
 }
 
 void check_grad(const char* op, const Array& grad, std::int64_t rows, Device device) {
-  check(grad.dtype() == DType::kF32 && grad.rank() == 2 && grad.dim(0) == rows, "[", op, "] grad expects f32 [", rows,
-        ", C], found ", name(grad.dtype()), " ", grad.shape());
+  check(takes_rows(device, grad.dtype()) && grad.rank() == 2 && grad.dim(0) == rows, "[", op, "] grad expects ",
+        row_dtypes(device), " [", rows, ", C], found ", name(grad.dtype()), " ", grad.shape());
   check(grad.device() == device, "[", op, "] grad is on ", name(grad.device()), ", not on ", name(device));
 }
 
@@ -84,7 +84,8 @@ Interpolation trilinear(const Coordinates& voxels, const Array& points, Trilinea
 }
 
 Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode) {
-  check_f32("devoxelize", "voxels", voxels.dtype());
+  check(takes_rows(voxels.device(), voxels.dtype()), "[devoxelize] voxels expects ", row_dtypes(voxels.device()),
+        " features, found ", name(voxels.dtype()));
   return mixed(voxels.features(), trilinear(voxels, points, mode));
 }
 
@@ -110,8 +111,8 @@ Interpolation three_nearest(const PointSet& points, const PointSet& centers) {
 
 Array interpolate(const Array& features, const Interpolation& interpolation) {
   const std::int64_t rows = interpolation.rows;
-  check(features.dtype() == DType::kF32 && features.rank() == 2, "[interpolate] features expects f32 [", rows,
-        ", C], found ", name(features.dtype()), " ", features.shape());
+  check(takes_rows(features.device(), features.dtype()) && features.rank() == 2, "[interpolate] features expects ",
+        row_dtypes(features.device()), " [", rows, ", C], found ", name(features.dtype()), " ", features.shape());
   check(features.dim(0) == rows, "[interpolate] the indices speak of ", rows, " rows, features has ", features.dim(0));
   check_interpolation("interpolate", interpolation, "features", features.device());
   return mixed(features, interpolation);

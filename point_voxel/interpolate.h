@@ -26,10 +26,11 @@ enum class Trilinear {
 /// Sources: torchsparse's calc_ti_weights, MinkowskiEngine's features_at_coordinates.
 Interpolation trilinear(const Coordinates& voxels, const Array& points, Trilinear mode = Trilinear::kRenormalized);
 
-/// Features of the voxels at the points, f32 [N, C]: interpolate(voxels.features(), trilinear(voxels, points, mode)).
+/// Features of the voxels at the points, [N, C] of their dtype: interpolate(voxels.features(), trilinear(voxels,
+/// points, mode)).
 Array devoxelize(const SparseTensor& voxels, const Array& points, Trilinear mode = Trilinear::kRenormalized);
 
-/// Gradient f32 [V, C] of the voxels' features, not of where the points lie, for grad f32 [N, C], that of
+/// Gradient [V, C] of the voxels' features, not of where the points lie, for grad [N, C] of their dtype, that of
 /// devoxelize(voxels, points, mode): interpolate_backward(trilinear(voxels, points, mode), grad).
 Array devoxelize_backward(const Coordinates& voxels, const Array& points, const Array& grad,
                           Trilinear mode = Trilinear::kRenormalized);
@@ -40,13 +41,15 @@ Array devoxelize_backward(const Coordinates& voxels, const Array& points, const 
 /// PointNet++.
 Interpolation three_nearest(const PointSet& points, const PointSet& centers);
 
-/// Applies an interpolation, K = 1..8, to features f32 [rows, C]. Gives f32 [N, C]. Throws InvalidArgument when the
+/// Applies an interpolation, K = 1..8, to features [rows, C], f32 or, on CUDA, f16 or bf16, summed in f32. Gives
+/// [N, C] of their dtype. Throws InvalidArgument when the
 /// features have another number of rows and for indices out of range.
 Array interpolate(const Array& features, const Interpolation& interpolation);
 
-/// Gradient f32 [rows, C] of the features, not of the weights, for grad f32 [N, C], that of interpolate(features,
-/// interpolation): the sum of weights[i, j] * grad[i] over all (i, j), ascending, whose index is the row. Throws
-/// InvalidArgument for another grad, indices out of range and more than 2^31 - 1 of them.
+/// Gradient [rows, C] of the features, not of the weights, for grad [N, C], that of interpolate(features,
+/// interpolation), both of the features' dtype: the sum, in f32, of weights[i, j] * grad[i] over all (i, j), ascending,
+/// whose index is the row. Throws InvalidArgument for another grad, indices out of range and more than 2^31 - 1 of
+/// them.
 Array interpolate_backward(const Interpolation& interpolation, const Array& grad);
 
 }  // namespace voxshift

@@ -2,6 +2,7 @@
 #include <voxshift/point_voxel/row_indices.h>
 #include <voxshift/point_voxel/voxelize.h>
 #include <voxshift/rows/kernels.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/kernels.h>
 #include <voxshift/tensor/result_size.h>
 
@@ -137,18 +138,18 @@ Voxels voxelize(const PointSet& set, const VoxelizeOptions& options) {
 
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels, Reduce reduce) {
   constexpr const char* kOp = "voxelize_features";
-  check(features.dtype() == DType::kF32 && features.rank() == 2, "[", kOp, "] features expects f32 [N, C], found ",
-        name(features.dtype()), " ", features.shape());
+  const Device device = features.device();
+  check(takes_rows(device, features.dtype()) && features.rank() == 2, "[", kOp, "] features expects ",
+        row_dtypes(device), " [N, C], found ", name(features.dtype()), " ", features.shape());
   check(voxels >= 0 && voxels <= std::numeric_limits<std::int32_t>::max(), "[", kOp,
         "] voxels must be 0..2^31 - 1, found ", voxels);
   check_size(kOp, "voxels:", voxels, features.dim(1));
   check_inverse(kOp, inverse, features.dim(0), voxels, reduce);
-  check(features.device() == inverse.device(), "[", kOp, "] features is on ", name(features.device()),
-        ", inverse is on ", name(inverse.device()));
-  const Device device = features.device();
+  check(device == inverse.device(), "[", kOp, "] features is on ", name(device), ", inverse is on ",
+        name(inverse.device()));
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
-  Array out({voxels, features.dim(1)}, DType::kF32, device);
+  Array out({voxels, features.dim(1)}, features.dtype(), device);
   coordinate_kernels(device).reduce(context, rows_of(features), inverse.data<std::int32_t>(), reduce, rows_of(out));
   return out;
 }
@@ -156,25 +157,25 @@ Array voxelize_features(const Array& features, const Array& inverse, std::int64_
 Array voxelize_features_backward(const std::optional<Array>& features, const Array& inverse, const Array& grad,
                                  Reduce reduce) {
   constexpr const char* kOp = "voxelize_features_backward";
-  check(grad.dtype() == DType::kF32 && grad.rank() == 2, "[", kOp, "] grad expects f32 [voxels, C], found ",
-        name(grad.dtype()), " ", grad.shape());
-  check_inverse(kOp, inverse, inverse.rank() == 1 ? inverse.dim(0) : 0, grad.dim(0), reduce);
   const Device device = grad.device();
+  check(takes_rows(device, grad.dtype()) && grad.rank() == 2, "[", kOp, "] grad expects ", row_dtypes(device),
+        " [voxels, C], found ", name(grad.dtype()), " ", grad.shape());
+  check_inverse(kOp, inverse, inverse.rank() == 1 ? inverse.dim(0) : 0, grad.dim(0), reduce);
   check(inverse.device() == device, "[", kOp, "] grad is on ", name(device), ", inverse is on ",
         name(inverse.device()));
   const Shape shape{inverse.dim(0), grad.dim(1)};
   ConstRowView in{};
   if (reduce == Reduce::kMax) {
     check(features.has_value(), "[", kOp, "] the maximum needs the features");
-    check(features->dtype() == DType::kF32 && features->shape() == shape, "[", kOp, "] features expects f32 ", shape,
-          ", found ", name(features->dtype()), " ", features->shape());
+    check(features->dtype() == grad.dtype() && features->shape() == shape, "[", kOp, "] features expects ",
+          name(grad.dtype()), " ", shape, ", found ", name(features->dtype()), " ", features->shape());
     check(features->device() == device, "[", kOp, "] grad is on ", name(device), ", features is on ",
           name(features->device()));
     in = rows_of(*features);
   }
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
-  Array out(shape, DType::kF32, device);
+  Array out(shape, grad.dtype(), device);
   coordinate_kernels(device).reduce_backward(context, in, inverse.data<std::int32_t>(), reduce, rows_of(grad),
                                              rows_of(out));
   return out;

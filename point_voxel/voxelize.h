@@ -48,16 +48,17 @@ inline Voxels voxelize(const Array& points, const VoxelizeOptions& options = {})
   return voxelize(PointSet{points, std::nullopt}, options);
 }
 
-/// Features of voxels from those of points, f32 [voxels, C]: row v is the reduction, in order, of the rows i of
-/// features f32 [N, C] with inverse[i] == v, inverse i32 [N]; -1 takes no part, a voxel without points is 0. Throws
+/// Features of voxels from those of points, [voxels, C]: row v is the reduction, in order, of the rows i of features
+/// [N, C], f32 or, on CUDA, f16 or bf16, summed in f32 and given in their dtype, with inverse[i] == v, inverse i32 [N];
+/// -1 takes no part, a voxel without points is 0. Throws
 /// InvalidArgument for an inverse outside [-1, voxels), a result of more than 2^31 - 1 numbers and Reduce::kNone.
 /// Source: torchsparse's spvoxelize (the mean).
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels,
                         Reduce reduce = Reduce::kMean);
 
-/// Gradient f32 [N, C] of the features for grad f32 [voxels, C], that of voxelize_features(features, inverse, voxels,
-/// reduce); inverse tells nothing of where points lie, so there is none of coordinates. A maximum's goes, channel by
-/// channel, to the point that has it, among equal ones to the lowest; it alone needs the features. Throws
+/// Gradient [N, C] of the features for grad [voxels, C] of their dtype, that of voxelize_features(features, inverse,
+/// voxels, reduce); inverse tells nothing of where points lie, so there is none of coordinates. A maximum's goes,
+/// channel by channel, to the point that has it, among equal ones to the lowest; it alone needs the features. Throws
 /// InvalidArgument as voxelize_features, and for another grad.
 Array voxelize_features_backward(const std::optional<Array>& features, const Array& inverse, const Array& grad,
                                  Reduce reduce = Reduce::kMean);

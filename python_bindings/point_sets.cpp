@@ -72,7 +72,7 @@ voxels: Coordinates in 3 dimensions, or a tensor on them. points float32 [N, 4]:
 over the voxels that are present (torchsparse's calc_ti_weights) or "raw" (MinkowskiEngine). Use the result again with
 interpolate. Raises ValueError.)";
 
-constexpr const char* kDevoxelizeDoc = R"(Features of the voxels at the points, trilinear: float32 [N, C].
+constexpr const char* kDevoxelizeDoc = R"(Features of the voxels at the points, trilinear: [N, C] of their dtype.
 
 As interpolate(voxels.features, trilinear(voxels, points, mode)).)";
 
@@ -81,9 +81,10 @@ constexpr const char* kThreeNearestDoc = R"(The three nearest centers of each po
 Weights sum to 1, d^2 is clamped to [1e-10, 1e10] (PointNet++'s three_nn). With fewer than three centers the missing
 ones have d^2 = 1e10 and the index of the first. Use the result with interpolate. Raises ValueError.)";
 
-constexpr const char* kInterpolateDoc = R"(out[i] = sum_j weights[i, j] * features[indices[i, j]]: float32 [N, C].
+constexpr const char* kInterpolateDoc =
+    R"(out[i] = sum_j weights[i, j] * features[indices[i, j]]: [N, C] of the features' dtype.
 
-features float32 [interpolation.rows, C]; an index of -1 adds nothing. Raises ValueError.)";
+features [interpolation.rows, C] float32 or, on CUDA, float16 or bfloat16, summed in float32; an index of -1 adds nothing. Raises ValueError.)";
 
 constexpr const char* kDenseCoordsDoc = R"(Coordinates float32 [N, 3] of points in a dense grid around each cloud.
 
@@ -101,9 +102,9 @@ constexpr const char* kDevoxelizeDenseDoc = R"(Trilinear mixture of the cells ar
 grid float32 [B, R, R, R, C], coords of dense_grid_coords; NaN coordinates give 0 (PVCNN's trilinear_devoxelize).)";
 
 constexpr const char* kGatherDoc =
-    R"(features float32 [N, C] at indices int32 or int64 [M] or [M, U]: [M, C] or [M, U, C].
+    R"(features [N, C] at indices int32 or int64 [M] or [M, U]: [M, C] or [M, U, C] of their dtype.
 
--1 gives zeros. Raises ValueError for an index out of range.)";
+They are float32 or, on CUDA, float16 or bfloat16. -1 gives zeros. Raises ValueError for an index out of range.)";
 
 constexpr const char* kGroupDoc =
     R"(Positions of neighbours relative to their centers, then features: float32 [M, U, 3 + C].
@@ -112,14 +113,14 @@ points float32 [N, C'], centers float32 [M, C''], x y z first; indices int32 or 
 float32 [N, C] or None (PointNet++'s QueryAndGroup). Raises ValueError.)";
 
 constexpr const char* kDevoxelizeBackwardDoc =
-    R"(Gradient float32 [V, C] of the voxels' features for grad float32 [N, C], that of devoxelize.
+    R"(Gradient [V, C] of the voxels' features for grad [N, C] of their dtype, that of devoxelize.
 
 voxels: Coordinates, or a tensor on them. As interpolate_backward(trilinear(voxels, points, mode), grad); none of the points' places. Raises ValueError.)";
 
 constexpr const char* kInterpolateBackwardDoc =
-    R"(Gradient float32 [rows, C] of the features for grad float32 [N, C], that of interpolate.
+    R"(Gradient [rows, C] of the features for grad [N, C] of their dtype, that of interpolate.
 
-The sum of weights[i, j] * grad[i] over all (i, j), ascending, with indices[i, j] the row; none of the weights. Raises
+The sum, in float32, of weights[i, j] * grad[i] over all (i, j), ascending, with indices[i, j] the row; none of the weights. Raises
 ValueError.)";
 
 constexpr const char* kVoxelizeDenseBackwardDoc =
@@ -133,9 +134,9 @@ constexpr const char* kDevoxelizeDenseBackwardDoc =
 R is resolution; coords and row_splits as given to devoxelize_dense; they have no gradient. Raises ValueError.)";
 
 constexpr const char* kGatherBackwardDoc =
-    R"(Gradient float32 [rows, C] of gather's features for grad float32 [M, C] or [M, U, C].
+    R"(Gradient [rows, C] of gather's features for grad [M, C] or [M, U, C] of their dtype.
 
-The sum, in order, of the rows of grad whose index is the row; rows is the number of rows of the features. Raises
+The sum, in order and in float32, of the rows of grad whose index is the row; rows is the number of rows of the features. Raises
 ValueError.)";
 
 constexpr const char* kGroupBackwardDoc =
@@ -194,8 +195,16 @@ void bind_searches(py::module_& m) {
 
 void bind_interpolation(py::module_& m) {
   py::class_<Interpolation> interpolation(m, "Interpolation",
-                                          "Rows to mix and their weights, made by trilinear or three_nearest.");
-  interpolation.def_readonly("indices", &Interpolation::indices, "int32 [N, K], -1 for none.")
+                                          "Rows to mix and their weights, as trilinear and three_nearest make them.");
+  interpolation
+      .def(py::init([](const Array& indices, const Array& weights, std::int64_t rows) {
+             return Interpolation{as_int32("Interpolation", "indices", indices), weights, rows};
+           }),
+           "indices"_a, "weights"_a, "rows"_a,
+           "indices int32 or int64 [N, K], K = 1..8, -1 for none; weights float32 [N, K]; rows: of the features. Those "
+           "who "
+           "take it check it.")
+      .def_readonly("indices", &Interpolation::indices, "int32 [N, K], -1 for none.")
       .def_readonly("weights", &Interpolation::weights, "float32 [N, K].")
       .def_readonly("rows", &Interpolation::rows, "Rows of the features that the indices speak of.");
   pickle_by_fields(interpolation, &Interpolation::indices, &Interpolation::weights, &Interpolation::rows);

@@ -67,16 +67,16 @@ dtype, a voxel size that is not positive, a range whose lowest corner is not bel
 that span more than 63 bits.)";
 
 constexpr const char* kVoxelizeFeaturesDoc =
-    R"(Features of points reduced by their voxels: float32 [voxels, C].
+    R"(Features of points reduced by their voxels: [voxels, C] of their dtype.
 
-features float32 [N, C], inverse int32 or int64 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max"
+features [N, C] float32 or, on CUDA, float16 or bfloat16, summed in float32; inverse int32 or int64 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max"
 or "sum", taken in the order of the points; a voxel without points gets 0 (torchsparse's spvoxelize). Raises ValueError,
 also for a result of more than 2**31 - 1 numbers.)";
 
 constexpr const char* kVoxelizeFeaturesBackwardDoc =
-    R"(Gradient float32 [N, C] of the features for grad float32 [voxels, C], that of voxelize_features.
+    R"(Gradient [N, C] of the features for grad [voxels, C] of their dtype, that of voxelize_features.
 
-inverse and reduce as given to it; features float32 [N, C] are needed for "max" alone, else None will do. A maximum's
+inverse and reduce as given to it; features [N, C] are needed for "max" alone, else None will do. A maximum's
 gradient goes, channel by channel, to the point that has it, among equal ones to the lowest. Raises ValueError.)";
 
 constexpr const char* kSynthLidarDoc =

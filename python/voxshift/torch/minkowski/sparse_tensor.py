@@ -253,7 +253,7 @@ class SparseTensor(Tensor):
 
 def rows_of(feats: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """feats[rows], whose gradient has one order of sums."""
-    return gather(feats, rows.int()) if is_taken(feats) else feats[rows]
+    return gather(feats, rows.int()) if is_taken(feats, halves=True) else feats[rows]
 
 
 def _add(a, b):
