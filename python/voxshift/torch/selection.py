@@ -11,7 +11,7 @@ from voxshift.torch.sparse_tensor import SparseTensor
 
 
 def _without_channels(x):
-    return vs.SparseTensor(x.coordinates, array("select", "feats", x.feats.new_zeros(len(x), 0)))
+    return vs.SparseTensor(x.coordinates, array("select", "feats", x.feats.new_zeros(len(x), 0, dtype=torch.float32)))
 
 
 def _kept(x, mask):
