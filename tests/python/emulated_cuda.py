@@ -36,6 +36,44 @@ def _computed(func, args, kwargs):
     return args[0].copy_(made) if func._schema.name.endswith("_") else made
 
 
+_ADD_ATOMICALLY = {  # floats on CUDA, in no fixed order
+    *("scatter_add", "scatter_add_", "put_", "histc", "nll_loss2d_forward", "nll_loss2d_backward"),
+    *("max_pool2d_with_indices_backward", "max_pool3d_with_indices_backward", "adaptive_max_pool2d_backward"),
+    *("_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward", "avg_pool3d_backward"),
+    *("upsample_linear1d_backward", "upsample_bilinear2d_backward", "upsample_bicubic2d_backward"),
+    *("upsample_trilinear3d_backward", "_upsample_bilinear2d_aa_backward", "grid_sampler_2d_backward"),
+    *("grid_sampler_3d_backward", "reflection_pad1d_backward", "reflection_pad2d_backward", "cumsum", "cumsum_"),
+    *("replication_pad1d_backward", "replication_pad2d_backward", "replication_pad3d_backward"),
+}
+
+
+def _repeats(*indices):
+    """Whether two elements of the indices, each of all axes that are indexed, name one place."""
+    if any(index.dtype in (torch.bool, torch.uint8) for index in indices):
+        return False
+    places = torch.stack([index.reshape(-1).long() for index in torch.broadcast_tensors(*indices)])
+    return places.unique(dim=1).shape[1] < places.shape[1]
+
+
+def refuse_any_order(func, args, kwargs):
+    """Raises RuntimeError for what gives other bits on every run of CUDA (torch.use_deterministic_algorithms lists it)."""
+    name = func._schema.name.partition("::")[2]
+    given = {argument.name: value for argument, value in zip(func._schema.arguments, args)} | kwargs
+    tensors = [value for value in given.values() if isinstance(value, torch.Tensor)]
+    if not any(tensor.is_floating_point() for tensor in tensors):
+        return
+    index, plain = given.get("index", given.get("indices")), name.rstrip("_")
+    refused = name in _ADD_ATOMICALLY or (name == "bincount" and given.get("weights") is not None)
+    refused |= plain == "scatter_reduce" and given["reduce"] in ("sum", "prod", "mean")
+    refused |= plain == "scatter" and isinstance(given.get("src"), torch.Tensor)
+    refused |= plain in ("index_add", "index_copy") and _repeats(index)
+    if plain in ("index_put", "_index_put_impl") and not given.get("accumulate"):
+        refused |= given["values"].numel() > 1 and _repeats(*(each for each in index if each is not None))
+    refused |= plain in ("convolution", "convolution_backward") and not torch.backends.cudnn.deterministic
+    if refused:
+        raise RuntimeError(f"{name} has no fixed order on CUDA")
+
+
 class OnCuda(torch.Tensor):
     """A tensor on the emulated device; `held` has its numbers."""
 
@@ -70,6 +108,7 @@ class OnCuda(torch.Tensor):
             return givers[id(x)] if id(x) in givers else OnCuda(x) if isinstance(x, torch.Tensor) else x
 
         args, kwargs = tree_map(held, args), tree_map(held, kwargs or {})
+        refuse_any_order(func, args, kwargs)
         if name == "copy_" and id(args[0]) not in givers:  # to the CPU
             return func(*args, **kwargs)
         return tree_map(given, _computed(func, args, kwargs))

@@ -81,7 +81,7 @@ def mixture(feats: torch.Tensor, rows: torch.Tensor, weights: torch.Tensor) -> t
     if feats.device.type == "cpu":
         weights = torch.where(rows >= 0, weights.to(feats.dtype), weights.new_zeros((), dtype=feats.dtype))
         return embedding_bag(rows.clamp(min=0), feats, mode="sum", per_sample_weights=weights)
-    rows = rows.int()  # on a GPU the gradient of an embedding bag has no fixed order
+    rows = rows.int()
     if rows.shape[1] > _MOST_MIXED or weights.requires_grad:
         wide = feats.float() if feats.dtype in precision.HALVES else feats
         parts = [gather(wide, rows[:, j]) * weights[:, j : j + 1] for j in range(rows.shape[1])]
@@ -99,13 +99,19 @@ def summed(feats: torch.Tensor, index: torch.Tensor, count: int) -> torch.Tensor
     return feats.new_zeros((count, feats.shape[1])).index_put((index.long(),), feats, accumulate=True)  # sorts
 
 
+def averaged(feats: torch.Tensor, index: torch.Tensor, count: int) -> torch.Tensor:
+    """[count, C]: the means of the rows of feats [N, C], as array() takes them, by index int [N]; 0 where there is none."""
+    return _VoxelizeFeatures.apply(feats, index.int(), count, "mean")
+
+
 def voxelize_features(
     feats: torch.Tensor, inverse: Union[torch.Tensor, np.ndarray], voxels: int, reduce: str = "mean"
 ) -> torch.Tensor:
     """Features of points reduced by their voxels: [voxels, C] of feats [N, C] (torchsparse's spvoxelize).
 
-    feats: float32 or, on CUDA, halves, whose sums are float32. inverse: int32 or int64 [N], the voxel of each point, -1 for none. reduce: "first", "mean", "max" or "sum". A voxel without
-    points gets 0; among equal maxima the first has the gradient. Raises ValueError for other shapes, dtypes or voxels.
+    feats: float32 or, on CUDA, halves, whose sums are float32. inverse: int32 or int64 [N], the voxel of each point, -1 for
+    none. reduce: "first", "mean", "max" or "sum". A voxel without points gets 0; among equal maxima the first has the
+    gradient. Raises ValueError for other shapes, dtypes or voxels.
     """
     out = _VoxelizeFeatures.apply(precision.of_rows(feats), inverse, voxels, reduce)
     recording.refuse("voxelize_features", out)
