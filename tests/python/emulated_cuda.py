@@ -65,7 +65,10 @@ def refuse_any_order(func, args, kwargs):
     index, plain = given.get("index", given.get("indices")), name.rstrip("_")
     refused = name in _ADD_ATOMICALLY or (name == "bincount" and given.get("weights") is not None)
     refused |= plain == "scatter_reduce" and given["reduce"] in ("sum", "prod", "mean")
-    refused |= plain == "scatter" and isinstance(given.get("src"), torch.Tensor)
+    if plain == "scatter" and isinstance(given.get("src"), torch.Tensor) and index.dim():
+        along = given["dim"] % index.dim()
+        others = (torch.arange(n).view(-1, *[1] * (index.dim() - 1 - a)) for a, n in enumerate(index.shape) if a != along)
+        refused |= _repeats(index, *others)
     refused |= plain in ("index_add", "index_copy") and _repeats(index)
     if plain in ("index_put", "_index_put_impl") and not given.get("accumulate"):
         refused |= given["values"].numel() > 1 and _repeats(*(each for each in index if each is not None))

@@ -191,7 +191,7 @@ ATOMIC = {
     "index_add": lambda x: x.index_add(0, at(1, 1), x[:2]),
     "index_copy": lambda x: x.index_copy(0, at(1, 1), x[:2]),
     "index_put": lambda x: x.index_put((at(1, 1), at(2, 2)), x[0, :2]),
-    "scatter": lambda x: x.scatter(0, at([0, 0]), x[:1, :2]),
+    "scatter": lambda x: x.scatter(1, at([0, 0]), x[:1, :2]),
     "scatter_reduce": lambda x: x.scatter_reduce(0, at([0, 0]), x[:1, :2], "mean"),
     "put": lambda x: x.clone().put_(at(1, 1), x[0, :2], accumulate=True),
     "cumsum": lambda x: x.cumsum(0),
@@ -223,3 +223,4 @@ def test_what_has_one_order_is_taken(device):
     assert x.index_add(0, at(1, 2), x[:2])[2].tolist() == [12, 14, 16, 18]
     assert x.index_put((at(1, 1),), x[:2], accumulate=True)[1].tolist() == [8, 11, 14, 17]
     assert torch.ones(4, dtype=torch.long).to(device).cumsum(0).tolist() == [1, 2, 3, 4]
+    assert x.scatter(0, at([0, 0]), x[:1, :2] + 1)[0].tolist() == [1, 2, 2, 3]
