@@ -58,8 +58,8 @@ void conv2d(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent, co
   } else if (in.rows.dtype == DType::kI8) {
     run_of<std::int8_t>(queue, layer, weights, call, residual, to.rows);
   } else {
-    with_type("conv2d", in.rows.dtype,
-              [&](auto type) { run_of<decltype(type)>(queue, layer, weights, call, residual, to.rows); });
+    with_real_type("conv2d", in.rows.dtype,
+                   [&](auto type) { run_of<decltype(type)>(queue, layer, weights, call, residual, to.rows); });
   }
   apply_function(queue, layer.activation, to.rows, wanted);
 }

@@ -163,6 +163,8 @@ void run_conv2d(const Queue&, const MixedConv2d<float>&);
 // conv2d_tiles.cu. `whole`: the residual and what comes out are in packs of 8 channels.
 void run_conv2d(const Queue&, const PlainConv2d<half_t>&, bool whole);
 void run_conv2d(const Queue&, const MixedConv2d<half_t>&, bool whole);
+void run_conv2d(const Queue&, const PlainConv2d<bfloat_t>&, bool whole);
+void run_conv2d(const Queue&, const MixedConv2d<bfloat_t>&, bool whole);
 void run_conv2d(const Queue&, const MixedConv2d<std::int8_t>&, bool whole);
 
 }  // namespace voxshift::cuda

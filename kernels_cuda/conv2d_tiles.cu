@@ -1,5 +1,5 @@
-// 2-D convolution of f16 and i8 images on tensor cores. A block owns a tile of output pixels and channels and goes
-// through the numbers of their sums in order: inputs and weights are fetched by cp.async into a ring of stages in
+// 2-D convolution of f16, bf16 and i8 images on tensor cores. A block owns a tile of output pixels and channels and
+// goes through the numbers of their sums in order: inputs and weights are fetched by cp.async into a ring of stages in
 // shared memory while earlier stages are multiplied.
 #include <voxshift/kernels_cuda/conv2d.h>
 #include <voxshift/kernels_cuda/tensor_tile.h>
@@ -184,6 +184,8 @@ void run_tiles(const Queue& queue, const Operands& x, bool whole) {
 
 void run_conv2d(const Queue& queue, const PlainConv2d<half_t>& x, bool whole) { run_tiles(queue, x, whole); }
 void run_conv2d(const Queue& queue, const MixedConv2d<half_t>& x, bool whole) { run_tiles(queue, x, whole); }
+void run_conv2d(const Queue& queue, const PlainConv2d<bfloat_t>& x, bool whole) { run_tiles(queue, x, whole); }
+void run_conv2d(const Queue& queue, const MixedConv2d<bfloat_t>& x, bool whole) { run_tiles(queue, x, whole); }
 void run_conv2d(const Queue& queue, const MixedConv2d<std::int8_t>& x, bool whole) { run_tiles(queue, x, whole); }
 
 }  // namespace voxshift::cuda

@@ -200,8 +200,9 @@ void depthwise(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent,
   if (in.dtype == DType::kI8) {
     filter_into<std::int8_t>(queue, layer, weights, in_extent, in, pixels, to.rows);
   } else {
-    with_type("depthwise", in.dtype,
-              [&](auto type) { filter_into<decltype(type)>(queue, layer, weights, in_extent, in, pixels, to.rows); });
+    with_real_type("depthwise", in.dtype, [&](auto type) {
+      filter_into<decltype(type)>(queue, layer, weights, in_extent, in, pixels, to.rows);
+    });
   }
   apply_function(queue, layer.activation, to.rows, wanted);
 }

@@ -85,15 +85,17 @@ std::int64_t commit(const Queue& queue, const ConstRowView& values, Pixels pixel
   if (pixels.count < kept.count) queue.fill(mask, 0, static_cast<std::size_t>(kept.count));
   check(values.dtype == kept.dtype, "[commit] expected values of ", name(kept.dtype), ", which is kept, found ",
         name(values.dtype));
-  with_rows(
-      "commit",
-      [&](auto from, auto to) {
-        from.count = pixels.count;
-        launch(queue, commit_kernel<decltype(from), decltype(to)>,
-               dim3(static_cast<unsigned>(ceil_div<std::int64_t>(pixels.count, kWarps))), dim3(kWarps * 32), 0, from,
-               pixels.rows, threshold, to, mask, total);
-      },
-      values, kept);
+  const auto run = [&](auto from, auto to) {
+    from.count = pixels.count;
+    launch(queue, commit_kernel<decltype(from), decltype(to)>,
+           dim3(static_cast<unsigned>(ceil_div<std::int64_t>(pixels.count, kWarps))), dim3(kWarps * 32), 0, from,
+           pixels.rows, threshold, to, mask, total);
+  };
+  if (kept.dtype == DType::kBF16) {
+    run(rows<bfloat_t>(values), rows<bfloat_t>(kept));
+  } else {
+    with_rows("commit", run, values, kept);
+  }
   const auto active = static_cast<std::int64_t>(queue.read(total));
   queue.arena().rewind(before);
   return active;

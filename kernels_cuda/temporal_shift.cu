@@ -54,6 +54,7 @@ class CudaTemporalShiftKernels final : public TemporalShiftKernels {
     const bool bytes = out.dtype == DType::kI8;
     if (in.dtype != out.dtype || (bytes && in.scales.scale != out.scales.scale)) return convert_runs(queue, in, out);
     if (bytes) return gather_rows(queue, in, rows<std::int8_t>(out));
+    if (out.dtype == DType::kBF16) return gather_rows(queue, in, rows<half_t>(out));  // words of two bytes
     with_type("temporal_shift", out.dtype, [&](auto type) { gather_rows(queue, in, rows<decltype(type)>(out)); });
   }
 

@@ -35,10 +35,21 @@ class HalfTest : public DeviceTest {
 
   Context context() const { return {device(), nullptr, 1, scratch_.get()}; }
 
-  // Whole numbers of [-8, 8] are themselves in f16.
-  Array half(const oracle::Matrix& m) const { return converted(array(m), DType::kF16); }
+  /// The dtype of half(): f16, but in tests that try both.
+  DType narrow() const { return narrow_; }
+  template <class Test>
+  void in_f16_and_bf16(const Test& test) {
+    for (const DType dtype : {DType::kF16, DType::kBF16}) {
+      SCOPED_TRACE(name(dtype));
+      narrow_ = dtype;
+      test();
+    }
+  }
+
+  // Whole numbers of [-8, 8] are themselves in f16 and bf16.
+  Array half(const oracle::Matrix& m) const { return converted(array(m), narrow_); }
   Array half(std::size_t rows, std::size_t cols) const {
-    return {{static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols)}, DType::kF16, device()};
+    return {{static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols)}, narrow_, device()};
   }
   Array converted(const Array& x, DType dtype) const {
     Array result(x.shape(), dtype, device());
@@ -54,18 +65,20 @@ class HalfTest : public DeviceTest {
     return m;
   }
 
-  // f16 has 11 bits: a result is within 2^-11 of the f32 one, which is within `slack`.
+  // f16 has 11 bits, bf16 8: a result is within 2^-11 or 2^-8 of the f32 one, which is within `slack`.
   void expect_half(const Array& actual, const oracle::Matrix& expected, double slack = 1e-6) const {
-    ASSERT_EQ(actual.dtype(), DType::kF16);
+    ASSERT_EQ(actual.dtype(), narrow_);
+    const double step = narrow_ == DType::kF16 ? 0x1p-11 : 0x1p-8;
     const auto values = host<float>(converted(actual, DType::kF32));
     ASSERT_EQ(values.size(), expected.values.size());
     for (std::size_t i = 0; i < values.size(); ++i)
-      ASSERT_NEAR(values[i], expected.values[i], std::abs(expected.values[i]) * 0x1p-11 + slack)
+      ASSERT_NEAR(values[i], expected.values[i], std::abs(expected.values[i]) * step + slack)
           << "row " << i / expected.cols << ", channel " << i % expected.cols;
   }
 
  private:
   std::unique_ptr<Arena> scratch_;
+  DType narrow_ = DType::kF16;
 };
 
 }  // namespace voxshift

@@ -1,5 +1,5 @@
-// Kernels of video in f16 on CUDA, against plain loops in double on the same rounded numbers; some pixels have the bits
-// that they have among all of them.
+// Kernels of video in f16 and bf16 on CUDA, against plain loops in double on the same rounded numbers; some pixels have
+// the bits that they have among all of them.
 #include <gtest/gtest.h>
 #include <voxshift/temporal_shift/kernels.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
@@ -32,11 +32,11 @@ class HalfVideoTest : public HalfTest {
   Array half(const Image& image) const { return half(matrix_of(image)); }
   static ConstRowView rows(const Array& x) { return rows_of(x); }
 
-  // Numbers of [-1, 1) as f16 has them.
+  // Numbers of [-1, 1) as f16 or bf16 has them.
   std::vector<double> rounded(const std::vector<double>& values) const {
-    const auto narrow = host<float>(
-        converted(converted(array(values, {1, static_cast<std::int64_t>(values.size())}), DType::kF16), DType::kF32));
-    return {narrow.begin(), narrow.end()};
+    const auto numbers = host<float>(
+        converted(converted(array(values, {1, static_cast<std::int64_t>(values.size())}), narrow()), DType::kF32));
+    return {numbers.begin(), numbers.end()};
   }
   Image real(std::int64_t height, std::int64_t width, std::int64_t channels) const {
     return {height, width, channels, rounded(real_numbers(height * width * channels, 1))};
@@ -56,8 +56,8 @@ class HalfVideoTest : public HalfTest {
     const auto* numbers = weights.data<float>();
     auto packed =
         depthwise
-            ? kernels().pack_depthwise(context(), numbers, biases.data<float>(), w.kernel, out, DType::kF16)
-            : kernels().pack_conv2d(context(), numbers, biases.data<float>(), w.kernel, in.channels, out, DType::kF16);
+            ? kernels().pack_depthwise(context(), numbers, biases.data<float>(), w.kernel, out, narrow())
+            : kernels().pack_conv2d(context(), numbers, biases.data<float>(), w.kernel, in.channels, out, narrow());
     return {{{w.kernel, w.stride, w.padding}, in.channels, out, std::move(packed), {}},
             oracle::conv2d(in, weight, bias, out, w, depthwise ? out : 1).value};
   }
@@ -132,7 +132,7 @@ class HalfVideoTest : public HalfTest {
   // The first one has rows that all begin at 16 bytes, whatever its width.
   ImageView view_of(const Image& in, const std::vector<std::int64_t>& runs, std::vector<Array>& parts) const {
     ImageView view;
-    view.rows.dtype = DType::kF16;
+    view.rows.dtype = narrow();
     std::int64_t first = 0;
     for (std::size_t r = 0; r < runs.size(); ++r) {
       const bool last = r + 1 == runs.size();
@@ -152,137 +152,154 @@ class HalfVideoTest : public HalfTest {
 INSTANTIATE_TEST_SUITE_P(Devices, HalfVideoTest, ::testing::Values(Device::cuda()), device_name);
 
 TEST_P(HalfVideoTest, ConvOfAllChannelCounts) {
-  for (std::int64_t channels = 1; channels <= 67; ++channels) {
-    expect_conv(whole_image(3, 4, channels, 1), {channels}, 1 + channels * 5 % 19, {3, 1, 1});
-    expect_conv(whole_image(2, 5, 1 + channels * 7 % 23, 1), {1 + channels * 7 % 23}, channels, {1, 1, 0});
-  }
+  in_f16_and_bf16([&] {
+    for (std::int64_t channels = 1; channels <= 67; ++channels) {
+      expect_conv(whole_image(3, 4, channels, 1), {channels}, 1 + channels * 5 % 19, {3, 1, 1});
+      expect_conv(whole_image(2, 5, 1 + channels * 7 % 23, 1), {1 + channels * 7 % 23}, channels, {1, 1, 0});
+    }
+  });
 }
 
 TEST_P(HalfVideoTest, ConvOfManyWindows) {
-  for (const Square& w : kSquares) {
-    expect_conv(whole_image(7, 9, 3, 1), {3}, 8, w);
-    expect_conv(whole_image(7, 9, 16, 1), {16}, 12, w);
-  }
+  in_f16_and_bf16([&] {
+    for (const Square& w : kSquares) {
+      expect_conv(whole_image(7, 9, 3, 1), {3}, 8, w);
+      expect_conv(whole_image(7, 9, 16, 1), {16}, 12, w);
+    }
+  });
 }
 
 // Runs as the shift makes them, whose borders lie inside chunks, and at them.
 TEST_P(HalfVideoTest, ConvOfShiftedRuns) {
-  for (const auto& [channels, fold] :
-       {std::pair<std::int64_t, std::int64_t>{24, 3}, {32, 4}, {64, 8}, {96, 12}, {160, 20}, {35, 4}}) {
-    expect_conv(whole_image(5, 7, channels, 1), {fold, channels - fold}, 24, {1, 1, 0});
-    expect_conv(whole_image(3, 4, channels, 1), {fold, fold, channels - 2 * fold}, 17, {1, 1, 0});
-  }
-  expect_conv(whole_image(5, 6, 32, 1), {4, 28}, 16, {3, 2, 1});
+  in_f16_and_bf16([&] {
+    for (const auto& [channels, fold] :
+         {std::pair<std::int64_t, std::int64_t>{24, 3}, {32, 4}, {64, 8}, {96, 12}, {160, 20}, {35, 4}}) {
+      expect_conv(whole_image(5, 7, channels, 1), {fold, channels - fold}, 24, {1, 1, 0});
+      expect_conv(whole_image(3, 4, channels, 1), {fold, fold, channels - 2 * fold}, 17, {1, 1, 0});
+    }
+    expect_conv(whole_image(5, 6, 32, 1), {4, 28}, 16, {3, 2, 1});
+  });
 }
 
 // Enough pixels and channels for the largest tiles, of which the last ones are partly empty; deep sums.
 TEST_P(HalfVideoTest, ConvInLargeTiles) {
-  expect_conv(whole_image(15, 19, 24, 1), {24}, 72, {1, 1, 0});
-  expect_conv(whole_image(9, 15, 20, 1), {20}, 36, {3, 1, 1});
-  expect_conv(whole_image(1, 1, 1280, 1), {1280}, 27, {1, 1, 0});
-  if (!emulated()) expect_conv(whole_image(112, 112, 32, 1), {4, 28}, 144, {1, 1, 0});
+  in_f16_and_bf16([&] {
+    expect_conv(whole_image(15, 19, 24, 1), {24}, 72, {1, 1, 0});
+    expect_conv(whole_image(9, 15, 20, 1), {20}, 36, {3, 1, 1});
+    expect_conv(whole_image(1, 1, 1280, 1), {1280}, 27, {1, 1, 0});
+    if (!emulated()) expect_conv(whole_image(112, 112, 32, 1), {4, 28}, 144, {1, 1, 0});
+  });
 }
 
 TEST_P(HalfVideoTest, ListsHaveTheBitsOfTheWholeImage) {
-  for (const std::int64_t channels : {16, 67, 160}) {
-    expect_bits(real(10, 16, channels), 72, {1, 1, 0}, false);
-    expect_bits(real(7, 9, channels), 40, {3, 1, 1}, false);
-    expect_bits(real(3, 5, channels), 9, {1, 1, 0}, false);
-    expect_bits(real(7, 9, channels), channels, {3, 1, 1}, true);
-  }
+  in_f16_and_bf16([&] {
+    for (const std::int64_t channels : {16, 67, 160}) {
+      expect_bits(real(10, 16, channels), 72, {1, 1, 0}, false);
+      expect_bits(real(7, 9, channels), 40, {3, 1, 1}, false);
+      expect_bits(real(3, 5, channels), 9, {1, 1, 0}, false);
+      expect_bits(real(7, 9, channels), channels, {3, 1, 1}, true);
+    }
+  });
 }
 
 TEST_P(HalfVideoTest, Depthwise) {
-  const auto expect_depthwise = [&](std::int64_t channels, const Square& w) {
-    const Image in = whole_image(5, 7, channels, 1);
-    SCOPED_TRACE(describe(in, w));
-    const Layer filter = layer_of(in, channels, w, true);
-    const Array x = half(in);
-    expect_pixels(filter.expected, [&](const Pixels& pixels, const RowView& to) {
-      kernels().depthwise(context(), filter.layer, {in.height, in.width}, rows(x), pixels, to);
-    });
-  };
-  for (std::int64_t channels = 1; channels <= 67; ++channels) expect_depthwise(channels, {3, 1, 1});
-  for (const std::int64_t channels : {3, 16, 40})
-    for (const Square& w : {Square{3, 2, 1}, Square{5, 1, 2}, Square{5, 2, 2}, Square{2, 1, 0}, Square{7, 2, 3}})
-      expect_depthwise(channels, w);
+  in_f16_and_bf16([&] {
+    const auto expect_depthwise = [&](std::int64_t channels, const Square& w) {
+      const Image in = whole_image(5, 7, channels, 1);
+      SCOPED_TRACE(describe(in, w));
+      const Layer filter = layer_of(in, channels, w, true);
+      const Array x = half(in);
+      expect_pixels(filter.expected, [&](const Pixels& pixels, const RowView& to) {
+        kernels().depthwise(context(), filter.layer, {in.height, in.width}, rows(x), pixels, to);
+      });
+    };
+    for (std::int64_t channels = 1; channels <= 67; ++channels) expect_depthwise(channels, {3, 1, 1});
+    for (const std::int64_t channels : {3, 16, 40})
+      for (const Square& w : {Square{3, 2, 1}, Square{5, 1, 2}, Square{5, 2, 2}, Square{2, 1, 0}, Square{7, 2, 3}})
+        expect_depthwise(channels, w);
+  });
 }
 
-// Hidden values of at most 6 are exact in f16.
+// Hidden values of at most 6 are exact.
 TEST_P(HalfVideoTest, FusedBlock) {
-  struct Case {
-    Image in;
-    std::vector<std::int64_t> runs;
-    std::int64_t hidden, out;
-    Square first, depthwise;
-  };
-  for (const Case& c : {Case{whole_image(6, 9, 32, 1), {4, 28}, 40, 32, {1, 1, 0}, {3, 1, 1}},
-                        Case{whole_image(7, 5, 9, 1), {9}, 17, 9, {1, 1, 0}, {5, 2, 2}},
-                        Case{whole_image(11, 13, 3, 1), {3}, 32, 16, {3, 2, 1}, {3, 1, 1}}}) {
-    SCOPED_TRACE(describe(c.in, c.depthwise));
-    Layer first = layer_of(c.in, c.hidden, c.first, false, 2);
-    first.layer.activation = kRelu6;
-    const Image expanded = oracle::apply(first.expected, relu6);
-    Layer filter = layer_of(expanded, c.hidden, c.depthwise, true, 4);
-    filter.layer.activation = kRelu6;
-    Layer project = layer_of(oracle::apply(filter.expected, relu6), c.out, {1, 1, 0}, false, 6);
-    const Image residual = whole_image(project.expected.height, project.expected.width, c.out, 8);
-    for (std::size_t i = 0; i < residual.values.size(); ++i) project.expected.values[i] += residual.values[i];
-    const FusedBlock block{{c.in.height, c.in.width}, first.layer, filter.layer, project.layer, {}, {}};
-    const Array added = half(residual);
-    std::vector<Array> parts;
-    ImageView view = view_of(c.in, c.runs, parts);
-    if (c.first.padding > 0) {
-      view.border = c.first.padding;
-      Image bordered(c.in.height + 2 * view.border, c.in.width + 2 * view.border, c.in.channels);
-      for (std::int64_t y = 0; y < c.in.height; ++y)
-        for (std::int64_t x = 0; x < c.in.width; ++x)
-          for (std::int64_t k = 0; k < c.in.channels; ++k)
-            bordered.at(y + view.border, x + view.border, k) = c.in.at(y, x, k);
-      parts.push_back(half(bordered));
-      view.pitch = bordered.width * bordered.channels;
-      view.rows = rows(parts.back()).rows(view.border * (bordered.width + 1), 1);
-    }
-    expect_pixels(project.expected, [&](const Pixels& pixels, const RowView& to) {
-      std::vector<std::uint8_t> hidden(expanded.values.size() / static_cast<std::size_t>(c.hidden), 0);
-      if (pixels.rows != nullptr) {
-        std::vector<std::int32_t> listed(static_cast<std::size_t>(pixels.count));
-        runtime(device()).copy_to_host(device(), listed.data(), pixels.rows, listed.size() * sizeof(std::int32_t));
-        std::vector<bool> wanted(static_cast<std::size_t>(project.expected.height * project.expected.width));
-        for (const std::int32_t p : listed) wanted[static_cast<std::size_t>(p)] = true;
-        oracle::for_taps(expanded.height, expanded.width, c.depthwise,
-                         [&](auto y, auto x, auto from_y, auto from_x, auto, auto) {
-                           if (wanted[static_cast<std::size_t>(y * project.expected.width + x)])
-                             hidden[static_cast<std::size_t>(from_y * expanded.width + from_x)] = 1;
-                         });
+  in_f16_and_bf16([&] {
+    struct Case {
+      Image in;
+      std::vector<std::int64_t> runs;
+      std::int64_t hidden, out;
+      Square first, depthwise;
+    };
+    for (const Case& c : {Case{whole_image(6, 9, 32, 1), {4, 28}, 40, 32, {1, 1, 0}, {3, 1, 1}},
+                          Case{whole_image(7, 5, 9, 1), {9}, 17, 9, {1, 1, 0}, {5, 2, 2}},
+                          Case{whole_image(11, 13, 3, 1), {3}, 32, 16, {3, 2, 1}, {3, 1, 1}}}) {
+      SCOPED_TRACE(describe(c.in, c.depthwise));
+      Layer first = layer_of(c.in, c.hidden, c.first, false, 2);
+      first.layer.activation = kRelu6;
+      const Image expanded = oracle::apply(first.expected, relu6);
+      Layer filter = layer_of(expanded, c.hidden, c.depthwise, true, 4);
+      filter.layer.activation = kRelu6;
+      Layer project = layer_of(oracle::apply(filter.expected, relu6), c.out, {1, 1, 0}, false, 6);
+      const Image residual = whole_image(project.expected.height, project.expected.width, c.out, 8);
+      for (std::size_t i = 0; i < residual.values.size(); ++i) project.expected.values[i] += residual.values[i];
+      const FusedBlock block{{c.in.height, c.in.width}, first.layer, filter.layer, project.layer, {}, {}};
+      const Array added = half(residual);
+      std::vector<Array> parts;
+      ImageView view = view_of(c.in, c.runs, parts);
+      if (c.first.padding > 0) {
+        view.border = c.first.padding;
+        Image bordered(c.in.height + 2 * view.border, c.in.width + 2 * view.border, c.in.channels);
+        for (std::int64_t y = 0; y < c.in.height; ++y)
+          for (std::int64_t x = 0; x < c.in.width; ++x)
+            for (std::int64_t k = 0; k < c.in.channels; ++k)
+              bordered.at(y + view.border, x + view.border, k) = c.in.at(y, x, k);
+        parts.push_back(half(bordered));
+        view.pitch = bordered.width * bordered.channels;
+        view.rows = rows(parts.back()).rows(view.border * (bordered.width + 1), 1);
       }
-      const Array mask = Array::from(hidden, {static_cast<std::int64_t>(hidden.size())}).to(device());
-      kernels().fused_block(context(), block, view, rows(added),
-                            pixels.rows != nullptr ? mask.data<std::uint8_t>() : nullptr, pixels, to);
-    });
-  }
+      expect_pixels(project.expected, [&](const Pixels& pixels, const RowView& to) {
+        std::vector<std::uint8_t> hidden(expanded.values.size() / static_cast<std::size_t>(c.hidden), 0);
+        if (pixels.rows != nullptr) {
+          std::vector<std::int32_t> listed(static_cast<std::size_t>(pixels.count));
+          runtime(device()).copy_to_host(device(), listed.data(), pixels.rows, listed.size() * sizeof(std::int32_t));
+          std::vector<bool> wanted(static_cast<std::size_t>(project.expected.height * project.expected.width));
+          for (const std::int32_t p : listed) wanted[static_cast<std::size_t>(p)] = true;
+          oracle::for_taps(expanded.height, expanded.width, c.depthwise,
+                           [&](auto y, auto x, auto from_y, auto from_x, auto, auto) {
+                             if (wanted[static_cast<std::size_t>(y * project.expected.width + x)])
+                               hidden[static_cast<std::size_t>(from_y * expanded.width + from_x)] = 1;
+                           });
+        }
+        const Array mask = Array::from(hidden, {static_cast<std::int64_t>(hidden.size())}).to(device());
+        kernels().fused_block(context(), block, view, rows(added),
+                              pixels.rows != nullptr ? mask.data<std::uint8_t>() : nullptr, pixels, to);
+      });
+    }
+  });
 }
 
 TEST_P(HalfVideoTest, Pools) {
-  for (const std::int64_t channels : {1, 8, 21}) {
-    const Image in = whole_image(7, 9, channels, 1);
-    const Square w{3, 2, 1};
-    const Array x = half(in);
-    const Window2d window{w.kernel, w.stride, w.padding};
-    expect_pixels(oracle::max_pool2d(in, w), [&](const Pixels& pixels, const RowView& to) {
-      kernels().max_pool(context(), window, {7, 9}, rows(x), pixels, to);
-    });
-    expect_pixels(oracle::avg_pool2d(in, w).value, [&](const Pixels& pixels, const RowView& to) {
-      kernels().avg_pool(context(), window, {7, 9}, rows(x), pixels, to);
-    });
-    Matrix mean(1, static_cast<std::size_t>(channels));
-    for (std::size_t i = 0; i < in.values.size(); ++i) mean.values[i % mean.cols] += in.values[i] / 63;
-    Array out = half(1, mean.cols);
-    kernels().mean_rows(context(), rows(x), rows_of(out));
-    expect_half(out, mean);
-  }
+  in_f16_and_bf16([&] {
+    for (const std::int64_t channels : {1, 8, 21}) {
+      const Image in = whole_image(7, 9, channels, 1);
+      const Square w{3, 2, 1};
+      const Array x = half(in);
+      const Window2d window{w.kernel, w.stride, w.padding};
+      expect_pixels(oracle::max_pool2d(in, w), [&](const Pixels& pixels, const RowView& to) {
+        kernels().max_pool(context(), window, {7, 9}, rows(x), pixels, to);
+      });
+      expect_pixels(oracle::avg_pool2d(in, w).value, [&](const Pixels& pixels, const RowView& to) {
+        kernels().avg_pool(context(), window, {7, 9}, rows(x), pixels, to);
+      });
+      Matrix mean(1, static_cast<std::size_t>(channels));
+      for (std::size_t i = 0; i < in.values.size(); ++i) mean.values[i % mean.cols] += in.values[i] / 63;
+      Array out = half(1, mean.cols);
+      kernels().mean_rows(context(), rows(x), rows_of(out));
+      expect_half(out, mean);
+    }
+  });
 }
 
+// Of networks in bf16 frames are f32.
 TEST_P(HalfVideoTest, NormalizedFrames) {
   constexpr float kScale[] = {1 / 64.0F, 1 / 32.0F, 1 / 128.0F}, kShift[] = {-2, 1, 0.5F};
   std::vector<std::uint8_t> bytes;
@@ -300,53 +317,57 @@ TEST_P(HalfVideoTest, NormalizedFrames) {
 }
 
 TEST_P(HalfVideoTest, Commits) {
-  Matrix kept = test_data::whole(70, 11, 1), values(30, 11);
-  std::vector<std::int32_t> pixels;
-  std::vector<std::uint8_t> expected_mask(70, 0);
-  std::int64_t changed = 0;
-  const Array old = half(kept);
-  for (std::size_t i = 0; i < 30; ++i) {
-    const std::size_t p = 2 * i + i / 4;
-    pixels.push_back(static_cast<std::int32_t>(p));
-    for (std::size_t c = 0; c < 11; ++c) values.at(i, c) = kept.at(p, c);
-    if (i % 3 == 0) continue;
-    values.at(i, i % 11) += i % 3 == 1 ? 1 : -1.25;  // at the threshold, and beyond it
-    if (i % 3 == 1) continue;
-    for (std::size_t c = 0; c < 11; ++c) kept.at(p, c) = values.at(i, c);
-    expected_mask[p] = 1;
-    ++changed;
-  }
-  const Array list = Array::from(pixels, {30}).to(device()), next = half(values);
-  Array result = old, mask({70}, DType::kU8, device());
-  EXPECT_EQ(kernels().commit(context(), rows(next), {list.data<std::int32_t>(), 30}, 1, rows_of(result),
-                             mask.data<std::uint8_t>()),
-            changed);
-  expect_half(result, kept);
-  EXPECT_EQ(host<std::uint8_t>(mask), expected_mask);
+  in_f16_and_bf16([&] {
+    Matrix kept = test_data::whole(70, 11, 1), values(30, 11);
+    std::vector<std::int32_t> pixels;
+    std::vector<std::uint8_t> expected_mask(70, 0);
+    std::int64_t changed = 0;
+    const Array old = half(kept);
+    for (std::size_t i = 0; i < 30; ++i) {
+      const std::size_t p = 2 * i + i / 4;
+      pixels.push_back(static_cast<std::int32_t>(p));
+      for (std::size_t c = 0; c < 11; ++c) values.at(i, c) = kept.at(p, c);
+      if (i % 3 == 0) continue;
+      values.at(i, i % 11) += i % 3 == 1 ? 1 : -1.25;  // at the threshold, and beyond it
+      if (i % 3 == 1) continue;
+      for (std::size_t c = 0; c < 11; ++c) kept.at(p, c) = values.at(i, c);
+      expected_mask[p] = 1;
+      ++changed;
+    }
+    const Array list = Array::from(pixels, {30}).to(device()), next = half(values);
+    Array result = old, mask({70}, DType::kU8, device());
+    EXPECT_EQ(kernels().commit(context(), rows(next), {list.data<std::int32_t>(), 30}, 1, rows_of(result),
+                               mask.data<std::uint8_t>()),
+              changed);
+    expect_half(result, kept);
+    EXPECT_EQ(host<std::uint8_t>(mask), expected_mask);
+  });
 }
 
 TEST_P(HalfVideoTest, ShiftedRowsAreGatheredAndRemembered) {
-  const Matrix frame = test_data::whole(9, 20, 1), last = test_data::whole(9, 20, 2);
-  const TemporalShift shift{4, true};
-  Matrix expected = frame, cache(9, 5);
-  for (std::size_t i = 0; i < 9; ++i)
-    for (std::size_t c = 0; c < 5; ++c) {
-      expected.at(i, c) = 0;
-      expected.at(i, 5 + c) = last.at(i, 5 + c);
-      cache.at(i, c) = i % 2 == 0 ? frame.at(i, c) : 0;
-    }
-  const Array x = half(frame), before = half(last), zeros = half(Matrix(1, 5));
-  Array shifted = half(9, 20), remembered = half(Matrix(9, 5));
-  const auto& shifts = temporal_shift_kernels(device());
-  shifts.gather_runs(context(), shifted_runs(shift, rows(x), rows(before), {}, zeros.memory()), rows_of(shifted));
-  expect_half(shifted, expected);
-  const Array list = Array::from(std::vector<std::int32_t>{0, 2, 4, 6, 8}, {5}).to(device());
-  shifts.remember(context(), rows(x), list.data<std::int32_t>(), 5, rows_of(remembered));
-  expect_half(remembered, cache);
-  shifts.remember(context(), rows(x), nullptr, 0, rows_of(remembered));
-  for (std::size_t i = 0; i < 9; ++i)
-    for (std::size_t c = 0; c < 5; ++c) cache.at(i, c) = frame.at(i, c);
-  expect_half(remembered, cache);
+  in_f16_and_bf16([&] {
+    const Matrix frame = test_data::whole(9, 20, 1), last = test_data::whole(9, 20, 2);
+    const TemporalShift shift{4, true};
+    Matrix expected = frame, cache(9, 5);
+    for (std::size_t i = 0; i < 9; ++i)
+      for (std::size_t c = 0; c < 5; ++c) {
+        expected.at(i, c) = 0;
+        expected.at(i, 5 + c) = last.at(i, 5 + c);
+        cache.at(i, c) = i % 2 == 0 ? frame.at(i, c) : 0;
+      }
+    const Array x = half(frame), before = half(last), zeros = half(Matrix(1, 5));
+    Array shifted = half(9, 20), remembered = half(Matrix(9, 5));
+    const auto& shifts = temporal_shift_kernels(device());
+    shifts.gather_runs(context(), shifted_runs(shift, rows(x), rows(before), {}, zeros.memory()), rows_of(shifted));
+    expect_half(shifted, expected);
+    const Array list = Array::from(std::vector<std::int32_t>{0, 2, 4, 6, 8}, {5}).to(device());
+    shifts.remember(context(), rows(x), list.data<std::int32_t>(), 5, rows_of(remembered));
+    expect_half(remembered, cache);
+    shifts.remember(context(), rows(x), nullptr, 0, rows_of(remembered));
+    for (std::size_t i = 0; i < 9; ++i)
+      for (std::size_t c = 0; c < 5; ++c) cache.at(i, c) = frame.at(i, c);
+    expect_half(remembered, cache);
+  });
 }
 
 }  // namespace
