@@ -107,7 +107,7 @@ void measure_network(const CudaRun& run, DType dtype) { network(minkunet(run), r
 
 void measure_networks(const CudaRun& run) {
   const Model model = minkunet(run);
-  for (const DType dtype : {DType::kF16, DType::kF32}) network(model, run, dtype);
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) network(model, run, dtype);
   network(in_i8(model, run.scan), run, DType::kI8);
 }
 

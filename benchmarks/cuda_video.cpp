@@ -53,7 +53,7 @@ void push(const Model& model, const CudaRun& run, DType dtype) {
 
 void measure_video(const CudaRun& run) {
   const Model model = tsm(run);
-  for (const DType dtype : {DType::kF16, DType::kF32}) push(model, run, dtype);
+  for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) push(model, run, dtype);
   push(in_i8(model), run, DType::kI8);
 }
 

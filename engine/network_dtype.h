@@ -12,14 +12,14 @@
 namespace voxshift {
 
 /// dtype of features and weights on the device: where none is wanted that of an i8 network i8, else f32 on the CPU and
-/// f16 on CUDA. Of i8 networks, what has no scale is f32. Throws, naming `op`, BackendUnavailable for one that the
-/// device has not: bf16 on CUDA; InvalidArgument for i8 where the network has no scales.
+/// f16 on CUDA. Of i8 networks, what has no scale is f32. Throws, naming `op`, BackendUnavailable for one that networks
+/// do not run in; InvalidArgument for i8 where the network has no scales.
 inline DType network_dtype(const char* op, Device device, std::optional<DType> wanted, const Graph& graph) {
   const bool cpu = device.kind == Device::Kind::kCpu, quantized = is_quantized(graph);
   const DType dtype = wanted.value_or(quantized ? DType::kI8 : cpu ? DType::kF32 : DType::kF16);
   const bool known = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kI8;
-  check<BackendUnavailable>(known && (cpu || dtype != DType::kBF16), "[", op, "] ", name(device),
-                            " runs networks in f32, f16", cpu ? ", bf16 or i8" : " or i8", ", not in ", name(dtype));
+  check<BackendUnavailable>(known, "[", op, "] ", name(device), " runs networks in f32, f16, bf16 or i8, not in ",
+                            name(dtype));
   check(dtype != DType::kI8 || quantized, "[", op,
         "] the network has no scales for i8; `voxshift quantize` makes a model that has");
   return dtype;

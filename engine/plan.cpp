@@ -112,9 +112,11 @@ class Planner final : public Lowering {
   }
 
   // Of values that are neither i8 nor at the edge of what is narrow; and of inputs, outputs and values of ops that know
-  // f32 only: coordinates among the inputs, in metres, keep less than a voxel in f16 or bf16.
+  // f32 only: coordinates among the inputs, in metres, keep less than a voxel in f16 or bf16. f16 on CUDA is all.
   DType narrow() const { return plan_.dtype == DType::kI8 ? DType::kF32 : plan_.dtype; }
-  DType wide() const { return device_.kind == Device::Kind::kCpu ? DType::kF32 : narrow(); }
+  DType wide() const {
+    return plan_.dtype == DType::kF16 && device_.kind == Device::Kind::kCuda ? DType::kF16 : DType::kF32;
+  }
 
   bool is_output(const std::string& name) const {
     return std::find(graph_.outputs.begin(), graph_.outputs.end(), name) != graph_.outputs.end();

@@ -41,7 +41,7 @@ class Session {
   /// threads: a number, 0 for num_threads(), or a pool to share. dtype of features and weights, all sums being f32:
   /// none is i8 of a network that has scales, else f32 on the CPU, f16 on CUDA. Inputs and outputs are f32. Throws
   /// InvalidArgument for a graph that does not hold together and for i8 of a network without scales; BackendUnavailable
-  /// for a device this build has not, or a dtype that the device has not: bf16 on CUDA.
+  /// for a device this build has not, or a dtype that is none of f32, f16, bf16 and i8.
   explicit Session(const Network& network, Device device = Device::cpu(), const Threads& threads = {},
                    std::optional<DType> dtype = {});
   ~Session();

@@ -74,7 +74,8 @@ struct OpDefinition {
 
   bool is_sum = false;  ///< of two values: may become the end of a product
 
-  /// Its CPU kernels take values of i8, f16 and bf16; around other ops, coordinates among them, values become f32.
+  /// Its kernels take values of i8, f16 and bf16; around other ops, coordinates among them, values become f32, but in
+  /// networks of f16 on CUDA.
   bool narrow = false;
 
   bool takes_activation() const { return weights != nullptr || scale_shift != nullptr || is_sum; }

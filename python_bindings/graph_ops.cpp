@@ -63,7 +63,7 @@ void bind_graph_ops(py::module_& m) {
       "(whole\n"
       "numbers) or \"per_axis_number\", and an attribute without a default must be given. narrow: whether the op takes "
       "and\n"
-      "gives values of i8, f16 and bf16 on the CPU; around others they are float32.");
+      "gives values of i8, f16 and bf16; around others they are float32, or f16 in networks of f16 on CUDA.");
 }
 
 }  // namespace voxshift::python

@@ -220,11 +220,11 @@ brings, with the errors of voxshift.hub.fetch.
 device: "cpu", "cuda" or "cuda:N": where the network runs; what forward and segment are given goes there, their results come
 back to where it was: numpy arrays for numpy arrays, DeviceArrays for torch tensors on CUDA. threads: of the CPU, num_threads() unless given, or a ThreadPool to share.
 dtype of features and weights: "auto" (i8 of an i8 file; else f32 on the CPU, f16 summed in f32 on CUDA), "f32", "f16", "bf16"
-(on the CPU) or "i8" (of an i8 file). Sums are f32, of i8 int32; an i8 file gives the same bits on every device.
+or "i8" (of an i8 file). Sums are f32, of i8 int32; an i8 file gives the same bits on every device.
 profile: preprocessing in place of the file's, "spvnas", "pointcept", "nuscenes", "waymo" or the path of a JSON file.
 
-Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not or that
-has not the dtype, and ValueError for an unknown profile, an unknown dtype, and for i8 of a file that is not.)";
+Raises OSError for a file that is missing, cut or not such a model, RuntimeError for a device this build has not, and
+ValueError for an unknown profile, an unknown dtype, and for i8 of a file that is not.)";
 
 constexpr const char* kNewDoc = R"(A network with random weights as torchsparse initialises them, or with given ones.
 

@@ -32,8 +32,8 @@ class FrameNetwork {
  public:
   /// dtype of features and weights: none is i8 of a network that has scales, else f32 on the CPU, f16 (summed in f32)
   /// on CUDA. Throws InvalidArgument "[video] .." for a network that does not take frames of 3 channels, and for i8 of
-  /// one without scales; BackendUnavailable for a device this build has not, or a dtype that the device has not: bf16
-  /// on CUDA.
+  /// one without scales; BackendUnavailable for a device this build has not, or a dtype that is none of f32, f16, bf16
+  /// and i8.
   FrameNetwork(const Network& network, const FrameProfile& frames, Device device = Device::cpu(),
                std::optional<DType> dtype = {});
 

@@ -49,6 +49,9 @@ class PointNetworksTest : public DeviceTest {
 };
 VOXSHIFT_FOR_EACH_DEVICE(PointNetworksTest);
 
+class BfloatPointNetworksTest : public PointNetworksTest {};
+INSTANTIATE_TEST_SUITE_P(Devices, BfloatPointNetworksTest, ::testing::Values(Device::cuda()), device_name);
+
 // Points in [-1, 1) with features in the same range.
 Array random_points(std::int64_t n, std::int64_t channels, unsigned seed) {
   std::mt19937 random(seed);
@@ -86,6 +89,28 @@ TEST_P(PointNetworksTest, EqualTheGraphNodeByNodeForAnyNumberOfThreads) {
     expect_near(expected, evaluate(model.graph(), model.parameters(), clouds));
     for (const int threads : thread_counts())
       expect_same_bits(Segmenter(model, device(), threads, DType::kF32).session().forward(clouds), expected);
+  }
+}
+
+// Sums of bf16 numbers in another order are now and then rounded to the neighbour, which is less than what all rounding
+// does.
+TEST_P(BfloatPointNetworksTest, AreTheCpus) {
+  for (const Model& model : point_models()) {
+    SCOPED_TRACE(model.arch());
+    const std::int64_t n = emulated() ? 100 : 2000;
+    const Array points = random_points(n, model.graph().input().channels, 5);
+    const auto logits = [&](Device on, DType dtype) {
+      return host<float>(Segmenter(model, on, 1, dtype).session().forward(PointSet{points.to(on), std::nullopt}));
+    };
+    const auto wide = logits(Device::cpu(), DType::kF32), expected = logits(Device::cpu(), DType::kBF16),
+               found = logits(device(), DType::kBF16);
+    double error = 0, lost = 0;
+    for (std::size_t i = 0; i < wide.size(); ++i) {
+      error += std::pow(double{found[i]} - expected[i], 2);
+      lost += std::pow(double{expected[i]} - wide[i], 2);
+    }
+    EXPECT_LE(error, lost);
+    EXPECT_GT(lost, 0);
   }
 }
 

@@ -151,7 +151,6 @@ TEST_P(QuantizedNetworkTest, OtherDtypesAreNear) {
   float most = 0;
   for (const float y : exact) most = std::max(most, std::abs(y));
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
-    if (device().kind == Device::Kind::kCuda && dtype == DType::kBF16) continue;
     SCOPED_TRACE(name(dtype));
     const std::vector<float> narrow = host<float>(run(b, x, 2, dtype).at(last).features);
     const float step = dtype == DType::kF16 ? 0x1p-11f : 0x1p-8f;
