@@ -2,6 +2,7 @@
 #pragma once
 
 #include <voxshift/kernels_cuda/queue.h>
+#include <voxshift/tensor/error.h>
 
 #include <cstdint>
 
@@ -96,11 +97,12 @@ void sort_keys(const Queue& queue, const Key* keys, Key* sorted, std::int64_t n,
   });
 }
 
-/// sums[i] = values[0] + .. + values[i]
+/// sums[i] = values[0] + .. + values[i]. At most 2^31 - 1 values: CUDA 12.2's CUB counts them in an int.
 template <class Values, class Sum>
 void inclusive_sum(const Queue& queue, Values values, Sum* sums, std::int64_t n) {
+  check(n <= INT32_MAX, "[inclusive_sum] expects at most 2^31 - 1 values, found ", n);
   detail::with_scratch(queue, [&](void* scratch, std::size_t& bytes) {
-    cub::DeviceScan::InclusiveSum(scratch, bytes, values, sums, n, queue.stream());
+    cub::DeviceScan::InclusiveSum(scratch, bytes, values, sums, static_cast<int>(n), queue.stream());
   });
 }
 

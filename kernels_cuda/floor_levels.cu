@@ -51,7 +51,7 @@ void floor_levels(const Queue& queue, const Level& fine, std::span<const Window:
   if (levels.empty() || fine.count == 0) return;
   int bits = 1;
   for (const Level& level : levels) bits = std::max(bits, level.layout.used_bits());
-  const int level_bits = std::bit_width(levels.size() - 1);
+  const auto level_bits = static_cast<int>(std::bit_width(levels.size() - 1));
   if (bits + level_bits > 63) {  // one by one
     for (std::size_t l = 0; l < levels.size(); ++l)
       floor_levels(queue, fine, strides.subspan(l, 1), levels.subspan(l, 1));

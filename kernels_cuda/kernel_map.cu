@@ -146,7 +146,7 @@ void finish_tables(const Queue& queue, const std::vector<NewTable>& tables, std:
     });
     word += tables[t].rows * words;
   }
-  const int table_bits = std::bit_width(tables.size() - 1);
+  const auto table_bits = static_cast<int>(std::bit_width(tables.size() - 1));
   if (rows > 0) sort_pairs(queue, keys, sorted, identity, order, rows, mask_bits + table_bits);
   queue.arena().rewind(mark);
 }

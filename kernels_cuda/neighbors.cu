@@ -251,7 +251,8 @@ RaggedView within_radius(const Queue& queue, const Clouds& points, const Clouds&
     list_within(queue, search, radius2, splits, keys, owners);
     // By key, then, which is stable, by query.
     sort_pairs(queue, keys, sorted, owners, sorted_owners, total, 63);
-    sort_pairs(queue, sorted_owners, owners, sorted, keys, total, std::bit_width(static_cast<std::uint64_t>(n)));
+    const auto owner_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(n)));
+    sort_pairs(queue, sorted_owners, owners, sorted, keys, total, owner_bits);
     split_keys(queue, keys, total, indices, distances);
   }
   arena.rewind(mark);

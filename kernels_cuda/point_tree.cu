@@ -114,8 +114,8 @@ PlacedPoints place_points(const Queue& queue, const Clouds& clouds, const Curve&
     identity[i] = static_cast<std::int32_t>(i);
     if (not_finite != nullptr && !is_finite(points.row(i))) atomicAdd(not_finite, 1ULL);
   });
-  const int bits = 3 * curve.bits + std::bit_width(static_cast<std::uint64_t>(clouds.count - 1));
-  if (n > 0) sort_pairs(queue, unsorted, codes, identity, order, n, bits);
+  const auto cloud_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(clouds.count - 1)));
+  if (n > 0) sort_pairs(queue, unsorted, codes, identity, order, n, 3 * curve.bits + cloud_bits);
   for_each(queue, n, [=] __device__(std::int64_t i) {
     const float* p = points.row(order[i]);
     placed[i] = is_finite(p) ? PlacedPoint{p[0], p[1], p[2], order[i]} : PlacedPoint{NAN, NAN, NAN, order[i]};
@@ -126,7 +126,7 @@ PlacedPoints place_points(const Queue& queue, const Clouds& clouds, const Curve&
 
 PointTree build_tree(const Queue& queue, const Clouds& clouds, unsigned long long* not_finite) {
   constexpr int kMostBits = 20;  // of an axis
-  const int cloud_bits = std::bit_width(static_cast<std::uint64_t>(clouds.count - 1));
+  const auto cloud_bits = static_cast<int>(std::bit_width(static_cast<std::uint64_t>(clouds.count - 1)));
   auto* corners = queue.arena().allocate<std::uint32_t>(6);
   find_corners(queue, rows<float>(clouds.points), corners);
   PointTree tree{};

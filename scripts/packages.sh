@@ -20,12 +20,13 @@ ports_musl=(qemu-user-static)
 ports_mingw=(g++-mingw-w64-x86-64-posix wine wine64)
 ports_macos=()
 ports_gcc11=(g++-11)
+cuda12=(clang-19 g++-11 libgtest-dev python3-pip unzip)
 phone=(cmake ninja-build g++-aarch64-linux-gnu qemu-user-static libc6:arm64 file python3-venv)
 debs=(dpkg-dev file gzip pybind11-dev libcli11-dev libstb-dev python3-dev lintian debootstrap)
 arm64_root=(proot qemu-user-static)
 wheels=(g++ cmake ninja-build advancecomp bc unzip python3 python3-venv qemu-user-static)
 
-groups=(build view test site check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11 phone debs arm64_root wheels)
+groups=(build view test site check asan arm64 arm64_throughput java ports ports_libcxx ports_musl ports_mingw ports_macos ports_gcc11 cuda12 phone debs arm64_root wheels)
 wanted=()
 for group in "$@"; do
   if [[ " ${groups[*]} " != *" $group "* ]]; then

@@ -84,9 +84,9 @@ TEST(CublasLtTest, ProductsHaveBiasAndReluOnRowsOfAnyStride) {
     for (const bool relu : {false, true}) {
       expect_product<float, float>(*lt, 37, 12, 20, biased, relu);
       EXPECT_EQ(report().compute, kCompute32Pedantic);
-      expect_product<_Float16, _Float16>(*lt, 5, 24, 40, biased, relu);
+      expect_product<FakeHalf, FakeHalf>(*lt, 5, 24, 40, biased, relu);
       EXPECT_EQ(report().compute, kCompute32);
-      expect_product<_Float16, float>(*lt, 9, 16, 20, biased, relu);
+      expect_product<FakeHalf, float>(*lt, 9, 16, 20, biased, relu);
     }
   EXPECT_EQ(report().alive, 0);
 }
@@ -116,7 +116,7 @@ TEST(CublasLtTest, GradientsSumOuterProductsOfRows) {
     EXPECT_EQ(report().compute, kCompute32Pedantic);
   }
   for (const std::int64_t rows : {100, 1500}) {
-    expect_gradient<_Float16>(*lt, rows);
+    expect_gradient<FakeHalf>(*lt, rows);
     EXPECT_EQ(report().compute, kCompute32);
   }
   EXPECT_EQ(report().alive, 0);

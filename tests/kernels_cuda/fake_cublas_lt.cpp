@@ -49,12 +49,12 @@ bool read(T& to, const void* from, std::size_t bytes) {
 cublasStatus_t status(bool good) { return good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE; }
 
 float number(const void* base, cudaDataType type, std::int64_t at) {
-  return type == CUDA_R_16F ? static_cast<float>(static_cast<const _Float16*>(base)[at])
+  return type == CUDA_R_16F ? static_cast<float>(static_cast<const voxshift::FakeHalf*>(base)[at])
                             : static_cast<const float*>(base)[at];
 }
 void set_number(void* base, cudaDataType type, std::int64_t at, float value) {
   if (type == CUDA_R_16F) {
-    static_cast<_Float16*>(base)[at] = static_cast<_Float16>(value);
+    static_cast<voxshift::FakeHalf*>(base)[at] = voxshift::FakeHalf(value);
   } else {
     static_cast<float*>(base)[at] = value;
   }

@@ -1,9 +1,20 @@
 // What the tests' library in cuBLASLt's place says of the calls that it got.
 #pragma once
 
+#include <voxshift/tensor/half.h>
+
 #include <cstdint>
 
 namespace voxshift {
+
+/// A number of f16: GCC 11 has no type for it in C++.
+struct FakeHalf {
+  std::uint16_t bits = 0;
+
+  FakeHalf() = default;
+  explicit FakeHalf(float x) : bits(to_half(x)) {}
+  explicit operator float() const { return from_half(bits); }
+};
 
 struct FakeReport {
   int asked = 0;                ///< for algorithms
