@@ -144,7 +144,8 @@ void filter_into(const Queue& queue, const Conv2dLayer& layer, const DeviceWeigh
       static_cast<const float*>(weights.multiplier.memory()), layer.activation.kind, layer.activation.slope};
   const bool packs = holds_packs(out, kChunk<T>);
   const std::int64_t kernel = layer.window.kernel;
-  if constexpr (!std::is_same_v<T, std::int8_t>) {
+  // Of other dtypes one kernel writes them all: a choice per chunk.
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, half_t>) {
     if (in.dtype == out.dtype)
       return filter_image(queue, window, kernel, rows<T>(in), filter, pixels.rows, packs, rows<T>(out));
   }
