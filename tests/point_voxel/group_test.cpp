@@ -137,7 +137,7 @@ TEST_P(GroupTest, WrongOperandsAreRefused) {
   const Array points = array(test_data::real(10, 3, 16)), centers = array(test_data::real(2, 3, 17));
   const Array flat = array(test_data::real(10, 2, 18)), whole({10, 3}, DType::kI32, device());
   const Array picked = indices({0, 1, 2, 3}, {2, 2});
-  expect_throw([&] { gather(whole, picked); }, {"[gather]", "features expects f32 [N, C]", "i32"});
+  expect_throw([&] { gather(whole, picked); }, {"[gather]", "features expects f32", "[N, C]", "i32"});
   expect_throw([&] { gather(vector({1, 2}), picked); }, {"[gather]", "features", "[2]"});
   expect_throw([&] { gather(points, points); }, {"[gather]", "indices expects i32", "f32"});
   expect_throw([&] { gather(points, indices({0}, {1, 1, 1})); }, {"[gather]", "[M, U]", "[1, 1, 1]"});
