@@ -42,14 +42,16 @@ const float* by_tap(const Queue& queue, const float* weight, std::int64_t output
   return result;
 }
 
+template <class T>
 struct Operands {
   ImageWindow window;
-  Rows<const float> in, grad;
+  Rows<const T> in, grad;
   int kernel, shares;
   float* out;  // [shares, taps * in channels, out channels]
 };
 
-__global__ void __launch_bounds__(kThreads) conv2d_weight_gradient_kernel(Operands x) {
+template <class T>
+__global__ void __launch_bounds__(kThreads) conv2d_weight_gradient_kernel(Operands<T> x) {
   __align__(16) __shared__ float in_stage[kDepth][kTile];
   __align__(16) __shared__ float grad_stage[kDepth][kTile];
   const ImageWindow& w = x.window;
@@ -109,7 +111,7 @@ void conv2d_input_gradient(const Queue& queue, const ImageWindow& window, const 
   const std::int64_t taps = window.rows.kernel * window.columns.kernel;
   const Arena::Mark mark = queue.arena().mark();
   const DeviceWeights weights(queue.context(), by_tap(queue, weight, outputs, inputs, taps), nullptr, taps, outputs,
-                              inputs, DType::kF32, WeightOrder::kInOut);
+                              inputs, grad.dtype, WeightOrder::kInOut);
   product(queue, grad, readers(queue, window, grad_in.count), weights, {}, grad_in);
   queue.arena().rewind(mark);
 }
@@ -124,13 +126,15 @@ void conv2d_weight_gradient(const Queue& queue, const ImageWindow& window, const
       std::min(kBlocksWanted / (rows_of_tiles * columns_of_tiles), grad.count / kLeastPixels), 1, 64);
   const Arena::Mark mark = queue.arena().mark();
   auto* const parts = queue.arena().allocate<float>(shares * weights);
-  const Operands x{
-      window, rows<float>(in), rows<float>(grad), static_cast<int>(window.rows.kernel), static_cast<int>(shares),
-      parts};
-  launch(queue, conv2d_weight_gradient_kernel,
-         dim3(static_cast<unsigned>(rows_of_tiles), static_cast<unsigned>(columns_of_tiles),
-              static_cast<unsigned>(shares)),
-         dim3(kThreads), 0, x);
+  with_real_type("conv2d_weight_gradient", in.dtype, [&](auto type) {
+    using T = decltype(type);
+    const Operands<T> x{
+        window, rows<T>(in), rows<T>(grad), static_cast<int>(window.rows.kernel), static_cast<int>(shares), parts};
+    launch(queue, conv2d_weight_gradient_kernel<T>,
+           dim3(static_cast<unsigned>(rows_of_tiles), static_cast<unsigned>(columns_of_tiles),
+                static_cast<unsigned>(shares)),
+           dim3(kThreads), 0, x);
+  });
   add_shares(queue, parts, shares, taps, in.channels, grad.channels, grad_weight);
   queue.arena().rewind(mark);
 }

@@ -153,8 +153,9 @@ void filter_into(const Queue& queue, const Conv2dLayer& layer, const DeviceWeigh
   filter_image(queue, window, kernel, rows<T>(in), filter, pixels.rows, packs, any_rows(out));
 }
 
-void input_gradient(const Queue& queue, const ImageWindow& w, Rows<const float> grad, const float* weight,
-                    Rows<float> grad_in) {
+template <class T>
+void input_gradient(const Queue& queue, const ImageWindow& w, Rows<const T> grad, const float* weight,
+                    Rows<T> grad_in) {
   const std::int64_t taps = w.rows.kernel * w.columns.kernel;
   for_each_cell(queue, grad_in.count, grad_in.channels, [=] __device__(std::int64_t row, std::int64_t c) {
     const auto p = static_cast<std::int32_t>(row);
@@ -167,7 +168,8 @@ void input_gradient(const Queue& queue, const ImageWindow& w, Rows<const float> 
   });
 }
 
-void weight_gradient(const Queue& queue, const ImageWindow& w, Rows<const float> in, Rows<const float> grad,
+template <class T>
+void weight_gradient(const Queue& queue, const ImageWindow& w, Rows<const T> in, Rows<const T> grad,
                      float* grad_weight) {
   const auto channels = static_cast<int>(in.channels), kernel = static_cast<int>(w.rows.kernel);
   const auto value = [=] __device__(std::int64_t row, std::int64_t column) {
@@ -210,12 +212,18 @@ void depthwise(const Queue& queue, const Conv2dLayer& layer, Extent2d in_extent,
 
 void depthwise_input_gradient(const Queue& queue, const ImageWindow& window, const ConstRowView& grad,
                               const float* weight, const RowView& grad_in) {
-  input_gradient(queue, window, rows<float>(grad), weight, rows<float>(grad_in));
+  with_real_type("depthwise_input_gradient", grad.dtype, [&](auto type) {
+    using T = decltype(type);
+    input_gradient(queue, window, rows<T>(grad), weight, rows<T>(grad_in));
+  });
 }
 
 void depthwise_weight_gradient(const Queue& queue, const ImageWindow& window, const ConstRowView& in,
                                const ConstRowView& grad, float* grad_weight) {
-  weight_gradient(queue, window, rows<float>(in), rows<float>(grad), grad_weight);
+  with_real_type("depthwise_weight_gradient", in.dtype, [&](auto type) {
+    using T = decltype(type);
+    weight_gradient(queue, window, rows<T>(in), rows<T>(grad), grad_weight);
+  });
 }
 
 }  // namespace voxshift::cuda

@@ -50,14 +50,15 @@ py::tuple clip(std::uint64_t seed, std::int64_t frames, std::int64_t height, std
 
 constexpr const char* kConv2dDoc = R"(act(conv(x, weight) + bias), as torch.nn.functional.conv2d but channels last.
 
-x float32 [H, W, Cin], or a stack [N, H, W, Cin]; weight float32 [Cout, Cin / groups, k, k] as in torch; bias float32
-[Cout]. Gives float32 [H', W', Cout] or [N, H', W', Cout], H' = floor((H + 2 padding - k) / stride) + 1. groups = Cin is depthwise. activation as in conv. Raises
+x [H, W, Cin], or a stack [N, H, W, Cin], float32 or, on CUDA, float16 or bfloat16, to which the weight is rounded and whose
+sums are float32; weight float32 [Cout, Cin / groups, k, k] as in torch; bias float32 [Cout]. Gives [H', W', Cout] or
+[N, H', W', Cout] of x's dtype, H' = floor((H + 2 padding - k) / stride) + 1. groups = Cin is depthwise. activation as in conv. Raises
 ValueError for other shapes, dtypes or options.)";
 
 constexpr const char* kConv2dBackwardDoc =
-    R"(Gradients of conv2d for grad, float32 of its result's shape, that of the result before activation.
+    R"(Gradients of conv2d for grad, of its result's shape and dtype, that of the result before activation.
 
-Gives (input of x's shape, weight float32 [Cout, Cin / groups, k, k]); input_gradient and weight_gradient say which, None
+Gives (input of x's shape and dtype, weight float32 [Cout, Cin / groups, k, k]); input_gradient and weight_gradient say which, None
 for the other. A bias has the sum of grad over all pixels. Raises ValueError for other shapes, dtypes or options.)";
 
 constexpr const char* kMaxPoolDoc =
@@ -72,7 +73,7 @@ ValueError.)";
 
 constexpr const char* kShiftDoc = R"(The temporal shift of clips (TSM, Lin et al., ICCV 2019), channels last.
 
-x: float32 [N * n_segment, .., C], the frames of each clip one after the other; gives the same shape. With
+x: [N * n_segment, .., C] float32 or, on CUDA, float16 or bfloat16, the frames of each clip one after the other; gives the same shape. With
 fold = C // shift_div, bidirectional: channels [0, fold) come from the next frame, [fold, 2 fold) from the previous one;
 else channels [0, fold) come from the previous frame. What comes from outside the clip is 0. Raises ValueError.)";
 

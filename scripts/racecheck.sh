@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/quietly.sh
 
-programs=(half_features half_gradients half_points half_training sampling fused_block neighbors conv_backward kernel_map point_voxel_backward masked_layer
+programs=(half_features half_gradients half_images half_points half_training sampling fused_block neighbors conv_backward kernel_map point_voxel_backward masked_layer
   conv2d_backward half_video voxelize pixel_masks emulated_races rows training_rows link dense_grid pool_backward
   frame_change combine group three_nearest boxes byte_features byte_images byte_rows product_design)
 # Tests that do more of the same at length, or meet no kernel.

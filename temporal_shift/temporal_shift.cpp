@@ -1,5 +1,6 @@
 #include <voxshift/temporal_shift/kernels.h>
 #include <voxshift/temporal_shift/temporal_shift.h>
+#include <voxshift/tensor/features.h>
 
 #include <utility>
 #include <vector>
@@ -40,12 +41,13 @@ enum class Time { kForwards, kBackwards };
 // Every frame with its neighbours, which change places where time runs backwards: that transposes the shift.
 Array shifted_clips(const char* op, const char* what, const Array& x, std::int64_t n_segment,
                     const TemporalShift& shift, Time time) {
-  check_features(op, what, x, 2, "[N * n_segment, .., C]");
+  check(takes_rows(x.device(), x.dtype()) && x.rank() >= 2, "[", op, "] ", what, " expects ", row_dtypes(x.device()),
+        " [N * n_segment, .., C], found ", name(x.dtype()), " ", x.shape());
   check(n_segment >= 1 && x.dim(0) % n_segment == 0, "[", op, "] n_segment expects a divisor of the ", x.dim(0),
         " frames of ", what, ", found ", n_segment);
   check_shift_div(op, what, shift.shift_div, shift.bidirectional ? 2 : 1, x.shape().back());
 
-  Array out(x.shape(), DType::kF32, x.device());
+  Array out(x.shape(), x.dtype(), x.device());
   if (x.count() == 0) return out;
   const auto in_rows = pixels_of<ConstRowView>(x);
   const auto out_rows = pixels_of<RowView>(out);

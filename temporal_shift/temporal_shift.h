@@ -27,9 +27,9 @@ struct TemporalShift {
 ChannelRuns shifted_runs(const TemporalShift& shift, const ConstRowView& frame, const ConstRowView& previous,
                          const ConstRowView& next, const void* zeros);
 
-/// Shifts clips: x f32 [N * n_segment, .., C] holds n_segment frames of each clip one after the other, channels last.
-/// Throws InvalidArgument for another dtype, fewer than two axes, a number of frames that n_segment does not divide,
-/// or shift_div outside 1..C (2..C when bidirectional).
+/// Shifts clips: x [N * n_segment, .., C], f32 or, on CUDA, f16 or bf16, holds n_segment frames of each clip one after
+/// the other, channels last. Throws InvalidArgument for another dtype, fewer than two axes, a number of frames that
+/// n_segment does not divide, or shift_div outside 1..C (2..C when bidirectional).
 Array temporal_shift(const Array& x, std::int64_t n_segment, const TemporalShift& shift = {8, true});
 
 /// Gradient of x, of grad's shape, for grad, that of temporal_shift(x, n_segment, shift): every channel goes back to

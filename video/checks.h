@@ -3,6 +3,7 @@
 
 #include <voxshift/tensor/array.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/row_view.h>
 #include <voxshift/video/window2d.h>
 
@@ -19,10 +20,10 @@ inline void check_image(const char* op, const Array& x) {
         name(x.dtype()), " ", x.shape());
 }
 
-/// An image f32 [H, W, C], or a stack of them [N, H, W, C].
+/// An image [H, W, C], or a stack of them [N, H, W, C], f32 or, on cuda, f16 or bf16.
 inline void check_images(const char* op, const Array& x) {
-  check(x.dtype() == DType::kF32 && (x.rank() == 3 || x.rank() == 4) && x.count() > 0, "[", op,
-        "] x expects f32 [H, W, C] or [N, H, W, C], found ", name(x.dtype()), " ", x.shape());
+  check(takes_rows(x.device(), x.dtype()) && (x.rank() == 3 || x.rank() == 4) && x.count() > 0, "[", op, "] x expects ",
+        row_dtypes(x.device()), " [H, W, C] or [N, H, W, C], found ", name(x.dtype()), " ", x.shape());
 }
 
 inline std::int64_t images_of(const Array& x) { return x.rank() == 4 ? x.dim(0) : 1; }

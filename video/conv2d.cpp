@@ -29,7 +29,7 @@ const float* checked_bias(const char* op, const std::optional<Array>& bias, cons
 GroupedConv2d pack(const Array& x, const Array& weight, const std::optional<Array>& bias,
                    const Conv2dOptions& options) {
   check_images("conv2d", x);
-  GroupedConv2d conv("conv2d", weight, bias, options);
+  GroupedConv2d conv("conv2d", weight, bias, options, x.dtype());
   check(channels_of(x) == conv.in_channels(), "[conv2d] weight expects ", conv.in_channels(), " channels, x has ",
         channels_of(x));
   check(weight.device() == x.device(), "[conv2d] weight is on ", name(weight.device()), ", x is on ", name(x.device()));
@@ -52,7 +52,7 @@ void run(Array& out, const Array& x, const GroupedConv2d& conv) {
 }  // namespace
 
 GroupedConv2d::GroupedConv2d(const char* op, const Array& weight, const std::optional<Array>& bias,
-                             const Conv2dOptions& options)
+                             const Conv2dOptions& options, DType dtype)
     : window_{weight.dim(2), options.stride, options.padding},
       groups_(options.groups),
       activation_(options.activation) {
@@ -64,14 +64,14 @@ GroupedConv2d::GroupedConv2d(const char* op, const Array& weight, const std::opt
   const Context context{weight.device(), nullptr, num_threads(), nullptr};
   const float* weights = weight.data<float>();
   if (depthwise()) {
-    packed_.push_back(kernels.pack_depthwise(context, weights, biases, window_.kernel, out_channels_, DType::kF32));
+    packed_.push_back(kernels.pack_depthwise(context, weights, biases, window_.kernel, out_channels_, dtype));
     return;
   }
   const std::int64_t outputs = out_channels_ / groups_;
   for (std::int64_t g = 0; g < groups_; ++g)
     packed_.push_back(kernels.pack_conv2d(context, weights + g * (weight.count() / groups_),
                                           biases ? biases + g * outputs : nullptr, window_.kernel, weight.dim(1),
-                                          outputs, DType::kF32));
+                                          outputs, dtype));
 }
 
 std::int64_t GroupedConv2d::macs() const {
@@ -102,7 +102,7 @@ Array conv2d(const Array& x, const Array& weight, const std::optional<Array>& bi
   // Where padding alone makes the output larger than the image it is a number that decides.
   if (extent.pixels() > extent_of(x).pixels())
     check_size("conv2d", "pixels:", images_of(x) * extent.pixels(), conv.out_channels());
-  Array out(shape, DType::kF32, x.device());
+  Array out(shape, x.dtype(), x.device());
   run(out, x, conv);
   return out;
 }

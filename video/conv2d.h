@@ -18,8 +18,9 @@ struct Conv2dOptions {
 };
 
 /// out = act(conv(x, weight) + bias), as torch.nn.functional.conv2d (correlation, zero padding), channels last.
-/// x f32 [H, W, Cin], or a stack of images [N, H, W, Cin]; weight f32 [Cout, Cin / groups, k, k] as in torch, k of 1 to
-/// kMostKernel2d; bias f32 [Cout]. Gives f32 [H', W', Cout], or [N, H', W', Cout], with H' = floor((H + 2 padding - k)
+/// x [H, W, Cin], or a stack of images [N, H, W, Cin], f32 or, on CUDA, f16 or bf16, to which the weight is rounded and
+/// whose sums are f32; weight f32 [Cout, Cin / groups, k, k] as in torch, k of 1 to kMostKernel2d; bias f32 [Cout].
+/// Gives, in x's dtype, [H', W', Cout], or [N, H', W', Cout], with H' = floor((H + 2 padding - k)
 /// / stride) + 1. Packs the weight per call; a stream packs once. Throws InvalidArgument for other shapes or dtypes,
 /// groups that do not divide the channels, more than 2^20 channels of a group, and an output without pixels.
 Array conv2d(const Array& x, const Array& weight, const std::optional<Array>& bias = {},

@@ -34,8 +34,8 @@ Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array
   expected[expected.size() - 3] = out.height;
   expected[expected.size() - 2] = out.width;
   expected.back() = weight.dim(0);
-  check(grad.dtype() == DType::kF32 && grad.shape() == expected, "[", kOp, "] grad expects f32 ", expected, ", found ",
-        name(grad.dtype()), " ", grad.shape());
+  check(grad.dtype() == x.dtype() && grad.shape() == expected, "[", kOp, "] grad expects ", name(x.dtype()), " ",
+        expected, ", found ", name(grad.dtype()), " ", grad.shape());
   check(weight.device() == x.device() && grad.device() == x.device(), "[", kOp, "] weight is on ",
         name(weight.device()), ", grad on ", name(grad.device()), ", x on ", name(x.device()));
 
@@ -43,7 +43,7 @@ Conv2dGradients conv2d_backward(const Array& x, const Array& weight, const Array
   Arena scratch(x.device());
   const Context context{x.device(), nullptr, num_threads(), &scratch};
   Conv2dGradients gradients;
-  if (wanted.input) gradients.input.emplace(x.shape(), DType::kF32, x.device());
+  if (wanted.input) gradients.input.emplace(x.shape(), x.dtype(), x.device());
   if (wanted.weight) gradients.weight.emplace(weight.shape(), DType::kF32, x.device());
   const std::int64_t images = images_of(x);
   const auto* weights = weight.data<float>();

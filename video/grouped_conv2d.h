@@ -15,8 +15,9 @@ struct Pixels;
 /// A depthwise convolution is one layer of the contract, any other one a layer per group on its slice of the channels.
 class GroupedConv2d {
  public:
-  /// Arguments as of conv2d(); `op` begins the messages of what it throws.
-  GroupedConv2d(const char* op, const Array& weight, const std::optional<Array>& bias, const Conv2dOptions& options);
+  /// Arguments as of conv2d(); `op` begins the messages of what it throws. dtype: of the images, and of packed weights.
+  GroupedConv2d(const char* op, const Array& weight, const std::optional<Array>& bias, const Conv2dOptions& options,
+                DType dtype = DType::kF32);
 
   const Window2d& window() const { return window_; }
   std::int64_t in_channels() const { return in_channels_; }

@@ -119,6 +119,7 @@ class VideoKernels {
 
   /// Gradients of conv2d() and depthwise() on a stack of `images` images one after the other, without activation.
   /// weight f32 [out, in, k, k] (depthwise [channels, 1, k, k]) as in torch; `grad` has a row for every output pixel.
+  /// Views of images are of one dtype, f32 or, on CUDA, f16 or bf16; sums and grad_weight are f32.
   /// The input's: grad_in[p] = sum over the taps and output pixels q that read p of W grad[q].
   virtual void conv2d_input_gradient(const Context&, const Window2d&, Extent2d in_extent, std::int64_t images,
                                      const ConstRowView& grad, const float* weight, const RowView& grad_in) const = 0;

@@ -5,44 +5,12 @@ Where there is no GPU, torch has no autocast of CUDA: what asks it for the dtype
 
 import numpy as np
 import pytest
-import voxshift as vs
 from emulated_cuda import CUDA
+from half_tensors import HALVES, coords_of, on_cuda, same, whole
 from sparse_torch import torch
 from voxshift import torch as vt
-from voxshift.torch import functional, points, precision, torchsparse, windows
-from voxshift.torch.gradients import gradient_of
-
-HALVES = [torch.float16, torch.bfloat16]
-
-
-@pytest.fixture
-def autocast(monkeypatch, torch_cuda):
-    """Turns autocast of CUDA on, to a dtype."""
-
-    def turn_on(dtype):
-        monkeypatch.setattr(precision, "autocast_dtype", lambda device: dtype if device.type == "cuda" else None)
-
-    return turn_on
-
-
-def coords_of(random, rows):
-    cells = random.choice(8 * 8 * 8, rows, replace=False)
-    places = np.stack([np.zeros(rows, np.int64), cells // 64, cells // 8 % 8, cells % 8], 1).astype(np.int32)
-    return vs.Coordinates(places).coords.copy()  # in their order
-
-
-def whole(random, *shape):
-    """Whole numbers, whose products have sums that are exact in float32."""
-    return torch.from_numpy(random.integers(-3, 4, shape).astype(np.float32))
-
-
-def on_cuda(tensor):
-    return tensor.to(CUDA).requires_grad_()
-
-
-def same(found, expected):
-    assert torch.equal(found.detach().cpu().float(), expected.detach().float())
-
+from voxshift.torch import functional, precision, windows
+from voxshift.torch.clouds import cylindrical
 
 CONVS = {
     "conv": dict(kernel_size=3, stride=1),
@@ -147,116 +115,21 @@ def test_pools_and_cat_keep_the_dtype_of_their_rows(random, autocast, half):
     assert vt.cat([x, x]).feats.dtype == half
 
 
-def quarters(random, device):
-    """Points between voxels whose trilinear weights are exact."""
-    places = random.integers(0, 28, (40, 4)).astype(np.float32) / 4
-    places[:, 0] = 0
-    return torch.from_numpy(places).to(device)
-
-
-ON_POINTS = {
-    **{
-        f"voxelize_features_{how}": lambda x, random, how=how: vt.voxelize_features(x.feats, ids(random, x, 9), 9, how)
-        for how in ("first", "mean", "max", "sum")
-    },
-    "devoxelize": lambda x, random: vt.devoxelize(x, quarters(random, x.device), "raw"),
-    "voxelize": lambda x, random: vt.voxelize(x, vt.max_pool(x, 2, 2)).feats,
-    "gather": lambda x, random: points.gather(x.feats, ids(random, x, 60)),
-    "summed": lambda x, random: points.summed(x.feats, ids(random, x, 7).clamp(min=0), 7),
-    "mixture": lambda x, random: points.mixture(x.feats, ids(random, x, 60)[:, None].expand(-1, 3), eighths(random, x)),
-    "mixture_of_many": lambda x, random: points.mixture(
-        x.feats, ids(random, x, 60)[:, None].expand(-1, 9), eighths(random, x, 9)
-    ),
-    "prune": lambda x, random: gradient_of("prune", None).function(x, x, threshold=0.0).feats,
-    "union_add": lambda x, random: gradient_of("union_add", None).function(
-        x, gradient_of("prune", None).function(x, x, threshold=0.0)
-    ).feats,
-    "spvoxelize": lambda x, random: torchsparse.nn.functional.spvoxelize(
-        x.feats, ids(random, x, 9), torch.ones(9, dtype=torch.int).to(x.device)
-    ),
-    "spdevoxelize": lambda x, random: torchsparse.nn.functional.spdevoxelize(
-        x.feats, ids(random, x, 60)[:, None].expand(-1, 8), eighths(random, x, 8)
-    ),
-}
-
-
-def ids(random, x, below):
-    return torch.from_numpy(random.integers(-1, below, 60)).to(x.device)
-
-
-def eighths(random, x, each=3):
-    return torch.from_numpy(random.integers(1, 9, (60, each)).astype(np.float32) / 8).to(x.device)
-
-
-@pytest.mark.parametrize("within", [True, False], ids=["autocast", "alone"])
-@pytest.mark.parametrize("half", HALVES)
-@pytest.mark.parametrize("op", ON_POINTS)
-def test_points_and_voxels_keep_the_dtype_of_their_rows(random, autocast, op, half, within):
-    feats, coords = whole(random, 60, 3), torch.from_numpy(coords_of(random, 60))
-    wide = feats.clone().requires_grad_()
-    expected = ON_POINTS[op](vt.SparseTensor(wide, coords), np.random.default_rng(4))
-    grad = whole(random, *expected.shape)
-    expected.backward(grad)
-    if within:
-        autocast(half)
-    leaf = on_cuda(feats.to(half))
-    found = ON_POINTS[op](vt.SparseTensor(leaf, coords.to(CUDA)), np.random.default_rng(4))
-    assert found.dtype == half
-    same(found, expected.to(half))
-    found.backward(grad.to(CUDA).to(half))
-    assert leaf.grad.dtype == half
-    same(leaf.grad, wide.grad.to(half))
-
-
-@pytest.mark.parametrize("half", HALVES)
-def test_spvcnn_stays_in_halves(monkeypatch, autocast, half):
-    feats = np.random.default_rng(0).uniform(-2, 2, (200, 4)).astype(np.float32)
-    voxels = vs.voxelize(feats, 0.5).tensor
-    labels = torch.arange(voxels.size) % 5
-
-    def step(device):
-        network = vt.SPVCNN(width=1 / 16, classes=5, seed=1).to(device)
-        x = vt.SparseTensor(torch.from_numpy(voxels.feats), torch.from_numpy(voxels.coords.copy())).to(device)
-        out = network(x)
-        loss = torch.nn.functional.cross_entropy(getattr(out, "feats", out).float(), labels.to(device))
-        loss.backward()
-        return loss.item(), [p.grad.cpu() for p in network.parameters()]
-
-    expected, _ = step("cpu")
-    autocast(half)
-    dtypes = set()
-
-    def told(op):
-        def run(*given, **options):
-            made = op(*given, **options)
-            dtypes.add(str(made.dtype))
-            return made
-
-        return run
-
-    for name in ("voxelize_features", "voxelize_features_backward", "interpolate", "interpolate_backward", "linear"):
-        monkeypatch.setattr(vs, name, told(getattr(vs, name)))
-    loss, gradients = step(CUDA)
-    assert dtypes == {str(half)[6:]}
-    np.testing.assert_allclose(loss, expected, rtol=0.02 if half == torch.float16 else 0.1)
-    again, others = step(CUDA)
-    assert again == loss and all(torch.equal(a, b) for a, b in zip(gradients, others))
-
-
 @pytest.mark.parametrize("half", HALVES)
 def test_what_has_no_half_kernels_computes_in_float32(random, autocast, half):
-    feats = whole(random, 8, 3, 3, 16)
+    xyz = whole(random, 30, 3)
     autocast(half)
-    leaf = on_cuda(feats.to(half))
-    found = vt.temporal_shift(leaf, 4)
-    wide = feats.clone().requires_grad_()
-    expected = vt.temporal_shift(wide, 4)
+    leaf = on_cuda(xyz.to(half))
+    found = cylindrical(leaf)
+    wide = xyz.clone().requires_grad_()
+    expected = cylindrical(wide)
     assert found.dtype == torch.float32
-    same(found, expected)
+    torch.testing.assert_close(found.detach().cpu(), expected.detach(), rtol=1e-6, atol=1e-6)
     found.sum().backward()
     expected.sum().backward()
     assert leaf.grad.dtype == half
-    same(leaf.grad, wide.grad)
+    unit = 2**-10 if half == torch.float16 else 2**-7
+    torch.testing.assert_close(leaf.grad.cpu().float(), wide.grad, rtol=unit, atol=1e-6)
 
 
 def test_torchs_operators_inside_of_wide_ones_compute_in_float32(random):
@@ -307,7 +180,7 @@ def test_training_follows_float32_and_repeats_its_bits(random, autocast, half):
 
 @pytest.mark.parametrize("half", HALVES)
 def test_layers_of_other_libraries_names_compute_in_the_dtype_of_autocast(random, autocast, half):
-    from voxshift.torch import spconv
+    from voxshift.torch import spconv, torchsparse
 
     feats, places = whole(random, 60, 4), torch.from_numpy(coords_of(random, 60))
     torch.manual_seed(1)
@@ -359,8 +232,8 @@ def test_half_features_and_weights_need_no_autocast(random, autocast):
     same(found, expected.half())
     found.float().sum().backward()
     assert [leaf.grad.dtype for leaf in leaves] == [torch.float16] * 2
-    with pytest.raises(ValueError, match=r"\[temporal_shift\] .* expects float32 .* found float16 on cuda"):
-        vt.temporal_shift(leaves[0].reshape(5, 5, 2, 4), 5)
+    with pytest.raises(ValueError, match=r"\[cylindrical\] .* expects float32 .* found float16 on cuda"):
+        cylindrical(leaves[0])
 
 
 def test_the_cpu_computes_in_float32_within_autocast(random):

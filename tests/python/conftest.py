@@ -56,6 +56,17 @@ def torch_cuda():
 
 
 @pytest.fixture
+def autocast(monkeypatch, torch_cuda):
+    """Turns autocast of CUDA on, to a dtype. Without a GPU torch has none: what asks it for the dtype is told one."""
+    from voxshift.torch import precision
+
+    def turn_on(dtype):
+        monkeypatch.setattr(precision, "autocast_dtype", lambda device: dtype if device.type == "cuda" else None)
+
+    return turn_on
+
+
+@pytest.fixture
 def interrupted_at(monkeypatch):
     """step -> a context within which trainings are interrupted as that step begins."""
     from voxshift.train import loop

@@ -24,15 +24,17 @@ def _is_cuda(device):
 
 
 def _computed(func, args, kwargs):
-    """func's result; of float16 that torch's CPU has no kernel for, that of the same numbers in float32, rounded."""
+    """func's result; of halves that torch's CPU has no kernel for, that of the same numbers in float32, rounded."""
     try:
         return func(*args, **kwargs)
     except RuntimeError as error:
-        if "not implemented for 'Half'" not in str(error):
+        missing = {"'Half'": torch.float16, "'BFloat16'": torch.bfloat16}
+        half = next((dtype for name, dtype in missing.items() if f"not implemented for {name}" in str(error)), None)
+        if half is None:
             raise
-    wide = lambda x: x.float() if isinstance(x, torch.Tensor) and x.dtype == torch.float16 else x
-    half = lambda x: x.half() if isinstance(x, torch.Tensor) and x.dtype == torch.float32 else x
-    made = tree_map(half, func(*tree_map(wide, args), **tree_map(wide, kwargs)))
+    wide = lambda x: x.float() if isinstance(x, torch.Tensor) and x.dtype == half else x
+    narrow = lambda x: x.to(half) if isinstance(x, torch.Tensor) and x.dtype == torch.float32 else x
+    made = tree_map(narrow, func(*tree_map(wide, args), **tree_map(wide, kwargs)))
     return args[0].copy_(made) if func._schema.name.endswith("_") else made
 
 

@@ -99,7 +99,7 @@ def conv3d_and_input(
         window["output_padding"] = output_padding
     options = {**window, "semantics": semantics}
     rows = precision.of_product(x.feats)
-    feats, coordinates, again = _Conv.apply(rows, _full(weight), _full(bias), x.coordinates, op, options)
+    feats, coordinates, again = _Conv.apply(rows, full(weight), full(bias), x.coordinates, op, options)
     axes = {key: per_axis(value, x.coordinates.dims) for key, value in window.items()}
     recording.note(op, (x.feats,), feats, weight=given, bias=bias, semantics=semantics, **axes)
     return x.on(coordinates, feats), x.with_feats(again) if x.feats.requires_grad and rows is x.feats else x
@@ -110,19 +110,19 @@ def inferred_conv(
 ) -> "SparseTensor":
     """conv3d without gradients and recordings, with an activation in the same pass."""
     given = vs.SparseTensor(x.coordinates, array(op, "feats", precision.of_product(x.feats), halves=True))
-    operands = (given, array(op, "weight", _full(weight)))
-    y = _CONVS[op][0](*operands, bias=array(op, "bias", _full(bias)), activation=activation, **options)
+    operands = (given, array(op, "weight", full(weight)))
+    y = _CONVS[op][0](*operands, bias=array(op, "bias", full(bias)), activation=activation, **options)
     return x.on(y.coordinates, tensor_of(y.feats))
 
 
 def inferred_product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, activation: Optional[str]) -> torch.Tensor:
     """product without gradients and recordings, with an activation in the same pass."""
     x = array("linear", "x", precision.of_product(x), halves=True)
-    weight, bias = (array("linear", "weight", _full(tensor)) for tensor in (weight, bias))
+    weight, bias = (array("linear", "weight", full(tensor)) for tensor in (weight, bias))
     return tensor_of(vs.linear(x, weight, bias=bias, activation=activation))
 
 
-def _full(parameter):
+def full(parameter):
     """A weight or bias as operators take it, float32 whatever the dtype of the features; None stays None."""
     return parameter if parameter is None or parameter.dtype not in precision.HALVES else parameter.float()
 
@@ -183,14 +183,14 @@ class _Linear(Function):
 @gradient("linear", of="rows")
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor] = None) -> torch.Tensor:
     """x W^T + bias: x float32 [N, Cin], weight float32 [Cout, Cin] as in torch, bias float32 [Cout]; autocast as in conv3d."""
-    out = _Linear.apply(precision.of_product(x), _full(weight), _full(bias))
+    out = _Linear.apply(precision.of_product(x), full(weight), full(bias))
     recording.note("linear", (x,), out, weight=weight, bias=bias)
     return out
 
 
 def product(x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor], dims: int) -> torch.Tensor:
     """x W + bias: a convolution of one tap on any rows x float32 [N, Cin]; weight float32 [Cin, Cout]. dims: axes of its window."""
-    out = _Linear.apply(precision.of_product(x), _full(weight).t(), _full(bias))
+    out = _Linear.apply(precision.of_product(x), full(weight).t(), full(bias))
     window = {"kernel_size": [1] * dims, "stride": [1] * dims, "dilation": [1] * dims, "padding": [0] * dims}
     recording.note("conv", (x,), out, weight=weight, bias=bias, semantics="floor", **window)
     return out
@@ -267,7 +267,7 @@ def batch_norm(
             )
         rows = precision.of_rows(x)
         other = None if residual is None else residual.to(rows.dtype)
-        out, mean, variance = _BatchNorm.apply(rows, _full(weight), _full(bias), other, eps, activation, negative_slope)
+        out, mean, variance = _BatchNorm.apply(rows, full(weight), full(bias), other, eps, activation, negative_slope)
         with torch.no_grad():
             if rows := x.shape[0]:
                 running_mean.lerp_(mean, momentum)

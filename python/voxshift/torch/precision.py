@@ -2,8 +2,8 @@
 
 On CUDA within torch.autocast, of float16 or bfloat16, convolutions and linear layers take and give its dtype. Their weights
 are the float32 ones that an optimizer has, rounded on the way, and get float32 gradients; sums are float32. Batch norm,
-pools, cat and operators between points and voxels keep the dtype of their rows, statistics are float32. All else is computed
-in float32, and so is everything on the CPU. Without autocast an operator computes in the dtype of its features.
+pools, cat, shifts and operators between points and voxels keep the dtype of their rows, statistics are float32. All else is
+computed in float32, and so is everything on the CPU. Without autocast an operator computes in the dtype of its features.
 """
 
 from contextlib import nullcontext

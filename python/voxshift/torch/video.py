@@ -3,29 +3,30 @@
 from typing import Optional
 
 import torch
+from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
-from voxshift.torch.functional import linear, per_axis
+from voxshift.torch import precision
+from voxshift.torch.functional import full, linear, per_axis
 from voxshift.torch.gradients import gradient
 from voxshift.torch.images import torch_conv2d
 from voxshift.torch.memory import array, tensor_of
-from voxshift.torch.precision import WideFunction
 
 
-class _Conv2d(WideFunction):
+class _Conv2d(Function):
     @staticmethod
     def forward(ctx, x, weight, bias, options):
         ctx.save_for_backward(x, weight)
         ctx.options = options
-        x, weight, bias = (array("conv2d", name, given) for name, given in (("x", x), ("weight", weight), ("bias", bias)))
-        return tensor_of(vs.conv2d(x, weight, bias=bias, **options))
+        x = array("conv2d", "x", x, halves=True)
+        return tensor_of(vs.conv2d(x, array("conv2d", "weight", weight), bias=array("conv2d", "bias", bias), **options))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, weight = (array("conv2d", "x", t) for t in ctx.saved_tensors)
-        gradient = array("conv2d", "grad", grad)
+        x, weight = (array("conv2d", "x", t, halves=True) for t in ctx.saved_tensors)
+        gradient = array("conv2d", "grad", grad, halves=True)
         of_bias = vs.sum_rows(gradient.reshape(-1, gradient.shape[-1])) if ctx.needs_input_grad[2] else None
         gradients = vs.conv2d_backward(
             x,
@@ -48,32 +49,35 @@ def conv2d(
 ) -> torch.Tensor:
     """Convolution of images float32 [N, H, W, Cin] with weight [Cout, Cin / groups, k, k] as in torch; channels last.
 
-    bias: float32 [Cout]. Gives [N, H', W', Cout]. Raises ValueError for other shapes, dtypes or options.
+    bias: float32 [Cout]. Gives [N, H', W', Cout]. Within torch.autocast on CUDA images become its dtype. Raises ValueError for
+    other shapes, dtypes or options.
     """
     if weight.shape[2:] == (1, 1) and stride == 1 and padding == 0 and groups == 1:
-        out = linear(x.reshape(-1, x.shape[-1]), weight.flatten(1)).reshape(*x.shape[:-1], -1)
-        return out if bias is None else out + bias
-    return _Conv2d.apply(x, weight, bias, {"stride": stride, "padding": padding, "groups": groups})
+        inside = bias if x.is_cuda else None  # where float32 added to halves would make them float32
+        out = linear(x.reshape(-1, x.shape[-1]), weight.flatten(1), inside).reshape(*x.shape[:-1], -1)
+        return out if bias is inside else out + bias
+    options = {"stride": stride, "padding": padding, "groups": groups}
+    return _Conv2d.apply(precision.of_product(x), full(weight), full(bias), options)
 
 
-class _TemporalShift(WideFunction):
+class _TemporalShift(Function):
     @staticmethod
     def forward(ctx, x, options):
         ctx.options = options
-        return tensor_of(vs.temporal_shift(array("temporal_shift", "x", x), **options))
+        return tensor_of(vs.temporal_shift(array("temporal_shift", "x", x, halves=True), **options))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        return tensor_of(vs.temporal_shift_backward(array("temporal_shift", "grad", grad), **ctx.options)), None
+        return tensor_of(vs.temporal_shift_backward(array("temporal_shift", "grad", grad, halves=True), **ctx.options)), None
 
 
 def temporal_shift(
     x: torch.Tensor, n_segment: int, shift_div: int = 8, bidirectional: bool = True
 ) -> torch.Tensor:
-    """voxshift.temporal_shift of x float32 [N * n_segment, .., C], the frames of each clip one after the other."""
+    """voxshift.temporal_shift of x [N * n_segment, .., C], float32 or, on CUDA, halves, the frames of each clip in a row."""
     return _TemporalShift.apply(
-        x, {"n_segment": n_segment, "shift_div": shift_div, "bidirectional": bidirectional}
+        precision.of_rows(x), {"n_segment": n_segment, "shift_div": shift_div, "bidirectional": bidirectional}
     )
 
 
