@@ -150,7 +150,7 @@ TEST_P(Conv2dBackwardTest, Errors) {
       [&] {
         conv2d_backward(weight.reshaped({2, 27}), weight, x);
       },
-      {"[conv2d_backward] x expects f32 [H, W, C] or [N, H, W, C]"});
+      {"[conv2d_backward] x expects f32", " [H, W, C] or [N, H, W, C]"});
   expect_throw(
       [&] {
         conv2d_backward(x, DeviceTest::array(whole_numbers(36, 2), {2, 2, 3, 3}), x);
