@@ -129,19 +129,19 @@ inline const std::vector<NetworkCase>& network_cases() {
        }},
       {"output lies in a cat", 3, false, 4,
        [=](B& b) {
-         const std::string x = b.conv(in, 5);
+         std::string x = b.conv(in, 5);
          b.linear(b.cat({b.conv(in, 3), x}), 3);
          return x;
        }},
       {"output is used again", 3, false, 2,
        [=](B& b) {
-         const std::string x = b.conv(in, 5);
+         std::string x = b.conv(in, 5);
          b.relu(x);
          return x;
        }},
       {"output cat in a cat", 3, false, 4,
        [=](B& b) {
-         const std::string x = b.cat({b.conv(in, 5), b.conv(in, 3)});
+         std::string x = b.cat({b.conv(in, 5), b.conv(in, 3)});
          b.cat({x, in});
          return x;
        }},

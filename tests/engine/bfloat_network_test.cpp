@@ -127,8 +127,9 @@ TEST_P(BfloatNetworkTest, Detectors) {
                                     {static_cast<std::int64_t>(scan.labels.size()), 4}),
                         std::nullopt};
   const PointSet moved{points.points.to(device()), std::nullopt};
+  const float reach = emulated() ? 4 : 16;
   DetectorSpec spec;
-  spec.width = 1.0 / 8, spec.voxel_size = {0.5f, 0.5f, 0.1f}, spec.range = {{-8, -8, -3}, {8, 8, 1}};
+  spec.width = 1.0 / 8, spec.voxel_size = {0.5f, 0.5f, 0.1f}, spec.range = {{-reach, -reach, -3}, {reach, reach, 1}};
   DetectorSpec pillars = spec;
   pillars.voxel_size[2] = 4;
   for (const DetectorNetwork& made :

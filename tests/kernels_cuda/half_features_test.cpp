@@ -54,9 +54,10 @@ INSTANTIATE_TEST_SUITE_P(Devices, HalfFeaturesTest, ::testing::Values(Device::cu
 TEST_P(HalfFeaturesTest, ConvOfManyChannelCounts) {
   const auto coords = test_data::cloud(3, 150, 1);
   in_f16_and_bf16([&] {
+    const std::size_t part = !emulated() ? 1 : narrow() == DType::kF16 ? 3 : 6;
     for (const std::size_t in : {1u, 4u, 7u, 8u, 9u, 31u, 32u, 33u, 40u, 64u, 67u, 96u})
       for (const std::size_t out : {1u, 3u, 8u, 19u, 32u, 33u, 64u, 67u, 96u, 130u})
-        if ((in * 7 + out) % 3 == 0 || !emulated()) expect_conv(coords, test_data::cube(3, 3), in, out);
+        if ((in * 7 + out) % part == 0) expect_conv(coords, test_data::cube(3, 3), in, out);
   });
 }
 
@@ -75,7 +76,8 @@ TEST_P(HalfFeaturesTest, ConvInTallTiles) {
   const auto coords = test_data::cloud(3, emulated() ? 1300 : 40000, 3);
   in_f16_and_bf16([&] {
     for (const std::size_t out : {96u, 128u, 160u})
-      expect_conv(coords, test_data::cube(3, 3), emulated() ? 8 : 64, out);
+      if (!emulated() || narrow() == DType::kF16 || out < 160)
+        expect_conv(coords, test_data::cube(3, 3), emulated() ? 8 : 64, out);
   });
 }
 
