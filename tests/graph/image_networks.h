@@ -1,4 +1,5 @@
-// Networks on images: voxels whose view they are, runs on every device in f32 and f16, and what is expected of them.
+// Networks on images: voxels whose view they are, runs on every device in f32, f16 and bf16, and what is expected of
+// them.
 #pragma once
 
 #include <voxshift/engine/session.h>
@@ -17,7 +18,7 @@ namespace voxshift {
 using oracle::Image;
 using Images = std::vector<Image>;
 
-/// Whole numbers of [-4, 4], which f16 has; every image is another one.
+/// Whole numbers of [-4, 4], which f16 and bf16 have; every image is another one.
 inline Images some_images(std::size_t count, std::int64_t height, std::int64_t width, std::int64_t channels) {
   std::mt19937 random(7);
   Images images(count, Image(height, width, channels));
@@ -70,14 +71,16 @@ class ImageNetworkTest : public DeviceTest {
   void expect_images(NetworkWriter& b, const std::string& output, const Images& in, const Images& expected,
                      double tolerance = 1e-5, double half_tolerance = 0x1p-10) const {
     b.graph.outputs = {output};
-    for (const DType dtype : {DType::kF32, DType::kF16}) {
+    for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
       SCOPED_TRACE(name(dtype));
       const Array found = run(b, in, dtype, 1);
       const Image& first = expected.at(0);
       ASSERT_EQ(found.shape(),
                 (Shape{static_cast<std::int64_t>(expected.size()), first.height, first.width, first.channels}));
       const auto values = host<float>(found);
-      const double within = dtype == DType::kF16 ? half_tolerance : tolerance;
+      const double within = dtype == DType::kF32   ? tolerance
+                            : dtype == DType::kF16 ? half_tolerance
+                                                   : 8 * half_tolerance;  // for 3 bits less
       for (std::size_t i = 0; i < values.size(); ++i) {
         const double value = expected[i / first.values.size()].values[i % first.values.size()];
         ASSERT_NEAR(values[i], value, within * (1 + std::abs(value))) << "value " << i;
