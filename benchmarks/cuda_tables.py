@@ -37,10 +37,11 @@ def over(slow, fast):
 
 def networks(results):
     """Rows: what, the figure, its goal, and the stage of test_cuda.sh that measures it."""
-    ms = {dtype: named(results, f"segment minkunet {dtype}").get("ms") for dtype in ("f16", "f32", "i8")}
+    ms = {dtype: named(results, f"segment minkunet {dtype}").get("ms") for dtype in ("f16", "bf16", "f32", "i8")}
     yield ("MinkUNet 1.0, points to labels on the device, f16", figure("{:.2f} ms", ms["f16"]),
            "3.0 ms (H100: 3.4), aim 2.5", "network")
     yield "of which all maps", figure("{:.2f} ms", named(results, "segment minkunet f16").get("maps_ms")), "0.8 ms", "network"
+    yield "the same in bf16", figure("{:.2f} ms", ms["bf16"]), "", "network"
     yield "the same in f32", figure("{:.1f} ms", ms["f32"]), "15 ms, aim 12", "network"
     yield "the same in i8: share of f16's time", figure("{:.2f}", over(ms["i8"], ms["f16"])), "0.7", "network"
     labels = named(results, "labels minkunet-lidar f16").get("as_on_cpu")
@@ -73,7 +74,7 @@ def single(results):
            layers(results, "i8", "of_matmul", lambda stride, channels: channels >= 128), "", "layers")
     yield ("3^3 layers at strides 1 and 2, f16: share of copy bandwidth, a row per pair counted",
            layers(results, "f16", "of_copy", lambda stride, channels: stride <= 2), "45 %, aim 50", "layers")
-    for dtype, goal in (("f16", "0.4 ms, aim 0.3"), ("f32", ""), ("i8", "")):
+    for dtype, goal in (("f16", "0.4 ms, aim 0.3"), ("bf16", ""), ("f32", ""), ("i8", "")):
         yield (f"TSM-MobileNetV2 1.0, a dense frame from host to label, {dtype}",
                figure("{:.2f} ms", named(results, f"push tsm-mobilenetv2 {dtype}").get("ms")), goal, "video")
 
