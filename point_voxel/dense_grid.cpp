@@ -1,6 +1,7 @@
 #include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/kernels.h>
 #include <voxshift/tensor/error.h>
+#include <voxshift/tensor/features.h>
 #include <voxshift/tensor/result_size.h>
 
 #include <cmath>
@@ -29,20 +30,22 @@ void check_coords(const Array& coords, std::int64_t resolution, const char* op) 
     check(std::isnan(c) || (c >= 0 && c <= highest), "[", op, "] coords must lie in [0, ", highest, "], found ", c);
 }
 
-// f32 [N, C] with a row for each of the coordinates.
+// [N, C] with a row for each of the coordinates.
 void check_rows(const char* op, const char* what, const Array& rows, const PointSet& coords) {
   const std::int64_t n = coords.points.dim(0);
-  check(rows.dtype() == DType::kF32 && rows.rank() == 2 && rows.dim(0) == n, "[", op, "] ", what, " expects f32 [", n,
-        ", C], found ", name(rows.dtype()), " ", rows.shape());
+  check(takes_rows(rows.device(), rows.dtype()) && rows.rank() == 2 && rows.dim(0) == n, "[", op, "] ", what,
+        " expects ", row_dtypes(rows.device()), " [", n, ", C], found ", name(rows.dtype()), " ", rows.shape());
   check(rows.device() == coords.points.device(), "[", op, "] ", what, " is on ", name(rows.device()), ", coords is on ",
         name(coords.points.device()));
 }
 
-// f32 [B, R, R, R, C] with a grid for each of the clouds, whose coordinates lie in it. Returns its cells.
+// [B, R, R, R, C] with a grid for each of the clouds, whose coordinates lie in it. Returns its cells.
 std::int64_t check_grid(const char* op, const char* what, const Array& grid, const PointSet& coords,
                         const Clouds& clouds) {
-  check(grid.dtype() == DType::kF32 && grid.rank() == 5 && grid.dim(2) == grid.dim(1) && grid.dim(3) == grid.dim(1),
-        "[", op, "] ", what, " expects f32 [B, R, R, R, C], found ", name(grid.dtype()), " ", grid.shape());
+  check(takes_rows(grid.device(), grid.dtype()) && grid.rank() == 5 && grid.dim(2) == grid.dim(1) &&
+            grid.dim(3) == grid.dim(1),
+        "[", op, "] ", what, " expects ", row_dtypes(grid.device()), " [B, R, R, R, C], found ", name(grid.dtype()),
+        " ", grid.shape());
   check(grid.dim(0) == clouds.count, "[", op, "] ", what, " has ", grid.dim(0), " clouds, coords has ", clouds.count);
   check(grid.device() == coords.points.device(), "[", op, "] ", what, " is on ", name(grid.device()), ", coords is on ",
         name(coords.points.device()));
@@ -91,13 +94,13 @@ Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t
   const Device device = features.device();
   const std::int64_t channels = features.dim(1);
   check_size(kOp, "cells:", cells, channels);
-  Array grid({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
+  Array grid({clouds.count, resolution, resolution, resolution, channels}, features.dtype(), device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
   auto* cell = scratch.allocate<std::int32_t>(n);
   point_voxel_kernels(device).dense_cells(context, clouds, resolution, cell);
   coordinate_kernels(device).reduce(context, rows_of(features), cell, Reduce::kMean,
-                                    {grid.memory(), channels, cells, channels, DType::kF32});
+                                    {grid.memory(), channels, cells, channels, grid.dtype()});
   return grid;
 }
 
@@ -108,13 +111,13 @@ Array voxelize_dense_backward(const PointSet& coords, const Array& grad) {
   const std::int64_t cells = check_grid(kOp, "grad", grad, set, clouds);
   const std::int64_t n = set.points.dim(0), resolution = grad.dim(1), channels = grad.dim(4);
   const Device device = grad.device();
-  Array out({n, channels}, DType::kF32, device);
+  Array out({n, channels}, grad.dtype(), device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
   auto* cell = scratch.allocate<std::int32_t>(n);
   point_voxel_kernels(device).dense_cells(context, clouds, resolution, cell);
   coordinate_kernels(device).reduce_backward(context, {}, cell, Reduce::kMean,
-                                             {grad.memory(), channels, cells, channels, DType::kF32}, rows_of(out));
+                                             {grad.memory(), channels, cells, channels, grad.dtype()}, rows_of(out));
   return out;
 }
 
@@ -125,11 +128,11 @@ Array devoxelize_dense(const Array& grid, const PointSet& coords) {
   const std::int64_t cells = check_grid(kOp, "grid", grid, set, clouds);
   const std::int64_t n = set.points.dim(0), channels = grid.dim(4);
   const Device device = grid.device();
-  Array out({n, channels}, DType::kF32, device);
+  Array out({n, channels}, grid.dtype(), device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
   const Corners corners = corners_of(context, clouds, grid.dim(1));
-  point_voxel_kernels(device).interpolate(context, {grid.memory(), channels, cells, channels, DType::kF32},
+  point_voxel_kernels(device).interpolate(context, {grid.memory(), channels, cells, channels, grid.dtype()},
                                           corners.indices, corners.weights, 8, rows_of(out));
   return out;
 }
@@ -144,12 +147,12 @@ Array devoxelize_dense_backward(const PointSet& coords, const Array& grad, std::
   const Device device = grad.device();
   const std::int64_t channels = grad.dim(1);
   check_size(kOp, "cells:", cells, channels);
-  Array out({clouds.count, resolution, resolution, resolution, channels}, DType::kF32, device);
+  Array out({clouds.count, resolution, resolution, resolution, channels}, grad.dtype(), device);
   Arena scratch(device);
   const Context context{device, nullptr, num_threads(), &scratch};
   const Corners corners = corners_of(context, clouds, resolution);
   point_voxel_kernels(device).interpolate_backward(context, rows_of(grad), corners.indices, corners.weights, 8,
-                                                   {out.memory(), channels, cells, channels, DType::kF32});
+                                                   {out.memory(), channels, cells, channels, out.dtype()});
   return out;
 }
 

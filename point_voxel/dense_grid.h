@@ -20,21 +20,21 @@ struct DenseGridOptions {
 /// PVCNN's Voxelization.
 Array dense_grid_coords(const PointSet& points, const DenseGridOptions& options);
 
-/// f32 [B, R, R, R, C]: the mean of the features of the points whose rounded coordinates (half to even) are the cell; 0
-/// where there are none. features f32 [N, C]; coords of dense_grid_coords, with the row splits they came from. Points
-/// with NaN coordinates are dropped. Throws InvalidArgument for coordinates outside [0, R - 1]. Source: PVCNN's
-/// avg_voxelize.
+/// [B, R, R, R, C]: the mean of the features of the points whose rounded coordinates (half to even) are the cell; 0
+/// where there are none. features [N, C], f32 or, on CUDA, f16 or bf16, summed in f32 and given in their dtype; coords
+/// of dense_grid_coords, with the row splits they came from. Points with NaN coordinates are dropped. Throws
+/// InvalidArgument for coordinates outside [0, R - 1]. Source: PVCNN's avg_voxelize.
 Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t resolution);
 
-/// Gradient f32 [N, C] of the features, not of the coordinates, for grad f32 [B, R, R, R, C], that of voxelize_dense(
-/// features, coords, R). Throws InvalidArgument.
+/// Gradient [N, C] of the features, not of the coordinates, for grad [B, R, R, R, C] of their dtype, that of
+/// voxelize_dense( features, coords, R). Throws InvalidArgument.
 Array voxelize_dense_backward(const PointSet& coords, const Array& grad);
 
-/// f32 [N, C]: trilinear mixture of the 8 cells around each coordinate; NaN coordinates give 0. grid f32
-/// [B, R, R, R, C]. Source: PVCNN's trilinear_devoxelize.
+/// [N, C] of the grid's dtype: trilinear mixture of the 8 cells around each coordinate; NaN coordinates give 0. grid
+/// [B, R, R, R, C] as the features of voxelize_dense. Source: PVCNN's trilinear_devoxelize.
 Array devoxelize_dense(const Array& grid, const PointSet& coords);
 
-/// Gradient f32 [B, R, R, R, C] of the grid, not of the coordinates, for grad f32 [N, C], that of
+/// Gradient [B, R, R, R, C] of the grid, not of the coordinates, for grad [N, C] of its dtype, that of
 /// devoxelize_dense(grid, coords) with R = resolution. Throws InvalidArgument.
 Array devoxelize_dense_backward(const PointSet& coords, const Array& grad, std::int64_t resolution);
 

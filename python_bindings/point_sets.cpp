@@ -92,14 +92,16 @@ In [0, resolution - 1], PVCNN's Voxelization: p minus the cloud's mean, divided 
 plus 0.5, times the resolution; without normalize (p + 1) / 2 times the resolution. NaN for points that are not finite.
 Raises ValueError.)";
 
-constexpr const char* kVoxelizeDenseDoc = R"(Mean of the features per cell of a dense grid: float32 [B, R, R, R, C].
+constexpr const char* kVoxelizeDenseDoc =
+    R"(Mean of the features per cell of a dense grid: [B, R, R, R, C] of their dtype.
 
-features float32 [N, C], coords of dense_grid_coords; cells are rounded half to even, empty ones are 0 (PVCNN's
+features [N, C] float32 or, on CUDA, float16 or bfloat16, summed in float32; coords of dense_grid_coords; cells are rounded half to even, empty ones are 0 (PVCNN's
 avg_voxelize). Raises ValueError for coordinates outside [0, resolution - 1].)";
 
-constexpr const char* kDevoxelizeDenseDoc = R"(Trilinear mixture of the cells around each coordinate: float32 [N, C].
+constexpr const char* kDevoxelizeDenseDoc =
+    R"(Trilinear mixture of the cells around each coordinate: [N, C] of the grid's dtype.
 
-grid float32 [B, R, R, R, C], coords of dense_grid_coords; NaN coordinates give 0 (PVCNN's trilinear_devoxelize).)";
+grid [B, R, R, R, C] float32 or, on CUDA, float16 or bfloat16, coords of dense_grid_coords; NaN coordinates give 0 (PVCNN's trilinear_devoxelize).)";
 
 constexpr const char* kGatherDoc =
     R"(features [N, C] at indices int32 or int64 [M] or [M, U]: [M, C] or [M, U, C] of their dtype.
@@ -124,12 +126,12 @@ The sum, in float32, of weights[i, j] * grad[i] over all (i, j), ascending, with
 ValueError.)";
 
 constexpr const char* kVoxelizeDenseBackwardDoc =
-    R"(Gradient float32 [N, C] of the features for grad float32 [B, R, R, R, C], that of voxelize_dense.
+    R"(Gradient [N, C] of the features for grad [B, R, R, R, C] of their dtype, that of voxelize_dense.
 
 coords and row_splits as given to it; they have no gradient. Raises ValueError.)";
 
 constexpr const char* kDevoxelizeDenseBackwardDoc =
-    R"(Gradient float32 [B, R, R, R, C] of the grid for grad float32 [N, C], that of devoxelize_dense.
+    R"(Gradient [B, R, R, R, C] of the grid for grad [N, C] of its dtype, that of devoxelize_dense.
 
 R is resolution; coords and row_splits as given to devoxelize_dense; they have no gradient. Raises ValueError.)";
 

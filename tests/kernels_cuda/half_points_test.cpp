@@ -1,6 +1,7 @@
 // Voxelising, mixing and picking rows of halves, and their gradients, against plain loops in double on the same rounded
 // numbers. Sums of whole numbers and of quarters of them are exact in f32, so results are the rounded ones bit by bit.
 #include <gtest/gtest.h>
+#include <voxshift/point_voxel/dense_grid.h>
 #include <voxshift/point_voxel/group.h>
 #include <voxshift/point_voxel/interpolate.h>
 #include <voxshift/point_voxel/voxelize.h>
@@ -205,6 +206,46 @@ TEST_P(HalfPointsTest, FeaturesOfVoxelsAtPoints) {
   }
 }
 
+// Coordinates are quarters, so that weights and sums are exact.
+TEST_P(HalfPointsTest, DenseGridsAndTheirGradient) {
+  constexpr std::size_t kPoints = 130, kSide = 4, kCells = kSide * kSide * kSide, kWidth = 9;
+  Matrix places = test_data::whole(kPoints, 3, 17);
+  for (double& x : places.values) x = std::fmod(std::abs(x) * 1.25, 3.25);
+  Rows cell(kPoints), corners, points = repeated(kPoints, 8);
+  std::vector<double> weights, shares;
+  for (std::size_t i = 0; i < kPoints; ++i) {
+    std::size_t nearest = 0;
+    for (std::size_t a = 0; a < 3; ++a)
+      nearest = nearest * kSide + static_cast<std::size_t>(std::nearbyint(places.at(i, a)));
+    cell[i] = static_cast<std::int32_t>(nearest);
+    for (std::size_t corner = 0; corner < 8; ++corner) {
+      double weight = 1;
+      std::size_t at = 0;
+      for (std::size_t a = 0; a < 3; ++a) {
+        const double low = std::floor(places.at(i, a)), part = places.at(i, a) - low;
+        const bool above = (corner >> a & 1) != 0;
+        weight *= above ? part : 1 - part;
+        at = at * kSide + std::min(static_cast<std::size_t>(low) + above, kSide - 1);
+      }
+      corners.push_back(static_cast<std::int32_t>(at));
+      weights.push_back(weight);
+    }
+  }
+  for (std::size_t i = 0; i < kPoints; ++i)
+    shares.push_back(1.0 / static_cast<double>(std::count(cell.begin(), cell.end(), cell[i])));
+  const Shape shape{1, kSide, kSide, kSide, kWidth};
+  const PointSet coords{array(places), std::nullopt};
+  const Rows own = repeated(kPoints, 1);
+  for (const DType dtype : kHalves) {
+    const Matrix rows = test_data::whole(kPoints, kWidth, 18), grid = test_data::whole(kCells, kWidth, 19);
+    const Array x = converted(array(rows), dtype), g = converted(array(grid), dtype).reshaped(shape);
+    expect_near(voxelize_dense(x, coords, kSide), spread(rows, own, cell, shares, kCells), dtype);
+    expect_near(voxelize_dense_backward(coords, g), spread(grid, cell, own, shares, kPoints), dtype);
+    expect_numbers(devoxelize_dense(g, coords), spread(grid, corners, points, weights, kPoints), dtype);
+    expect_numbers(devoxelize_dense_backward(coords, x, kSide), spread(rows, points, corners, weights, kCells), dtype);
+  }
+}
+
 TEST_P(HalfPointsTest, Nothing) {
   for (const DType dtype : kHalves) {
     const Array none({0, 3}, dtype, device()), some = converted(array(test_data::whole(4, 3, 1)), dtype);
@@ -268,6 +309,14 @@ TEST(HalfPointsCpuTest, TakesF32Alone) {
                {"[voxelize_features] features expects f32 [N, C], found f16 [2, 3]"});
   expect_throw([&] { voxelize_features_backward(std::nullopt, rows, x); },
                {"[voxelize_features_backward] grad expects f32 [voxels, C], found f16 [2, 3]"});
+  const PointSet coords{Array::from(std::vector<float>(6), {2, 3}), std::nullopt};
+  expect_throw([&] { voxelize_dense(x, coords, 2); },
+               {"[voxelize_dense] features expects f32 [2, C], found f16 [2, 3]"});
+  expect_throw(
+      [&] {
+        devoxelize_dense(Array({1, 2, 2, 2, 3}, DType::kF16), coords);
+      },
+      {"[devoxelize_dense] grid expects f32 [B, R, R, R, C], found f16"});
 }
 
 }  // namespace

@@ -5,13 +5,14 @@ mixtures have none.
 
 import numpy as np
 import torch
+from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 import voxshift as vs
 from voxshift.torch.gradients import gradient
 from voxshift.torch.memory import array, counted, tensor_of
 from voxshift.torch.points import gather, interpolate, voxelize_features
-from voxshift.torch.precision import WideFunction
+from voxshift.torch.precision import of_rows
 from voxshift.torch.values import Cells, Groups, Points
 
 gradient("coordinates", of="points")(lambda points: points.with_feats(points.clouds.xyz))
@@ -45,37 +46,37 @@ def _three_nearest(centers, like):
     )
 
 
-class _VoxelizeDense(WideFunction):
+class _VoxelizeDense(Function):
     @staticmethod
     def forward(ctx, feats, grid):
         ctx.grid = grid
-        feats = array("voxelize_dense", "features", feats)
+        feats = array("voxelize_dense", "features", feats, halves=True)
         return tensor_of(vs.voxelize_dense(feats, grid.coords, grid.resolution, grid.row_splits)).flatten(0, 3)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        cells = array("voxelize_dense", "grad", grad).reshape(*ctx.grid.shape, -1)
+        cells = array("voxelize_dense", "grad", grad, halves=True).reshape(*ctx.grid.shape, -1)
         return tensor_of(vs.voxelize_dense_backward(ctx.grid.coords, cells, ctx.grid.row_splits)), None
 
 
 @gradient("voxelize_dense", of="points")
 def _voxelize_dense(points, resolution, normalize, eps):
     grid = points.clouds.grid(resolution, normalize, eps)
-    return Cells(_VoxelizeDense.apply(points.feats, grid), grid)
+    return Cells(_VoxelizeDense.apply(of_rows(points.feats), grid), grid)
 
 
-class _DevoxelizeDense(WideFunction):
+class _DevoxelizeDense(Function):
     @staticmethod
     def forward(ctx, feats, grid):
         ctx.grid = grid
-        cells = array("devoxelize_dense", "grid", feats).reshape(*grid.shape, -1)
+        cells = array("devoxelize_dense", "grid", feats, halves=True).reshape(*grid.shape, -1)
         return tensor_of(vs.devoxelize_dense(cells, grid.coords, grid.row_splits))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        grid, grad = ctx.grid, array("devoxelize_dense", "grad", grad)
+        grid, grad = ctx.grid, array("devoxelize_dense", "grad", grad, halves=True)
         cells = vs.devoxelize_dense_backward(grid.coords, grad, grid.resolution, grid.row_splits)
         return tensor_of(cells).flatten(0, 3), None
 
@@ -83,7 +84,7 @@ class _DevoxelizeDense(WideFunction):
 @gradient("devoxelize_dense", of="values")
 def _devoxelize_dense(cells, like):
     known = isinstance(cells, Cells)
-    return like.with_feats(_DevoxelizeDense.apply(cells.feats, cells.grid)) if known else NotImplemented
+    return like.with_feats(_DevoxelizeDense.apply(of_rows(cells.feats), cells.grid)) if known else NotImplemented
 
 
 def _per_axis(value):
