@@ -8,7 +8,9 @@ from half_tensors import HALVES, coords_of, on_cuda, same, told, whole
 from sparse_torch import torch
 from voxshift import torch as vt
 from voxshift.torch import points, torchsparse
+from voxshift.torch.clouds import Clouds
 from voxshift.torch.gradients import gradient_of
+from voxshift.torch.values import Points
 
 
 def quarters(random, device):
@@ -96,3 +98,26 @@ def test_spvcnn_stays_in_halves(monkeypatch, autocast, half):
     np.testing.assert_allclose(loss, expected, rtol=0.02 if half == torch.float16 else 0.1)
     again, others = step(CUDA)
     assert again == loss and all(torch.equal(a, b) for a, b in zip(gradients, others))
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_dense_grids_keep_the_dtype_of_their_rows(random, autocast, half):
+    feats, xyz = whole(random, 60, 3), torch.from_numpy(random.uniform(-1, 1, (60, 3)).astype(np.float32))
+    to_cells, to_points = (gradient_of(op, None).function for op in ("voxelize_dense", "devoxelize_dense"))
+
+    def run(leaf, xyz):
+        rows = Points(leaf, Clouds(xyz))
+        cells = to_cells(rows, resolution=4, normalize=True, eps=0.0)
+        return cells.feats, to_points(cells, rows).feats
+
+    wide = feats.clone().requires_grad_()
+    expected = run(wide, xyz)
+    expected[1].sum().backward()
+    autocast(half)
+    leaf = on_cuda(feats.to(half))
+    found = run(leaf, xyz.to(CUDA))
+    found[1].float().sum().backward()
+    assert {x.dtype for x in (*found, leaf.grad)} == {half}
+    unit = 2**-10 if half == torch.float16 else 2**-7  # of numbers up to 3, rounded twice
+    for ours, wanted in zip((*found, leaf.grad), (*expected, wide.grad)):
+        torch.testing.assert_close(ours.detach().cpu().float(), wanted.detach(), rtol=2 * unit, atol=4 * unit)
