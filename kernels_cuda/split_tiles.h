@@ -59,24 +59,24 @@ struct SplitTiles {
       index = may_split ? block % of.most : 0;
     }
 
-    __device__ int take(int offsets) {
+    __device__ int take(int all) {
       if (tile < of.split) {
-        pieces = ceil_div(offsets, of.offsets);
+        pieces = ceil_div(all, of.offsets);
         pieces = pieces < 1 ? 1 : pieces < of.most ? pieces : of.most;
         if (index == 0 && threadIdx.x == 0) of.pieces[tile] = pieces;
       }
-      first = offsets * index / pieces;
-      return index < pieces ? offsets * (index + 1) / pieces - first : 0;
+      first = all * index / pieces;
+      return index < pieces ? all * (index + 1) / pieces - first : 0;
     }
 
     __device__ bool is_left_out() const { return index >= pieces; }
 
     template <int kWidth>
-    __device__ bool leave(int place, int tile_size, const float* sums) const {
+    __device__ bool leave(int place, int tile_size, const float* chunk) const {
       if (pieces == 1) return false;
       float numbers[kWidth];
 #pragma unroll
-      for (int i = 0; i < kWidth; ++i) numbers[i] = sums[i];
+      for (int i = 0; i < kWidth; ++i) numbers[i] = chunk[i];
       store_pack(numbers, of.sums + (std::int64_t{tile} * of.most + index) * tile_size + place);
       return true;
     }
