@@ -142,9 +142,7 @@ run_tests_of() {  # DESIGN: of the product, that is not the one taken unasked
   done
 }
 run_bench() { "$build/benchmarks/cuda_bench" ${scan:+"$scan"} --parts="$1" ${VOXSHIFT_TINY:+"$VOXSHIFT_TINY"}; }
-run_python_tests() {
-  VOXSHIFT_REQUIRE_CUDA=1 "$python" -m pytest -q tests/python/*cuda*_test.py
-}
+run_python_tests() { VOXSHIFT_REQUIRE_CUDA=1 "$python" -m pytest -q "$@"; }  # FILE..
 run_sanitizer() {  # TOOL PROGRAM FILTER
   compute-sanitizer --tool "$1" --error-exitcode 9 --require-cuda-init=no "$build/tests/$2" --gtest_filter="$3-*/cpu" --gtest_brief=1
 }
@@ -184,7 +182,7 @@ PYTHONPATH+=:$PWD/build/cuda_peers_packages
 
 stage tests 200 'tests passed|\((Failed|Timeout|SEGFAULT)\)|Total Test time' run_tests
 if said=$("$python" -c 'import numpy, pytest, voxshift' 2>&1); then
-  stage python_tests 120 ' (passed|failed|error|skipped)' run_python_tests
+  stage python_tests 120 ' (passed|failed|error|skipped)' run_python_tests tests/python/*cuda*_test.py
 else
   leave_out python_tests "$(tail -n 1 <<<"$said")"
 fi
@@ -192,8 +190,9 @@ for part in "${benches[@]}"; do stage "$part" 90 '^cuda_bench:' run_bench "$part
 for design in tall wgmma portable-split tall-split wgmma-split; do stage "tests_$design" 60 'FAILED|PASSED' run_tests_of "$design"; done
 if said=$("$python" -c 'import torch, voxshift.torch; assert torch.cuda.is_available(), "torch sees no GPU"' 2>&1); then
   stage training 150 'Error' run_training
+  stage torch_tests 60 ' (passed|failed|error|skipped)' run_python_tests tests/python/autocast*_test.py tests/python/torch_order_test.py
 else
-  leave_out training "$(tail -n 1 <<<"$said")"
+  for name in training torch_tests; do leave_out "$name" "$(tail -n 1 <<<"$said")"; done
 fi
 if command -v compute-sanitizer >/dev/null && [[ $gpu != emulated ]]; then
   while read -r tool program filter; do
@@ -204,10 +203,12 @@ memcheck byte_features_test *Linear*:*NoRows*:*Tall*
 memcheck sampling_test *
 memcheck rows_test *Linear*
 memcheck half_video_test *
+memcheck product_design_test *RowsApart*
 racecheck half_features_test *Slices*
 racecheck byte_features_test *Tall*
 racecheck rows_test *LinearOfRealNumbers*
-racecheck half_video_test *ShiftedRuns*:*Lists*'
+racecheck half_video_test *ShiftedRuns*:*Lists*
+racecheck product_design_test *TilesAreSplit*'
 else
   leave_out sanitizers "no compute-sanitizer, or no GPU"
 fi
