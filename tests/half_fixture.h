@@ -65,6 +65,15 @@ class HalfTest : public DeviceTest {
     return m;
   }
 
+  // Exact sums, rounded once.
+  void expect_numbers(const Array& actual, const oracle::Matrix& expected, DType dtype) const {
+    ASSERT_EQ(actual.dtype(), dtype);
+    ASSERT_EQ(actual.count(), static_cast<std::int64_t>(expected.values.size()));
+    const oracle::Matrix found = numbers(actual);
+    for (std::size_t i = 0; i < found.values.size(); ++i)
+      ASSERT_EQ(found.values[i], rounded(expected.values[i], dtype)) << "number " << i;
+  }
+
   // f16 has 11 bits, bf16 8: a result is within 2^-11 or 2^-8 of the f32 one, which is within `slack`.
   void expect_half(const Array& actual, const oracle::Matrix& expected, double slack = 1e-6) const {
     ASSERT_EQ(actual.dtype(), narrow_);

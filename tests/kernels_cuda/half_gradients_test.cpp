@@ -58,14 +58,6 @@ Matrix part(const Matrix& m, std::size_t rows, std::size_t cols) {
 
 class HalfGradientsTest : public HalfTest {
  protected:
-  void expect_numbers(const Array& actual, const Matrix& expected, DType dtype) const {
-    ASSERT_EQ(actual.dtype(), dtype);
-    ASSERT_EQ(actual.count(), static_cast<std::int64_t>(expected.values.size()));
-    const Matrix found = numbers(actual);
-    for (std::size_t i = 0; i < found.values.size(); ++i)
-      ASSERT_EQ(found.values[i], rounded(expected.values[i], dtype)) << "number " << i;
-  }
-
   void expect_gradients(const ConvGradients& gradients, const Matrix& in, const Matrix& grad, const Matrix& weights,
                         const std::vector<Pair>& pairs, std::size_t volume, DType dtype) const {
     expect_numbers(*gradients.input, oracle::conv(grad, oracle::swapped(pairs), transposed(weights, volume), in.rows),

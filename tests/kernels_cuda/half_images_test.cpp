@@ -46,14 +46,6 @@ struct Case {
 
 class HalfImagesTest : public HalfTest {
  protected:
-  void expect_numbers(const Array& actual, const Matrix& expected, DType dtype) const {
-    ASSERT_EQ(actual.dtype(), dtype);
-    ASSERT_EQ(actual.count(), static_cast<std::int64_t>(expected.values.size()));
-    const Matrix found = numbers(actual);
-    for (std::size_t i = 0; i < found.values.size(); ++i)
-      ASSERT_EQ(found.values[i], rounded(expected.values[i], dtype)) << "number " << i;
-  }
-
   Array images(const Matrix& rows, std::size_t count, std::size_t height, std::size_t width, DType dtype) const {
     return converted(array(rows), dtype)
         .reshaped({static_cast<std::int64_t>(count), static_cast<std::int64_t>(height),

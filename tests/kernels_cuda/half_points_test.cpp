@@ -70,14 +70,6 @@ class HalfPointsTest : public HalfTest {
     return {rows_at(m.indices, shape), vector(m.weights).reshaped(shape), static_cast<std::int64_t>(rows)};
   }
 
-  void expect_numbers(const Array& actual, const Matrix& expected, DType dtype) const {
-    ASSERT_EQ(actual.dtype(), dtype);
-    ASSERT_EQ(actual.count(), static_cast<std::int64_t>(expected.values.size()));
-    const Matrix found = numbers(actual);
-    for (std::size_t i = 0; i < found.values.size(); ++i)
-      ASSERT_EQ(found.values[i], rounded(expected.values[i], dtype)) << "number " << i;
-  }
-
   // Half a unit in the last place, and what f32 loses of numbers below 8.
   void expect_near(const Array& actual, const Matrix& expected, DType dtype) const {
     ASSERT_EQ(actual.dtype(), dtype);

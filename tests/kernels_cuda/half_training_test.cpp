@@ -83,12 +83,6 @@ class HalfTrainingTest : public HalfTest {
       ASSERT_NEAR(found.values[i], expected.values[i], unit * std::abs(expected.values[i]) + slack) << "number " << i;
   }
 
-  void expect_numbers(const Array& actual, const Matrix& expected, DType dtype) const {
-    expect_near(actual, rounded(expected, dtype), dtype, 0);
-    const Matrix found = numbers(actual);
-    EXPECT_EQ(found.values, rounded(expected, dtype).values);
-  }
-
   void expect_norm(std::size_t rows, std::size_t channels, const Activation& activation, bool with_residual,
                    DType dtype) const {
     SCOPED_TRACE(std::to_string(rows) + " rows, " + std::to_string(channels) + " channels, " + name(dtype));

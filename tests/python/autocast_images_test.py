@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-import voxshift as vs
 from emulated_cuda import CUDA
-from half_tensors import HALVES, on_cuda, same, told, whole
+from half_tensors import HALVES, expect_gradients, expect_halves, on_cuda, same, whole
 from sparse_torch import torch
 from voxshift import torch as vt
 
@@ -28,13 +27,7 @@ def test_convolutions_compute_in_the_dtype_of_autocast(random, autocast, conv, h
     autocast(half)
     leaves = [on_cuda(t) for t in (x, weight, bias)]
     found = vt.conv2d(*leaves, **options)
-    assert found.dtype == half
-    same(found, expected.to(half))
-    found.backward(grad.to(CUDA).to(half))
-    assert [leaf.grad.dtype for leaf in leaves] == [torch.float32] * 3
-    same(leaves[0].grad, wide[0].grad.to(half))
-    same(leaves[1].grad, wide[1].grad)
-    same(leaves[2].grad, wide[2].grad)
+    expect_gradients(found, leaves, expected, wide, grad, half)
 
 
 @pytest.mark.parametrize("both", [True, False])
@@ -65,13 +58,5 @@ def test_tsm_stays_in_halves(monkeypatch, autocast, half):
         loss.backward()
         return loss.item(), [p.grad.cpu() for p in network.parameters()]
 
-    expected, _ = step("cpu")
-    autocast(half)
-    dtypes = set()
-    for name in ("conv2d", "conv2d_backward", "temporal_shift", "temporal_shift_backward", "linear", "linear_backward"):
-        monkeypatch.setattr(vs, name, told(getattr(vs, name), dtypes))
-    loss, gradients = step(CUDA)
-    assert dtypes == {str(half)[6:]}
-    np.testing.assert_allclose(loss, expected, rtol=0.02 if half == torch.float16 else 0.1)
-    again, others = step(CUDA)
-    assert again == loss and all(torch.equal(a, b) for a, b in zip(gradients, others))
+    ops = ("conv2d", "conv2d_backward", "temporal_shift", "temporal_shift_backward", "linear", "linear_backward")
+    expect_halves(step, ops, half, autocast, monkeypatch)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import voxshift as vs
 from emulated_cuda import CUDA
-from half_tensors import HALVES, coords_of, on_cuda, same, told, whole
+from half_tensors import HALVES, coords_of, expect_halves, on_cuda, same, whole
 from sparse_torch import torch
 from voxshift import torch as vt
 from voxshift.torch import points, torchsparse
@@ -88,16 +88,8 @@ def test_spvcnn_stays_in_halves(monkeypatch, autocast, half):
         loss.backward()
         return loss.item(), [p.grad.cpu() for p in network.parameters()]
 
-    expected, _ = step("cpu")
-    autocast(half)
-    dtypes = set()
-    for name in ("voxelize_features", "voxelize_features_backward", "interpolate", "interpolate_backward", "linear"):
-        monkeypatch.setattr(vs, name, told(getattr(vs, name), dtypes))
-    loss, gradients = step(CUDA)
-    assert dtypes == {str(half)[6:]}
-    np.testing.assert_allclose(loss, expected, rtol=0.02 if half == torch.float16 else 0.1)
-    again, others = step(CUDA)
-    assert again == loss and all(torch.equal(a, b) for a, b in zip(gradients, others))
+    ops = ("voxelize_features", "voxelize_features_backward", "interpolate", "interpolate_backward", "linear")
+    expect_halves(step, ops, half, autocast, monkeypatch)
 
 
 @pytest.mark.parametrize("half", HALVES)

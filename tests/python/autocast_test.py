@@ -6,7 +6,7 @@ Where there is no GPU, torch has no autocast of CUDA: what asks it for the dtype
 import numpy as np
 import pytest
 from emulated_cuda import CUDA
-from half_tensors import HALVES, coords_of, on_cuda, same, whole
+from half_tensors import HALVES, coords_of, expect_gradients, on_cuda, same, whole
 from sparse_torch import torch
 from voxshift import torch as vt
 from voxshift.torch import functional, precision, windows
@@ -38,13 +38,7 @@ def test_convolutions_compute_in_the_dtype_of_autocast(random, autocast, op, hal
     autocast(half)
     there = fine.to(CUDA) if op == "conv" else vt.max_pool(fine.to(CUDA), 2, 2)
     found, leaves = run(there, on_cuda)
-    assert found.dtype == half
-    same(found, expected.to(half))
-    found.backward(grad.to(CUDA).to(half))
-    assert [leaf.grad.dtype for leaf in leaves] == [torch.float32] * 3
-    same(leaves[0].grad, wide[0].grad.to(half))
-    same(leaves[1].grad, wide[1].grad)
-    same(leaves[2].grad, wide[2].grad)
+    expect_gradients(found, leaves, expected, wide, grad, half)
 
 
 @pytest.mark.parametrize("half", HALVES)
