@@ -7,10 +7,13 @@
 namespace voxshift::cuda {
 namespace {
 
+ProductDesign wanted_design() {
+  const char* const name = std::getenv("VOXSHIFT_CUDA_PRODUCT");
+  return name != nullptr && *name != '\0' ? product_design_named(name) : ProductDesign();
+}
+
 std::atomic<ProductDesign>& current_design() {
-  const char* const text = std::getenv("VOXSHIFT_CUDA_PRODUCT");
-  static std::atomic<ProductDesign> design(text != nullptr && *text != '\0' ? product_design_named(text)
-                                                                            : ProductDesign());
+  static std::atomic<ProductDesign> design(wanted_design());
   return design;
 }
 

@@ -5,7 +5,7 @@
 
 namespace voxshift::cuda {
 
-/// Of f16 rows. All have the same order of sums.
+/// Of f16 rows. Whole tiles have one order of sums, whichever they are.
 enum class ProductTiles {
   kPortable,   ///< 64 rows by mma.sync
   kTall,       ///< from 33 channels 128 rows, which read their weights once for twice the rows
@@ -14,8 +14,8 @@ enum class ProductTiles {
 
 struct ProductDesign {
   ProductTiles tiles = ProductTiles::kPortable;
-  /// Of f16 and f32 rows: tiles with many offsets are shared by several blocks (tile_pieces.h), whose sums are added in
-  /// an order that depends on the map and on the device's multiprocessors.
+  /// Of f16 and f32 rows: several blocks split the offsets of long tiles (split_tiles.h). How many depends on the map
+  /// and on the device's multiprocessors, and with it the order of the sums.
   bool split = false;
 };
 

@@ -27,7 +27,7 @@ Array dense_grid_coords(const PointSet& points, const DenseGridOptions& options)
 Array voxelize_dense(const Array& features, const PointSet& coords, std::int64_t resolution);
 
 /// Gradient [N, C] of the features, not of the coordinates, for grad [B, R, R, R, C] of their dtype, that of
-/// voxelize_dense( features, coords, R). Throws InvalidArgument.
+/// voxelize_dense(features, coords, R). Throws InvalidArgument.
 Array voxelize_dense_backward(const PointSet& coords, const Array& grad);
 
 /// [N, C] of the grid's dtype: trilinear mixture of the 8 cells around each coordinate; NaN coordinates give 0. grid

@@ -41,9 +41,8 @@ Array devoxelize_backward(const Coordinates& voxels, const Array& points, const 
 /// PointNet++.
 Interpolation three_nearest(const PointSet& points, const PointSet& centers);
 
-/// Applies an interpolation, K = 1..8, to features [rows, C], f32 or, on CUDA, f16 or bf16, summed in f32. Gives
-/// [N, C] of their dtype. Throws InvalidArgument when the
-/// features have another number of rows and for indices out of range.
+/// Applies an interpolation, K = 1..8, to features [rows, C], f32 or, on CUDA, f16 or bf16, summed in f32. Gives [N, C]
+/// of their dtype. Throws InvalidArgument when the features have another number of rows and for indices out of range.
 Array interpolate(const Array& features, const Interpolation& interpolation);
 
 /// Gradient [rows, C] of the features, not of the weights, for grad [N, C], that of interpolate(features,

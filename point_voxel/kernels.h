@@ -21,10 +21,9 @@ struct RaggedView {
 
 /// Kernels on points. Views are f32; cylindrical(), the features and the result of group(), and interpolate() take f16,
 /// bf16 and i8, too, each view of a dtype of its own, as RowKernels does, and on CUDA interpolate_backward() f16 and
-/// bf16, both views of one dtype. Squared distances are fma(dz,
-/// dz, fma(dy, dy, dx * dx)); indices are rows of the whole point set. Points and queries that are not finite take part
-/// in nothing; searches return how many there were. Scratch comes from context.arena and is given back. Same results on
-/// every run and for any number of threads.
+/// bf16, both views of one dtype. Squared distances are fma(dz, dz, fma(dy, dy, dx * dx)); indices are rows of the
+/// whole point set. Points and queries that are not finite take part in nothing; searches return how many there were.
+/// Scratch comes from context.arena and is given back. Same results on every run and for any number of threads.
 class PointVoxelKernels {
  public:
   virtual ~PointVoxelKernels() = default;

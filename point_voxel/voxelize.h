@@ -50,9 +50,8 @@ inline Voxels voxelize(const Array& points, const VoxelizeOptions& options = {})
 
 /// Features of voxels from those of points, [voxels, C]: row v is the reduction, in order, of the rows i of features
 /// [N, C], f32 or, on CUDA, f16 or bf16, summed in f32 and given in their dtype, with inverse[i] == v, inverse i32 [N];
-/// -1 takes no part, a voxel without points is 0. Throws
-/// InvalidArgument for an inverse outside [-1, voxels), a result of more than 2^31 - 1 numbers and Reduce::kNone.
-/// Source: torchsparse's spvoxelize (the mean).
+/// -1 takes no part, a voxel without points is 0. Throws InvalidArgument for an inverse outside [-1, voxels), a result
+/// of more than 2^31 - 1 numbers and Reduce::kNone. Source: torchsparse's spvoxelize (the mean).
 Array voxelize_features(const Array& features, const Array& inverse, std::int64_t voxels,
                         Reduce reduce = Reduce::kMean);
 
